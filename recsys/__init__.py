@@ -1,0 +1,17 @@
+"""Decides what a news site shows beside an article.
+
+`recommend` reads the lists that `recsys nightly` published; it never trains.
+"""
+
+from recsys.errors import NotPublishedError, RecsysError, SnapshotError
+from recsys.serving import Page, Recommendation, Recommender, recommend
+
+__all__ = [
+    "NotPublishedError",
+    "Page",
+    "Recommendation",
+    "Recommender",
+    "RecsysError",
+    "SnapshotError",
+    "recommend",
+]

@@ -1,0 +1,282 @@
+"""Signals into one score a candidate: a linear form, exact for every live article.
+
+    score(u, j | a) = static(j) + als u.y(j) + affinity(u, section(j))
+                      + text(recent reads of u, j)
+                      + text(a, j) + item_item(a, j) + same section(a, j)
+
+Pure numpy, and the only place where scores are made: the nightly batch calls
+`score_block` for many readers, a web server `score` for one, with the same arrays.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys.config import BlendConfig
+
+Floats = NDArray[np.float32]
+Ints = NDArray[np.int64]
+
+# The parts of a score, in the order they are reported.
+PARTS = (
+    "context_text",
+    "context_item_item",
+    "context_category",
+    "text",
+    "als",
+    "affinity",
+    "popularity",
+    "ctr",
+    "recency",
+)
+STATIC_PARTS = ("popularity", "ctr", "recency")
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """A sparse matrix as three plain arrays, so that serving needs no scipy.
+
+    Attributes
+    ----------
+    start : array of int64, shape (n_rows + 1,)
+    column : array of int32, shape (nnz,)
+    value : array of float32, shape (nnz,)
+        Row i is `column[start[i]:start[i + 1]]`, `value[...]`.
+    """
+
+    start: NDArray[np.int64]
+    column: NDArray[np.int32]
+    value: Floats
+
+    def row(self, index: int) -> tuple[NDArray[np.int32], Floats]:
+        """Return columns and values of one row."""
+        part = slice(self.start[index], self.start[index + 1])
+        return self.column[part], self.value[part]
+
+
+@dataclass(frozen=True, slots=True)
+class LiveModel:
+    """All that scoring needs to know of the articles.
+
+    "Known" articles are those with a place in the run (live, or read lately);
+    "live" ones may be recommended. A live place is 0..n_live-1.
+
+    Attributes
+    ----------
+    live_rows : array of int64, shape (n_live,)
+        The known index of each live article, ascending.
+    static : dict of array of float32, shape (n_live,)
+        Weighted parts that are the same for all readers, by name.
+    factors : array of float32, shape (n_live, factors)
+        ALS factors, zeros where nothing is known.
+    gram : array of float32, shape (factors, factors)
+        As `recsys.signals.collaborative.Factors.gram`.
+    category : array of int64, shape (n_known,)
+        Section of each known article.
+    similar : Rows, n_known x n_live
+        Cosine of text.
+    item_item : Rows, n_known x n_live
+        How much articles are read together.
+    weights
+        Of the signals.
+    click_confidence
+        Confidence of a click made just now.
+    """
+
+    live_rows: Ints
+    static: dict[str, Floats]
+    factors: Floats
+    gram: Floats
+    category: Ints
+    similar: Rows
+    item_item: Rows
+    weights: BlendConfig
+    click_confidence: float
+
+    def static_score(self) -> Floats:
+        """Return the sum of the static parts."""
+        total = np.zeros(len(self.live_rows), dtype=np.float32)
+        for name in STATIC_PARTS:
+            total += self.static[name]
+        return total
+
+    def live_place(self, known: Sequence[int] | Ints) -> Ints:
+        """Return the live place of known articles, -1 for those not live."""
+        known = np.asarray(known, dtype=np.int64)
+        if not len(self.live_rows):
+            return np.full(len(known), -1, dtype=np.int64)
+        place = np.minimum(np.searchsorted(self.live_rows, known), len(self.live_rows) - 1)
+        return np.where(self.live_rows[place] == known, place, -1)
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """What a run knows of one reader.
+
+    Attributes
+    ----------
+    factors : array of float32, shape (factors,)
+        Zeros for a cold reader.
+    affinity : array of float32, shape (n_categories,)
+        Log-lift of each section.
+    recent : array of int64
+        Known indices of the latest reads, newest first.
+    read : array of int64
+        Live places already read.
+    """
+
+    factors: Floats
+    affinity: Floats
+    recent: Ints
+    read: Ints
+
+
+def recent_weights(n: int, decay: float) -> NDArray[np.float32]:
+    """Return weights of `n` recent reads, newest first, that sum to 1.
+
+    Examples
+    --------
+    >>> [round(float(w), 3) for w in recent_weights(2, 0.5)]
+    [0.667, 0.333]
+    """
+    weights = decay ** np.arange(n, dtype=np.float64)
+    return (weights / weights.sum()).astype(np.float32) if n else weights.astype(np.float32)
+
+
+def fold_in(
+    factors: Floats, clicked: Floats, *, gram: Floats, confidence: float
+) -> NDArray[np.float32]:
+    """Return a reader's factors after more clicks, without training.
+
+    Parameters
+    ----------
+    factors : array, shape (factors,)
+        Before; zeros for a cold reader, who then gets the exact ALS solution.
+    clicked : array, shape (n_clicks, factors)
+        Factors of the clicked articles; rows of zeros teach nothing.
+    gram : array, shape (factors, factors)
+        Y'Y + regularization x I.
+    confidence : float
+        Of each click, at least 1.
+
+    Notes
+    -----
+    Solves (G + (c - 1) Y_r'Y_r) x = G x_0 + c Y_r'1: ALS's own normal equations, with
+    the reader's past standing in as the point x_0 under the shared curvature G.
+
+    References
+    ----------
+    Hu, Koren, Volinsky, "Collaborative Filtering for Implicit Feedback Datasets",
+    ICDM 2008, equation 4.
+    """
+    known = clicked[np.any(clicked != 0, axis=1)]
+    if not len(known):
+        return factors
+    left = gram + (confidence - 1.0) * known.T @ known
+    right = gram @ factors + confidence * known.sum(axis=0)
+    return np.linalg.solve(left, right).astype(np.float32)
+
+
+def text_of_recent(model: LiveModel, recent: Ints) -> NDArray[np.float32]:
+    """Return the weighted mean cosine of live articles to recent reads, shape (n_live,)."""
+    text = np.zeros(len(model.live_rows), dtype=np.float32)
+    for known, weight in zip(
+        recent, recent_weights(len(recent), model.weights.recent_decay), strict=True
+    ):
+        column, value = model.similar.row(known)
+        text[column] += weight * value
+    return text
+
+
+def context_parts(model: LiveModel, context: int | None) -> dict[str, Floats]:
+    """Return the weighted parts that come of the article being read, by name.
+
+    Parameters
+    ----------
+    context
+        Known index of the article; None on a front page gives no parts.
+    """
+    if context is None:
+        return {}
+    weights, n_live = model.weights, len(model.live_rows)
+    parts = {}
+    for name, rows, weight in (
+        ("context_text", model.similar, weights.context_text),
+        ("context_item_item", model.item_item, weights.context_item_item),
+    ):
+        parts[name] = np.zeros(n_live, dtype=np.float32)
+        column, value = rows.row(context)
+        parts[name][column] = weight * value
+    same = model.category[model.live_rows] == model.category[context]
+    named = model.category[context] > 0  # 0 is "no section", which nothing shares
+    parts["context_category"] = (weights.context_category * (same & named)).astype(np.float32)
+    return parts
+
+
+def score(model: LiveModel, reader: Reader | None, context: int | None) -> dict[str, Floats]:
+    """Return the weighted parts of every live article's score, by name of `PARTS`.
+
+    Parameters
+    ----------
+    model
+        The articles.
+    reader
+        None for an anonymous reader.
+    context
+        Known index of the article being read, or None.
+
+    Returns
+    -------
+    dict of array of float32, shape (n_live,)
+        Absent parts are zero; the score is the sum of all.
+    """
+    parts = context_parts(model, context)
+    if reader is not None:
+        weights = model.weights
+        parts["text"] = weights.text * text_of_recent(model, reader.recent)
+        parts["als"] = weights.als * (model.factors @ reader.factors)
+        parts["affinity"] = weights.affinity * reader.affinity[model.category[model.live_rows]]
+    return parts | model.static
+
+
+def total(parts: dict[str, Floats], n_live: int) -> NDArray[np.float32]:
+    """Return the sum of parts, added in the order of `PARTS`."""
+    result = np.zeros(n_live, dtype=np.float32)
+    for name in PARTS:
+        if name in parts:
+            result += parts[name]
+    return result
+
+
+@dataclass(frozen=True, slots=True)
+class BlockScorer:
+    """`score` for many readers at once: one matrix product for all inner products.
+
+    The section affinity is an inner product too, with an indicator of the section,
+    so it rides in the same product as the factors.
+    """
+
+    article_side: Floats
+    static: Floats
+
+    @classmethod
+    def of(cls, model: LiveModel, n_categories: int) -> "BlockScorer":
+        """Return the scorer of a model."""
+        indicator = np.zeros((len(model.live_rows), n_categories), dtype=np.float32)
+        indicator[np.arange(len(indicator)), model.category[model.live_rows]] = 1.0
+        side = np.hstack((model.weights.als * model.factors, model.weights.affinity * indicator))
+        return cls(np.ascontiguousarray(side.T), model.static_score())
+
+    def personal(self, factors: Floats, affinity: Floats, text: Floats) -> NDArray[np.float32]:
+        """Return the personal part of the scores, shape (n_block, n_live).
+
+        Parameters
+        ----------
+        factors, affinity : array, shapes (n_block, factors) and (n_block, n_categories)
+            Of the readers.
+        text : array, shape (n_block, n_live)
+            Weighted similarity to their recent reads.
+        """
+        return np.hstack((factors, affinity)) @ self.article_side + text

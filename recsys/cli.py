@@ -1,0 +1,333 @@
+"""The command line: arguments in, one call, an exit status out.
+
+The only room that prints, and the only one beside serving that reads the clock.
+
+Exit status: 0 done; 1 refused or failed (and `ingest --strict` with a rejected row);
+2 wrong usage; 3 held back; 4 another run is active.
+"""
+
+import dataclasses
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from recsys import snapshot
+from recsys.config import load_config
+from recsys.errors import HeldBackError, RecsysError, RunActiveError
+from recsys.ingest.detect import FORMATS, READERS, expand
+from recsys.load import LoadReport, load_files
+from recsys.rows import FIELDS, to_ms
+from recsys.serving import Page, Recommender
+from recsys.store import Store
+
+app = typer.Typer(
+    help=__doc__.partition("\n")[0] if __doc__ else None,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+out, err = Console(highlight=False, soft_wrap=True), Console(stderr=True, highlight=False)
+
+StoreOption = Annotated[Path, typer.Option("--store", help="the store, a SQLite file")]
+PublishedOption = Annotated[Path, typer.Option("--published", help="folder of published runs")]
+ConfigOption = Annotated[Path | None, typer.Option("--config", help="settings, a recsys.toml")]
+TITLES = {
+    "you_may_also_like": "You May Also Like",
+    "popular_now": "Popular Now",
+    "must_reads": "Must-Reads",
+    "latest_stories": "Latest Stories",
+}
+
+
+def _instant(value: str) -> datetime:
+    try:
+        instant = datetime.fromisoformat(value)
+    except ValueError as error:
+        raise typer.BadParameter(f"{value!r} is not ISO 8601") from error
+    return instant if instant.tzinfo else instant.replace(tzinfo=UTC)
+
+
+AsOfOption = Annotated[
+    datetime | None,
+    typer.Option("--as-of", parser=_instant, metavar="ISO", help="as if at this time (UTC)"),
+]
+
+
+@app.command()
+def ingest(
+    paths: Annotated[list[Path], typer.Argument(help="files, or folders of them")],
+    store: StoreOption,
+    format: Annotated[str, typer.Option(help=f"auto, {', '.join(FORMATS)}")] = "auto",
+    kind: Annotated[str | None, typer.Option(help=", ".join(FIELDS))] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="fail on a rejected row")] = False,
+) -> None:
+    """Read files into the store; the same file twice changes nothing."""
+    read_format = next((name for name in READERS if name == format), None)
+    if read_format is None and format != "auto":
+        raise typer.BadParameter(f"{format!r}; one of auto, {', '.join(FORMATS)}")
+    read_kind = next((name for name in FIELDS if name == kind), None)
+    if read_kind is None and kind is not None:
+        raise typer.BadParameter(f"{kind!r}; one of {', '.join(FIELDS)}")
+    found = list(expand(paths))
+    with Store(store) as opened, _progress(found) as progress:
+        report = load_files(
+            opened,
+            found,
+            received_ms=to_ms(datetime.now(UTC)),
+            format=read_format,
+            kind=read_kind,
+            progress=progress.moved,
+        )
+    _print_load(report)
+    if report.refused:
+        raise typer.Exit(2)
+    if strict and report.rejected:
+        raise typer.Exit(1)
+
+
+class _Bar:
+    """A bar over the bytes of several files."""
+
+    def __init__(self, progress: Progress, paths: list[Path]) -> None:
+        self._progress = progress
+        self._before = {}
+        total = 0
+        for path in paths:
+            self._before[path] = total
+            total += path.stat().st_size
+        self._task = progress.add_task("ingest", total=total)
+
+    def moved(self, path: Path, position: int) -> None:
+        self._progress.update(self._task, completed=self._before[path] + position)
+
+
+@contextmanager
+def _progress(paths: list[Path]) -> Iterator[_Bar]:
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
+    # Silent unless a person looks on: cron mails what is printed.
+    with Progress(
+        *columns, TimeRemainingColumn(), console=err, transient=True, disable=not err.is_terminal
+    ) as progress:
+        yield _Bar(progress, paths)
+
+
+def _print_load(report: LoadReport) -> None:
+    for kind, added in report.added.items():
+        out.print(f"{kind}: {added.new} new, {added.changed} changed, {added.known} known")
+    for (reason, field), n in report.rejected.most_common():
+        out.print(f"rejected: {n} x {field + ': ' if field else ''}{reason}", markup=False)
+    if report.rejected:
+        out.print("rejected rows are in the store, table rejected_rows", markup=False)
+    for error in report.refused:
+        err.print(str(error), style="red", markup=False)
+
+
+@app.command()
+def nightly(
+    store: StoreOption,
+    published: PublishedOption,
+    as_of: AsOfOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """Train, score and publish a run."""
+    from recsys.nightly import run_nightly
+
+    settings = load_config(config)
+    with Store(store, must_exist=True) as opened:
+        report = run_nightly(
+            opened,
+            published,
+            as_of_ms=to_ms(as_of or datetime.now(UTC)),
+            config=settings,
+            listener=lambda stage: err.print(f"nightly: {stage}") if err.is_terminal else None,
+        )
+    out.print(f"published {report.run_id} as of {report.as_of}")
+    out.print("  " + ", ".join(f"{n} {name}" for name, n in report.counts.items()))
+    out.print("  " + ", ".join(f"{name} {s:.2f} s" for name, s in report.seconds.items()))
+    out.print(f"  peak memory {report.peak_mb} MiB")
+
+
+@app.command()
+def recommend(
+    published: PublishedOption,
+    user: Annotated[str | None, typer.Option(help="reader id")] = None,
+    article: Annotated[str | None, typer.Option(help="id of the article being read")] = None,
+    n: Annotated[int, typer.Option(min=1, help="slots of each ranked list")] = 5,
+    recent: Annotated[
+        list[str] | None, typer.Option(help="article just clicked; repeat, oldest first")
+    ] = None,
+    as_of: AsOfOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+) -> None:
+    """Print one page."""
+    page = Recommender(published).recommend(
+        user, article, n=n, recent_clicks=tuple(recent or ()), as_of=as_of
+    )
+    if as_json:
+        sys.stdout.write(json.dumps(_plain(page), ensure_ascii=False, indent=2) + "\n")
+    else:
+        _print_page(page)
+
+
+def _plain(page: Page) -> dict[str, object]:
+    lists = {
+        name: [
+            {"rank": rank} | {f.name: getattr(slot, f.name) for f in dataclasses.fields(slot)}
+            for rank, slot in enumerate(slots, start=1)
+        ]
+        for name, slots in page.items()
+    }
+    for slots in lists.values():
+        for slot in slots:
+            if (instant := slot["published_at"]) is not None:
+                slot["published_at"] = instant.isoformat()
+    return {"run_id": page.run_id, "notes": list(page.notes), "lists": lists}
+
+
+def _print_page(page: Page) -> None:
+    for name, slots in page.items():
+        out.print(f"\n{TITLES[name]}", style="bold")
+        for rank, slot in enumerate(slots, start=1):
+            section = f"  [{slot.category}]" if slot.category else ""
+            out.print(f"  {rank}  {slot.title or slot.article_id}{section}", markup=False)
+            out.print(f"     {slot.reason}", style="dim", markup=False)
+    for note in page.notes:
+        out.print(f"\nnote: {note}", markup=False)
+
+
+@app.command()
+def runs(published: PublishedOption, store: Annotated[Path | None, typer.Option()] = None) -> None:
+    """List the runs of a folder, the served one marked; with --store, the whole ledger."""
+    current = snapshot.current_run(published)
+    kept = snapshot.run_ids(published)
+    table = Table("", "run", "kind", "as of", "status", "live", "readers", "seconds", "peak MiB")
+    entries = []
+    if store is not None:
+        with Store(store, must_exist=True) as opened:
+            entries = opened.runs()
+    known = {entry["run_id"]: entry for entry in entries}
+    for run_id in sorted({*kept, *known}):
+        mark = "*" if run_id == current else ("" if run_id in kept else "-")
+        if run_id not in known:
+            table.add_row(mark, run_id)
+            continue
+        entry, report = known[run_id], known[run_id]["report"]
+        counts = report["counts"]
+        table.add_row(
+            mark, run_id, entry["kind"], entry["as_of"], entry["status"],
+            str(counts.get("live_articles", "")), str(counts.get("readers", "")),
+            f"{sum(report['seconds'].values()):.1f}", str(report["peak_mb"]),
+        )  # fmt: skip
+    out.print(table)
+    out.print("* served now, - file no longer kept")
+
+
+@app.command()
+def rollback(
+    published: PublishedOption,
+    run: Annotated[str | None, typer.Argument(help="by default the run before")] = None,
+) -> None:
+    """Serve an earlier run again."""
+    current = snapshot.require_current(published)
+    if run is None:
+        earlier = [run_id for run_id in snapshot.run_ids(published) if run_id < current]
+        if not earlier:
+            err.print(f"{published}: no run before {current} is kept", style="red")
+            raise typer.Exit(1)
+        run = earlier[-1]
+    snapshot.make_current(published, run)
+    out.print(f"serving {run}, was {current}")
+
+
+@app.command()
+def export(
+    published: PublishedOption,
+    to: Annotated[Path, typer.Option("--to", help=".csv, .jsonl or .parquet")],
+) -> None:
+    """Write the served run's lists as plain rows for a CMS."""
+    import polars as pl
+
+    writers = {".csv": "write_csv", ".jsonl": "write_ndjson", ".parquet": "write_parquet"}
+    if to.suffix not in writers:
+        raise typer.BadParameter(f"{to}: the ending must be one of {', '.join(writers)}")
+    path = snapshot.run_path(published, snapshot.require_current(published))
+    schema: dict[str, pl.DataType] = dict.fromkeys(snapshot.EXPORT_COLUMNS, pl.String())
+    schema |= {"rank": pl.Int64(), "score": pl.Float64()}
+    frame = pl.DataFrame(list(snapshot.export_rows(path)), schema=schema, orient="row")
+    # Written aside and renamed, so that a reader never meets half a file.
+    partial = to.with_name(f".{to.name}.partial")
+    getattr(frame, writers[to.suffix])(partial)
+    os.replace(partial, to)
+    out.print(f"{len(frame)} rows to {to}", markup=False)
+
+
+def sample_folder() -> Path:
+    """Return the folder of the sample newsroom: of the installed package, or of a checkout."""
+    packaged = Path(str(files("recsys") / "sample"))
+    return packaged if packaged.is_dir() else Path(__file__).parents[1] / "data" / "sample"
+
+
+@app.command()
+def demo() -> None:
+    """Make a page of the sample newsroom: ingest, nightly, recommend, in a temporary folder."""
+    from recsys.nightly import run_nightly
+
+    about = json.loads((sample_folder() / "sample.json").read_text("utf-8"))
+    as_of = _instant(about["as_of"])
+    with tempfile.TemporaryDirectory() as folder:
+        published = Path(folder) / "published"
+        with Store(Path(folder) / "recsys.db") as store:
+            out.print(f"$ recsys ingest {sample_folder().name} --store recsys.db", style="green")
+            _print_load(load_files(store, expand([sample_folder()]), received_ms=to_ms(as_of)))
+            out.print("$ recsys nightly --store recsys.db --published published", style="green")
+            report = run_nightly(store, published, as_of_ms=to_ms(as_of), config=load_config(None))
+            out.print(f"published {report.run_id}: {report.counts['live_articles']} live articles,"
+                      f" {report.counts['readers']} readers")  # fmt: skip
+        recommender = Recommender(published)
+        for user, article in about["pages"]:
+            out.print(
+                f"\n$ recsys recommend --published published --user {user} --article {article}",
+                style="green",
+            )
+            out.print(f"beside: {_title(published, article)}", markup=False)
+            _print_page(recommender.recommend(user, article, as_of=as_of))
+
+
+def _title(published: Path, article_id: str) -> str:
+    conn = snapshot.connect(snapshot.run_path(published, snapshot.require_current(published)))
+    try:
+        articles = snapshot.load_articles(conn)
+    finally:
+        conn.close()
+    return next((a.title for a in articles if a.article_id == article_id), article_id)
+
+
+def main() -> None:
+    """Run the command line; every error of ours is one line and an exit status."""
+    try:
+        app(standalone_mode=True)
+    except HeldBackError as error:
+        _fail(error, 3)
+    except RunActiveError as error:
+        _fail(error, 4)
+    except RecsysError as error:
+        _fail(error, 1)
+    except BrokenPipeError:
+        sys.exit(1)
+
+
+def _fail(error: RecsysError, status: int) -> None:
+    err.print(f"recsys: {error}", style="red", markup=False)
+    sys.exit(status)

@@ -1,0 +1,297 @@
+"""All settings, as frozen dataclasses; read from a `recsys.toml`.
+
+Variants are made by `dataclasses.replace`. An unknown table or key in the file is
+an error, since a misspelt setting that is silently ignored is worse than none.
+Numbers without another source are chosen by us; `recsys evaluate` judges them.
+"""
+
+import dataclasses
+import hashlib
+import json
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from recsys.errors import ConfigError
+
+
+def _positive(owner: object, *names: str) -> None:
+    for name in names:
+        value = getattr(owner, name)
+        if not value > 0:  # also refuses NaN
+            raise ConfigError(f"{name} must be positive, got {value}")
+
+
+def _not_negative(owner: object, *names: str) -> None:
+    for name in names:
+        value = getattr(owner, name)
+        if not value >= 0:
+            raise ConfigError(f"{name} must not be negative, got {value}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataConfig:
+    """Which part of the store a night uses.
+
+    Attributes
+    ----------
+    window_days
+        Clicks older than this are not read.
+    max_age_hours
+        An article is live for this long after publication (or first sight).
+    active_hours
+        An older article stays live while somebody clicked it this recently.
+    max_clicks_per_hour
+        A reader with more clicks in one hour is taken for a machine and left out.
+    """
+
+    window_days: float = 30.0
+    max_age_hours: float = 72.0
+    active_hours: float = 24.0
+    max_clicks_per_hour: int = 120
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        _positive(self, "window_days", "max_age_hours", "max_clicks_per_hour")
+        _not_negative(self, "active_hours")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextConfig:
+    """How text becomes vectors.
+
+    Attributes
+    ----------
+    n_features
+        Hash buckets for terms; at 2**22, two of 100,000 distinct terms share a
+        bucket with about one other term each hundred.
+    title_weight
+        Times a word of the title counts against one of the body.
+    category_weight
+        Times the section's name counts, as a term of its own.
+    n_similar
+        Similar live articles kept for each article.
+    min_similarity
+        Cosine below which two articles are not called similar.
+    """
+
+    n_features: int = 2**22
+    title_weight: float = 3.0
+    category_weight: float = 2.0
+    n_similar: int = 100
+    min_similarity: float = 0.02
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        _positive(self, "n_features", "title_weight", "n_similar")
+        _not_negative(self, "category_weight", "min_similarity")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CollaborativeConfig:
+    """The collaborative model: implicit's parameters under implicit's names.
+
+    Attributes
+    ----------
+    factors, regularization, iterations, random_state
+        Of implicit's AlternatingLeastSquares.
+    alpha
+        Confidence of a fresh click beyond the 1 of a click of no weight.
+    half_life_hours
+        Age at which a click's extra confidence is halved.
+    full_dwell_seconds
+        Reading time at which a click has full weight; half of it weighs half,
+        never below a fifth, and an unknown one weighs as the median known one.
+    min_readers
+        Articles with fewer readers are cold: their factors come from text.
+    n_item_item
+        Articles kept as read together with each article.
+    """
+
+    factors: int = 32
+    regularization: float = 0.05
+    iterations: int = 10
+    random_state: int = 42
+    alpha: float = 10.0
+    half_life_hours: float = 72.0
+    full_dwell_seconds: float = 30.0
+    min_readers: int = 3
+    n_item_item: int = 50
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        _positive(self, "factors", "iterations", "half_life_hours", "full_dwell_seconds")
+        _positive(self, "min_readers", "n_item_item")
+        _not_negative(self, "regularization", "alpha")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PopularityConfig:
+    """What counts as popular, as clicked when shown, and as rising.
+
+    Attributes
+    ----------
+    half_life_hours
+        Of the popularity in the score of You May Also Like.
+    ctr_half_life_hours, ctr_prior_views
+        Of the smoothed click-through rate: views of the average rate added to each.
+    now_half_life_hours, expected_half_life_hours
+        Of "now" and of the expectation it is held against, in Popular Now.
+    importance_half_life_hours
+        Of the readers counted in Must-Reads.
+    """
+
+    half_life_hours: float = 3.0
+    ctr_half_life_hours: float = 24.0
+    ctr_prior_views: float = 20.0
+    now_half_life_hours: float = 2.0
+    expected_half_life_hours: float = 24.0
+    importance_half_life_hours: float = 24.0
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        _positive(self, *(f.name for f in dataclasses.fields(self)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlendConfig:
+    """Weights of the signals in the score, and what a reader's recent reads are.
+
+    The weights are set by hand, for signals on their own scales: cosines and
+    preferences in 0..1, popularity in log units, recency in 0..1.
+
+    Attributes
+    ----------
+    als, text, affinity, popularity, ctr, recency
+        Weights of the signals of a reader and a live article.
+    context_text, context_item_item, context_category
+        Weights of the signals of the article being read.
+    recent_reads
+        How many of a reader's latest clicks are "recent".
+    recent_decay
+        Weight of each recent read against the one after it.
+    must_reads_personal
+        Share of the personal score in Must-Reads: lightly personal.
+    """
+
+    als: float = 2.0
+    text: float = 4.0
+    affinity: float = 0.3
+    popularity: float = 0.4
+    ctr: float = 0.3
+    recency: float = 1.0
+    context_text: float = 10.0
+    context_item_item: float = 3.0
+    context_category: float = 0.5
+    recent_reads: int = 20
+    recent_decay: float = 0.9
+    must_reads_personal: float = 0.1
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        _positive(self, "recent_reads", "recent_decay")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PageConfig:
+    """What a page holds.
+
+    Attributes
+    ----------
+    n
+        Slots of each ranked list.
+    n_latest
+        Slots of Latest Stories.
+    story_similarity
+        Cosine from which two live articles are the same story.
+    """
+
+    n: int = 5
+    n_latest: int = 6
+    story_similarity: float = 0.6
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        _positive(self, "n", "n_latest", "story_similarity")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublishConfig:
+    """What is kept, and when a run is held back.
+
+    Attributes
+    ----------
+    keep_runs
+        Published files kept, the current one included.
+    min_share_of_last_run
+        Hold tonight if it has fewer live articles or readers than this share of
+        the current run's.
+    """
+
+    keep_runs: int = 7
+    min_share_of_last_run: float = 0.5
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        _positive(self, "keep_runs")
+        _not_negative(self, "min_share_of_last_run")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """Everything; one table of `recsys.toml` an attribute."""
+
+    data: DataConfig = field(default_factory=DataConfig)
+    text: TextConfig = field(default_factory=TextConfig)
+    collaborative: CollaborativeConfig = field(default_factory=CollaborativeConfig)
+    popularity: PopularityConfig = field(default_factory=PopularityConfig)
+    blend: BlendConfig = field(default_factory=BlendConfig)
+    page: PageConfig = field(default_factory=PageConfig)
+    publish: PublishConfig = field(default_factory=PublishConfig)
+
+    def digest(self) -> str:
+        """Return a short fingerprint; equal settings give equal ones."""
+        text = json.dumps(dataclasses.asdict(self), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def load_config(path: Path | None) -> Config:
+    """Return the settings of a TOML file; the defaults for None.
+
+    Raises
+    ------
+    ConfigError
+        If the file cannot be read, or a table, key, type or value is wrong.
+    """
+    if path is None:
+        return Config()
+    try:
+        tables = tomllib.loads(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read: {error}") from error
+    rooms = {room.name: room.default_factory for room in dataclasses.fields(Config)}
+    parts = {}
+    for table, values in tables.items():
+        if table not in rooms:
+            raise ConfigError(f"{path}: unknown table [{table}]; known: {', '.join(rooms)}")
+        parts[table] = _part(path, table, rooms[table], values)
+    return Config(**parts)
+
+
+def _part(path: Path, table: str, make: Any, values: object) -> Any:
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path}: {table} must be a table, write [{table}]")
+    types = {f.name: type(f.default) for f in dataclasses.fields(make)}
+    for name, value in values.items():
+        if name not in types:
+            raise ConfigError(f"{path}: unknown key {table}.{name}; known: {', '.join(types)}")
+        allowed = (int, float) if types[name] is float else (types[name],)
+        if isinstance(value, bool) or not isinstance(value, allowed):
+            raise ConfigError(
+                f"{path}: {table}.{name} must be of type {types[name].__name__}, got {value!r}"
+            )
+    try:
+        return make(**values)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {table}.{error}") from error

@@ -1,0 +1,74 @@
+"""Parquet with columns named as in `recsys.rows`; also opens EB-NeRD's files."""
+
+import shutil
+import tempfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import polars as pl
+import zstandard
+
+from recsys.errors import InputRefusedError
+from recsys.ingest.batches import BATCH_ROWS, Batch
+from recsys.ingest.blocks import open_bytes
+from recsys.ingest.jsonl import kind_of
+from recsys.rows import FIELDS, ROW, Kind
+
+MAGIC = b"PAR1"
+
+
+@contextmanager
+def plain_file(path: Path) -> Iterator[Path]:
+    """Give a Parquet file decompressed on disk: its footer needs random access."""
+    try:
+        with path.open("rb") as raw:
+            stream = open_bytes(raw)
+            if stream is raw:
+                yield path
+                return
+            with tempfile.NamedTemporaryFile(suffix=".parquet") as plain:
+                shutil.copyfileobj(stream, plain, 8 << 20)
+                plain.flush()
+                yield Path(plain.name)
+    except (OSError, EOFError, zlib.error, zstandard.ZstdError) as error:
+        raise InputRefusedError(str(path), f"cannot be read: {error}") from error
+
+
+def columns(path: Path) -> list[str]:
+    """Return a Parquet file's column names.
+
+    Raises
+    ------
+    InputRefusedError
+        If it is no Parquet file.
+    """
+    with plain_file(path) as plain:
+        try:
+            return list(pl.read_parquet_schema(plain))
+        except (pl.exceptions.PolarsError, OSError, ValueError) as error:
+            raise InputRefusedError(str(path), f"not Parquet: {error}") from error
+
+
+def frames(path: Path, names: list[str], batch_rows: int = BATCH_ROWS) -> Iterator[pl.DataFrame]:
+    """Yield a file's columns `names` in batches, with 1-based row numbers."""
+    with plain_file(path) as plain:
+        lazy = pl.scan_parquet(plain).select(names).with_row_index(ROW, offset=1)
+        try:
+            yield from lazy.collect_batches(chunk_size=batch_rows, maintain_order=True)
+        except pl.exceptions.PolarsError as error:
+            raise InputRefusedError(str(path), f"damaged Parquet: {error}") from error
+
+
+def read(path: Path, kind: Kind | None) -> Iterator[Batch]:
+    """Yield a file's rows."""
+    found = columns(path)
+    kind = kind or kind_of(set(found))
+    names = [name for name in FIELDS[kind] if name in found]
+    size, done, n_rows = path.stat().st_size, 0, 0
+    with plain_file(path) as plain:
+        n_rows = pl.scan_parquet(plain).select(pl.len()).collect().item()
+    for frame in frames(path, names):
+        done += len(frame)
+        yield Batch(kind, frame, position=size * done // max(n_rows, 1))

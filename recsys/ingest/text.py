@@ -1,0 +1,52 @@
+"""Text as publishers send it, made comparable.
+
+`LIFESTYLE&nbsp` (an HTML entity without its semicolon, as the page that started
+this project has it) must be the same category as `Lifestyle`.
+"""
+
+import html
+import re
+import unicodedata
+
+_BLANKS = re.compile(r"[^\S\n]+")
+_BREAKS = re.compile(r" ?\n[ \n]*")
+# Controls (but newline and tab) carry no text and break terminals and XML.
+_CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+
+
+def normalise_body(text: str) -> str:
+    r"""Return text with entities decoded, in Unicode NFC, white space collapsed.
+
+    Paragraph breaks stay, as one newline.
+
+    Examples
+    --------
+    >>> normalise_body("Tom &amp; Jerry&nbsp;\r\n\r\n  return ")
+    'Tom & Jerry\nreturn'
+    """
+    text = unicodedata.normalize("NFC", html.unescape(text))
+    text = _CONTROLS.sub("", text.replace("\r", "\n"))
+    return _BREAKS.sub("\n", _BLANKS.sub(" ", text)).strip()
+
+
+def normalise_line(text: str) -> str:
+    """Return `normalise_body` of a text that is one line, such as a title.
+
+    Examples
+    --------
+    >>> normalise_line(" LIFESTYLE&nbsp ")
+    'LIFESTYLE'
+    """
+    return normalise_body(text).replace("\n", " ")
+
+
+def normalise_url(url: str) -> str:
+    """Return the address if its scheme is http or https, else "".
+
+    Examples
+    --------
+    >>> normalise_url("javascript:alert(1)")
+    ''
+    """
+    url = normalise_line(url)
+    return url if url.lower().startswith(("http://", "https://")) else ""

@@ -1,0 +1,84 @@
+"""Files into the store: reads, checks and adds, one batch at a time.
+
+The only place where `ingest` and `store` meet. Memory stays constant, since a
+batch is forgotten before the next is read.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from recsys.errors import InputRefusedError
+from recsys.ingest.detect import READERS, Format, format_of
+from recsys.ingest.validate import check
+from recsys.rows import Kind
+from recsys.store import Added, Store
+
+
+@dataclass(slots=True)
+class LoadReport:
+    """What came of some files.
+
+    Attributes
+    ----------
+    added
+        Rows new, changed or already known, by kind.
+    rejected
+        Rejected rows by (kind of problem, field).
+    refused
+        Files refused whole, with the reason.
+    n_files
+        Files read.
+    """
+
+    added: dict[Kind, Added] = field(default_factory=dict)
+    rejected: Counter[tuple[str, str]] = field(default_factory=Counter)
+    refused: list[InputRefusedError] = field(default_factory=list)
+    n_files: int = 0
+
+
+def load_files(
+    store: Store,
+    files: Iterable[Path],
+    *,
+    received_ms: int,
+    format: Format | None = None,
+    kind: Kind | None = None,
+    progress: Callable[[Path, int], None] = lambda path, position: None,
+) -> LoadReport:
+    """Add files to the store and return what came of them.
+
+    Adding a file twice changes nothing. A file that is refused leaves what its
+    earlier batches brought, all of it checked row by row.
+
+    Parameters
+    ----------
+    store
+        Where rows go.
+    files
+        Files, not folders (see `recsys.ingest.detect.expand`).
+    received_ms
+        The present, in ms; later clicks are rejected, and it dates the rows.
+    format, kind
+        What the files are; by default each is looked at.
+    progress
+        Called with a file and the bytes of it that are behind.
+    """
+    report = LoadReport()
+    for path in files:
+        report.n_files += 1
+        try:
+            reader = READERS[format or format_of(path)]
+            for batch in reader(path, kind):
+                checked = check(batch, received_ms=received_ms, path=str(path))
+                added = store.add(
+                    checked.kind, checked.rows, checked.rejects, file=str(path), at_ms=received_ms
+                )
+                for part, counts in added.items():
+                    report.added[part] = report.added.get(part, Added()) + counts
+                report.rejected.update((r.reason, r.field) for r in checked.rejects)
+                progress(path, batch.position)
+        except InputRefusedError as error:
+            report.refused.append(error)
+    return report

@@ -1,0 +1,1 @@
+"""Scores into the lists of one page. No article and no story twice."""

@@ -1,0 +1,301 @@
+"""One reader's page out of scores: rankings of the four lists, slots, reasons.
+
+`build_page` makes one page; `build_block` the pages of many readers with no article
+before them, and gives what `build_page` would give each of them.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys.blend import STATIC_PARTS, BlockScorer, LiveModel, Reader, score, total
+from recsys.page.compose import (
+    LATEST_STORIES,
+    MUST_READS,
+    POPULAR_NOW,
+    YOU_MAY_ALSO_LIKE,
+    compose,
+    compose_block,
+    top_n,
+)
+from recsys.page.reasons import leading_parts, reason_code
+
+SPARE = 43  # candidates beyond the page's own slots: stories and other lists take some
+SHARED = 256  # candidates of the lists that are the same for everyone
+NOTHING = np.zeros(0, dtype=np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class PageModel:
+    """What the page needs beside the scores.
+
+    Attributes
+    ----------
+    live
+        The articles and their signals.
+    story : array of int64, shape (n_live,)
+        Story of each live article.
+    importance : array of float32, shape (n_live,)
+        Score of Must-Reads before the personal part.
+    rise : array of float32, shape (n_live,)
+        Score of Popular Now.
+    newest : array of int64, shape (n_live,)
+        Live places, newest first: Latest Stories.
+    n_categories
+        Number of sections, the empty one (0) included.
+    story_similarity
+        Cosine from which an article tells the story of the one being read.
+    """
+
+    live: LiveModel
+    story: NDArray[np.int64]
+    importance: NDArray[np.float32]
+    rise: NDArray[np.float32]
+    newest: NDArray[np.int64]
+    n_categories: int
+    story_similarity: float
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """One filled slot: a live place, its score in its list, the reason's code.
+
+    `because` is the known index of the read article a reason names, else -1.
+    """
+
+    place: int
+    score: float
+    code: str
+    because: int
+
+
+def shared_rankings(model: PageModel) -> dict[str, NDArray[np.int64]]:
+    """Return the candidates of the lists that are (nearly) the same for all."""
+    return {
+        MUST_READS: top_n(model.importance, SHARED),
+        POPULAR_NOW: top_n(model.rise, SHARED),
+        LATEST_STORIES: model.newest[:SHARED],
+    }
+
+
+def centred_static(model: LiveModel) -> dict[str, NDArray[np.float32]]:
+    """Return the static parts less their mean: what sets an article apart."""
+    return {name: part - part.mean() if len(part) else part for name, part in model.static.items()}
+
+
+def build_page(
+    model: PageModel,
+    reader: Reader | None,
+    context: int | None,
+    n_slots: dict[str, int],
+    blocked: NDArray[np.int64] = NOTHING,
+) -> dict[str, list[Slot]]:
+    """Return the lists of one page.
+
+    Parameters
+    ----------
+    model
+        The run.
+    reader
+        None for an anonymous one.
+    context
+        Known index of the article being read, None on a front page. Latest Stories
+        are of its section, as far as they reach.
+    n_slots
+        Slots of each list.
+    blocked
+        Live places to leave out, beside what was read and the article itself.
+    """
+    live = model.live
+    n_live = len(live.live_rows)
+    parts = score(live, reader, context)
+    scores = total(parts, n_live)
+    away = blocked
+    if reader is not None:
+        away = np.concatenate((away, reader.read))
+    if context is not None:
+        here = live.live_place([context])
+        column, value = live.similar.row(context)
+        copies = column[value >= model.story_similarity]
+        away = np.concatenate((away, here[here >= 0], copies))
+    rankings = shared_rankings(model)
+    personal = scores - live.static_score()
+    must = model.importance + live.weights.must_reads_personal * personal
+    rankings[MUST_READS] = _reordered(rankings[MUST_READS], must)
+    if context is not None and live.category[context] > 0:
+        same = live.category[live.live_rows[model.newest]] == live.category[context]
+        newest = np.concatenate((model.newest[same], model.newest[~same]))
+        rankings[LATEST_STORIES] = newest[:SHARED]
+    open_scores = scores.copy()
+    open_scores[np.isin(model.story, model.story[away])] = -np.inf
+    rankings[YOU_MAY_ALSO_LIKE] = top_n(open_scores, sum(n_slots.values()) + SPARE)
+    chosen = compose(
+        {name: ranking.tolist() for name, ranking in rankings.items()},
+        n_slots, model.story, away,
+    )  # fmt: skip
+    lead = leading_parts(parts | centred_static(live)) if n_live else NOTHING
+    list_scores = {
+        YOU_MAY_ALSO_LIKE: scores, MUST_READS: must, POPULAR_NOW: model.rise,
+        LATEST_STORIES: live.static["recency"],
+    }  # fmt: skip
+    return {
+        name: [
+            _slot(model, reader, name, place, float(list_scores[name][place]), int(lead[place]))
+            for place in places
+        ]
+        for name, places in chosen.items()
+    }
+
+
+def _reordered(ranking: NDArray[np.int64], scores: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Return candidates by their scores, ties by place."""
+    ordered = np.sort(ranking)
+    return ordered[np.argsort(-scores[ordered], kind="stable")]
+
+
+def _slot(
+    model: PageModel, reader: Reader | None, name: str, place: int, value: float, lead: int
+) -> Slot:
+    known = model.live.live_rows[place]
+    code = reason_code(
+        name,
+        lead,
+        has_category=bool(model.live.category[known] > 0),
+        rising=bool(model.rise[place] > 0),
+    )
+    because = -1
+    if code == "because_read" and reader is not None:
+        because = _closest_read(model.live, reader.recent, place)
+    return Slot(place, round(value, 4), code, because)
+
+
+def _closest_read(live: LiveModel, recent: NDArray[np.int64], place: int) -> int:
+    """Return the recent read (known index) that adds most to a place's text part."""
+    best, best_value = -1, 0.0
+    decay = 1.0
+    for known in recent.tolist():
+        column, value = live.similar.row(known)
+        found = np.flatnonzero(column == place)
+        if len(found) and decay * value[found[0]] > best_value:
+            best, best_value = known, float(decay * value[found[0]])
+        decay *= live.weights.recent_decay
+    return best
+
+
+def build_block(
+    model: PageModel,
+    scorer: BlockScorer,
+    readers: list[Reader],
+    text: NDArray[np.float32],
+    n_slots: dict[str, int],
+) -> list[dict[str, list[Slot]]]:
+    """Return the pages of readers with no article before them.
+
+    Parameters
+    ----------
+    model, scorer
+        The run.
+    readers
+        A block of readers.
+    text : array of float32, shape (n_block, n_live)
+        Weighted similarity to their recent reads.
+    n_slots
+        Slots of each list.
+    """
+    live, n_block, n_live = model.live, len(readers), len(model.story)
+    factors = np.stack([reader.factors for reader in readers])
+    affinity = np.stack([reader.affinity for reader in readers])
+    personal = scorer.personal(factors, affinity, text)
+    scores = personal + scorer.static
+    rows = np.repeat(np.arange(n_block), [len(reader.read) for reader in readers])
+    used = np.zeros((n_block, n_live), dtype=bool)
+    used[rows, model.story[np.concatenate([reader.read for reader in readers])]] = True
+    shared = shared_rankings(model)
+    rankings = {
+        POPULAR_NOW: shared[POPULAR_NOW][np.newaxis],
+        LATEST_STORIES: shared[LATEST_STORIES][np.newaxis],
+    }
+    candidates = np.sort(shared[MUST_READS])
+    must = model.importance[candidates] + live.weights.must_reads_personal * personal[:, candidates]
+    rankings[MUST_READS] = candidates[np.argsort(-must, axis=1, kind="stable")]
+    n_candidates = min(sum(n_slots.values()) + SPARE, n_live)
+    rankings[YOU_MAY_ALSO_LIKE] = np.full((n_block, n_candidates), -1, dtype=np.int64)
+    scores_open = np.where(used[:, model.story], -np.inf, scores)
+    for row in range(n_block):
+        best = top_n(scores_open[row], n_candidates)
+        rankings[YOU_MAY_ALSO_LIKE][row, : len(best)] = best
+    chosen = compose_block(rankings, n_slots, model.story, used)
+    return _block_slots(model, readers, chosen, scores, personal, text)
+
+
+def _block_slots(
+    model: PageModel,
+    readers: list[Reader],
+    chosen: dict[str, NDArray[np.int64]],
+    scores: NDArray[np.float32],
+    personal: NDArray[np.float32],
+    text: NDArray[np.float32],
+) -> list[dict[str, list[Slot]]]:
+    live = model.live
+    weights = live.weights
+    places = chosen.get(YOU_MAY_ALSO_LIKE, np.zeros((len(readers), 0), dtype=np.int64))
+    rows = np.arange(len(readers))[:, np.newaxis]
+    factors = np.stack([reader.factors for reader in readers])
+    affinity = np.stack([reader.affinity for reader in readers])
+    lead_parts = {
+        "text": text[rows, places],
+        "als": weights.als * np.einsum("bf,bsf->bs", factors, live.factors[places]),
+        "affinity": weights.affinity * affinity[rows, live.category[live.live_rows[places]]],
+    }
+    lead_parts |= {name: part[places] for name, part in centred_static(live).items()}
+    lead = leading_parts(lead_parts)
+    pages: list[dict[str, list[Slot]]] = []
+    for row, reader in enumerate(readers):
+        page: dict[str, list[Slot]] = {}
+        for name, found in chosen.items():
+            slots = []
+            for rank, place in enumerate(found[row].tolist()):
+                if place < 0:
+                    continue
+                value, part = live.static["recency"][place], 0
+                if name == YOU_MAY_ALSO_LIKE:
+                    value, part = scores[row, place], int(lead[row, rank])
+                elif name == POPULAR_NOW:
+                    value = model.rise[place]
+                elif name == MUST_READS:
+                    value = model.importance[place]
+                    value = value + weights.must_reads_personal * personal[row, place]
+                slots.append(_slot(model, reader, name, place, float(value), part))
+            page[name] = slots
+        pages.append(page)
+    return pages
+
+
+def slot_parts(
+    model: PageModel, parts: dict[str, NDArray[np.float32]], list_name: str, place: int
+) -> dict[str, float]:
+    """Return what a slot's score is made of, by name; zero parts are left out.
+
+    Parameters
+    ----------
+    model
+        The run.
+    parts
+        From `recsys.blend.score`, for the reader and article of the page.
+    list_name, place
+        The slot.
+    """
+    if list_name == POPULAR_NOW:
+        found = {"rise": float(model.rise[place])}
+    elif list_name == LATEST_STORIES:
+        found = {"recency": float(parts["recency"][place])}
+    else:
+        found = {name: float(part[place]) for name, part in parts.items()}
+        if list_name == MUST_READS:
+            personal = sum(value for name, value in found.items() if name not in STATIC_PARTS)
+            found = {
+                "importance": float(model.importance[place]),
+                "personal": model.live.weights.must_reads_personal * personal,
+            }
+    return {name: round(value, 4) for name, value in found.items() if value}

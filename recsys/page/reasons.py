@@ -1,0 +1,95 @@
+"""Why a slot holds what it holds, in words for a reader.
+
+A reason is a code, so that a site can translate it, and the English text.
+`{title}` is an article the reader read, `{category}` the section of the article
+in the slot. A code that needs a section falls back where there is none.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys.blend import PARTS
+from recsys.page.compose import LATEST_STORIES, MUST_READS, POPULAR_NOW
+
+REASONS = {
+    "related": "Related to this article",
+    "read_together": "Readers of this article also read",
+    "same_section": "More in {category}",
+    "because_read": "Because you read “{title}”",
+    "taste": "Readers like you read this",
+    "section_taste": "You often read {category}",
+    "popular": "Popular in {category}",
+    "popular_anywhere": "Popular with our readers",
+    "new": "New in {category}",
+    "new_anywhere": "Just published",
+    "popular_now": "Being read right now",
+    "popular_today": "Popular today",
+    "must_read": "Most read and finished today",
+}
+_OF_PART = {
+    "context_text": "related",
+    "context_item_item": "read_together",
+    "context_category": "same_section",
+    "text": "because_read",
+    "als": "taste",
+    "affinity": "section_taste",
+    "popularity": "popular",
+    "ctr": "popular",
+    "recency": "new",
+}
+_WITHOUT_SECTION = {
+    "popular": "popular_anywhere",
+    "new": "new_anywhere",
+    "section_taste": "taste",
+    "same_section": "related",
+}
+
+
+def leading_parts(parts: dict[str, NDArray[np.float32]]) -> NDArray[np.int64]:
+    """Return the part (place in `PARTS`) that most lifts each candidate.
+
+    Parameters
+    ----------
+    parts : dict of array of float32, equal shapes
+        Weighted parts; static ones should be centred on the average live article,
+        else "popular" would be said of everything.
+    """
+    present = [name for name in PARTS if name in parts]
+    stacked = np.stack([parts[name] for name in present])
+    lead: NDArray[np.int64] = np.array([PARTS.index(name) for name in present])[
+        stacked.argmax(axis=0)
+    ]
+    return lead
+
+
+def reason_code(list_name: str, part: int, *, has_category: bool, rising: bool) -> str:
+    """Return the code of a slot's reason.
+
+    Parameters
+    ----------
+    list_name
+        The list of the slot.
+    part
+        From `leading_parts`; says why in You May Also Like.
+    has_category
+        Whether the article in the slot has a section to name.
+    rising
+        Whether it is clicked more than expected; Popular Now says so only then.
+    """
+    if list_name == POPULAR_NOW:
+        return "popular_now" if rising else "popular_today"
+    if list_name == MUST_READS:
+        return "must_read"
+    code = "new" if list_name == LATEST_STORIES else _OF_PART[PARTS[part]]
+    return code if has_category else _WITHOUT_SECTION.get(code, code)
+
+
+def reason_text(code: str, *, title: str, category: str) -> str:
+    """Return the English text of a reason.
+
+    Examples
+    --------
+    >>> reason_text("popular", title="", category="Politics")
+    'Popular in Politics'
+    """
+    return REASONS[code].replace("{title}", title).replace("{category}", category)

@@ -1,0 +1,204 @@
+"""The typed rows and columns that cross borders between rooms.
+
+Column names are spelled once, here. Times are UTC; inside the package an
+instant is an integer number of milliseconds since 1970 (`*_ms`), at the edges
+it is a `datetime` with an offset.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Kind = Literal["articles", "clicks", "impressions"]
+
+ARTICLE_FIELDS = (
+    "article_id",
+    "title",
+    "body",
+    "category",
+    "author",
+    "url",
+    "language",
+    "published_at",
+    "expires_at",
+)
+CLICK_FIELDS = ("user_id", "article_id", "clicked_at", "dwell_seconds", "source")
+IMPRESSION_FIELDS = (
+    "user_id",
+    "shown_at",
+    "shown",
+    "clicked",
+    "clicked_at",
+    "dwell_seconds",  # on the clicked article
+    "article_id",  # beside which it was shown; none on a front page
+    "source",
+)
+FIELDS: dict[Kind, tuple[str, ...]] = {
+    "articles": ARTICLE_FIELDS,
+    "clicks": CLICK_FIELDS,
+    "impressions": IMPRESSION_FIELDS,
+}
+REQUIRED: dict[Kind, tuple[str, ...]] = {
+    "articles": ("article_id",),
+    "clicks": ("user_id", "article_id", "clicked_at"),
+    "impressions": ("user_id", "shown_at", "shown"),
+}
+
+ROW = "row"  # 1-based line (text formats) or row (Parquet) in the file
+TIME_IS_BOUND = "time_is_bound"
+
+HOUR_MS = 3_600_000
+UNKNOWN_TIME = np.iinfo(np.int64).min  # in arrays of instants; NULL in the store
+
+
+def to_ms(instant: datetime) -> int:
+    """Return milliseconds since 1970 of an instant; a naive one is taken as UTC.
+
+    Examples
+    --------
+    >>> to_ms(datetime(1970, 1, 1, 0, 0, 1))
+    1000
+    """
+    if instant.tzinfo is None:
+        instant = instant.replace(tzinfo=UTC)
+    return round(instant.timestamp() * 1000)
+
+
+def from_ms(instant_ms: int) -> datetime:
+    """Return the UTC instant of `to_ms`; inverse to the millisecond."""
+    seconds, millis = divmod(instant_ms, 1000)
+    return datetime.fromtimestamp(seconds, UTC).replace(microsecond=millis * 1000)
+
+
+def iso(instant_ms: int) -> str:
+    """Return an instant as ISO 8601 in UTC, such as 2019-11-13T00:00:00Z."""
+    return from_ms(instant_ms).isoformat().replace("+00:00", "Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """A row that cannot be used: where it is, which field, why, and the row itself."""
+
+    row: int
+    field: str
+    reason: str
+    raw: str
+
+
+@dataclass(frozen=True, slots=True)
+class IdMap:
+    """External string ids, and their places 0..n-1 in matrices.
+
+    Ids are in sorted order, so that a tie broken by index is broken by id and
+    nothing depends on the order in which files arrived.
+
+    Attributes
+    ----------
+    ids
+        The external ids; `ids[index]` is the id of a row or column.
+    keys : array of int64, shape (n,)
+        The store's integer key of each id.
+    """
+
+    ids: Sequence[str]
+    keys: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        """Return how many ids there are."""
+        return len(self.ids)
+
+    def index_of_keys(self, keys: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the place of each store key, -1 for a key that is not here."""
+        if not len(self.keys):
+            return np.full(len(keys), -1, dtype=np.int64)
+        order = np.argsort(self.keys)
+        place = np.searchsorted(self.keys, keys, sorter=order)
+        place = order[np.minimum(place, len(order) - 1)]
+        return np.where(self.keys[place] == keys, place, -1).astype(np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class Articles:
+    """What is known of each article, in id order; all sequences have one length.
+
+    Attributes
+    ----------
+    id_map
+        External ids; an article that was only clicked is here too, without text.
+    titles, bodies, categories, urls, authors
+        Text as normalised by ingest; "" where unknown.
+    published_ms, expires_ms : array of int64
+        Instants in ms; UNKNOWN_TIME where the publisher did not say.
+    added_ms : array of int64
+        When the article row was first stored; UNKNOWN_TIME for ids without a row.
+    digests
+        Fingerprint of the text, "" for ids without a row.
+    """
+
+    id_map: IdMap
+    titles: Sequence[str]
+    bodies: Sequence[str]
+    categories: Sequence[str]
+    urls: Sequence[str]
+    authors: Sequence[str]
+    published_ms: NDArray[np.int64]
+    expires_ms: NDArray[np.int64]
+    added_ms: NDArray[np.int64]
+    digests: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Clicks:
+    """Clicks as parallel arrays, oldest first; ties by user then article.
+
+    Attributes
+    ----------
+    user_key, article_key : array of int64, shape (n_clicks,)
+        The store's keys.
+    clicked_ms : array of int64
+        Instant of the click.
+    dwell_seconds : array of float32
+        Reading time; NaN where unknown.
+    time_is_bound : array of bool
+        True where the log only says "at this time or earlier" (MIND histories):
+        such a click is taste, but no sign of what is popular when.
+    """
+
+    user_key: NDArray[np.int64]
+    article_key: NDArray[np.int64]
+    clicked_ms: NDArray[np.int64]
+    dwell_seconds: NDArray[np.float32]
+    time_is_bound: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Impressions:
+    """Impressions, oldest first, with the shown articles end to end.
+
+    Attributes
+    ----------
+    user_key, context_key : array of int64, shape (n_impressions,)
+        Who was shown, and beside which article; context -1 for a front page.
+    shown_ms : array of int64
+        When it was shown.
+    start : array of int64, shape (n_impressions + 1,)
+        Impression i is `article_key[start[i]:start[i + 1]]`, in position order.
+    article_key : array of int64
+        Articles shown.
+    clicked : array of bool
+        Whether it was clicked, parallel to `article_key`.
+    clicked_ms : array of int64, shape (n_impressions,)
+        When the first click came; UNKNOWN_TIME if the log does not say.
+    """
+
+    user_key: NDArray[np.int64]
+    context_key: NDArray[np.int64]
+    shown_ms: NDArray[np.int64]
+    start: NDArray[np.int64]
+    article_key: NDArray[np.int64]
+    clicked: NDArray[np.bool_]
+    clicked_ms: NDArray[np.int64]

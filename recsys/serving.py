@@ -1,0 +1,395 @@
+"""Pages for web servers: reads what the night published, never trains.
+
+Imports neither scikit-learn nor implicit. The clock is read here and only to know
+what has expired, unless `as_of` is given.
+"""
+
+import json
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+from sqlite3 import Connection
+from types import MappingProxyType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys import snapshot
+from recsys.blend import Reader, fold_in, score
+from recsys.errors import SnapshotError
+from recsys.page.build import NOTHING, Slot, build_page, slot_parts
+from recsys.page.compose import LATEST_STORIES, LISTS
+from recsys.page.reasons import reason_text
+from recsys.rows import UNKNOWN_TIME, from_ms, to_ms
+
+PUBLISHED = Path("published")
+
+
+@dataclass(frozen=True, slots=True)
+class Recommendation:
+    """One slot of a page.
+
+    Attributes
+    ----------
+    article_id, title, category, url
+        The article; "" where the publisher did not say.
+    published_at
+        UTC, None where not known.
+    score
+        In its list; comparable within the list only.
+    reason
+        Why it is here, for the reader, in English.
+    reason_code
+        The same for translation; see `recsys.page.reasons.REASONS`.
+    parts
+        What the score is made of: weighted parts by signal.
+    """
+
+    article_id: str
+    title: str
+    category: str
+    url: str
+    published_at: datetime | None
+    score: float
+    reason: str
+    reason_code: str
+    parts: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Mapping[str, tuple[Recommendation, ...]]):
+    """The lists of one page, by name, and the run they come from.
+
+    Attributes
+    ----------
+    run_id
+        The run.
+    notes
+        What a list could not do, such as "must_reads: 3 of 5 slots, no candidates left".
+    lists
+        The lists; a page is itself a mapping of them.
+    """
+
+    run_id: str
+    notes: tuple[str, ...]
+    lists: Mapping[str, tuple[Recommendation, ...]]
+
+    def __getitem__(self, name: str) -> tuple[Recommendation, ...]:
+        """Return one list."""
+        return self.lists[name]
+
+    def __iter__(self) -> Iterator[str]:
+        """Return the names of the lists."""
+        return iter(self.lists)
+
+    def __len__(self) -> int:
+        """Return the number of lists."""
+        return len(self.lists)
+
+
+class _Run:
+    """A run held in memory; never changes, so threads share it without a lock."""
+
+    def __init__(self, folder: Path, run_id: str) -> None:
+        self.path = snapshot.run_path(folder, run_id)
+        conn = snapshot.connect(self.path)
+        try:
+            self.meta = snapshot.load_meta(conn, self.path)
+            self.model = snapshot.load_model(conn, self.path)
+            self.articles = snapshot.load_articles(conn)
+        finally:
+            conn.close()
+        self.known = {article.article_id: i for i, article in enumerate(self.articles)}
+        live = [self.articles[i] for i in self.model.live.live_rows]
+        never = np.iinfo(np.int64).max
+        self.expires_ms = np.array(
+            [never if a.expires_ms is None else a.expires_ms for a in live], dtype=np.int64
+        )
+        self.published_ms = np.array(
+            [UNKNOWN_TIME if a.published_ms is None else a.published_ms for a in live],
+            dtype=np.int64,
+        )
+
+
+class Recommender:
+    """Answers `recommend` from a published folder, and follows each new publish.
+
+    Safe for any number of threads: a page is made from one run, taken once.
+
+    Parameters
+    ----------
+    published
+        The folder `recsys nightly --published` writes to.
+
+    Raises
+    ------
+    NotPublishedError
+        If nothing is published there.
+    SnapshotError
+        If the current run cannot be opened.
+    """
+
+    def __init__(self, published: str | Path = PUBLISHED) -> None:
+        self._folder = Path(published)
+        self._lock = threading.Lock()
+        self._local = threading.local()
+        self._seen = self._pointer_state()
+        self._run = _Run(self._folder, snapshot.require_current(self._folder))
+
+    def _pointer_state(self) -> tuple[int, int] | None:
+        try:
+            status = (self._folder / snapshot.POINTER).stat()
+        except OSError:
+            return None
+        return status.st_mtime_ns, status.st_ino
+
+    def _current(self) -> _Run:
+        """Return the run to serve; opens a newly published one, once.
+
+        While one thread opens it, the others go on with the run they have. A run
+        that cannot be opened is not served: the last good one is.
+        """
+        state = self._pointer_state()
+        if state != self._seen and state is not None and self._lock.acquire(blocking=False):
+            try:
+                run_id = snapshot.current_run(self._folder)
+                if run_id and run_id != self._run.meta.run_id:
+                    self._run = _Run(self._folder, run_id)
+                self._seen = state
+            except SnapshotError:
+                self._seen = state
+            finally:
+                self._lock.release()
+        return self._run
+
+    def _connection(self, run: _Run) -> Connection:
+        local = self._local
+        if getattr(local, "run", None) is not run:
+            if getattr(local, "conn", None) is not None:
+                local.conn.close()
+            local.conn, local.run = snapshot.connect(run.path), run
+        conn: Connection = local.conn
+        return conn
+
+    def recommend(
+        self,
+        user_id: str | None = None,
+        article_id: str | None = None,
+        *,
+        n: int = 5,
+        lists: Sequence[str] | None = None,
+        recent_clicks: Sequence[str] = (),
+        exclude: Sequence[str] = (),
+        as_of: datetime | None = None,
+    ) -> Page:
+        """Return one page; parameters as of `recsys.recommend`."""
+        _check_ids(user_id, article_id, recent_clicks, exclude)
+        wanted = _wanted(lists)
+        run = self._current()
+        meta, model, live = run.meta, run.model, run.model.live
+        if isinstance(n, bool) or not isinstance(n, int) or n < 1:
+            raise ValueError(f"n must be a whole number of at least 1, got {n!r}")
+        now_ms = to_ms(datetime.now(UTC) if as_of is None else as_of)
+        closed = np.flatnonzero((run.expires_ms <= now_ms) | (run.published_ms > now_ms))
+        context = None if article_id is None else run.known.get(article_id)
+        reader, stored = self._reader(run, user_id)
+        fresh = [run.known[a] for a in recent_clicks if a in run.known]
+        if fresh:
+            reader = _after_clicks(run, reader, fresh)
+        slots = None
+        if not fresh and not exclude and n == meta.n and (context is None or reader is None):
+            slots = self._published(run, stored, context, closed)
+        if slots is None:
+            out = live.live_place([run.known[a] for a in exclude if a in run.known])
+            blocked = np.concatenate((closed, out[out >= 0])) if len(out) else closed
+            n_slots = {name: meta.n_latest if name == LATEST_STORIES else n for name in LISTS}
+            slots = build_page(model, reader, context, n_slots, blocked)
+        parts = score(live, reader, context)
+        notes = [
+            f"{name}: {len(slots[name])} of {size} slots, no candidates left"
+            for name in wanted
+            if len(slots[name]) < (size := meta.n_latest if name == LATEST_STORIES else n)
+        ]
+        return Page(
+            meta.run_id,
+            tuple(notes),
+            MappingProxyType(
+                {name: tuple(_shown(run, name, s, parts) for s in slots[name]) for name in wanted}
+            ),
+        )
+
+    def _reader(self, run: _Run, user_id: str | None) -> tuple[Reader | None, str | None]:
+        """Return a known reader and their published page; None for anybody else."""
+        if user_id is None:
+            return None, None
+        found = self._connection(run).execute(
+            "SELECT profile, page FROM readers WHERE user_id = ?", (user_id,)
+        )
+        row = found.fetchone()
+        if row is None:
+            return None, None
+        return snapshot.unpack_reader(row[0], n_factors=run.model.live.factors.shape[1]), row[1]
+
+    def _published(
+        self, run: _Run, stored: str | None, context: int | None, closed: NDArray[np.int64]
+    ) -> dict[str, list[Slot]] | None:
+        """Return the page the night made, or None if it made none or some of it is over."""
+        if stored is None:
+            audience = snapshot.ANONYMOUS if context is None else snapshot.ARTICLE
+            row = (
+                self._connection(run)
+                .execute(
+                    "SELECT page FROM pages WHERE audience = ? AND article_index = ?",
+                    (audience, -1 if context is None else context),
+                )
+                .fetchone()
+            )
+            if row is None:
+                return None
+            stored = row[0]
+        page = json.loads(stored)
+        places = run.model.live.live_place([s[0] for slots in page.values() for s in slots])
+        if len(closed) and np.isin(places, closed).any():
+            return None
+        place = iter(places.tolist())
+        return {
+            name: [Slot(next(place), value, code, because) for _, value, code, because in slots]
+            for name, slots in page.items()
+        }
+
+
+def _check_ids(user_id: object, article_id: object, recent_clicks: object, exclude: object) -> None:
+    for name, value in (("user_id", user_id), ("article_id", article_id)):
+        if value is not None and not isinstance(value, str):
+            raise TypeError(f"{name} must be a string or None, got {value!r}")
+    for name, value in (("recent_clicks", recent_clicks), ("exclude", exclude)):
+        if isinstance(value, str) or not isinstance(value, Sequence):
+            raise TypeError(f"{name} must be a sequence of article ids, got {value!r}")
+        if not all(isinstance(item, str) for item in value):
+            raise TypeError(f"{name} must hold strings only, got {value!r}")
+
+
+def _wanted(lists: Sequence[str] | None) -> tuple[str, ...]:
+    if lists is None:
+        return LISTS
+    unknown = [name for name in lists if name not in LISTS]
+    if isinstance(lists, str) or unknown:
+        raise ValueError(f"lists must be some of {', '.join(LISTS)}, got {lists!r}")
+    return tuple(name for name in LISTS if name in lists)
+
+
+def _after_clicks(run: _Run, reader: Reader | None, fresh: Sequence[int]) -> Reader:
+    """Return a reader who has also clicked `fresh` (known indices, oldest first)."""
+    live = run.model.live
+    if reader is None:
+        reader = Reader(
+            np.zeros(live.factors.shape[1], dtype=np.float32),
+            np.zeros(run.model.n_categories, dtype=np.float32),
+            NOTHING,
+            NOTHING,
+        )
+    newest_first = list(dict.fromkeys([*reversed(fresh), *reader.recent.tolist()]))
+    places = live.live_place(list(dict.fromkeys(fresh)))
+    places = places[places >= 0]
+    # A click the night already knew is not learned twice.
+    unseen = places[~np.isin(places, reader.read)]
+    return Reader(
+        fold_in(
+            reader.factors, live.factors[unseen], gram=live.gram, confidence=live.click_confidence
+        ),
+        reader.affinity,
+        np.array(newest_first[: live.weights.recent_reads], dtype=np.int64),
+        np.union1d(reader.read, places),
+    )
+
+
+def _shown(
+    run: _Run, list_name: str, slot: Slot, parts: dict[str, NDArray[np.float32]]
+) -> Recommendation:
+    article = run.articles[run.model.live.live_rows[slot.place]]
+    title = run.articles[slot.because].title if slot.because >= 0 else ""
+    code = slot.code
+    if code == "because_read" and not title:
+        code = "taste"  # an article known by id alone has no title to name
+    return Recommendation(
+        article_id=article.article_id,
+        title=article.title,
+        category=article.category,
+        url=article.url,
+        published_at=None if article.published_ms is None else from_ms(article.published_ms),
+        score=slot.score,
+        reason=reason_text(code, title=title, category=article.category),
+        reason_code=code,
+        parts=slot_parts(run.model, parts, list_name, slot.place),
+    )
+
+
+@lru_cache(maxsize=8)
+def _recommender(published: Path) -> Recommender:
+    return Recommender(published)
+
+
+def recommend(
+    user_id: str | None = None,
+    article_id: str | None = None,
+    *,
+    n: int = 5,
+    lists: Sequence[str] | None = None,
+    recent_clicks: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+    as_of: datetime | None = None,
+    published: str | Path | None = None,
+) -> Page:
+    """Return the lists of one page.
+
+    Parameters
+    ----------
+    user_id
+        The reader; None or an unknown one is an anonymous reader.
+    article_id
+        The article being read; None for a front page. An unknown one (published
+        since the run) gives the reader's page without it.
+    n
+        Slots of each ranked list.
+        Latest Stories keeps its own number (6).
+    lists
+        Names of the lists to return, by default all. The page is composed whole all
+        the same, so lists fetched one by one do not repeat each other.
+    recent_clicks
+        Article ids this reader clicked since the run, oldest first; they count at once.
+    exclude
+        Article ids that must not appear.
+    as_of
+        What has expired by then is left out; by default the present. Naive is UTC.
+    published
+        The published folder, by default `published` in the working directory.
+
+    Returns
+    -------
+    Page
+        A mapping from list name to `Recommendation`s, best first. No article and no
+        story twice on it, nothing this reader has read, never the article itself. A
+        list is shorter than `n` only when the live articles run out; `notes` says so.
+
+    Raises
+    ------
+    NotPublishedError
+        If nothing is published there.
+    SnapshotError
+        If the current run is damaged.
+    ValueError, TypeError
+        If an argument is not what it must be. Unknown ids are no error.
+    """
+    folder = PUBLISHED if published is None else Path(published)
+    return _recommender(folder.absolute()).recommend(
+        user_id,
+        article_id,
+        n=n,
+        lists=lists,
+        recent_clicks=recent_clicks,
+        exclude=exclude,
+        as_of=as_of,
+    )

@@ -1,0 +1,1 @@
+"""Signals: arrays in, scores out. Never the store, never each other."""

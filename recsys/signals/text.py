@@ -1,0 +1,149 @@
+"""TF-IDF of word 1-2 grams, and exact cosine similarity on it.
+
+Terms are hashed, so that an article is counted once, when it is new, whatever else
+the night holds; only the document frequencies are of the night. Rare words stay:
+on long articles a 128-dimensional projection lost nine of ten true neighbours.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import sparse_dot_topn
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer
+
+from recsys.config import TextConfig
+
+_WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)?")
+# Scripts written without blanks: Thai, Lao, Khmer, kana, Han. Pairs of their characters are words.
+_UNSPACED = re.compile(r"[\u0e00-\u0eff\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]{2,}")
+
+
+def terms(text: str) -> Iterator[str]:
+    """Yield the terms of a text: words, and pairs of neighbouring words.
+
+    Examples
+    --------
+    >>> list(terms("Kim's visit, again"))
+    ["kim's", 'visit', 'again', "kim's visit", 'visit again']
+    >>> list(terms("東京都"))
+    ['東京', '京都', '東京 京都']
+    """
+    words: list[str] = []
+    for word in _WORD.findall(text.lower()):
+        if _UNSPACED.search(word):
+            words.extend(word[i : i + 2] for i in range(len(word) - 1))
+        elif len(word) > 1:
+            words.append(word)
+    yield from words
+    yield from (f"{first} {second}" for first, second in zip(words, words[1:], strict=False))
+
+
+def _category_term(category: str) -> list[str]:
+    return [f"category={category.casefold()}"] if category else []
+
+
+def count_terms(
+    titles: Sequence[str], bodies: Sequence[str], categories: Sequence[str], config: TextConfig
+) -> csr_matrix:
+    """Return weighted term counts of articles.
+
+    Parameters
+    ----------
+    titles, bodies, categories
+        Of equal length, "" for none.
+    config
+        Buckets and weights.
+
+    Returns
+    -------
+    csr_matrix of float32, shape (n_articles, n_features)
+        An article without text has an empty row.
+    """
+
+    def counted(analyzer: object, values: Sequence[str]) -> csr_matrix:
+        hashing = HashingVectorizer(
+            analyzer=analyzer,
+            n_features=config.n_features,
+            norm=None,
+            alternate_sign=False,  # counts stay counts, so sublinear scaling makes sense
+            dtype=np.float32,
+        )
+        return hashing.transform(values)
+
+    counts = (
+        config.title_weight * counted(terms, titles)
+        + counted(terms, bodies)
+        + config.category_weight * counted(_category_term, categories)
+    )
+    counts.sort_indices()
+    return counts.astype(np.float32)
+
+
+def tfidf(counts: csr_matrix) -> csr_matrix:
+    """Return unit-length TF-IDF vectors: (1 + ln count) x (ln((1 + n) / (1 + df)) + 1).
+
+    Parameters
+    ----------
+    counts : csr_matrix, shape (n_articles, n_features)
+        As from `count_terms`.
+
+    Returns
+    -------
+    csr_matrix of float32, shape (n_articles, n_used)
+        Columns nobody uses are dropped; an empty row stays empty.
+
+    References
+    ----------
+    Salton, Buckley, "Term-weighting approaches in automatic text retrieval",
+    Information Processing and Management 24(5), 1988; scikit-learn's smoothed idf.
+    """
+    used = np.unique(counts.indices)
+    narrow = csr_matrix(
+        (counts.data, np.searchsorted(used, counts.indices), counts.indptr),
+        shape=(counts.shape[0], len(used)),
+    )
+    if not narrow.nnz:
+        return narrow.astype(np.float32)
+    return TfidfTransformer(sublinear_tf=True).fit_transform(narrow).astype(np.float32)
+
+
+def similar_articles(
+    queries: csr_matrix, live: csr_matrix, live_rows: NDArray[np.int64], config: TextConfig
+) -> csr_matrix:
+    """Return the cosine of each article to its most similar live articles.
+
+    Parameters
+    ----------
+    queries : csr_matrix, shape (n_articles, n_terms)
+        Unit-length vectors.
+    live : csr_matrix, shape (n_live, n_terms)
+        Unit-length vectors of the live articles.
+    live_rows : array of int, shape (n_live,)
+        The row of each live article in `queries`; an article is not similar to itself.
+
+    Returns
+    -------
+    csr_matrix of float32, shape (n_articles, n_live)
+        At most `n_similar` values a row, all at least `min_similarity`, best first.
+    """
+    if not queries.nnz or not live.nnz:
+        return csr_matrix((queries.shape[0], live.shape[0]), dtype=np.float32)
+    found = sparse_dot_topn.sp_matmul_topn(
+        queries,
+        live.T.tocsr(),
+        top_n=config.n_similar + 1,  # the article itself may be among them
+        threshold=config.min_similarity,
+        sort=True,
+    )
+    rows = np.repeat(np.arange(found.shape[0]), np.diff(found.indptr))
+    keep = live_rows[found.indices] != rows
+    # Without itself, an article that is not live has one neighbour more than asked.
+    place = np.arange(found.nnz) - found.indptr[rows]
+    itself_before = np.cumsum(~keep) - np.concatenate(([0], np.cumsum(~keep)))[found.indptr[rows]]
+    keep &= place - itself_before < config.n_similar
+    # Not through COO: the order within a row, best first, is part of the result.
+    kept = np.concatenate(([0], np.cumsum(keep)))[found.indptr]
+    return csr_matrix((found.data[keep], found.indices[keep], kept), shape=found.shape)

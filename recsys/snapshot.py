@@ -1,0 +1,425 @@
+"""One published run: written aside, verified, made current by one atomic step.
+
+A run is `<folder>/<run_id>.sqlite`; `<folder>/current` names the run that is
+served. A CMS may open the file and read the view `rows`: list, user_id, rank,
+article_id, score, reason, one row a slot.
+"""
+
+import json
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass, fields
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys.blend import LiveModel, Reader, Rows
+from recsys.config import BlendConfig
+from recsys.errors import NotPublishedError, SnapshotError
+from recsys.page.build import PageModel, Slot
+from recsys.page.reasons import REASONS
+
+POINTER = "current"
+FORMAT = 1
+READER, ANONYMOUS, ARTICLE = "reader", "anonymous", "article"
+
+_SCHEMA = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE arrays (
+    name TEXT PRIMARY KEY,
+    dtype TEXT NOT NULL,
+    shape TEXT NOT NULL,        -- JSON list
+    digest TEXT NOT NULL,       -- BLAKE2b of data
+    data BLOB NOT NULL
+) STRICT;
+CREATE TABLE articles (
+    article_index INTEGER PRIMARY KEY,
+    article_id TEXT NOT NULL UNIQUE,
+    title TEXT NOT NULL,
+    category TEXT NOT NULL,
+    url TEXT NOT NULL,
+    published_at INTEGER,       -- ms since 1970, UTC
+    expires_at INTEGER
+) STRICT;
+CREATE TABLE reasons (code TEXT PRIMARY KEY, text TEXT NOT NULL) STRICT;
+-- page: JSON {list: [[article_index, score, reason code, article_index named in it or -1], ...]}
+CREATE TABLE readers (
+    user_id TEXT PRIMARY KEY,
+    profile BLOB NOT NULL,      -- see pack_reader
+    page TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE pages (
+    audience TEXT NOT NULL,     -- anonymous, or article: an anonymous reader of that article
+    article_index INTEGER NOT NULL,
+    page TEXT NOT NULL,
+    PRIMARY KEY (audience, article_index)
+) STRICT, WITHOUT ROWID;
+CREATE VIEW rows AS
+    WITH every AS (
+        SELECT 'reader' AS audience, user_id, NULL AS beside, page FROM readers
+        UNION ALL
+        SELECT audience, NULL, nullif(article_index, -1), page FROM pages
+    )
+    SELECT every.audience,
+        list.key AS list,
+        every.user_id,
+        beside.article_id AS beside_article_id,
+        slot.key + 1 AS rank,
+        article.article_id,
+        article.title,
+        article.category,
+        article.url,
+        json_extract(slot.value, '$[1]') AS score,
+        replace(replace(reasons.text, '{title}', coalesce(named.title, '')),
+            '{category}', article.category) AS reason
+    FROM every
+    JOIN json_each(every.page) AS list
+    JOIN json_each(list.value) AS slot
+    JOIN articles AS article ON article.article_index = json_extract(slot.value, '$[0]')
+    JOIN reasons ON reasons.code = json_extract(slot.value, '$[2]')
+    LEFT JOIN articles AS named ON named.article_index = json_extract(slot.value, '$[3]')
+    LEFT JOIN articles AS beside ON beside.article_index = every.beside;
+"""
+EXPORT_COLUMNS = (
+    "audience", "list", "user_id", "beside_article_id", "rank", "article_id", "title",
+    "category", "url", "score", "reason",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class KnownArticle:
+    """What a page shows of an article; instants in ms, None where not known."""
+
+    article_id: str
+    title: str
+    category: str
+    url: str
+    published_ms: int | None
+    expires_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Meta:
+    """What a run says of itself."""
+
+    run_id: str
+    as_of: str
+    n: int
+    n_latest: int
+    n_live: int
+    n_readers: int
+    weights: BlendConfig
+
+
+# ---- packing ----------------------------------------------------------------------
+
+
+def pack_reader(reader: Reader) -> bytes:
+    """Return a reader as bytes: two int32 lengths, factors, affinity, recent, read."""
+    return b"".join(
+        (
+            np.array([len(reader.recent), len(reader.read)], dtype="<i4").tobytes(),
+            reader.factors.astype("<f4").tobytes(),
+            reader.affinity.astype("<f4").tobytes(),
+            reader.recent.astype("<i4").tobytes(),
+            reader.read.astype("<i4").tobytes(),
+        )
+    )
+
+
+def unpack_reader(packed: bytes, *, n_factors: int) -> Reader:
+    """Return the reader of `pack_reader`."""
+    n_recent, n_read = np.frombuffer(packed, dtype="<i4", count=2).tolist()
+    n_affinity = len(packed) // 4 - 2 - n_factors - n_recent - n_read
+    floats = np.frombuffer(packed, dtype="<f4", count=n_factors + n_affinity, offset=8)
+    indices = np.frombuffer(packed, dtype="<i4", offset=8 + floats.nbytes).astype(np.int64)
+    return Reader(floats[:n_factors], floats[n_factors:], indices[:n_recent], indices[n_recent:])
+
+
+def pack_page(page: dict[str, list[Slot]], live_rows: NDArray[np.int64]) -> str:
+    """Return a page as JSON, articles by their known index."""
+    return json.dumps(
+        {
+            name: [[int(live_rows[s.place]), s.score, s.code, s.because] for s in slots]
+            for name, slots in page.items()
+        },
+        separators=(",", ":"),
+    )
+
+
+def _arrays_of(model: PageModel) -> dict[str, NDArray[Any]]:
+    live = model.live
+    arrays: dict[str, NDArray[Any]] = {
+        "live_rows": live.live_rows, "factors": live.factors, "gram": live.gram,
+        "category": live.category, "story": model.story, "importance": model.importance,
+        "rise": model.rise, "newest": model.newest,
+    }  # fmt: skip
+    arrays |= {f"static.{name}": part for name, part in live.static.items()}
+    for name, rows in (("similar", live.similar), ("item_item", live.item_item)):
+        arrays |= {f"{name}.{f.name}": getattr(rows, f.name) for f in fields(Rows)}
+    return arrays
+
+
+# ---- writing ----------------------------------------------------------------------
+
+
+def write(
+    path: Path,
+    meta: Meta,
+    model: PageModel,
+    articles: Sequence[KnownArticle],
+    readers: Iterable[tuple[str, Reader, dict[str, list[Slot]]]],
+    pages: Iterable[tuple[str, int, dict[str, list[Slot]]]],
+) -> None:
+    """Write a run to a file, whole or not at all: fsynced, verified, then renamed.
+
+    Parameters
+    ----------
+    path
+        Where it goes; an unfinished file of an earlier try is replaced.
+    meta, model, articles
+        The run; `articles` in known order.
+    readers
+        (user id, reader, page), each id once.
+    pages
+        (audience, known index or -1, page).
+
+    Raises
+    ------
+    SnapshotError
+        If the file does not read back as it was written.
+    """
+    partial = path.with_suffix(".partial")
+    partial.unlink(missing_ok=True)
+    with closing(sqlite3.connect(partial, isolation_level=None)) as conn:
+        # The file is nobody's until it is renamed, so a journal would guard nothing.
+        conn.execute("PRAGMA journal_mode = OFF")
+        conn.execute("PRAGMA synchronous = OFF")
+        conn.executescript(_SCHEMA)
+        conn.execute("BEGIN")
+        about = asdict(meta) | {
+            "format": FORMAT,
+            "n_categories": model.n_categories,
+            "story_similarity": model.story_similarity,
+            "click_confidence": model.live.click_confidence,
+        }
+        conn.executemany(
+            "INSERT INTO meta VALUES (?, ?)", ((k, json.dumps(v)) for k, v in about.items())
+        )
+        conn.executemany(
+            "INSERT INTO arrays VALUES (?, ?, ?, ?, ?)",
+            (
+                (name, array.dtype.str, json.dumps(array.shape), _digest(data), data)
+                for name, array in _arrays_of(model).items()
+                for data in (array.tobytes(),)
+            ),
+        )
+        conn.executemany("INSERT INTO reasons VALUES (?, ?)", REASONS.items())
+        conn.executemany(
+            "INSERT INTO articles VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (
+                (i, a.article_id, a.title, a.category, a.url, a.published_ms, a.expires_ms)
+                for i, a in enumerate(articles)
+            ),
+        )
+        live_rows = model.live.live_rows
+        conn.executemany(
+            "INSERT INTO readers VALUES (?, ?, ?)",
+            ((u, pack_reader(reader), pack_page(page, live_rows)) for u, reader, page in readers),
+        )
+        conn.executemany(
+            "INSERT INTO pages VALUES (?, ?, ?)",
+            ((audience, known, pack_page(page, live_rows)) for audience, known, page in pages),
+        )
+        conn.execute("COMMIT")
+    _sync(partial)
+    _verify(partial, meta)
+    os.replace(partial, path)
+    _sync(path.parent)
+
+
+def _digest(data: bytes) -> str:
+    return blake2b(data, digest_size=16).hexdigest()
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _verify(path: Path, meta: Meta) -> None:
+    with closing(connect(path)) as conn:
+        if (found := conn.execute("PRAGMA quick_check").fetchone()[0]) != "ok":
+            raise SnapshotError(f"{path}: damaged: {found}")
+        n_readers = conn.execute("SELECT count(*) FROM readers").fetchone()[0]
+        if n_readers != meta.n_readers:
+            raise SnapshotError(f"{path}: {n_readers} readers written of {meta.n_readers}")
+        load_model(conn, path)
+
+
+def make_current(folder: Path, run_id: str) -> None:
+    """Let a run be served from now on.
+
+    Raises
+    ------
+    SnapshotError
+        If the run's file is not there or damaged; the current run stays.
+    """
+    path = run_path(folder, run_id)
+    if not path.exists():
+        raise SnapshotError(f"{path}: no such run; `recsys runs --published {folder}` lists them")
+    with closing(connect(path)) as conn:
+        load_meta(conn, path)
+        load_model(conn, path)
+    partial = folder / f"{POINTER}.partial"
+    partial.write_text(run_id + "\n", "utf-8")
+    _sync(partial)
+    os.replace(partial, folder / POINTER)
+    _sync(folder)
+
+
+def prune(folder: Path, keep: int) -> list[str]:
+    """Delete all but the `keep` newest runs and the current one; return those deleted."""
+    current = current_run(folder)
+    deleted = [run_id for run_id in run_ids(folder)[:-keep] if run_id != current]
+    for run_id in deleted:
+        run_path(folder, run_id).unlink(missing_ok=True)
+    return deleted
+
+
+# ---- reading ----------------------------------------------------------------------
+
+
+def run_path(folder: Path, run_id: str) -> Path:
+    """Return a run's file."""
+    return folder / f"{run_id}.sqlite"
+
+
+def run_ids(folder: Path) -> list[str]:
+    """Return the runs in a folder, oldest first (a run id starts with its sequence number)."""
+    return sorted(path.stem for path in folder.glob("*.sqlite"))
+
+
+def current_run(folder: Path) -> str | None:
+    """Return the run that is served, None before the first."""
+    try:
+        return (folder / POINTER).read_text("utf-8").strip() or None
+    except FileNotFoundError:
+        return None
+
+
+def require_current(folder: Path) -> str:
+    """Return the run that is served.
+
+    Raises
+    ------
+    NotPublishedError
+        If there is none.
+    """
+    run_id = current_run(folder)
+    if run_id is None:
+        raise NotPublishedError(
+            f"{folder}: nothing is published here; run"
+            f" `recsys nightly --store DB --published {folder}` first"
+        )
+    return run_id
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """Open a run read-only and immutable: it takes no locks and never changes.
+
+    Raises
+    ------
+    SnapshotError
+        If it cannot be opened.
+    """
+    try:
+        conn = sqlite3.connect(
+            f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True, check_same_thread=False
+        )
+        conn.execute("SELECT 1 FROM meta LIMIT 1")
+    except sqlite3.Error as error:
+        raise SnapshotError(f"{path}: cannot be opened: {error}; `recsys rollback`?") from error
+    return conn
+
+
+def load_meta(conn: sqlite3.Connection, path: Path) -> Meta:
+    """Return what a run says of itself.
+
+    Raises
+    ------
+    SnapshotError
+        If it is of another format.
+    """
+    about = _about(conn)
+    if about.get("format") != FORMAT:
+        raise SnapshotError(f"{path}: format {about.get('format')}, this recsys reads {FORMAT}")
+    values = {f.name: about[f.name] for f in fields(Meta)}
+    return Meta(**values | {"weights": BlendConfig(**values["weights"])})
+
+
+def _about(conn: sqlite3.Connection) -> dict[str, Any]:
+    return {k: json.loads(v) for k, v in conn.execute("SELECT key, value FROM meta")}
+
+
+def load_model(conn: sqlite3.Connection, path: Path) -> PageModel:
+    """Return a run's model.
+
+    Raises
+    ------
+    SnapshotError
+        If an array is damaged.
+    """
+    arrays: dict[str, NDArray[Any]] = {}
+    try:
+        for name, dtype, shape, digest, data in conn.execute("SELECT * FROM arrays"):
+            if _digest(data) != digest:
+                raise SnapshotError(f"{path}: array {name} is damaged; `recsys rollback`")
+            arrays[name] = np.frombuffer(data, dtype=dtype).reshape(json.loads(shape))
+        about = _about(conn)
+    except sqlite3.Error as error:
+        raise SnapshotError(f"{path}: damaged: {error}; `recsys rollback`") from error
+
+    def rows(name: str) -> Rows:
+        return Rows(*(arrays[f"{name}.{f.name}"] for f in fields(Rows)))
+
+    static = {
+        name.removeprefix("static."): array
+        for name, array in arrays.items()
+        if name.startswith("static.")
+    }
+    live = LiveModel(
+        live_rows=arrays["live_rows"], static=static, factors=arrays["factors"],
+        gram=arrays["gram"], category=arrays["category"], similar=rows("similar"),
+        item_item=rows("item_item"), weights=BlendConfig(**about["weights"]),
+        click_confidence=about["click_confidence"],
+    )  # fmt: skip
+    return PageModel(
+        live, arrays["story"], arrays["importance"], arrays["rise"], arrays["newest"],
+        about["n_categories"], about["story_similarity"],
+    )  # fmt: skip
+
+
+def load_articles(conn: sqlite3.Connection) -> list[KnownArticle]:
+    """Return a run's known articles, in known order."""
+    return [
+        KnownArticle(*row)
+        for row in conn.execute(
+            "SELECT article_id, title, category, url, published_at, expires_at FROM articles"
+            " ORDER BY article_index"
+        )
+    ]
+
+
+def export_rows(path: Path) -> Iterator[tuple[Any, ...]]:
+    """Yield the plain rows of a run, columns `EXPORT_COLUMNS`."""
+    with closing(connect(path)) as conn:
+        yield from conn.execute(f"SELECT {', '.join(EXPORT_COLUMNS)} FROM rows")

@@ -1,0 +1,515 @@
+"""The SQLite store: the schema, and every SQL statement on it.
+
+One writer at a time, any number of readers (WAL). External string ids stand once,
+in `users` and `article_ids`; clicks and impressions carry integer keys, so a click
+on an article that has not arrived yet is kept and counts as soon as it does.
+
+Third-party oddities that stay here: without STRICT, SQLite keeps a numpy integer
+as a blob without any error, so all tables are STRICT; `insert_all([])` creates no
+table, so opening creates all of them; `with db.conn:` does not roll back,
+`db.atomic()` does.
+"""
+
+import json
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+from sqlite_utils import Database
+
+from recsys.errors import StoreError
+from recsys.rows import (
+    TIME_IS_BOUND,
+    UNKNOWN_TIME,
+    Articles,
+    Clicks,
+    IdMap,
+    Impressions,
+    Kind,
+    Reject,
+)
+
+# One entry a schema version; entry i brings version i to version i + 1.
+MIGRATIONS = (
+    """
+    CREATE TABLE users (
+        user_key INTEGER PRIMARY KEY,
+        user_id TEXT NOT NULL UNIQUE
+    ) STRICT;
+    CREATE TABLE article_ids (
+        article_key INTEGER PRIMARY KEY,
+        article_id TEXT NOT NULL UNIQUE
+    ) STRICT;
+    CREATE TABLE articles (
+        article_key INTEGER PRIMARY KEY REFERENCES article_ids,
+        title TEXT NOT NULL,
+        body TEXT NOT NULL,
+        category TEXT NOT NULL,
+        author TEXT NOT NULL,
+        url TEXT NOT NULL,
+        language TEXT NOT NULL,
+        published_at INTEGER,              -- ms since 1970, UTC, as all instants here
+        expires_at INTEGER,
+        text_digest TEXT NOT NULL,
+        added_at INTEGER NOT NULL,
+        updated_at INTEGER NOT NULL,
+        revision INTEGER NOT NULL DEFAULT 1
+    ) STRICT;
+    -- Clustered by time: nights and refreshes read a window, logs arrive in order.
+    CREATE TABLE clicks (
+        clicked_at INTEGER NOT NULL,
+        user_key INTEGER NOT NULL REFERENCES users,
+        article_key INTEGER NOT NULL REFERENCES article_ids,
+        dwell_seconds REAL,
+        source TEXT,
+        time_is_bound INTEGER NOT NULL DEFAULT 0,
+        PRIMARY KEY (clicked_at, user_key, article_key)
+    ) STRICT, WITHOUT ROWID;
+    -- A click whose time is only a bound is one fact, whatever log repeats it.
+    CREATE UNIQUE INDEX clicks_bound ON clicks (user_key, article_key) WHERE time_is_bound = 1;
+    CREATE TABLE impressions (
+        shown_at INTEGER NOT NULL,
+        user_key INTEGER NOT NULL REFERENCES users,
+        shown BLOB NOT NULL,               -- article keys in position order, int64 little endian
+        clicked BLOB NOT NULL,             -- one byte an article of `shown`: 1 if clicked
+        clicked_at INTEGER,
+        context_key INTEGER REFERENCES article_ids,
+        source TEXT NOT NULL,
+        PRIMARY KEY (shown_at, user_key, shown)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE rejected_rows (
+        file TEXT NOT NULL,
+        row INTEGER NOT NULL,
+        field TEXT NOT NULL,
+        reason TEXT NOT NULL,
+        raw TEXT NOT NULL,
+        rejected_at INTEGER NOT NULL,
+        PRIMARY KEY (file, row, field, reason)
+    ) STRICT;
+    CREATE TABLE text_vectors (
+        article_key INTEGER PRIMARY KEY REFERENCES article_ids,
+        text_digest TEXT NOT NULL,         -- of the text and of the settings that made it
+        terms BLOB NOT NULL,               -- hashed term numbers, int32 little endian
+        counts BLOB NOT NULL               -- weighted term counts, float32 little endian
+    ) STRICT;
+    CREATE TABLE runs (
+        run_id TEXT PRIMARY KEY,
+        kind TEXT NOT NULL,
+        as_of TEXT NOT NULL,
+        status TEXT NOT NULL,              -- published, held back, failed
+        report TEXT NOT NULL               -- JSON, see recsys.nightly.RunReport
+    ) STRICT;
+    """,
+)
+_CHUNK = 500  # bound values a statement; SQLite's oldest limit is 999
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """Counts of rows that were new, changed what was there, or were known already."""
+
+    new: int = 0
+    changed: int = 0
+    known: int = 0
+
+    def __add__(self, other: "Added") -> "Added":
+        """Return the sums."""
+        return Added(self.new + other.new, self.changed + other.changed, self.known + other.known)
+
+
+def _nullable(column: Sequence[int | None]) -> NDArray[np.int64]:
+    return np.array([UNKNOWN_TIME if v is None else v for v in column], dtype=np.int64)
+
+
+class Store:
+    """An open store; a context manager that closes it.
+
+    Parameters
+    ----------
+    path
+        The database file, created if absent unless `must_exist`.
+    must_exist
+        Refuse a path with no store instead of creating one.
+
+    Raises
+    ------
+    StoreError
+        If the file is no store, is locked, or was written by a newer version.
+    """
+
+    def __init__(self, path: Path, *, must_exist: bool = False) -> None:
+        if must_exist and not path.exists():
+            raise StoreError(
+                f"{path}: no store here; `recsys ingest PATH --store {path}` makes one"
+            )
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._conn = sqlite3.connect(path, timeout=30.0, isolation_level=None)
+            self._conn.execute("PRAGMA journal_mode = WAL")
+            self._conn.execute("PRAGMA synchronous = NORMAL")
+            self._conn.execute("PRAGMA foreign_keys = ON")
+            self._conn.execute("PRAGMA cache_size = -65536")  # KiB
+            self._db = Database(self._conn)
+            self._migrate(path)
+        except (sqlite3.Error, OSError) as error:
+            raise StoreError(f"{path}: cannot be opened as a store: {error}") from error
+
+    def __enter__(self) -> "Store":
+        """Return itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the store."""
+        self.close()
+
+    def close(self) -> None:
+        """Close the store; nothing is pending, since each write commits."""
+        self._conn.close()
+
+    def _migrate(self, path: Path) -> None:
+        found = self._conn.execute("PRAGMA user_version").fetchone()[0]
+        if found > len(MIGRATIONS):
+            raise StoreError(
+                f"{path}: schema version {found}, this recsys knows {len(MIGRATIONS)}; "
+                "upgrade recsys"
+            )
+        for version in range(found, len(MIGRATIONS)):
+            with self._write():
+                # Another process may have migrated while this one waited for the lock.
+                if self._conn.execute("PRAGMA user_version").fetchone()[0] > version:
+                    continue
+                for statement in MIGRATIONS[version].split(";\n"):
+                    self._conn.execute(statement)
+                self._conn.execute(f"PRAGMA user_version = {version + 1}")
+
+    @contextmanager
+    def _write(self) -> Iterator[None]:
+        """Run one transaction that holds the write lock from its start."""
+        self._conn.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._conn.execute("ROLLBACK")
+            raise
+        self._conn.execute("COMMIT")
+
+    # ---- adding -----------------------------------------------------------------
+
+    def add(
+        self, kind: Kind, rows: pl.DataFrame, rejects: Sequence[Reject], *, file: str, at_ms: int
+    ) -> dict[Kind, Added]:
+        """Add checked rows and their rejects in one transaction.
+
+        A row that is already there changes nothing. An article with other content
+        replaces the old one and raises its revision. An impression's clicks are
+        clicks too.
+
+        Parameters
+        ----------
+        kind, rows, rejects
+            As `recsys.ingest.validate.check` returns them.
+        file
+            Where they came from, kept with the rejects.
+        at_ms
+            The present; dates new articles and rejects.
+        """
+        with self._write():
+            self._add_rejects(rejects, file, at_ms)
+            if kind == "articles":
+                return {"articles": self._add_articles(rows, at_ms)}
+            if kind == "clicks":
+                return {"clicks": self._add_clicks(rows)}
+            return {
+                "impressions": self._add_impressions(rows),
+                "clicks": self._add_clicks(_clicks_of(rows)),
+            }
+
+    def _add_rejects(self, rejects: Sequence[Reject], file: str, at_ms: int) -> None:
+        self._conn.executemany(
+            "INSERT OR IGNORE INTO rejected_rows VALUES (?, ?, ?, ?, ?, ?)",
+            [(file, r.row, r.field, r.reason, r.raw, at_ms) for r in rejects],
+        )
+
+    def _keys(self, table: str, ids: pl.Series) -> pl.DataFrame:
+        """Return columns `id` and `key` for ids, giving new ones a key."""
+        name = table.removesuffix("_ids").removesuffix("s")
+        distinct = ids.drop_nulls().unique(maintain_order=True).to_list()
+        self._conn.executemany(
+            f"INSERT OR IGNORE INTO {table} ({name}_id) VALUES (?)", ((v,) for v in distinct)
+        )
+        keys: list[int] = []
+        found: list[str] = []
+        for start in range(0, len(distinct), _CHUNK):
+            part = distinct[start : start + _CHUNK]
+            marks = ",".join("?" * len(part))
+            query = f"SELECT {name}_id, {name}_key FROM {table} WHERE {name}_id IN ({marks})"
+            for id_, key in self._conn.execute(query, part):
+                found.append(id_)
+                keys.append(key)
+        return pl.DataFrame({"id": found, "key": keys}, schema={"id": pl.String, "key": pl.Int64})
+
+    def _add_articles(self, rows: pl.DataFrame, at_ms: int) -> Added:
+        rows = rows.unique("article_id", keep="last", maintain_order=True)
+        keys = self._keys("article_ids", rows["article_id"])
+        rows = rows.join(
+            keys, left_on="article_id", right_on="id", how="left", maintain_order="left"
+        )
+        new = changed = 0
+        for row in rows.iter_rows(named=True):
+            values = (
+                row["title"], row["body"], row["category"], row["author"], row["url"],
+                row["language"], row["published_at"], row["expires_at"],
+            )  # fmt: skip
+            digest = text_digest(row["title"], row["body"], row["category"])
+            before = self._conn.execute(
+                "SELECT title, body, category, author, url, language, published_at, expires_at"
+                " FROM articles WHERE article_key = ?",
+                (row["key"],),
+            ).fetchone()
+            if before == values:
+                continue
+            if before is None:
+                new += 1
+                self._conn.execute(
+                    "INSERT INTO articles VALUES (?, ?,?,?,?,?,?,?,?, ?, ?, ?, 1)",
+                    (row["key"], *values, digest, at_ms, at_ms),
+                )
+            else:
+                changed += 1
+                self._conn.execute(
+                    "UPDATE articles SET title=?, body=?, category=?, author=?, url=?, language=?,"
+                    " published_at=?, expires_at=?, text_digest=?, updated_at=?,"
+                    " revision = revision + 1 WHERE article_key = ?",
+                    (*values, digest, at_ms, row["key"]),
+                )
+        return Added(new, changed, len(rows) - new - changed)
+
+    def _add_clicks(self, rows: pl.DataFrame) -> Added:
+        if TIME_IS_BOUND not in rows.columns:
+            rows = rows.with_columns(pl.lit(False).alias(TIME_IS_BOUND))
+        rows = self._with_keys(rows)
+        columns = ["clicked_at", "user_key", "article_key", "dwell_seconds", "source"]
+        before = self._conn.total_changes
+        insert = "INSERT INTO clicks VALUES (?, ?, ?, ?, ?, ?) "
+        # A later log may know what an earlier one did not; what is known stays.
+        self._conn.executemany(
+            insert + "ON CONFLICT (clicked_at, user_key, article_key) DO UPDATE SET"
+            " dwell_seconds = coalesce(dwell_seconds, excluded.dwell_seconds),"
+            " source = coalesce(source, excluded.source)"
+            " WHERE (dwell_seconds IS NULL AND excluded.dwell_seconds IS NOT NULL)"
+            " OR (source IS NULL AND excluded.source IS NOT NULL)",
+            rows.filter(~pl.col(TIME_IS_BOUND)).select(*columns, pl.lit(0)).iter_rows(),
+        )
+        self._conn.executemany(
+            insert + "ON CONFLICT (user_key, article_key) WHERE time_is_bound = 1 DO UPDATE SET"
+            " clicked_at = excluded.clicked_at WHERE excluded.clicked_at < clicked_at"
+            " ON CONFLICT (clicked_at, user_key, article_key) DO NOTHING",
+            rows.filter(TIME_IS_BOUND).select(*columns, pl.lit(1)).iter_rows(),
+        )
+        new = self._conn.total_changes - before
+        return Added(new=new, known=len(rows) - new)
+
+    def _with_keys(self, rows: pl.DataFrame) -> pl.DataFrame:
+        users = self._keys("users", rows["user_id"]).rename({"key": "user_key"})
+        articles = self._keys("article_ids", rows["article_id"]).rename({"key": "article_key"})
+        rows = rows.join(users, left_on="user_id", right_on="id", how="left", maintain_order="left")
+        return rows.join(
+            articles, left_on="article_id", right_on="id", how="left", maintain_order="left"
+        )
+
+    def _add_impressions(self, rows: pl.DataFrame) -> Added:
+        shown_ids = self._keys("article_ids", rows["shown"].explode(empty_as_null=False))
+        key_of = dict(shown_ids.iter_rows())
+        rows = self._with_keys(rows)
+        before = self._conn.total_changes
+
+        def packed() -> Iterator[tuple[object, ...]]:
+            for row in rows.iter_rows(named=True):
+                clicked = set(row["clicked"] or ())
+                shown = np.array([key_of[id_] for id_ in row["shown"]], dtype="<i8")
+                marks = np.array([id_ in clicked for id_ in row["shown"]], dtype=np.uint8)
+                yield (
+                    row["shown_at"], row["user_key"], shown.tobytes(), marks.tobytes(),
+                    row["clicked_at"], row["article_key"], row["source"],
+                )  # fmt: skip
+
+        self._conn.executemany(
+            "INSERT OR IGNORE INTO impressions VALUES (?, ?, ?, ?, ?, ?, ?)", packed()
+        )
+        new = self._conn.total_changes - before
+        return Added(new=new, known=len(rows) - new)
+
+    # ---- reading ----------------------------------------------------------------
+
+    def articles(self, *, known_by_ms: int) -> Articles:
+        """Return every article known by an instant, in id order.
+
+        An article without a row counts if it was clicked or shown by then. A row
+        dated later than `known_by_ms` is left out: it was not there to be shown.
+        """
+        rows = self._conn.execute(
+            "SELECT i.article_id, i.article_key, a.title, a.body, a.category, a.url, a.author,"
+            " a.published_at, a.expires_at, a.added_at, a.text_digest"
+            " FROM article_ids i LEFT JOIN articles a USING (article_key)"
+            " WHERE coalesce(a.published_at, 0) <= ? ORDER BY i.article_id",
+            (known_by_ms,),
+        ).fetchall()
+        columns = list(zip(*rows, strict=True)) if rows else [()] * 11
+        texts = [tuple("" if v is None else v for v in columns[c]) for c in (2, 3, 4, 5, 6, 10)]
+        return Articles(
+            id_map=IdMap(columns[0], np.array(columns[1], dtype=np.int64)),
+            titles=texts[0],
+            bodies=texts[1],
+            categories=texts[2],
+            urls=texts[3],
+            authors=texts[4],
+            published_ms=_nullable(columns[7]),
+            expires_ms=_nullable(columns[8]),
+            added_ms=_nullable(columns[9]),
+            digests=texts[5],
+        )
+
+    def users(self) -> IdMap:
+        """Return every reader, in id order."""
+        rows = self._conn.execute("SELECT user_id, user_key FROM users ORDER BY user_id").fetchall()
+        return IdMap([r[0] for r in rows], np.array([r[1] for r in rows], dtype=np.int64))
+
+    def clicks(self, *, from_ms: int, before_ms: int) -> Clicks:
+        """Return clicks in [from_ms, before_ms), oldest first."""
+        rows = self._conn.execute(
+            "SELECT user_key, article_key, clicked_at, coalesce(dwell_seconds, -1.0), time_is_bound"
+            " FROM clicks WHERE clicked_at >= ? AND clicked_at < ?"
+            " ORDER BY clicked_at, user_key, article_key",
+            (from_ms, before_ms),
+        )
+        # float64 holds every key and instant exactly up to 2**53.
+        flat = np.fromiter((v for row in rows for v in row), dtype=np.float64).reshape(-1, 5)
+        dwell = flat[:, 3].astype(np.float32)
+        dwell[dwell < 0] = np.nan
+        whole = flat[:, [0, 1, 2, 4]].astype(np.int64)
+        return Clicks(whole[:, 0], whole[:, 1], whole[:, 2], dwell, whole[:, 3].astype(bool))
+
+    def impressions(self, *, from_ms: int, before_ms: int) -> Impressions:
+        """Return impressions shown in [from_ms, before_ms), oldest first."""
+        rows = self._conn.execute(
+            "SELECT user_key, coalesce(context_key, -1), shown_at, shown, clicked, clicked_at"
+            " FROM impressions WHERE shown_at >= ? AND shown_at < ?"
+            " ORDER BY shown_at, user_key, shown",
+            (from_ms, before_ms),
+        ).fetchall()
+        lengths = np.array([len(r[4]) for r in rows], dtype=np.int64)
+        return Impressions(
+            user_key=np.array([r[0] for r in rows], dtype=np.int64),
+            context_key=np.array([r[1] for r in rows], dtype=np.int64),
+            shown_ms=np.array([r[2] for r in rows], dtype=np.int64),
+            start=np.concatenate(([0], np.cumsum(lengths))),
+            article_key=np.frombuffer(b"".join(r[3] for r in rows), dtype="<i8").astype(np.int64),
+            clicked=np.frombuffer(b"".join(r[4] for r in rows), dtype=np.uint8).astype(bool),
+            clicked_ms=_nullable([r[5] for r in rows]),
+        )
+
+    def text_vectors(self, n_features: int) -> tuple[dict[int, str], csr_matrix]:
+        """Return the digest each stored vector was made from, and the vectors.
+
+        Rows of the matrix follow the order of the dict's article keys.
+        """
+        digests: dict[int, str] = {}
+        terms, counts, lengths = [], [], [0]
+        query = (
+            "SELECT article_key, text_digest, terms, counts FROM text_vectors ORDER BY article_key"
+        )
+        for key, digest, term_bytes, count_bytes in self._conn.execute(query):
+            digests[key] = digest
+            terms.append(term_bytes)
+            counts.append(count_bytes)
+            lengths.append(len(term_bytes) // 4)
+        matrix = csr_matrix(
+            (
+                np.frombuffer(b"".join(counts), dtype="<f4"),
+                np.frombuffer(b"".join(terms), dtype="<i4"),
+                np.cumsum(lengths),
+            ),
+            shape=(len(digests), n_features),
+        )
+        return digests, matrix
+
+    def put_text_vectors(
+        self, keys: Sequence[int], digests: Sequence[str], vectors: csr_matrix
+    ) -> None:
+        """Store the term counts of articles, replacing what was there."""
+        with self._write():
+            self._conn.executemany(
+                "INSERT OR REPLACE INTO text_vectors VALUES (?, ?, ?, ?)",
+                (
+                    (
+                        int(key),
+                        digest,
+                        vectors.indices[start:end].astype("<i4").tobytes(),
+                        vectors.data[start:end].astype("<f4").tobytes(),
+                    )
+                    for key, digest, start, end in zip(
+                        keys, digests, vectors.indptr[:-1], vectors.indptr[1:], strict=True
+                    )
+                ),
+            )
+
+    def counts(self) -> dict[str, int]:
+        """Return the number of rows of each table."""
+        tables = ("articles", "users", "clicks", "impressions", "rejected_rows")
+        return {name: self._db.table(name).count for name in tables}
+
+    # ---- ledger -----------------------------------------------------------------
+
+    def put_run(self, run_id: str, kind: str, as_of: str, status: str, report: object) -> None:
+        """Record a run; the same run again replaces its record."""
+        row = {"run_id": run_id, "kind": kind, "as_of": as_of, "status": status}
+        with self._write():
+            self._conn.execute(
+                "INSERT OR REPLACE INTO runs VALUES (:run_id, :kind, :as_of, :status, :report)",
+                row | {"report": json.dumps(report, sort_keys=True)},
+            )
+
+    def runs(self) -> list[dict[str, Any]]:
+        """Return the ledger, oldest first; `report` is decoded."""
+        rows = self._db.query("SELECT * FROM runs ORDER BY rowid")
+        return [row | {"report": json.loads(row["report"])} for row in rows]
+
+
+def text_digest(*parts: str) -> str:
+    """Return a fingerprint of texts; equal texts give equal ones on every machine."""
+    digest = blake2b(digest_size=16)
+    for part in parts:
+        digest.update(part.encode("utf-8", "surrogatepass"))
+        digest.update(b"\x00")
+    return digest.hexdigest()
+
+
+def _clicks_of(impressions: pl.DataFrame) -> pl.DataFrame:
+    """Return the clicks that impressions report; their source is list and position."""
+    n_clicked = pl.col("clicked").list.len()
+    position = pl.col("shown").list.eval(pl.int_range(1, pl.len() + 1))
+    return (
+        impressions.filter(n_clicked.fill_null(0) > 0)
+        .select(
+            "user_id",
+            pl.coalesce("clicked_at", "shown_at").alias("clicked_at"),
+            # One reading time is known, so it can only belong to a single click.
+            pl.when(n_clicked == 1).then("dwell_seconds").alias("dwell_seconds"),
+            "source",
+            "clicked",
+            pl.col("shown").alias("article_id"),
+            position.alias("position"),
+        )
+        .explode("article_id", "position")
+        .filter(pl.col("article_id").is_in(pl.col("clicked")))
+        .with_columns(pl.format("{}:{}", "source", "position").alias("source"))
+        .drop("clicked", "position")
+    )
