@@ -21,7 +21,6 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
 from recsys import snapshot
 from recsys.config import load_config
@@ -212,7 +211,6 @@ def runs(published: PublishedOption, store: Annotated[Path | None, typer.Option(
     """List the runs of a folder, the served one marked; with --store, the whole ledger."""
     current = snapshot.current_run(published)
     kept = snapshot.run_ids(published)
-    table = Table("", "run", "kind", "as of", "status", "live", "readers", "seconds", "peak MiB")
     entries = []
     if store is not None:
         with Store(store, must_exist=True) as opened:
@@ -220,17 +218,19 @@ def runs(published: PublishedOption, store: Annotated[Path | None, typer.Option(
     known = {entry["run_id"]: entry for entry in entries}
     for run_id in sorted({*kept, *known}):
         mark = "*" if run_id == current else ("" if run_id in kept else "-")
-        if run_id not in known:
-            table.add_row(mark, run_id)
-            continue
-        entry, report = known[run_id], known[run_id]["report"]
-        counts = report["counts"]
-        table.add_row(
-            mark, run_id, entry["kind"], entry["as_of"], entry["status"],
-            str(counts.get("live_articles", "")), str(counts.get("readers", "")),
-            f"{sum(report['seconds'].values()):.1f}", str(report["peak_mb"]),
-        )  # fmt: skip
-    out.print(table)
+        line = f"{mark:1} {run_id}"
+        if run_id in known:
+            report = known[run_id]["report"]
+            counts = report["counts"]
+            line += (
+                f"  {report['kind']}, {report['status']}, as of {report['as_of']},"
+                f" {counts.get('live_articles', 0)} live articles,"
+                f" {counts.get('readers', 0)} readers,"
+                f" {sum(report['seconds'].values()):.1f} s, {report['peak_mb']} MiB"
+            )
+        out.print(line, markup=False)
+        for problem in known.get(run_id, {}).get("report", {}).get("problems", []):
+            out.print(f"    {problem}", markup=False)
     out.print("* served now, - file no longer kept")
 
 

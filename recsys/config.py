@@ -175,15 +175,15 @@ class BlendConfig:
         Share of the personal score in Must-Reads: lightly personal.
     """
 
-    als: float = 2.0
-    text: float = 4.0
-    affinity: float = 0.3
+    als: float = 3.0
+    text: float = 15.0
+    affinity: float = 0.5
     popularity: float = 0.4
     ctr: float = 0.3
     recency: float = 1.0
-    context_text: float = 10.0
-    context_item_item: float = 3.0
-    context_category: float = 0.5
+    context_text: float = 25.0
+    context_item_item: float = 4.0
+    context_category: float = 1.0
     recent_reads: int = 20
     recent_decay: float = 0.9
     must_reads_personal: float = 0.1
@@ -209,7 +209,7 @@ class PageConfig:
 
     n: int = 5
     n_latest: int = 6
-    story_similarity: float = 0.6
+    story_similarity: float = 0.8
 
     def __post_init__(self) -> None:
         """Check ranges."""

@@ -17,10 +17,10 @@ from scipy.sparse import csr_matrix
 from threadpoolctl import threadpool_limits
 
 from recsys import snapshot
-from recsys.blend import BlockScorer, LiveModel, Reader, Rows, recent_weights
+from recsys.blend import LiveModel, Reader, Rows, recent_weights
 from recsys.config import Config
 from recsys.errors import HeldBackError, RecsysError, RunActiveError, SnapshotError
-from recsys.page.build import PageModel, Slot, build_block, build_page
+from recsys.page.build import PageBuilder, PageModel, Slot
 from recsys.page.compose import LATEST_STORIES, LISTS
 from recsys.page.stories import story_index
 from recsys.rows import (
@@ -526,13 +526,13 @@ def reader_pages(
         (live.similar.value, live.similar.column, live.similar.start),
         shape=(len(model.articles), n_live),
     )
-    scorer = BlockScorer.of(live, model.page.n_categories)
+    builder = PageBuilder(model.page)
     order = sorted(range(len(model.user_ids)), key=model.user_ids.__getitem__)
     for start in range(0, len(order), BLOCK):
         rows = order[start : start + BLOCK]
         readers = [reader_of(model, row) for row in rows]
         cosine = (model.recent_items[rows] @ similar).toarray().astype(np.float32)
-        pages = build_block(model.page, scorer, readers, live.weights.text * cosine, n_slots)
+        pages = builder.block(readers, live.weights.text * cosine, n_slots)
         yield from zip((model.user_ids[row] for row in rows), readers, pages, strict=True)
 
 
@@ -540,9 +540,10 @@ def common_pages(
     model: Model, n_slots: dict[str, int]
 ) -> Iterator[tuple[str, int, dict[str, list[Slot]]]]:
     """Yield the anonymous front page, then the anonymous page of each live article."""
-    yield snapshot.ANONYMOUS, -1, build_page(model.page, None, None, n_slots)
+    builder = PageBuilder(model.page)
+    yield snapshot.ANONYMOUS, -1, builder.page(None, None, n_slots).lists
     for known in model.page.live.live_rows.tolist():
-        yield snapshot.ARTICLE, known, build_page(model.page, None, known, n_slots)
+        yield snapshot.ARTICLE, known, builder.page(None, known, n_slots).lists
 
 
 # ---- the run ------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from recsys import snapshot
 from recsys.blend import Reader, fold_in, score
 from recsys.errors import SnapshotError
-from recsys.page.build import NOTHING, Slot, build_page, slot_parts
+from recsys.page.build import NOTHING, PageBuilder, Slot, slot_parts
 from recsys.page.compose import LATEST_STORIES, LISTS
 from recsys.page.reasons import reason_text
 from recsys.rows import UNKNOWN_TIME, from_ms, to_ms
@@ -99,6 +99,7 @@ class _Run:
         try:
             self.meta = snapshot.load_meta(conn, self.path)
             self.model = snapshot.load_model(conn, self.path)
+            self.builder = PageBuilder(self.model)
             self.articles = snapshot.load_articles(conn)
         finally:
             conn.close()
@@ -189,7 +190,7 @@ class Recommender:
         _check_ids(user_id, article_id, recent_clicks, exclude)
         wanted = _wanted(lists)
         run = self._current()
-        meta, model, live = run.meta, run.model, run.model.live
+        meta, live = run.meta, run.model.live
         if isinstance(n, bool) or not isinstance(n, int) or n < 1:
             raise ValueError(f"n must be a whole number of at least 1, got {n!r}")
         now_ms = to_ms(datetime.now(UTC) if as_of is None else as_of)
@@ -206,8 +207,10 @@ class Recommender:
             out = live.live_place([run.known[a] for a in exclude if a in run.known])
             blocked = np.concatenate((closed, out[out >= 0])) if len(out) else closed
             n_slots = {name: meta.n_latest if name == LATEST_STORIES else n for name in LISTS}
-            slots = build_page(model, reader, context, n_slots, blocked)
-        parts = score(live, reader, context)
+            built = run.builder.page(reader, context, n_slots, blocked)
+            slots, parts = built.lists, built.parts
+        else:
+            parts = score(live, reader, context)
         notes = [
             f"{name}: {len(slots[name])} of {size} slots, no candidates left"
             for name in wanted

@@ -4,12 +4,11 @@ gzip and zstd are recognised by their first bytes, not by the file's name. A
 truncated or damaged archive gives the lines before the damage and a problem.
 """
 
-import gzip
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import zstandard
 
@@ -17,7 +16,9 @@ from recsys.errors import InputRefusedError
 from recsys.ingest.batches import BATCH_BYTES
 
 MAX_LINE_BYTES = 4 * BATCH_BYTES
+PIECE_BYTES = 32 << 10
 GZIP_MAGIC, ZSTD_MAGIC = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+DAMAGE = (EOFError, OSError, zlib.error, zstandard.ZstdError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,26 +43,79 @@ class Block:
     problem: str = ""
 
 
-def open_bytes(raw: IO[bytes]) -> IO[bytes] | gzip.GzipFile:
-    """Return a stream of decompressed bytes of an open file at its start."""
+def decompressed(raw: IO[bytes]) -> Iterator[bytes]:
+    """Yield the bytes of an open file at its start, unpacked if it is packed.
+
+    Raises
+    ------
+    DAMAGE
+        Where an archive is damaged or ends too early; all before that was yielded.
+    """
     magic = raw.read(4)
     raw.seek(0)
     if magic.startswith(GZIP_MAGIC):
-        return gzip.GzipFile(fileobj=raw)
-    if magic == ZSTD_MAGIC:
-        return zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True)
-    return raw
+        yield from _unpacked(raw, lambda: zlib.decompressobj(wbits=31))
+    elif magic == ZSTD_MAGIC:
+        yield from _unpacked(raw, lambda: zstandard.ZstdDecompressor().decompressobj())
+    else:
+        while chunk := raw.read(BATCH_BYTES):
+            yield chunk
+
+
+def _unpacked(raw: IO[bytes], start: Callable[[], Any]) -> Iterator[bytes]:
+    """Unpack one or more frames end to end; small steps, so that damage costs little."""
+    frame, rest = start(), b""
+    while piece := rest or raw.read(PIECE_BYTES):
+        if frame.eof:
+            frame = start()
+        yield frame.decompress(piece)
+        rest = frame.unused_data if frame.eof else b""
+    if not frame.eof:
+        raise EOFError("the archive ends in the middle")
 
 
 def read_start(path: Path, n_bytes: int = 64 << 10) -> bytes:
-    """Return the first decompressed bytes of a file; what a damaged one yields."""
+    """Return the first decompressed bytes of a file; what a damaged one yields.
+
+    Raises
+    ------
+    InputRefusedError
+        If the file cannot be opened.
+    """
+    start = b""
+    with _open(path) as raw:
+        try:
+            for chunk in decompressed(raw):
+                start += chunk
+                if len(start) >= n_bytes:
+                    break
+        except DAMAGE:
+            pass  # whoever reads the file on meets the damage and reports it
+    return start[:n_bytes]
+
+
+def _open(path: Path) -> IO[bytes]:
     try:
-        with path.open("rb") as raw:
-            return open_bytes(raw).read(n_bytes)
-    except (EOFError, OSError, zlib.error, zstandard.ZstdError) as error:
-        if isinstance(error, FileNotFoundError | PermissionError | IsADirectoryError):
-            raise InputRefusedError(str(path), error.strerror or "cannot be read") from error
-        return b""
+        return path.open("rb")
+    except OSError as error:
+        raise InputRefusedError(str(path), error.strerror or "cannot be opened") from error
+
+
+def _gathered(raw: IO[bytes]) -> Iterator[tuple[bytes, str]]:
+    """Yield about `BATCH_BYTES` at a time, then (rest, problem) as the last."""
+    parts: list[bytes] = []
+    size = 0
+    problem = ""
+    try:
+        for chunk in decompressed(raw):
+            parts.append(chunk)
+            size += len(chunk)
+            if size >= BATCH_BYTES:
+                yield b"".join(parts), ""
+                parts, size = [], 0
+    except DAMAGE as error:
+        problem = f"truncated or damaged archive: {error}"
+    yield b"".join(parts), problem
 
 
 def read_blocks(path: Path, *, quoted: bool = False) -> Iterator[Block]:
@@ -80,39 +134,27 @@ def read_blocks(path: Path, *, quoted: bool = False) -> Iterator[Block]:
     InputRefusedError
         If the file cannot be opened.
     """
-    try:
-        raw = path.open("rb")
-    except OSError as error:
-        raise InputRefusedError(str(path), error.strerror or "cannot be opened") from error
-    with raw:
-        stream, pending, line = open_bytes(raw), b"", 1
-        skipping = False
-        while True:
-            problem = ""
-            try:
-                chunk = stream.read(BATCH_BYTES)
-            except (EOFError, OSError, zlib.error, zstandard.ZstdError) as error:
-                chunk, problem = b"", f"truncated or damaged archive: {error}"
+    with _open(path) as raw:
+        pending, line, skipping, problem = b"", 1, False, ""
+        for chunk, problem in _gathered(raw):  # noqa: B007 - the last one is used below
             if line == 1 and not pending and chunk.startswith(b"\xef\xbb\xbf"):
                 chunk = chunk[3:]  # a byte order mark is not part of the first name
-            if skipping and chunk:
-                end = chunk.find(b"\n")
-                if end < 0:
+            if skipping:
+                end = chunk.find(b"\n") + 1
+                if not end:
                     continue
-                chunk, skipping, line = chunk[end + 1 :], False, line + 1
+                chunk, skipping, line = chunk[end:], False, line + 1
             pending += chunk
-            if not chunk or problem:
-                if pending or problem:
-                    yield Block(pending, line, raw.tell(), problem)
-                return
             cut = _last_line_end(pending, quoted=quoted)
             if cut:
                 data, pending = pending[:cut], pending[cut:]
                 yield Block(data, line, raw.tell())
                 line += data.count(b"\n")
-            elif len(pending) > MAX_LINE_BYTES:
+            if len(pending) > MAX_LINE_BYTES:
                 yield Block(b"", line, raw.tell(), f"line of more than {MAX_LINE_BYTES} bytes")
                 pending, skipping = b"", True
+        if pending or problem:
+            yield Block(pending, line, raw.tell(), problem)
 
 
 def _last_line_end(data: bytes, *, quoted: bool) -> int:

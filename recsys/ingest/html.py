@@ -73,7 +73,9 @@ def article_id_of(path: Path) -> str:
 
 def _from_html(data: bytes) -> dict[str, str]:
     # favor_precision: measured on 91 saved pages, mean body F1 .976 against .962 without.
-    document = trafilatura.bare_extraction(data, favor_precision=True, include_comments=False)
+    document = trafilatura.bare_extraction(
+        data, favor_precision=True, include_comments=False, with_metadata=True
+    )
     if not isinstance(document, Document):
         # No main text: everything readable is better than a page lost.
         tree = trafilatura.load_html(data)

@@ -1,18 +1,15 @@
 """Parquet with columns named as in `recsys.rows`; also opens EB-NeRD's files."""
 
-import shutil
 import tempfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import polars as pl
-import zstandard
 
 from recsys.errors import InputRefusedError
 from recsys.ingest.batches import BATCH_ROWS, Batch
-from recsys.ingest.blocks import open_bytes
+from recsys.ingest.blocks import DAMAGE, decompressed, read_start
 from recsys.ingest.jsonl import kind_of
 from recsys.rows import FIELDS, ROW, Kind
 
@@ -21,19 +18,28 @@ MAGIC = b"PAR1"
 
 @contextmanager
 def plain_file(path: Path) -> Iterator[Path]:
-    """Give a Parquet file decompressed on disk: its footer needs random access."""
-    try:
-        with path.open("rb") as raw:
-            stream = open_bytes(raw)
-            if stream is raw:
-                yield path
-                return
-            with tempfile.NamedTemporaryFile(suffix=".parquet") as plain:
-                shutil.copyfileobj(stream, plain, 8 << 20)
-                plain.flush()
-                yield Path(plain.name)
-    except (OSError, EOFError, zlib.error, zstandard.ZstdError) as error:
-        raise InputRefusedError(str(path), f"cannot be read: {error}") from error
+    """Give a Parquet file, unpacked on disk if packed: its footer needs random access.
+
+    Raises
+    ------
+    InputRefusedError
+        If it is no Parquet file, or cannot be unpacked.
+    """
+    if not read_start(path, 4).startswith(MAGIC):
+        raise InputRefusedError(str(path), "not Parquet")
+    with path.open("rb") as raw:
+        if raw.read(len(MAGIC)) == MAGIC:
+            yield path
+            return
+        raw.seek(0)
+        with tempfile.NamedTemporaryFile(suffix=".parquet") as plain:
+            try:
+                for chunk in decompressed(raw):
+                    plain.write(chunk)
+            except DAMAGE as error:
+                raise InputRefusedError(str(path), f"cannot be unpacked: {error}") from error
+            plain.flush()
+            yield Path(plain.name)
 
 
 def columns(path: Path) -> list[str]:

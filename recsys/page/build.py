@@ -1,10 +1,7 @@
-"""One reader's page out of scores: rankings of the four lists, slots, reasons.
-
-`build_page` makes one page; `build_block` the pages of many readers with no article
-before them, and gives what `build_page` would give each of them.
-"""
+"""One reader's page out of scores: rankings of the four lists, slots, reasons."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,88 +67,220 @@ class Slot:
     because: int
 
 
-def shared_rankings(model: PageModel) -> dict[str, NDArray[np.int64]]:
-    """Return the candidates of the lists that are (nearly) the same for all."""
-    return {
-        MUST_READS: top_n(model.importance, SHARED),
-        POPULAR_NOW: top_n(model.rise, SHARED),
-        LATEST_STORIES: model.newest[:SHARED],
-    }
+@dataclass(frozen=True, slots=True)
+class Built:
+    """A page, and the weighted parts of every live article's score on it."""
+
+    lists: dict[str, list[Slot]]
+    parts: dict[str, NDArray[np.float32]]
 
 
-def centred_static(model: LiveModel) -> dict[str, NDArray[np.float32]]:
-    """Return the static parts less their mean: what sets an article apart."""
-    return {name: part - part.mean() if len(part) else part for name, part in model.static.items()}
+class PageBuilder:
+    """Makes pages of one run; what is the same for all readers is worked out once.
 
-
-def build_page(
-    model: PageModel,
-    reader: Reader | None,
-    context: int | None,
-    n_slots: dict[str, int],
-    blocked: NDArray[np.int64] = NOTHING,
-) -> dict[str, list[Slot]]:
-    """Return the lists of one page.
-
-    Parameters
-    ----------
-    model
-        The run.
-    reader
-        None for an anonymous one.
-    context
-        Known index of the article being read, None on a front page. Latest Stories
-        are of its section, as far as they reach.
-    n_slots
-        Slots of each list.
-    blocked
-        Live places to leave out, beside what was read and the article itself.
+    `page` makes one page; `block` the pages of many readers with no article before
+    them, and gives what `page` would give each of them.
     """
-    live = model.live
-    n_live = len(live.live_rows)
-    parts = score(live, reader, context)
-    scores = total(parts, n_live)
-    away = blocked
-    if reader is not None:
-        away = np.concatenate((away, reader.read))
-    if context is not None:
-        here = live.live_place([context])
-        column, value = live.similar.row(context)
-        copies = column[value >= model.story_similarity]
-        away = np.concatenate((away, here[here >= 0], copies))
-    rankings = shared_rankings(model)
-    personal = scores - live.static_score()
-    must = model.importance + live.weights.must_reads_personal * personal
-    rankings[MUST_READS] = _reordered(rankings[MUST_READS], must)
-    if context is not None and live.category[context] > 0:
-        same = live.category[live.live_rows[model.newest]] == live.category[context]
-        newest = np.concatenate((model.newest[same], model.newest[~same]))
-        rankings[LATEST_STORIES] = newest[:SHARED]
-    open_scores = scores.copy()
-    open_scores[np.isin(model.story, model.story[away])] = -np.inf
-    rankings[YOU_MAY_ALSO_LIKE] = top_n(open_scores, sum(n_slots.values()) + SPARE)
-    chosen = compose(
-        {name: ranking.tolist() for name, ranking in rankings.items()},
-        n_slots, model.story, away,
-    )  # fmt: skip
-    lead = leading_parts(parts | centred_static(live)) if n_live else NOTHING
-    list_scores = {
-        YOU_MAY_ALSO_LIKE: scores, MUST_READS: must, POPULAR_NOW: model.rise,
-        LATEST_STORIES: live.static["recency"],
-    }  # fmt: skip
-    return {
-        name: [
-            _slot(model, reader, name, place, float(list_scores[name][place]), int(lead[place]))
-            for place in places
-        ]
-        for name, places in chosen.items()
-    }
+
+    def __init__(self, model: PageModel) -> None:
+        self.model = model
+        live = model.live
+        self._shared = {
+            MUST_READS: top_n(model.importance, SHARED),
+            POPULAR_NOW: top_n(model.rise, SHARED),
+            LATEST_STORIES: model.newest[:SHARED],
+        }
+        self._static = live.static_score()
+        # Less their mean, static parts tell what sets an article apart; else
+        # "popular" would be said of everything.
+        self._centred = {
+            name: part - part.mean() if len(part) else part for name, part in live.static.items()
+        }
+        self._newest_category = live.category[live.live_rows[model.newest]]
+        self._scorer = BlockScorer.of(live, model.n_categories)
+
+    def page(
+        self,
+        reader: Reader | None,
+        context: int | None,
+        n_slots: dict[str, int],
+        blocked: NDArray[np.int64] = NOTHING,
+    ) -> Built:
+        """Return the lists of one page.
+
+        Parameters
+        ----------
+        reader
+            None for an anonymous one.
+        context
+            Known index of the article being read, None on a front page. Latest
+            Stories are of its section, as far as they reach.
+        n_slots
+            Slots of each list.
+        blocked
+            Live places to leave out, beside what was read and the article itself.
+        """
+        model, live = self.model, self.model.live
+        parts = score(live, reader, context)
+        scores = total(parts, len(live.live_rows))
+        away = self._away(reader, context, blocked)
+        used = np.zeros(len(model.story), dtype=bool)
+        used[model.story[away]] = True
+        candidates = np.sort(self._shared[MUST_READS])
+        personal = scores[candidates] - self._static[candidates]
+        must = model.importance[candidates] + live.weights.must_reads_personal * personal
+        order = np.argsort(-must, kind="stable")
+        open_scores = np.where(used[model.story], -np.inf, scores)
+        rankings = {
+            YOU_MAY_ALSO_LIKE: top_n(open_scores, sum(n_slots.values()) + SPARE),
+            MUST_READS: candidates[order],
+            POPULAR_NOW: self._shared[POPULAR_NOW],
+            LATEST_STORIES: self._latest(context),
+        }
+        chosen = compose(
+            {name: ranking.tolist() for name, ranking in rankings.items()},
+            n_slots, model.story, away,
+        )  # fmt: skip
+        must_score = dict(zip(candidates.tolist(), must.tolist(), strict=True))
+        places = np.array(chosen.get(YOU_MAY_ALSO_LIKE, ()), dtype=np.int64)
+        lead = iter(self._lead({name: part[places] for name, part in parts.items()}, places))
+        page: dict[str, list[Slot]] = {}
+        for name, found in chosen.items():
+            values: Any = {
+                YOU_MAY_ALSO_LIKE: scores,
+                MUST_READS: must_score,
+                POPULAR_NOW: model.rise,
+                LATEST_STORIES: live.static["recency"],
+            }[name]
+            page[name] = [
+                _slot(
+                    model, reader, name, place, float(values[place]),
+                    next(lead) if name == YOU_MAY_ALSO_LIKE else 0,
+                )
+                for place in found
+            ]  # fmt: skip
+        return Built(page, parts)
+
+    def _away(
+        self, reader: Reader | None, context: int | None, blocked: NDArray[np.int64]
+    ) -> NDArray[np.int64]:
+        """Return the live places that must not be on the page."""
+        away = [blocked]
+        if reader is not None:
+            away.append(reader.read)
+        if context is not None:
+            live = self.model.live
+            here = live.live_place([context])
+            column, value = live.similar.row(context)
+            away += [here[here >= 0], column[value >= self.model.story_similarity].astype(np.int64)]
+        return np.concatenate(away)
+
+    def _latest(self, context: int | None) -> NDArray[np.int64]:
+        """Return the newest, those of the article's section first."""
+        category = 0 if context is None else self.model.live.category[context]
+        if category == 0:
+            return self._shared[LATEST_STORIES]
+        same = self._newest_category == category
+        newest = self.model.newest
+        return np.concatenate((newest[same], newest[~same]))[:SHARED]
+
+    def block(
+        self, readers: list[Reader], text: NDArray[np.float32], n_slots: dict[str, int]
+    ) -> list[dict[str, list[Slot]]]:
+        """Return the pages of readers with no article before them.
+
+        Parameters
+        ----------
+        readers
+            A block of readers.
+        text : array of float32, shape (n_block, n_live)
+            Weighted similarity to their recent reads.
+        n_slots
+            Slots of each list.
+        """
+        model, n_block = self.model, len(readers)
+        factors = np.stack([reader.factors for reader in readers])
+        affinity = np.stack([reader.affinity for reader in readers])
+        personal = self._scorer.personal(factors, affinity, text)
+        scores = personal + self._static
+        rows = np.repeat(np.arange(n_block), [len(reader.read) for reader in readers])
+        used = np.zeros((n_block, len(model.story)), dtype=bool)
+        used[rows, model.story[np.concatenate([reader.read for reader in readers])]] = True
+        candidates = np.sort(self._shared[MUST_READS])
+        must = (
+            model.importance[candidates]
+            + model.live.weights.must_reads_personal * personal[:, candidates]
+        )
+        n_candidates = min(sum(n_slots.values()) + SPARE, len(model.story))
+        liked = np.full((n_block, n_candidates), -1, dtype=np.int64)
+        scores_open = np.where(used[:, model.story], -np.inf, scores)
+        for row in range(n_block):
+            best = top_n(scores_open[row], n_candidates)
+            liked[row, : len(best)] = best
+        rankings = {
+            YOU_MAY_ALSO_LIKE: liked,
+            MUST_READS: candidates[np.argsort(-must, axis=1, kind="stable")],
+            POPULAR_NOW: self._shared[POPULAR_NOW][np.newaxis],
+            LATEST_STORIES: self._shared[LATEST_STORIES][np.newaxis],
+        }
+        chosen = compose_block(rankings, n_slots, model.story, used)
+        return self._block_slots(readers, chosen, scores, personal, text)
+
+    def _lead(self, parts: dict[str, NDArray[np.float32]], places: NDArray[np.int64]) -> list[Any]:
+        """Return the part (place in `PARTS`) that most lifts each of some live places."""
+        centred = {name: part[places] for name, part in self._centred.items()}
+        lead: list[Any] = leading_parts(parts | centred).tolist()
+        return lead
+
+    def _block_slots(
+        self,
+        readers: list[Reader],
+        chosen: dict[str, NDArray[np.int64]],
+        scores: NDArray[np.float32],
+        personal: NDArray[np.float32],
+        text: NDArray[np.float32],
+    ) -> list[dict[str, list[Slot]]]:
+        model, live = self.model, self.model.live
+        weights = live.weights
+        places = chosen.get(YOU_MAY_ALSO_LIKE, np.zeros((len(readers), 0), dtype=np.int64))
+        rows = np.arange(len(readers))[:, np.newaxis]
+        factors = np.stack([reader.factors for reader in readers])
+        affinity = np.stack([reader.affinity for reader in readers])
+        lead_parts = {
+            "text": text[rows, places],
+            "als": weights.als * np.einsum("bf,bsf->bs", factors, live.factors[places]),
+            "affinity": weights.affinity * affinity[rows, live.category[live.live_rows[places]]],
+        }
+        lead = self._lead(lead_parts, places)
+        pages: list[dict[str, list[Slot]]] = []
+        for row, reader in enumerate(readers):
+            page: dict[str, list[Slot]] = {}
+            for name, found in chosen.items():
+                slots = []
+                for rank, place in enumerate(found[row].tolist()):
+                    if place < 0:
+                        continue
+                    value, part = live.static["recency"][place], 0
+                    if name == YOU_MAY_ALSO_LIKE:
+                        value, part = scores[row, place], lead[row][rank]
+                    elif name == POPULAR_NOW:
+                        value = model.rise[place]
+                    elif name == MUST_READS:
+                        value = model.importance[place]
+                        value = value + weights.must_reads_personal * personal[row, place]
+                    slots.append(_slot(model, reader, name, place, float(value), part))
+                page[name] = slots
+            pages.append(page)
+        return pages
 
 
-def _reordered(ranking: NDArray[np.int64], scores: NDArray[np.float32]) -> NDArray[np.int64]:
-    """Return candidates by their scores, ties by place."""
-    ordered = np.sort(ranking)
-    return ordered[np.argsort(-scores[ordered], kind="stable")]
+def _lead(
+    parts: dict[str, NDArray[np.float32]], builder: "PageBuilder", places: NDArray[np.int64]
+) -> list[Any]:
+    """Return the part (place in `PARTS`) that most lifts each of some live places."""
+    centred = {name: part[places] for name, part in builder._centred.items()}
+    lead: list[Any] = leading_parts(parts | centred).tolist()
+    return lead
 
 
 def _slot(
@@ -181,95 +310,6 @@ def _closest_read(live: LiveModel, recent: NDArray[np.int64], place: int) -> int
             best, best_value = known, float(decay * value[found[0]])
         decay *= live.weights.recent_decay
     return best
-
-
-def build_block(
-    model: PageModel,
-    scorer: BlockScorer,
-    readers: list[Reader],
-    text: NDArray[np.float32],
-    n_slots: dict[str, int],
-) -> list[dict[str, list[Slot]]]:
-    """Return the pages of readers with no article before them.
-
-    Parameters
-    ----------
-    model, scorer
-        The run.
-    readers
-        A block of readers.
-    text : array of float32, shape (n_block, n_live)
-        Weighted similarity to their recent reads.
-    n_slots
-        Slots of each list.
-    """
-    live, n_block, n_live = model.live, len(readers), len(model.story)
-    factors = np.stack([reader.factors for reader in readers])
-    affinity = np.stack([reader.affinity for reader in readers])
-    personal = scorer.personal(factors, affinity, text)
-    scores = personal + scorer.static
-    rows = np.repeat(np.arange(n_block), [len(reader.read) for reader in readers])
-    used = np.zeros((n_block, n_live), dtype=bool)
-    used[rows, model.story[np.concatenate([reader.read for reader in readers])]] = True
-    shared = shared_rankings(model)
-    rankings = {
-        POPULAR_NOW: shared[POPULAR_NOW][np.newaxis],
-        LATEST_STORIES: shared[LATEST_STORIES][np.newaxis],
-    }
-    candidates = np.sort(shared[MUST_READS])
-    must = model.importance[candidates] + live.weights.must_reads_personal * personal[:, candidates]
-    rankings[MUST_READS] = candidates[np.argsort(-must, axis=1, kind="stable")]
-    n_candidates = min(sum(n_slots.values()) + SPARE, n_live)
-    rankings[YOU_MAY_ALSO_LIKE] = np.full((n_block, n_candidates), -1, dtype=np.int64)
-    scores_open = np.where(used[:, model.story], -np.inf, scores)
-    for row in range(n_block):
-        best = top_n(scores_open[row], n_candidates)
-        rankings[YOU_MAY_ALSO_LIKE][row, : len(best)] = best
-    chosen = compose_block(rankings, n_slots, model.story, used)
-    return _block_slots(model, readers, chosen, scores, personal, text)
-
-
-def _block_slots(
-    model: PageModel,
-    readers: list[Reader],
-    chosen: dict[str, NDArray[np.int64]],
-    scores: NDArray[np.float32],
-    personal: NDArray[np.float32],
-    text: NDArray[np.float32],
-) -> list[dict[str, list[Slot]]]:
-    live = model.live
-    weights = live.weights
-    places = chosen.get(YOU_MAY_ALSO_LIKE, np.zeros((len(readers), 0), dtype=np.int64))
-    rows = np.arange(len(readers))[:, np.newaxis]
-    factors = np.stack([reader.factors for reader in readers])
-    affinity = np.stack([reader.affinity for reader in readers])
-    lead_parts = {
-        "text": text[rows, places],
-        "als": weights.als * np.einsum("bf,bsf->bs", factors, live.factors[places]),
-        "affinity": weights.affinity * affinity[rows, live.category[live.live_rows[places]]],
-    }
-    lead_parts |= {name: part[places] for name, part in centred_static(live).items()}
-    lead = leading_parts(lead_parts)
-    pages: list[dict[str, list[Slot]]] = []
-    for row, reader in enumerate(readers):
-        page: dict[str, list[Slot]] = {}
-        for name, found in chosen.items():
-            slots = []
-            for rank, place in enumerate(found[row].tolist()):
-                if place < 0:
-                    continue
-                value, part = live.static["recency"][place], 0
-                if name == YOU_MAY_ALSO_LIKE:
-                    value, part = scores[row, place], int(lead[row, rank])
-                elif name == POPULAR_NOW:
-                    value = model.rise[place]
-                elif name == MUST_READS:
-                    value = model.importance[place]
-                    value = value + weights.must_reads_personal * personal[row, place]
-                slots.append(_slot(model, reader, name, place, float(value), part))
-            page[name] = slots
-        pages.append(page)
-    return pages
 
 
 def slot_parts(

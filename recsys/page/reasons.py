@@ -21,10 +21,10 @@ REASONS = {
     "popular": "Popular in {category}",
     "popular_anywhere": "Popular with our readers",
     "new": "New in {category}",
-    "new_anywhere": "Just published",
+    "new_anywhere": "Just in",
     "popular_now": "Being read right now",
     "popular_today": "Popular today",
-    "must_read": "Most read and finished today",
+    "must_read": "Widely read today",
 }
 _OF_PART = {
     "context_text": "related",

@@ -1,0 +1,60 @@
+"""Fixtures that several rooms' tests share. None needs the network or `../shared`."""
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from recsys.config import Config
+from recsys.ingest.detect import expand
+from recsys.load import LoadReport, load_files
+from recsys.nightly import RunReport, run_nightly
+from recsys.rows import to_ms
+from recsys.store import Store
+
+ROOT = Path(__file__).parents[1]
+SAMPLE = ROOT / "data" / "sample"
+SHARED = ROOT.parent / "shared" / "data"
+RECEIVED_MS = to_ms(datetime.fromisoformat("2026-03-02T06:00:00+00:00"))
+
+
+@pytest.fixture
+def store(tmp_path):
+    with Store(tmp_path / "recsys.db") as opened:
+        yield opened
+
+
+@pytest.fixture
+def load(store, tmp_path):
+    """Load texts as files: load({"a.jsonl": text_or_bytes}, format=..., kind=...)."""
+
+    def load_texts(texts, **options) -> LoadReport:
+        paths = []
+        for name, text in texts.items():
+            path = tmp_path / name
+            path.write_bytes(text if isinstance(text, bytes) else text.encode())
+            paths.append(path)
+        return load_files(store, expand(paths), received_ms=RECEIVED_MS, **options)
+
+    return load_texts
+
+
+@dataclass(frozen=True)
+class Published:
+    store: Path
+    folder: Path
+    as_of: datetime
+    report: RunReport
+
+
+@pytest.fixture(scope="session")
+def sample(tmp_path_factory) -> Published:
+    """The sample newsroom, ingested and published once for all tests."""
+    root = tmp_path_factory.mktemp("sample")
+    as_of = datetime.fromisoformat(json.loads((SAMPLE / "sample.json").read_text())["as_of"])
+    with Store(root / "recsys.db") as store:
+        load_files(store, expand([SAMPLE]), received_ms=to_ms(as_of))
+        report = run_nightly(store, root / "published", as_of_ms=to_ms(as_of), config=Config())
+    return Published(root / "recsys.db", root / "published", as_of, report)

@@ -1,0 +1,217 @@
+"""The real commands, as subprocesses; and what the documents say, run."""
+
+import json
+import re
+import shlex
+import subprocess
+import sys
+
+import polars as pl
+import pytest
+from conftest import ROOT, SAMPLE, SHARED
+
+from recsys.config import Config
+from recsys.rows import FIELDS
+
+AS_OF = "2026-03-02T06:00:00Z"
+
+
+def run(*arguments, cwd=None, status=0):
+    done = subprocess.run(
+        [sys.executable, "-c", "from recsys.cli import main; main()", *map(str, arguments)],
+        capture_output=True, text=True, cwd=cwd, check=False,
+    )  # fmt: skip
+    assert done.returncode == status, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """A folder in which the sample was ingested and published by the real commands."""
+    folder = tmp_path_factory.mktemp("site")
+    run("ingest", SAMPLE, "--store", "recsys.db", cwd=folder)
+    run("nightly", "--store", "recsys.db", "--published", "published", "--as-of", AS_OF, cwd=folder)
+    return folder
+
+
+def test_ingest_twice_says_that_nothing_changed(site):
+    done = run("ingest", SAMPLE, "--store", "recsys.db", cwd=site)
+    assert "articles: 0 new, 0 changed, 280 known" in done.stdout
+    assert "clicked_at: in the future" in done.stdout
+    assert done.stderr == ""  # no bar where nobody looks on
+
+
+def test_strict_ingest_fails_on_a_rejected_row(tmp_path):
+    run("ingest", SAMPLE, "--store", "s.db", "--strict", cwd=tmp_path, status=1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "says"),
+    [
+        (["ingest", "none.csv", "--store", "x.db"], 1, "no such file"),
+        (["ingest", "x.csv", "--store", "x.db", "--format", "csv"], 2, "refused"),
+        (["ingest", "x.csv", "--store", "x.db", "--format", "doc"], 2, "doc"),
+        (["ingest"], 2, "Usage"),
+        (["nightly", "--store", "none.db", "--published", "p"], 1, "recsys ingest"),
+        (["nightly", "--store", "y.db", "--published", "p", "--as-of", "soon"], 2, "ISO 8601"),
+        (["recommend", "--published", "p"], 1, "recsys nightly"),
+        (["rollback", "--published", "p"], 1, "recsys nightly"),
+    ],
+)
+def test_mistakes_get_one_clear_line_and_their_status(tmp_path, arguments, status, says):
+    (tmp_path / "x.csv").write_text("this is no table\n")
+    done = run(*arguments, cwd=tmp_path, status=status)
+    assert says in done.stderr
+
+
+def test_an_empty_store_is_held_back_with_status_3(tmp_path):
+    (tmp_path / "a.csv").write_text("article_id,title\n")
+    run("ingest", "a.csv", "--store", "e.db", cwd=tmp_path)
+    done = run("nightly", "--store", "e.db", "--published", "p", cwd=tmp_path, status=3)
+    assert "held back" in done.stderr
+
+
+def test_recommend_prints_json_of_one_page(site):
+    done = run("recommend", "--published", "published", "--user", "u0007", "--article", "a0030",
+               "--json", "--as-of", AS_OF, cwd=site)  # fmt: skip
+    page = json.loads(done.stdout)
+    slots = [slot for slots in page["lists"].values() for slot in slots]
+    assert len({slot["article_id"] for slot in slots}) == 21
+    assert {"rank", "title", "category", "url", "published_at", "score", "reason", "parts"} <= set(
+        slots[0]
+    )
+
+
+def test_runs_rollback_and_export(site):
+    run("nightly", "--store", "recsys.db", "--published", "published", "--as-of", AS_OF, cwd=site)
+    listed = run("runs", "--published", "published", "--store", "recsys.db", cwd=site).stdout
+    assert listed.count("20260302T060000Z") == 2
+    assert "serving 000001" in run("rollback", "--published", "published", cwd=site).stdout
+    run("rollback", "--published", "published", cwd=site, status=1)  # nothing before the first
+    frames = []
+    for name in ("rows.csv", "rows.jsonl", "rows.parquet"):
+        run("export", "--published", "published", "--to", name, cwd=site)
+        read = {"csv": pl.read_csv, "jsonl": pl.read_ndjson, "parquet": pl.read_parquet}
+        frames.append(read[name.rpartition(".")[2]](site / name))
+    assert frames[0].shape == frames[1].shape == frames[2].shape
+    assert frames[2]["rank"].max() == 6
+    run("export", "--published", "published", "--to", "rows.xls", cwd=site, status=2)
+
+
+def test_the_scripts_are_the_same_commands(site):
+    for script in ("ingest", "nightly"):
+        done = subprocess.run(
+            [sys.executable, ROOT / "scripts" / f"{script}.py", "--help"],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert "--store" in done.stdout
+
+
+def test_the_sample_is_what_its_script_writes(tmp_path):
+    subprocess.run(
+        [sys.executable, ROOT / "scripts" / "make_sample.py", tmp_path],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    for path in SAMPLE.iterdir():
+        assert (tmp_path / path.name).read_bytes() == path.read_bytes(), path.name
+
+
+def blocks_of(document, language):
+    text = (ROOT / document).read_text("utf-8")
+    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
+
+
+def test_the_readme_session_prints_what_it_shows(tmp_path):
+    session = "\n".join(blocks_of("README.md", "console"))
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "sample").symlink_to(SAMPLE)
+    commands = re.split(r"^\$ ", session, flags=re.MULTILINE)[1:]
+    assert len(commands) >= 3
+    for command in commands:
+        line, _, shown = command.partition("\n")
+        words = shlex.split(line)
+        assert words[0] == "recsys"
+        printed = run(*words[1:], cwd=tmp_path).stdout
+        for expected in filter(None, map(str.strip, shown.splitlines())):
+            if expected != "...":
+                assert expected in printed, f"{line}: {expected}"
+
+
+def test_the_readme_code_runs(site, monkeypatch):
+    monkeypatch.chdir(site)
+    code = blocks_of("README.md", "python")
+    assert code
+    for block in code:
+        exec(compile(block, "README.md", "exec"), {})
+
+
+def test_every_command_and_setting_is_documented():
+    readme = (ROOT / "README.md").read_text("utf-8")
+    commands = re.findall(r"^│ (\w+) ", run("--help").stdout, re.MULTILINE)
+    assert len(commands) >= 7
+    for command in commands:
+        assert f"recsys {command}" in readme, command
+    import dataclasses
+
+    for room in dataclasses.fields(Config):
+        assert f"[{room.name}]" in readme, room.name
+
+
+def test_every_field_is_documented():
+    text = (ROOT / "data" / "README.md").read_text("utf-8")
+    for fields in FIELDS.values():
+        for name in fields:
+            assert f"`{name}`" in text, name
+
+
+needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="the shared data is not here")
+
+
+@pytest.mark.slow
+@needs_shared
+def test_mind_from_files_to_a_page(tmp_path):
+    mind = SHARED / "mind"
+    run("ingest", mind / "news.tsv", mind / "behaviors.tsv", "--store", "m.db", cwd=tmp_path)
+    run("nightly", "--store", "m.db", "--published", "m", "--as-of", "2019-11-13T00:00:00Z",
+        cwd=tmp_path)  # fmt: skip
+    done = run("recommend", "--published", "m", "--user", "U10039", "--article", "N34579",
+               "--json", cwd=tmp_path)  # fmt: skip
+    lists = json.loads(done.stdout)["lists"]
+    ids = [slot["article_id"] for slots in lists.values() for slot in slots]
+    assert len(ids) == len(set(ids)) == 21
+    assert lists["you_may_also_like"][0]["reason_code"] == "related"
+
+
+@pytest.mark.slow
+@needs_shared
+def test_ebnerd_from_ids_alone_to_a_page(tmp_path):
+    run("ingest", SHARED / "ebnerd" / "train", "--store", "e.db", cwd=tmp_path)
+    run("nightly", "--store", "e.db", "--published", "e", "--as-of", "2023-05-25T04:00:00Z",
+        cwd=tmp_path)  # fmt: skip
+    done = run("recommend", "--published", "e", "--user", "13538", "--json", cwd=tmp_path)
+    lists = json.loads(done.stdout)["lists"]
+    assert [len(slots) for slots in lists.values()] == [5, 5, 5, 6]
+
+
+@pytest.mark.slow
+@needs_shared
+def test_saved_pages_give_their_bodies(tmp_path):
+    from collections import Counter
+
+    from recsys.store import Store
+
+    truth = json.loads((SHARED / "html" / "ground-truth.json").read_text("utf-8"))
+    run("ingest", SHARED / "html", SHARED.parent / "page.txt", "--store", "h.db", cwd=tmp_path)
+    with Store(tmp_path / "h.db") as store:
+        articles = store.articles(known_by_ms=2**53)
+    bodies = dict(zip(articles.id_map.ids, articles.bodies, strict=True))
+    assert set(bodies) == set(truth) | {"page"}
+    words = lambda text: Counter(re.findall(r"\w+", text.lower()))  # noqa: E731
+    scores = []
+    for key, true in truth.items():
+        found, wanted = words(bodies[key]), words(true["articleBody"])
+        scores.append(2 * (found & wanted).total() / (found.total() + wanted.total()))
+    assert sum(scores) / len(scores) >= 0.93
+    assert "Walnuts" not in bodies["page"]

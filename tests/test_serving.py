@@ -1,0 +1,239 @@
+import subprocess
+import sys
+import threading
+from datetime import UTC, timedelta
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import recsys
+from recsys import NotPublishedError, Recommender, snapshot
+from recsys.config import Config
+from recsys.nightly import run_nightly
+from recsys.page.compose import LISTS
+from recsys.rows import to_ms
+from recsys.serving import _recommender
+from recsys.store import Store
+
+
+@pytest.fixture(scope="module")
+def recommender(sample):
+    return Recommender(sample.folder)
+
+
+def ids(page):
+    return [slot.article_id for slots in page.values() for slot in slots]
+
+
+def readers_of(sample, n):
+    path = snapshot.run_path(sample.folder, sample.report.run_id)
+    conn = snapshot.connect(path)
+    found = [row[0] for row in conn.execute("SELECT user_id FROM readers LIMIT ?", (n,))]
+    conn.close()
+    return found
+
+
+def test_importing_the_package_loads_no_training_library():
+    code = (
+        "import sys, recsys; "
+        "bad = {'sklearn', 'implicit', 'scipy', 'polars', 'trafilatura'} & set(sys.modules); "
+        "sys.exit(','.join(sorted(bad)) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_published_page_is_the_one_computed_at_request_time(sample, recommender):
+    run = recommender._run
+    n_slots = dict.fromkeys(LISTS, 5) | {"latest_stories": 6}
+    same = 0
+    readers = readers_of(sample, 300)
+    for user_id in readers:
+        reader, _ = recommender._reader(run, user_id)
+        built = run.builder.page(reader, None, n_slots).lists
+        served = recommender.recommend(user_id, as_of=sample.as_of)
+        computed = [
+            run.articles[run.model.live.live_rows[slot.place]].article_id
+            for name in LISTS
+            for slot in built[name]
+        ]
+        same += computed == ids(served)
+    assert same == len(readers)
+
+
+def test_a_page_has_its_lists_full_and_repeats_nothing(sample, recommender):
+    page = recommender.recommend("u0007", "a0030", as_of=sample.as_of)
+    assert tuple(page) == LISTS
+    assert [len(page[name]) for name in LISTS] == [5, 5, 5, 6]
+    assert len(set(ids(page))) == 21
+    assert "a0030" not in ids(page)
+    for slots in page.values():
+        for slot in slots:
+            assert slot.reason
+            assert "{" not in slot.reason
+            assert slot.parts
+            assert "&" not in slot.category
+            assert slot.published_at <= sample.as_of
+
+
+def test_nothing_already_read_is_recommended(sample, recommender):
+    with Store(sample.store) as store:
+        query = (
+            "SELECT article_id FROM clicks JOIN users USING (user_key)"
+            " JOIN article_ids USING (article_key) WHERE user_id = ?"
+        )
+        for user_id in readers_of(sample, 50):
+            read = {row[0] for row in store._conn.execute(query, (user_id,))}
+            assert not read & set(ids(recommender.recommend(user_id, as_of=sample.as_of)))
+
+
+def test_strangers_get_a_good_page(sample, recommender):
+    anonymous = recommender.recommend(as_of=sample.as_of)
+    for page in (
+        anonymous,
+        recommender.recommend("nobody", as_of=sample.as_of),
+        recommender.recommend(None, "no such article", as_of=sample.as_of),
+        recommender.recommend("nobody", "no such article", recent_clicks=["no such"]),
+    ):
+        assert [len(page[name]) for name in LISTS] == [5, 5, 5, 6]
+    assert ids(recommender.recommend("nobody", as_of=sample.as_of)) == ids(anonymous)
+
+
+def test_you_may_also_like_is_about_the_article(sample, recommender):
+    # a0030 is the first article about the coal exit date.
+    page = recommender.recommend(None, "a0030", as_of=sample.as_of)
+    first = page["you_may_also_like"][0]
+    assert first.reason_code == "related"
+    assert first.category == "Politics"
+    assert first.parts["context_text"] > 1.0
+
+
+def test_recent_clicks_count_at_once(sample, recommender):
+    before = recommender.recommend("nobody", as_of=sample.as_of)
+    after = recommender.recommend("nobody", recent_clicks=["a0030", "a0031"], as_of=sample.as_of)
+    assert ids(before) != ids(after)
+    assert not {"a0030", "a0031"} & set(ids(after))
+    assert "because_read" in {slot.reason_code for slot in after["you_may_also_like"]}
+
+
+def test_what_has_expired_is_gone_at_once_even_from_an_old_run(store, load, tmp_path):
+    import json
+
+    rows = [
+        {"article_id": f"a{i}", "title": f"Title number {i} {'xyz'[i % 3]}",
+         "published_at": "2026-03-01T00:00:00Z",
+         "expires_at": "2026-03-03T00:00:00Z" if i % 2 else None}
+        for i in range(60)
+    ]  # fmt: skip
+    load({"a.jsonl": "".join(json.dumps(row) + "\n" for row in rows)})
+    from datetime import datetime
+
+    as_of = datetime(2026, 3, 2, tzinfo=UTC)
+    run_nightly(store, tmp_path / "p", as_of_ms=to_ms(as_of), config=Config())
+    recommender = Recommender(tmp_path / "p")
+    odd = {f"a{i}" for i in range(1, 60, 2)}
+    assert odd & set(ids(recommender.recommend(as_of=as_of)))
+    later = recommender.recommend(as_of=as_of + timedelta(days=1))
+    assert not odd & set(ids(later))
+    assert [len(later[name]) for name in LISTS] == [5, 5, 5, 6]
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    user=st.none() | st.sampled_from(["u0001", "u0007", "nobody"]) | st.text(max_size=5),
+    article=st.none() | st.sampled_from(["a0030", "a0100", "a0279"]) | st.text(max_size=5),
+    n=st.integers(1, 30),
+    recent=st.lists(st.sampled_from(["a0001", "a0030", "a0150", "?"]), max_size=4),
+    exclude=st.lists(st.sampled_from(["a0002", "a0031", "a0151", "?"]), max_size=4),
+)
+def test_any_ids_give_a_page_that_keeps_the_rules(
+    sample, recommender, user, article, n, recent, exclude
+):
+    page = recommender.recommend(
+        user, article, n=n, recent_clicks=recent, exclude=exclude, as_of=sample.as_of
+    )
+    found = ids(page)
+    assert len(found) == len(set(found))
+    assert not {article, *recent, *exclude} & set(found)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        ({"user_id": 7}, TypeError),
+        ({"article_id": b"a"}, TypeError),
+        ({"recent_clicks": "a1"}, TypeError),
+        ({"exclude": [1]}, TypeError),
+        ({"n": 0}, ValueError),
+        ({"n": 2.5}, ValueError),
+        ({"lists": ["best_of"]}, ValueError),
+    ],
+)
+def test_wrong_arguments_are_named(recommender, arguments, error):
+    with pytest.raises(error, match=next(iter(arguments))):
+        recommender.recommend(**arguments)
+
+
+def test_one_list_alone_is_the_same_as_on_the_whole_page(sample, recommender):
+    whole = recommender.recommend("u0001", "a0030", as_of=sample.as_of)
+    for name in LISTS:
+        alone = recommender.recommend("u0001", "a0030", lists=[name], as_of=sample.as_of)
+        assert tuple(alone) == (name,)
+        assert alone[name] == whole[name]
+
+
+def test_nothing_published_says_which_command_to_run(tmp_path):
+    with pytest.raises(NotPublishedError, match="recsys nightly"):
+        recsys.recommend(published=tmp_path)
+
+
+def test_the_plain_function_serves_the_same(sample, recommender):
+    _recommender.cache_clear()
+    page = recsys.recommend("u0001", published=sample.folder, as_of=sample.as_of)
+    assert ids(page) == ids(recommender.recommend("u0001", as_of=sample.as_of))
+
+
+def test_a_new_publish_is_followed_and_a_rollback_too(sample, tmp_path):
+    with Store(sample.store) as store:
+        as_of_ms = to_ms(sample.as_of)
+        first = run_nightly(store, tmp_path, as_of_ms=as_of_ms, config=Config()).run_id
+        recommender = Recommender(tmp_path)
+        assert recommender.recommend().run_id == first
+        second = run_nightly(store, tmp_path, as_of_ms=as_of_ms, config=Config()).run_id
+    assert recommender.recommend("u0001").run_id == second
+    snapshot.make_current(tmp_path, first)
+    assert recommender.recommend("u0001").run_id == first
+    # A run that cannot be opened is not served: the last good one is.
+    snapshot.run_path(tmp_path, second).write_bytes(b"damaged")
+    (tmp_path / snapshot.POINTER).write_text(second)
+    assert recommender.recommend("u0001").run_id == first
+
+
+def test_threads_get_whole_pages_while_runs_change(sample, tmp_path):
+    with Store(sample.store) as store:
+        runs = [
+            run_nightly(store, tmp_path, as_of_ms=to_ms(sample.as_of), config=Config()).run_id
+            for _ in range(2)
+        ]
+    recommender, errors, seen = Recommender(tmp_path), [], set()
+    expected = ids(recommender.recommend("u0007", as_of=sample.as_of))
+
+    def ask():
+        try:
+            for _ in range(60):
+                page = recommender.recommend("u0007", as_of=sample.as_of)
+                seen.add(page.run_id)
+                assert ids(page) == expected
+        except Exception as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for turn in range(20):
+        snapshot.make_current(tmp_path, runs[turn % 2])
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    assert seen <= set(runs)

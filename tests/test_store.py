@@ -1,0 +1,119 @@
+import json
+import sqlite3
+
+import numpy as np
+import pytest
+from conftest import RECEIVED_MS
+
+from recsys.config import TextConfig
+from recsys.errors import StoreError
+from recsys.ingest.batches import Batch
+from recsys.ingest.validate import check
+from recsys.rows import UNKNOWN_TIME, IdMap
+from recsys.signals.text import count_terms
+from recsys.store import MIGRATIONS, Store
+
+
+def article(**fields):
+    return json.dumps({"article_id": "a", "title": "Title"} | fields) + "\n"
+
+
+def test_a_changed_article_is_updated_and_counted(store, load):
+    assert load({"1.jsonl": article()}).added["articles"].new == 1
+    assert load({"1.jsonl": article()}).added["articles"].known == 1
+    assert load({"2.jsonl": article(title="Other")}).added["articles"].changed == 1
+    assert store.articles(known_by_ms=RECEIVED_MS).titles == ("Other",)
+    revision = store._conn.execute("SELECT revision FROM articles").fetchone()
+    assert revision == (2,)
+
+
+def test_a_click_before_its_article_is_kept_and_counts_later(store, load):
+    click = {"user_id": "u", "article_id": "late", "clicked_at": "2026-03-01T10:00:00Z"}
+    load({"c.jsonl": json.dumps(click) + "\n"})
+    before = store.articles(known_by_ms=RECEIVED_MS)
+    assert (before.id_map.ids, before.titles) == (("late",), ("",))
+    load({"a.jsonl": article(article_id="late")})
+    after = store.articles(known_by_ms=RECEIVED_MS)
+    assert (after.id_map.ids, after.titles) == (("late",), ("Title",))
+    assert after.id_map.keys.tolist() == before.id_map.keys.tolist()
+
+
+def test_an_article_dated_ahead_is_not_known_yet(store, load):
+    load({"a.jsonl": article(published_at="2026-04-01T00:00:00Z")})
+    assert len(store.articles(known_by_ms=RECEIVED_MS).id_map) == 0
+    assert len(store.articles(known_by_ms=RECEIVED_MS + 40 * 86_400_000).id_map) == 1
+
+
+def test_impressions_are_read_back_as_they_were(store, load):
+    row = {
+        "user_id": "u", "shown_at": "2026-03-01T10:00:00Z", "shown": ["b", "a", "c"],
+        "clicked": ["a"], "clicked_at": "2026-03-01T10:00:09Z", "source": "front",
+    }  # fmt: skip
+    for _ in range(2):
+        load({"i.jsonl": json.dumps(row) + "\n"})
+    seen = store.impressions(from_ms=0, before_ms=2**53)
+    articles = store.articles(known_by_ms=RECEIVED_MS).id_map
+    place = articles.index_of_keys(seen.article_key)
+    assert [articles.ids[i] for i in place] == ["b", "a", "c"]
+    assert seen.clicked.tolist() == [False, True, False]
+    assert (seen.clicked_ms - seen.shown_ms).tolist() == [9_000]
+    assert seen.context_key.tolist() == [-1]
+    # The click is a click too, with list and position as its source.
+    clicks = store._conn.execute("SELECT clicked_at - 9000, source FROM clicks").fetchall()
+    assert clicks == [(seen.shown_ms[0], "front:2")]
+
+
+def test_a_failed_batch_leaves_nothing_behind(store):
+    import polars as pl
+
+    frame = pl.DataFrame({"row": [1], "article_id": ["a"], "title": ["T"]})
+    checked = check(Batch("articles", frame), received_ms=RECEIVED_MS, path="x")
+    broken = checked.rows.with_columns(title=pl.lit(None, dtype=pl.String))
+    with pytest.raises((sqlite3.IntegrityError, AttributeError)):
+        store.add("articles", broken, [], file="x", at_ms=RECEIVED_MS)
+    assert store._conn.execute("SELECT count(*) FROM article_ids").fetchone() == (0,)
+
+
+def test_numpy_integers_are_refused_rather_than_kept_as_blobs(store):
+    with pytest.raises(sqlite3.IntegrityError, match="cannot store BLOB"):
+        store._conn.execute(
+            "INSERT INTO rejected_rows VALUES ('f', 1, '', 'r', '', ?)", (np.int64(1),)
+        )
+
+
+def test_a_store_of_a_newer_version_is_refused(tmp_path):
+    path = tmp_path / "new.db"
+    with Store(path) as store:
+        store._conn.execute(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
+    with pytest.raises(StoreError, match="upgrade recsys"):
+        Store(path)
+
+
+def test_what_is_no_store_is_refused_with_a_remedy(tmp_path):
+    with pytest.raises(StoreError, match="recsys ingest"):
+        Store(tmp_path / "none.db", must_exist=True)
+    path = tmp_path / "text.db"
+    path.write_text("this is no database, only some text" * 100)
+    with pytest.raises(StoreError, match=r"text\.db"):
+        Store(path)
+
+
+def test_text_vectors_come_back_bit_for_bit(store, load):
+    load({"a.jsonl": article(article_id="a") + article(article_id="b", title="Other words")})
+    keys = store.articles(known_by_ms=RECEIVED_MS).id_map.keys.tolist()
+    counts = count_terms(["Title", "Other words"], ["", ""], ["", ""], TextConfig())
+    store.put_text_vectors(keys, ["x", "y"], counts)
+    digests, found = store.text_vectors(counts.shape[1])
+    assert digests == dict(zip(keys, ["x", "y"], strict=True))
+    assert (found != counts).nnz == 0
+
+
+def test_id_map_finds_places_and_says_minus_one_for_strangers():
+    id_map = IdMap(["a", "b", "c"], np.array([30, 10, 20]))
+    assert id_map.index_of_keys(np.array([10, 20, 30, 40])).tolist() == [1, 2, 0, -1]
+    assert IdMap([], np.zeros(0, np.int64)).index_of_keys(np.array([1])).tolist() == [-1]
+
+
+def test_an_unknown_time_survives_the_store(store, load):
+    load({"a.jsonl": article()})
+    assert store.articles(known_by_ms=RECEIVED_MS).published_ms.tolist() == [UNKNOWN_TIME]
