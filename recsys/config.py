@@ -181,7 +181,7 @@ class BlendConfig:
     popularity: float = 0.4
     ctr: float = 0.3
     recency: float = 1.0
-    context_text: float = 25.0
+    context_text: float = 40.0
     context_item_item: float = 4.0
     context_category: float = 1.0
     recent_reads: int = 20
