@@ -20,7 +20,9 @@ ALLOWED = {
     "snapshot": BASE | {"blend", "page"},
     "load": BASE | {"ingest", "store"},
     "serving": BASE | {"blend", "page", "snapshot"},
-    "nightly": BASE | {"store", "signals", "blend", "page", "snapshot"},
+    "night": BASE | {"store"},
+    "model": BASE | {"store", "night", "signals", "blend", "page", "snapshot"},
+    "nightly": BASE | {"store", "night", "model", "blend", "page", "snapshot"},
     "__init__": {"errors", "serving"},
     "cli": BASE | {"ingest", "load", "store", "nightly", "serving", "snapshot"},
 }
@@ -49,4 +51,4 @@ def test_signals_do_not_know_each_other():
 def test_no_room_has_outgrown_itself():
     for path in (ROOT / "recsys").rglob("*.py"):
         n_lines = len(path.read_text("utf-8").splitlines())
-        assert n_lines <= 800, f"{path.name} has {n_lines} lines: two rooms?"
+        assert n_lines <= 550, f"{path.name} has {n_lines} lines: two rooms?"

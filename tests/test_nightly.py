@@ -14,7 +14,9 @@ from recsys.config import Config, DataConfig, PublishConfig, load_config
 from recsys.errors import ConfigError, HeldBackError, RunActiveError, SnapshotError
 from recsys.ingest.detect import expand
 from recsys.load import load_files
-from recsys.nightly import read_night, run_nightly, section_names
+from recsys.model import section_names
+from recsys.night import read_night
+from recsys.nightly import run_nightly
 from recsys.rows import HOUR_MS, to_ms
 from recsys.serving import Recommender
 from recsys.store import Store

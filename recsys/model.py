@@ -1,0 +1,293 @@
+"""A night's model: every signal computed, blended for every live article.
+
+The one composer of the signals; nightly publishes what it returns.
+"""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+
+from recsys import snapshot
+from recsys.blend import LiveModel, Reader, Rows, recent_weights
+from recsys.config import Config
+from recsys.night import Night
+from recsys.page.build import PageModel
+from recsys.page.stories import story_index
+from recsys.rows import HOUR_MS, UNKNOWN_TIME, Articles
+from recsys.signals import affinity, collaborative, popularity, recency, text
+from recsys.store import Store, text_digest
+
+Stage = Callable[[str], AbstractContextManager[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A trained night: the page's model, and every reader in it.
+
+    Attributes
+    ----------
+    page
+        What a page is made from.
+    articles
+        The known articles, as a page shows them.
+    user_ids
+        The readers; rows of what follows.
+    factors, affinity, recent_items, read_places
+        ALS factors, section tastes, weights of recent reads over known articles,
+        live articles read.
+    counts
+        What went in, for the run's report.
+    """
+
+    page: PageModel
+    articles: Sequence[snapshot.KnownArticle]
+    user_ids: Sequence[str]
+    factors: NDArray[np.float32]
+    affinity: NDArray[np.float32]
+    recent_items: csr_matrix
+    read_places: csr_matrix
+    counts: dict[str, int]
+
+
+def section_names(categories: Sequence[str]) -> tuple[NDArray[np.int64], list[str]]:
+    """Return the section of each article and the names; section 0 is "no section".
+
+    `LIFESTYLE`, `lifestyle` and `Lifestyle` are one section. Its name is the
+    commonest spelling in mixed case, else a short one in capitals, else in title case.
+
+    Examples
+    --------
+    >>> index, names = section_names(["LIFESTYLE", "Lifestyle", "", "UK", "tv shows"])
+    >>> index.tolist(), names
+    ([1, 1, 0, 3, 2], ['', 'Lifestyle', 'Tv Shows', 'UK'])
+    """
+    spellings: dict[str, dict[str, int]] = {}
+    for category in categories:
+        if category:
+            counts = spellings.setdefault(category.casefold(), {})
+            counts[category] = counts.get(category, 0) + 1
+    keys = sorted(spellings)
+    names = [""]
+    for key in keys:
+        found = sorted(spellings[key], key=lambda s: (-spellings[key][s], s))
+        mixed = [s for s in found if not (s.isupper() or s.islower())]
+        short = [s for s in found if s.isupper() and len(s) <= 3]
+        names.append((mixed or short or [found[0].title()])[0])
+    index = {key: i for i, key in enumerate(keys, start=1)}
+    return np.array([index.get(c.casefold(), 0) for c in categories], dtype=np.int64), names
+
+
+def article_vectors(store: Store, articles: Articles, config: Config) -> tuple[csr_matrix, int]:
+    """Return term counts of articles, and how many had to be counted anew.
+
+    An article is vectorised when it is new or its text (or a text setting) changed;
+    otherwise the stored counts serve.
+    """
+    settings = text_digest(*(repr(getattr(config.text, n)) for n in
+                             ("n_features", "title_weight", "category_weight")))  # fmt: skip
+    wanted = [f"{settings[:8]}:{digest}" if digest else "" for digest in articles.digests]
+    stored_digests, stored = store.text_vectors(config.text.n_features)
+    stored_row = {key: row for row, key in enumerate(stored_digests)}
+    keys = articles.id_map.keys.tolist()
+    new = [i for i, key in enumerate(keys) if wanted[i] and stored_digests.get(key) != wanted[i]]
+    counted = text.count_terms(
+        [articles.titles[i] for i in new],
+        [articles.bodies[i] for i in new],
+        [articles.categories[i] for i in new],
+        config.text,
+    ) if new else csr_matrix((0, config.text.n_features), dtype=np.float32)  # fmt: skip
+    store.put_text_vectors([keys[i] for i in new], [wanted[i] for i in new], counted)
+    new_row = {i: row for row, i in enumerate(new)}
+    indptr, indices, data = [0], [], []
+    for i, key in enumerate(keys):
+        source, row = (counted, new_row[i]) if i in new_row else (stored, stored_row.get(key, -1))
+        if wanted[i] and row >= 0:
+            part = slice(source.indptr[row], source.indptr[row + 1])
+            indices.append(source.indices[part])
+            data.append(source.data[part])
+            indptr.append(indptr[-1] + len(indices[-1]))
+        else:
+            indptr.append(indptr[-1])
+    empty_i, empty_f = np.zeros(0, dtype=np.int32), np.zeros(0, dtype=np.float32)
+    matrix = csr_matrix(
+        (np.concatenate((empty_f, *data)), np.concatenate((empty_i, *indices)), indptr),
+        shape=(len(keys), config.text.n_features),
+    )
+    return matrix, len(new)
+
+
+def _rows(matrix: csr_matrix) -> Rows:
+    return Rows(
+        matrix.indptr.astype(np.int64),
+        matrix.indices.astype(np.int32),
+        matrix.data.astype(np.float32),
+    )
+
+
+def _static_parts(night: Night, config: Config) -> dict[str, NDArray[np.float32]]:
+    n_articles, live = len(night.articles.id_map), night.live_rows
+    timed, ages = night.timed, night.age_hours
+    clicks = popularity.decayed_clicks(
+        night.article_index[timed], ages[timed],
+        n_articles=n_articles, half_life_hours=config.popularity.half_life_hours,
+    )  # fmt: skip
+    seen, weights = night.impressions, config.blend
+    shown_age = (night.as_of_ms - np.repeat(seen.shown_ms, np.diff(seen.start))) / HOUR_MS
+    # A click on what was shown counts from when it was made, not from when it was shown.
+    made = np.repeat(
+        np.where(seen.clicked_ms == UNKNOWN_TIME, seen.shown_ms, seen.clicked_ms),
+        np.diff(seen.start),
+    )
+    shown = night.articles.id_map.index_of_keys(seen.article_key)
+    ok, hit = shown >= 0, (shown >= 0) & seen.clicked & (made < night.as_of_ms)
+    views, hits = (
+        popularity.decayed_clicks(
+            shown[mask], shown_age[mask],
+            n_articles=n_articles, half_life_hours=config.popularity.ctr_half_life_hours,
+        )
+        for mask in (ok, hit)
+    )  # fmt: skip
+    rate = popularity.log_click_rate(hits, views, prior_views=config.popularity.ctr_prior_views)
+    born_age = _born_age_hours(night)[live]
+    return {
+        "popularity": (weights.popularity * popularity.log_share(clicks)[live]).astype(np.float32),
+        "ctr": (weights.ctr * rate[live]).astype(np.float32),
+        "recency": (weights.recency * recency.recency(born_age)).astype(np.float32),
+    }
+
+
+def _born_age_hours(night: Night) -> NDArray[np.float64]:
+    known = night.born_ms != UNKNOWN_TIME
+    return np.where(known, (night.as_of_ms - night.born_ms) / HOUR_MS, np.inf)
+
+
+def _importance(
+    night: Night, items: csr_matrix, category: NDArray[np.int64], config: Config
+) -> NDArray[np.float32]:
+    n_articles, timed = len(night.articles.id_map), night.timed
+    readers = popularity.decayed_clicks(
+        night.article_index[timed], night.age_hours[timed],
+        n_articles=n_articles, half_life_hours=config.popularity.importance_half_life_hours,
+    )  # fmt: skip
+    dwell = popularity.mean_dwell_share(
+        night.article_index, night.dwell_seconds, n_articles=n_articles,
+        full_seconds=2 * config.collaborative.full_dwell_seconds,
+    )  # fmt: skip
+    home = affinity.home_category(items, category)
+    breadth = popularity.reader_breadth(
+        night.article_index, home[night.user_index], n_articles=n_articles
+    )
+    return popularity.importance(readers, dwell, breadth)[night.live_rows].astype(np.float32)
+
+
+def _rise(night: Night, config: Config) -> NDArray[np.float32]:
+    timed = night.timed
+    halves = config.popularity.now_half_life_hours, config.popularity.expected_half_life_hours
+    now, expected = (
+        popularity.decayed_clicks(
+            night.article_index[timed], night.age_hours[timed],
+            n_articles=len(night.articles.id_map), half_life_hours=half,
+        )
+        for half in halves
+    )  # fmt: skip
+    rise = popularity.rise(
+        now, expected, now_half_life_hours=halves[0], expected_half_life_hours=halves[1]
+    )
+    return rise[night.live_rows].astype(np.float32)
+
+
+def train(store: Store, night: Night, config: Config, stage: Stage) -> Model:
+    """Return the model of a night: every signal, blended, for every live article."""
+    articles, live, n_articles = night.articles, night.live_rows, len(night.articles.id_map)
+    with stage("text"):
+        counts, n_counted = article_vectors(store, articles, config)
+        vectors = text.tfidf(counts)
+        similar = text.similar_articles(vectors, vectors[live], live, config.text)
+    with stage("collaborative"):
+        weights = collaborative.click_weights(
+            night.age_hours, night.dwell_seconds, config.collaborative
+        )
+        items = collaborative.user_items(
+            night.user_index, night.article_index, weights, shape=(len(night.users), n_articles)
+        )
+        factors = collaborative.fit_als(items, config.collaborative)
+        warm: NDArray[np.bool_] = (factors.article[live] != 0).any(axis=1)
+        article_factors = collaborative.cold_factors(factors.article[live], warm, similar[live])
+        together = collaborative.item_item(items, config.collaborative)[:, live]
+        together.sort_indices()
+    with stage("other signals"):
+        category, section = section_names(articles.categories)
+        likes = affinity.category_affinity(items, category, n_categories=len(section))
+        likes[:, 0] = 0.0  # "no section" is nothing to prefer
+        static = _static_parts(night, config)
+        importance = _importance(night, items, category, config)
+        stories = story_index(similar[live], threshold=config.page.story_similarity)
+        newest = np.lexsort((np.arange(len(live)), _born_age_hours(night)[live]))
+        rise = _rise(night, config)
+    live_model = LiveModel(
+        live_rows=live, static=static, factors=article_factors, gram=factors.gram,
+        category=category, similar=_rows(similar), item_item=_rows(together),
+        weights=config.blend, click_confidence=1.0 + config.collaborative.alpha,
+    )  # fmt: skip
+    page = PageModel(
+        live_model, stories, importance, rise, newest, len(section), config.page.story_similarity
+    )
+    report_counts = {
+        "articles_vectorised": n_counted,
+        "articles": n_articles, "live_articles": len(live), "readers": len(night.users),
+        "clicks": len(night.user_index), "impressions": len(night.impressions.shown_ms),
+        "cold_live_articles": int((~warm).sum()), "machines": night.n_machines,
+        "machine_clicks": night.n_machine_clicks, "sections": len(section) - 1,
+        "stories": len(np.unique(stories)),
+    }  # fmt: skip
+    return Model(
+        page=page,
+        articles=[
+            snapshot.KnownArticle(
+                articles.id_map.ids[i], articles.titles[i], section[category[i]],
+                articles.urls[i], _or_none(articles.published_ms[i]),
+                _or_none(articles.expires_ms[i]),
+            )
+            for i in range(n_articles)
+        ],
+        user_ids=night.users.ids,
+        factors=factors.user,
+        affinity=likes,
+        recent_items=_recent_items(night, config),
+        read_places=items[:, live],
+        counts=report_counts,
+    )  # fmt: skip
+
+
+def _or_none(instant_ms: np.int64) -> int | None:
+    return None if instant_ms == UNKNOWN_TIME else int(instant_ms)
+
+
+def _recent_items(night: Night, config: Config) -> csr_matrix:
+    """Return weights of each reader's latest reads, newest first within a row."""
+    n_users, n_recent = len(night.users), config.blend.recent_reads
+    order = np.lexsort((-np.arange(len(night.user_index)), night.user_index))
+    users, articles = night.user_index[order], night.article_index[order]
+    start = np.searchsorted(users, np.arange(n_users + 1))
+    rank = np.arange(len(users)) - start[users]
+    keep = rank < n_recent
+    n_of = np.minimum(np.diff(start), n_recent)
+    sums = [recent_weights(n, config.blend.recent_decay) for n in range(n_recent + 1)]
+    data = np.concatenate([np.zeros(0, np.float32), *(sums[n] for n in n_of.tolist())])
+    indptr = np.concatenate(([0], np.cumsum(n_of)))
+    return csr_matrix((data, articles[keep], indptr), shape=(n_users, len(night.articles.id_map)))
+
+
+def reader_of(model: Model, row: int) -> Reader:
+    """Return one reader of a model."""
+    recent, read = model.recent_items, model.read_places
+    return Reader(
+        model.factors[row],
+        model.affinity[row],
+        recent.indices[recent.indptr[row] : recent.indptr[row + 1]].astype(np.int64),
+        np.sort(read.indices[read.indptr[row] : read.indptr[row + 1]]).astype(np.int64),
+    )
