@@ -6,6 +6,7 @@ The one composer of the signals; nightly publishes what it returns.
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,7 @@ from scipy.sparse import csr_matrix
 from recsys import snapshot
 from recsys.blend import LiveModel, Reader, Rows, recent_weights
 from recsys.config import Config
-from recsys.night import Night
+from recsys.night import Events, Night
 from recsys.page.build import PageModel
 from recsys.page.stories import story_index
 from recsys.rows import HOUR_MS, UNKNOWN_TIME, Articles
@@ -128,35 +129,63 @@ def _rows(matrix: csr_matrix) -> Rows:
     )
 
 
-def _static_parts(night: Night, config: Config) -> dict[str, NDArray[np.float32]]:
-    n_articles, live = len(night.articles.id_map), night.live_rows
-    timed, ages = night.timed, night.age_hours
-    clicks = popularity.decayed_clicks(
-        night.article_index[timed], ages[timed],
-        n_articles=n_articles, half_life_hours=config.popularity.half_life_hours,
-    )  # fmt: skip
-    seen, weights = night.impressions, config.blend
-    shown_age = (night.as_of_ms - np.repeat(seen.shown_ms, np.diff(seen.start))) / HOUR_MS
-    # A click on what was shown counts from when it was made, not from when it was shown.
-    made = np.repeat(
-        np.where(seen.clicked_ms == UNKNOWN_TIME, seen.shown_ms, seen.clicked_ms),
-        np.diff(seen.start),
-    )
-    shown = night.articles.id_map.index_of_keys(seen.article_key)
-    ok, hit = shown >= 0, (shown >= 0) & seen.clicked & (made < night.as_of_ms)
-    views, hits = (
-        popularity.decayed_clicks(
-            shown[mask], shown_age[mask],
-            n_articles=n_articles, half_life_hours=config.popularity.ctr_half_life_hours,
-        )
-        for mask in (ok, hit)
-    )  # fmt: skip
-    rate = popularity.log_click_rate(hits, views, prior_views=config.popularity.ctr_prior_views)
-    born_age = _born_age_hours(night)[live]
+def static_signals(
+    events: Events,
+    article_key: NDArray[np.int64],
+    age_hours: NDArray[np.float64],
+    as_of_ms: NDArray[np.int64],
+    config: Config,
+) -> dict[str, NDArray[np.float64]]:
+    """Return the signals of articles that are the same for all readers, unweighted.
+
+    One function for a night (all live articles, one instant) and for evaluation (the
+    candidates of past impressions, each at its own instant).
+
+    Parameters
+    ----------
+    events
+        Only what is strictly before each instant counts.
+    article_key, age_hours, as_of_ms : array, shape (n_queries,)
+        The article, its age, and the instant.
+    """
+    settings = config.popularity
+    instants, place = np.unique(as_of_ms, return_inverse=True)
+
+    def of_article(key: NDArray[np.int64], ms: NDArray[np.int64], half: float) -> Any:
+        return popularity.decayed_at(key, ms, article_key, as_of_ms, half_life_hours=half)
+
+    def of_all(ms: NDArray[np.int64], half: float) -> Any:
+        one, asked = np.zeros_like(ms), np.zeros_like(instants)
+        return popularity.decayed_at(one, ms, asked, instants, half_life_hours=half)[place]
+
+    half, rate_half = settings.half_life_hours, settings.ctr_half_life_hours
+    views, hits = of_all(events.view_ms, rate_half), of_all(events.hit_ms, rate_half)
     return {
-        "popularity": (weights.popularity * popularity.log_share(clicks)[live]).astype(np.float32),
-        "ctr": (weights.ctr * rate[live]).astype(np.float32),
-        "recency": (weights.recency * recency.recency(born_age)).astype(np.float32),
+        "popularity": popularity.log_share(
+            of_article(events.click_key, events.click_ms, half), of_all(events.click_ms, half)
+        ),
+        "ctr": popularity.log_click_rate(
+            of_article(events.hit_key, events.hit_ms, rate_half),
+            of_article(events.view_key, events.view_ms, rate_half),
+            hits / np.where(views > 0, views, 1.0),
+            prior_views=settings.ctr_prior_views,
+        ),
+        "recency": recency.recency(age_hours),
+    }
+
+
+def _static_parts(night: Night, config: Config) -> dict[str, NDArray[np.float32]]:
+    live = night.live_rows
+    signals = static_signals(
+        night.events,
+        night.articles.id_map.keys[live],
+        _born_age_hours(night)[live],
+        np.full(len(live), night.as_of_ms),
+        config,
+    )
+    return {
+        name: (getattr(config.blend, name) * signal).astype(np.float32)
+        for name, signal in signals.items()
     }
 
 
@@ -239,7 +268,7 @@ def train(store: Store, night: Night, config: Config, stage: Stage) -> Model:
     report_counts = {
         "articles_vectorised": n_counted,
         "articles": n_articles, "live_articles": len(live), "readers": len(night.users),
-        "clicks": len(night.user_index), "impressions": len(night.impressions.shown_ms),
+        "clicks": len(night.user_index), "impressions": night.n_impressions,
         "cold_live_articles": int((~warm).sum()), "machines": night.n_machines,
         "machine_clicks": night.n_machine_clicks, "sections": len(section) - 1,
         "stories": len(np.unique(stories)),

@@ -17,6 +17,48 @@ from recsys.store import Store
 
 
 @dataclass(frozen=True, slots=True)
+class Events:
+    """What happened to articles, by the store's article keys, in no particular order.
+
+    Attributes
+    ----------
+    click_key, click_ms : array of int64, shape (n_clicks,)
+        The first click of each reader on each article, where its time is known.
+    view_key, view_ms : array of int64, shape (n_views,)
+        Articles shown.
+    hit_key, hit_ms : array of int64, shape (n_hits,)
+        Clicks on what was shown, at the time they were made.
+    """
+
+    click_key: NDArray[np.int64]
+    click_ms: NDArray[np.int64]
+    view_key: NDArray[np.int64]
+    view_ms: NDArray[np.int64]
+    hit_key: NDArray[np.int64]
+    hit_ms: NDArray[np.int64]
+
+
+def events_of(clicks: Clicks, impressions: Impressions) -> Events:
+    """Return the events of clicks and impressions; clicks must be oldest first."""
+    timed = np.flatnonzero(~clicks.time_is_bound)
+    pair = np.stack((clicks.user_key[timed], clicks.article_key[timed]))
+    _, first = np.unique(pair, axis=1, return_index=True)
+    first = timed[first]
+    n_shown = np.diff(impressions.start)
+    made = np.where(
+        impressions.clicked_ms == UNKNOWN_TIME, impressions.shown_ms, impressions.clicked_ms
+    )
+    return Events(
+        click_key=clicks.article_key[first],
+        click_ms=clicks.clicked_ms[first],
+        view_key=impressions.article_key,
+        view_ms=np.repeat(impressions.shown_ms, n_shown),
+        hit_key=impressions.article_key[impressions.clicked],
+        hit_ms=np.repeat(made, n_shown)[impressions.clicked],
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Night:
     """The store's content before `as_of`, on matrix indices.
 
@@ -31,8 +73,9 @@ class Night:
     user_index, article_index, clicked_ms, dwell_seconds, timed
         Clicks, oldest first, one for each reader and article (their latest);
         `timed` is False where the log knew only a bound.
-    impressions
-        Within the click-through window.
+    events
+        What the signals of articles count; impressions reach back eight half-lives of
+        the click-through rate.
     live_rows : array of int64
         Indices of live articles, ascending.
     born_ms : array of int64, shape (n_articles,)
@@ -49,7 +92,8 @@ class Night:
     clicked_ms: NDArray[np.int64]
     dwell_seconds: NDArray[np.float32]
     timed: NDArray[np.bool_]
-    impressions: Impressions
+    events: Events
+    n_impressions: int
     live_rows: NDArray[np.int64]
     born_ms: NDArray[np.int64]
     n_machines: int
@@ -67,9 +111,10 @@ def read_night(store: Store, as_of_ms: int, config: Config) -> Night:
     clicks = store.clicks(from_ms=from_ms, before_ms=as_of_ms)
     ctr_from = as_of_ms - round(8 * config.popularity.ctr_half_life_hours * HOUR_MS)
     impressions = store.impressions(from_ms=max(from_ms, ctr_from), before_ms=as_of_ms)
-    machine_keys = _machines(clicks, config.data.max_clicks_per_hour)
+    machine_keys = machines(clicks, config.data.max_clicks_per_hour)
     human = ~np.isin(clicks.user_key, machine_keys)
     clicks = _select_clicks(clicks, human)
+    events = events_of(clicks, impressions)
     everything = store.articles(known_by_ms=as_of_ms)
     born, last_seen = _lifetimes(everything, clicks, impressions)
     live = _live(everything, born, last_seen, as_of_ms, config)
@@ -94,7 +139,8 @@ def read_night(store: Store, as_of_ms: int, config: Config) -> Night:
         clicked_ms=clicks.clicked_ms,
         dwell_seconds=clicks.dwell_seconds,
         timed=~clicks.time_is_bound,
-        impressions=impressions,
+        events=events,
+        n_impressions=len(impressions.shown_ms),
         live_rows=np.flatnonzero(live[known]),
         born_ms=born[known],
         n_machines=len(machine_keys),
@@ -129,7 +175,7 @@ def _select_articles(articles: Articles, rows: NDArray[np.int64]) -> Articles:
     )
 
 
-def _machines(clicks: Clicks, max_clicks_per_hour: int) -> NDArray[np.int64]:
+def machines(clicks: Clicks, max_clicks_per_hour: int) -> NDArray[np.int64]:
     """Return the keys of readers with more clicks in an hour than a human makes."""
     timed = ~clicks.time_is_bound
     cell = np.stack((clicks.user_key[timed], clicks.clicked_ms[timed] // HOUR_MS))

@@ -154,15 +154,16 @@ def test_a_click_from_the_future_is_refused():
 
 
 def test_log_share_is_bounded_and_zero_for_nothing():
-    assert popularity.log_share(np.array([0.0, 0.0])).tolist() == [0.0, 0.0]
-    shares = popularity.log_share(np.array([1.0, 3.0]))
+    none = np.zeros(2)
+    assert popularity.log_share(none, none).tolist() == [0.0, 0.0]
+    shares = popularity.log_share(np.array([1.0, 3.0]), np.array([4.0, 4.0]))
     assert shares == pytest.approx([math.log(251), math.log(751)])
 
 
 def test_click_rate_is_pulled_towards_the_average():
     # p = 3/30 = .1; article 0: (2 + 2) / (10 + 20) = .1333; never shown: 0.
     clicks, views = np.array([2.0, 1.0, 0.0]), np.array([10.0, 20.0, 0.0])
-    found = popularity.log_click_rate(clicks, views, prior_views=20.0)
+    found = popularity.log_click_rate(clicks, views, np.full(3, 0.1), prior_views=20.0)
     assert found == pytest.approx([math.log(4 / 30 / 0.1), math.log(3 / 40 / 0.1), 0.0])
 
 
@@ -222,3 +223,28 @@ def test_decayed_clicks_agree_with_a_plain_loop(clicks, half_life):
         half_life_hours=half_life,
     )
     assert found.tolist() == pytest.approx(naive)
+
+
+@settings(deadline=None, max_examples=80)
+@given(
+    st.lists(st.tuples(st.integers(0, 3), st.integers(0, 50)), max_size=25),
+    st.lists(st.tuples(st.integers(0, 4), st.integers(0, 60)), min_size=1, max_size=10),
+    st.floats(0.5, 50),
+)
+def test_counts_at_many_instants_agree_with_counts_at_each(events, queries, half_life):
+    hour = 3_600_000
+    key = np.array([k for k, _ in events], dtype=np.int64)
+    at = np.array([t * hour for _, t in events], dtype=np.int64)
+    asked = np.array(queries, dtype=np.int64)
+    found = popularity.decayed_at(
+        key, at, asked[:, 0], asked[:, 1] * hour, half_life_hours=half_life
+    )
+    for (article, hours), value in zip(queries, found.tolist(), strict=True):
+        before = at < hours * hour  # strictly: an event of that instant is not known yet
+        one = popularity.decayed_clicks(
+            key[before],
+            (hours * hour - at[before]) / hour,
+            n_articles=5,
+            half_life_hours=half_life,
+        )
+        assert value == pytest.approx(one[article])

@@ -1,0 +1,1 @@
+"""Offline metrics: the functions of the night, asked about the past."""
