@@ -16,20 +16,24 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
 
 from recsys import snapshot
 from recsys.config import load_config
 from recsys.errors import HeldBackError, RecsysError, RunActiveError
 from recsys.ingest.detect import FORMATS, READERS, expand
 from recsys.load import LoadReport, load_files
-from recsys.rows import FIELDS, to_ms
+from recsys.rows import FIELDS, iso, to_ms
 from recsys.serving import Page, Recommender
 from recsys.store import Store
+
+if TYPE_CHECKING:
+    from recsys.evaluation.metrics import Interval
 
 app = typer.Typer(
     help=__doc__.partition("\n")[0] if __doc__ else None,
@@ -271,6 +275,67 @@ def export(
     getattr(frame, writers[to.suffix])(partial)
     os.replace(partial, to)
     out.print(f"{len(frame)} rows to {to}", markup=False)
+
+
+@app.command()
+def evaluate(
+    store: StoreOption,
+    protocol: Annotated[str, typer.Option(help="nightly, hourly or streaming")] = "nightly",
+    test_from: Annotated[
+        datetime | None,
+        typer.Option("--test-from", parser=_instant, metavar="ISO", help="default: last two days"),
+    ] = None,
+    config: ConfigOption = None,
+    as_json: Annotated[Path | None, typer.Option("--json", help="also write JSON here")] = None,
+) -> None:
+    """Print offline metrics of the systems, beside their baselines."""
+    from recsys.evaluation.backtest import full_list, in_view
+    from recsys.evaluation.protocol import DAY_MS, PROTOCOLS
+    from recsys.evaluation.report import make_report
+
+    chosen = next((name for name in PROTOCOLS if name == protocol), None)
+    if chosen is None:
+        raise typer.BadParameter(f"{protocol!r}; one of {', '.join(PROTOCOLS)}")
+    settings = load_config(config)
+    with Store(store, must_exist=True) as opened:
+        before_ms = opened.last_impression_ms() + 1
+        from_ms = before_ms - 2 * DAY_MS if test_from is None else to_ms(test_from)
+        if from_ms >= before_ms:
+            raise typer.BadParameter(f"no impression from {iso(from_ms)} on, the last is earlier")
+        with err.status("evaluating") as status:
+            span = {"from_ms": from_ms, "before_ms": before_ms}
+            seen = in_view(opened, settings, chosen, **span, listener=status.update)
+            lists = full_list(opened, settings, **span, listener=status.update)
+            status.update("bootstrap")
+            report = make_report(chosen, seen, lists)
+    out.print(
+        f"{chosen}, impressions from {iso(from_ms)} to {iso(before_ms)}: {report.n_impressions}"
+        f" judged of {report.n_users} readers ({report.n_single_class} of a single class left out)"
+    )
+    in_view_title = "in view: re-rank what was shown"
+    _print_metrics(in_view_title, report.systems, ("auc", "mrr", "ndcg@5", "ndcg@10"))
+    title = f"full list: from all live articles at noon, {report.n_lists} lists"
+    columns = ("hit@5", "hit@10", "ndcg@10", "coverage@5", "gini@5")
+    _print_metrics(title, report.full_list, columns)
+    if as_json is not None:
+        partial = as_json.with_name(f".{as_json.name}.partial")
+        partial.write_text(json.dumps(report.as_json(), indent=2) + "\n", "utf-8")
+        os.replace(partial, as_json)
+
+
+def _print_metrics(
+    title: str, systems: "dict[str, dict[str, Interval]]", columns: tuple[str, ...]
+) -> None:
+    table = Table("", *columns, title=f"{title} (mean, 95 % interval)", box=None, min_width=78)
+    for name, values in systems.items():
+        cells = []
+        for column in columns:
+            value = values[column]
+            interval = f" {value.low:.3f}-{value.high:.3f}" if value.low < value.high else ""
+            cells.append(f"{value.mean:.3f}{interval}")
+        table.add_row(name, *cells)
+    # As wide as it needs, also where no terminal says how wide: cut figures are no figures.
+    Console(highlight=False, width=120).print(table)
 
 
 def sample_folder() -> Path:

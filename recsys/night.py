@@ -66,6 +66,8 @@ class Night:
     ----------
     as_of_ms
         Nothing later is in here.
+    window_from_ms, views_from_ms
+        Oldest click and oldest impression that may be in here.
     articles
         The known articles, in id order.
     users
@@ -85,6 +87,8 @@ class Night:
     """
 
     as_of_ms: int
+    window_from_ms: int
+    views_from_ms: int
     articles: Articles
     users: IdMap
     user_index: NDArray[np.int64]
@@ -109,11 +113,12 @@ def read_night(store: Store, as_of_ms: int, config: Config) -> Night:
     """Return what a night at `as_of_ms` may know: nothing of that instant or later."""
     from_ms = as_of_ms - round(config.data.window_days * 24 * HOUR_MS)
     clicks = store.clicks(from_ms=from_ms, before_ms=as_of_ms)
-    ctr_from = as_of_ms - round(8 * config.popularity.ctr_half_life_hours * HOUR_MS)
-    impressions = store.impressions(from_ms=max(from_ms, ctr_from), before_ms=as_of_ms)
+    ctr_from_ms = as_of_ms - round(8 * config.popularity.ctr_half_life_hours * HOUR_MS)
+    views_from_ms = max(from_ms, ctr_from_ms)
+    impressions = store.impressions(from_ms=views_from_ms, before_ms=as_of_ms)
     machine_keys = machines(clicks, config.data.max_clicks_per_hour)
     human = ~np.isin(clicks.user_key, machine_keys)
-    clicks = _select_clicks(clicks, human)
+    clicks = select_clicks(clicks, human)
     events = events_of(clicks, impressions)
     everything = store.articles(known_by_ms=as_of_ms)
     born, last_seen = _lifetimes(everything, clicks, impressions)
@@ -125,13 +130,15 @@ def read_night(store: Store, as_of_ms: int, config: Config) -> Night:
     articles = _select_articles(everything, known)
     # One click for each reader and article: the latest.
     article = articles.id_map.index_of_keys(clicks.article_key)
-    clicks = _select_clicks(clicks, article >= 0)
+    clicks = select_clicks(clicks, article >= 0)
     latest = _latest_of_pair(clicks)
-    clicks = _select_clicks(clicks, latest)
+    clicks = select_clicks(clicks, latest)
     all_users = store.users()
     users = IdMap(*_rows_of(all_users, np.unique(clicks.user_key)))
     return Night(
         as_of_ms=as_of_ms,
+        window_from_ms=from_ms,
+        views_from_ms=views_from_ms,
         articles=articles,
         users=users,
         user_index=users.index_of_keys(clicks.user_key),
@@ -153,7 +160,8 @@ def _rows_of(id_map: IdMap, keys: NDArray[np.int64]) -> tuple[list[str], NDArray
     return [id_map.ids[row] for row in rows.tolist()], id_map.keys[rows]
 
 
-def _select_clicks(clicks: Clicks, keep: NDArray[np.bool_]) -> Clicks:
+def select_clicks(clicks: Clicks, keep: NDArray[np.bool_]) -> Clicks:
+    """Return the clicks marked in `keep`."""
     return Clicks(*(getattr(clicks, f.name)[keep] for f in dataclasses.fields(Clicks)))
 
 

@@ -416,6 +416,19 @@ class Store:
             clicked_ms=_nullable([r[5] for r in rows]),
         )
 
+    def last_impression_ms(self) -> int:
+        """Return when the last impression was shown.
+
+        Raises
+        ------
+        StoreError
+            If there is none.
+        """
+        found = self._conn.execute("SELECT max(shown_at) FROM impressions").fetchone()[0]
+        if found is None:
+            raise StoreError("the store has no impressions; evaluation needs some (recsys ingest)")
+        return int(found)
+
     def text_vectors(self, n_features: int) -> tuple[dict[int, str], csr_matrix]:
         """Return the digest each stored vector was made from, and the vectors.
 
