@@ -71,6 +71,8 @@ class LiveModel:
         Weighted parts that are the same for all readers, by name.
     factors : array of float32, shape (n_live, factors)
         ALS factors, zeros where nothing is known.
+    warm : array of bool, shape (n_live,)
+        Whose factors are learned from clicks; the others are estimated from text.
     gram : array of float32, shape (factors, factors)
         As `recsys.signals.collaborative.Factors.gram`.
     category : array of int64, shape (n_known,)
@@ -88,6 +90,7 @@ class LiveModel:
     live_rows: Ints
     static: dict[str, Floats]
     factors: Floats
+    warm: NDArray[np.bool_]
     gram: Floats
     category: Ints
     similar: Rows

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -145,6 +145,27 @@ def nightly(
     config: ConfigOption = None,
 ) -> None:
     """Train, score and publish a run."""
+    _run("nightly", store, published, as_of, config)
+
+
+@app.command()
+def refresh(
+    store: StoreOption,
+    published: PublishedOption,
+    as_of: AsOfOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """Publish new articles, counts and clicks with the current run's factors, untrained."""
+    _run("refresh", store, published, as_of, config)
+
+
+def _run(
+    kind: Literal["nightly", "refresh"],
+    store: Path,
+    published: Path,
+    as_of: datetime | None,
+    config: Path | None,
+) -> None:
     from recsys.nightly import run_nightly
 
     settings = load_config(config)
@@ -154,7 +175,8 @@ def nightly(
             published,
             as_of_ms=to_ms(as_of or datetime.now(UTC)),
             config=settings,
-            listener=lambda stage: err.print(f"nightly: {stage}") if err.is_terminal else None,
+            kind=kind,
+            listener=lambda stage: err.print(f"{kind}: {stage}") if err.is_terminal else None,
         )
     out.print(f"published {report.run_id} as of {report.as_of}")
     out.print("  " + ", ".join(f"{n} {name}" for name, n in report.counts.items()))

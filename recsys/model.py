@@ -170,7 +170,7 @@ def static_signals(
             hits / np.where(views > 0, views, 1.0),
             prior_views=settings.ctr_prior_views,
         ),
-        "recency": recency.recency(age_hours),
+        "recency": recency.recency(age_hours, half_life_hours=settings.recency_half_life_hours),
     }
 
 
@@ -229,8 +229,25 @@ def _rise(night: Night, config: Config) -> NDArray[np.float32]:
     return rise[night.live_rows].astype(np.float32)
 
 
-def train(store: Store, night: Night, config: Config, stage: Stage) -> Model:
-    """Return the model of a night: every signal, blended, for every live article."""
+def train(
+    store: Store,
+    night: Night,
+    config: Config,
+    stage: Stage,
+    carried: collaborative.Factors | None = None,
+) -> Model:
+    """Return the model of a night: every signal, blended, for every live article.
+
+    Parameters
+    ----------
+    store, night, config
+        What to learn from; vectors of new texts are kept in the store.
+    stage
+        Entered with the name of each stage.
+    carried
+        Factors of an earlier run on tonight's indices, instead of training anew: a
+        refresh. Articles with rows of zeros are estimated from text, as ever.
+    """
     articles, live, n_articles = night.articles, night.live_rows, len(night.articles.id_map)
     with stage("text"):
         counts, n_counted = article_vectors(store, articles, config)
@@ -243,7 +260,7 @@ def train(store: Store, night: Night, config: Config, stage: Stage) -> Model:
         items = collaborative.user_items(
             night.user_index, night.article_index, weights, shape=(len(night.users), n_articles)
         )
-        factors = collaborative.fit_als(items, config.collaborative)
+        factors = carried or collaborative.fit_als(items, config.collaborative)
         warm: NDArray[np.bool_] = (factors.article[live] != 0).any(axis=1)
         article_factors = collaborative.cold_factors(factors.article[live], warm, similar[live])
         together = collaborative.item_item(items, config.collaborative)[:, live]
@@ -258,7 +275,7 @@ def train(store: Store, night: Night, config: Config, stage: Stage) -> Model:
         newest = np.lexsort((np.arange(len(live)), _born_age_hours(night)[live]))
         rise = _rise(night, config)
     live_model = LiveModel(
-        live_rows=live, static=static, factors=article_factors, gram=factors.gram,
+        live_rows=live, static=static, factors=article_factors, warm=warm, gram=factors.gram,
         category=category, similar=_rows(similar), item_item=_rows(together),
         weights=config.blend, click_confidence=1.0 + config.collaborative.alpha,
     )  # fmt: skip

@@ -155,7 +155,7 @@ def pack_page(page: dict[str, list[Slot]], live_rows: NDArray[np.int64]) -> str:
 def _arrays_of(model: PageModel) -> dict[str, NDArray[Any]]:
     live = model.live
     arrays: dict[str, NDArray[Any]] = {
-        "live_rows": live.live_rows, "factors": live.factors, "gram": live.gram,
+        "live_rows": live.live_rows, "factors": live.factors, "warm": live.warm, "gram": live.gram,
         "category": live.category, "story": model.story, "importance": model.importance,
         "rise": model.rise, "newest": model.newest,
     }  # fmt: skip
@@ -398,6 +398,7 @@ def load_model(conn: sqlite3.Connection, path: Path) -> PageModel:
     }
     live = LiveModel(
         live_rows=arrays["live_rows"], static=static, factors=arrays["factors"],
+        warm=arrays["warm"],
         gram=arrays["gram"], category=arrays["category"], similar=rows("similar"),
         item_item=rows("item_item"), weights=BlendConfig(**about["weights"]),
         click_confidence=about["click_confidence"],
@@ -417,6 +418,12 @@ def load_articles(conn: sqlite3.Connection) -> list[KnownArticle]:
             " ORDER BY article_index"
         )
     ]
+
+
+def load_readers(conn: sqlite3.Connection, *, n_factors: int) -> Iterator[tuple[str, Reader]]:
+    """Yield a run's readers, in id order."""
+    for user_id, packed in conn.execute("SELECT user_id, profile FROM readers ORDER BY user_id"):
+        yield user_id, unpack_reader(packed, n_factors=n_factors)
 
 
 def export_rows(path: Path) -> Iterator[tuple[Any, ...]]:

@@ -182,7 +182,8 @@ def test_mind_histories_are_taste_without_a_time(store, load):
     clicks = store.clicks(from_ms=0, before_ms=2**53)
     assert clicks.time_is_bound.tolist() == [True, True, False]
     shown_ms = 1_573_568_086_000  # 2019-11-12T14:14:46Z
-    assert clicks.clicked_ms.tolist() == [shown_ms - 3, shown_ms - 2, shown_ms]
+    day_ms = 1_573_516_800_000  # 2019-11-12T00:00:00Z
+    assert clicks.clicked_ms.tolist() == [day_ms - 3, day_ms - 2, shown_ms]
     impressions = store.impressions(from_ms=0, before_ms=2**53)
     assert impressions.clicked.tolist() == [True, False, False]
     assert impressions.start.tolist() == [0, 2, 3]

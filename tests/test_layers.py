@@ -22,9 +22,10 @@ ALLOWED = {
     "serving": BASE | {"blend", "page", "snapshot"},
     "night": BASE | {"store"},
     "model": BASE | {"store", "night", "signals", "blend", "page", "snapshot"},
-    "nightly": BASE | {"store", "night", "model", "blend", "page", "snapshot"},
+    "nightly": BASE | {"store", "night", "model", "signals", "blend", "page", "snapshot"},
+    "evaluation": BASE | {"store", "night", "model", "blend", "page"},
     "__init__": {"errors", "serving"},
-    "cli": BASE | {"ingest", "load", "store", "nightly", "serving", "snapshot"},
+    "cli": BASE | {"ingest", "load", "store", "nightly", "serving", "snapshot", "evaluation"},
 }
 
 

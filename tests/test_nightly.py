@@ -11,12 +11,19 @@ from conftest import ROOT, SAMPLE
 
 from recsys import snapshot
 from recsys.config import Config, DataConfig, PublishConfig, load_config
-from recsys.errors import ConfigError, HeldBackError, RunActiveError, SnapshotError
+from recsys.errors import (
+    ConfigError,
+    HeldBackError,
+    NotPublishedError,
+    RunActiveError,
+    SnapshotError,
+)
 from recsys.ingest.detect import expand
 from recsys.load import load_files
 from recsys.model import section_names
 from recsys.night import read_night
 from recsys.nightly import run_nightly
+from recsys.page.compose import LISTS
 from recsys.rows import HOUR_MS, to_ms
 from recsys.serving import Recommender
 from recsys.store import Store
@@ -225,6 +232,64 @@ def test_section_names_join_twins():
     index, names = section_names(["FOODS", "Foods", "tv", "", "UK"])
     assert index.tolist() == [1, 1, 2, 0, 3]
     assert names == ["", "Foods", "Tv", "UK"]
+
+
+def test_a_refresh_with_nothing_new_gives_the_same_bytes(sample, tmp_path):
+    with Store(sample.store) as store:
+        as_of_ms = to_ms(sample.as_of)
+        runs = [
+            run_nightly(store, tmp_path, as_of_ms=as_of_ms, config=Config(), kind=kind)
+            for kind in ("nightly", "refresh", "refresh")
+        ]
+    paths = [snapshot.run_path(tmp_path, run.run_id) for run in runs]
+    assert content(paths[0]) == content(paths[1]) == content(paths[2])
+    assert [run.kind for run in runs] == ["nightly", "refresh", "refresh"]
+
+
+def test_a_refresh_brings_what_is_new_without_training(sample, tmp_path):
+    as_of_ms = to_ms(sample.as_of)
+    cut = as_of_ms - 12 * HOUR_MS
+    with Store(sample.store) as store:
+        first = run_nightly(store, tmp_path, as_of_ms=cut, config=Config())
+        second = run_nightly(store, tmp_path, as_of_ms=as_of_ms, config=Config(), kind="refresh")
+        night = read_night(store, as_of_ms, Config())
+    recommender = Recommender(tmp_path)
+    assert recommender.recommend().run_id == second.run_id
+    run = recommender._run
+    old = snapshot.connect(snapshot.run_path(tmp_path, first.run_id))
+    before = {article.article_id for article in snapshot.load_articles(old)}
+    old_readers = {row[0] for row in old.execute("SELECT user_id FROM readers")}
+    old.close()
+    new = {run.articles[i].article_id for i in run.model.live.live_rows} - before
+    assert new  # published in those hours, and recommended:
+    page = recommender.recommend(as_of=sample.as_of)
+    assert new & {slot.article_id for slots in page.values() for slot in slots}
+    # Readers who came in those hours are known, with factors folded in from their clicks.
+    came = [user_id for user_id in night.users.ids if user_id not in old_readers]
+    assert came
+    readers = [recommender._reader(run, user_id)[0] for user_id in came]
+    assert any(reader.factors.any() for reader in readers)
+    # Every reader's published page is what a full scoring of this model gives.
+    n_slots = dict.fromkeys(LISTS, 5) | {"latest_stories": 6}
+    for user_id in night.users.ids[::20]:
+        reader, _ = recommender._reader(run, user_id)
+        built = run.builder.page(reader, None, n_slots).lists
+        served = recommender.recommend(user_id, as_of=sample.as_of)
+        for name in LISTS:
+            assert [slot.article_id for slot in served[name]] == [
+                run.articles[run.model.live.live_rows[slot.place]].article_id
+                for slot in built[name]
+            ]
+
+
+def test_a_refresh_needs_a_run_that_is_not_later(sample, tmp_path):
+    as_of_ms = to_ms(sample.as_of)
+    with Store(sample.store) as store:
+        with pytest.raises(NotPublishedError):
+            run_nightly(store, tmp_path, as_of_ms=as_of_ms, config=Config(), kind="refresh")
+        run_nightly(store, tmp_path, as_of_ms=as_of_ms, config=Config())
+        with pytest.raises(SnapshotError, match="after this refresh"):
+            run_nightly(store, tmp_path, as_of_ms=as_of_ms - 1, config=Config(), kind="refresh")
 
 
 def test_settings_are_read_and_mistakes_named(tmp_path):

@@ -30,6 +30,7 @@ def random_model(seed, n_live=60, n_known=80, n_categories=4):
         live_rows=live_rows,
         static={n: rng.random(n_live).astype("f4") for n in ("popularity", "ctr", "recency")},
         factors=factors,
+        warm=np.ones(n_live, dtype=bool),
         gram=factors.T @ factors + np.eye(3, dtype=np.float32),
         category=rng.integers(0, n_categories, n_known),
         similar=rows_of(sparse() * 0.5),

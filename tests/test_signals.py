@@ -205,7 +205,7 @@ def test_affinity_agrees_with_hand_arithmetic():
 @settings(deadline=None)
 @given(st.lists(st.floats(0, 1e6), min_size=1, max_size=20))
 def test_recency_falls_with_age_and_stays_in_bounds(ages):
-    found = recency.recency(np.sort(np.array(ages)))
+    found = recency.recency(np.sort(np.array(ages)), half_life_hours=12.0)
     assert ((found >= 0) & (found <= 1)).all()
     assert (np.diff(found) <= 0).all()
 

@@ -1,11 +1,14 @@
 """MIND's `news.tsv` and `behaviors.tsv` (Wu et al., ACL 2020; msnews.github.io).
 
-Tab separated, no header, no quoting. A history lists clicks in order but
-without times; they happened before the impression, so that instant, less one
-millisecond for each later click, is stored as a bound (`time_is_bound`).
+Tab separated, no header, no quoting. A history lists clicks in order but without
+times. All histories of a file are of the weeks before its impressions (Wu et al.,
+section 3.1: histories from the first four weeks, impressions from the fifth), so they
+are stored as of the start of the file's first day, less one millisecond for each later
+click, marked as a bound (`time_is_bound`).
 """
 
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
 import polars as pl
@@ -35,17 +38,32 @@ def read(path: Path, kind: Kind | None) -> Iterator[Batch]:
             str(path), f"not MIND: {n_columns} tab separated columns, news has 8, behaviors 5"
         )
     names = NEWS if n_columns == len(NEWS) else BEHAVIORS
+    first_day = _first_day(path) if names is BEHAVIORS and kind in (None, "clicks") else None
     for block in read_blocks(path):
         batch = parse(block, names, "articles", separator="\t", quoted=False)
         if names is NEWS:
             if kind in (None, "articles"):
                 yield Batch("articles", _news(batch.frame), batch.rejects, batch.position)
             continue
-        impressions, history = _behaviors(batch.frame)
+        impressions, history = _behaviors(batch.frame, first_day)
         if kind in (None, "impressions"):
             yield Batch("impressions", impressions, batch.rejects, batch.position)
         if kind in (None, "clicks"):
             yield Batch("clicks", history, position=batch.position)
+
+
+def _when() -> pl.Expr:
+    return pl.col("time").str.to_datetime("%m/%d/%Y %I:%M:%S %p", strict=False, time_unit="ms")
+
+
+def _first_day(path: Path) -> datetime | None:
+    """Return the start of the day of a file's first impression; lines are in no order."""
+    first: datetime | None = None
+    for block in read_blocks(path):
+        frame = parse(block, BEHAVIORS, "impressions", separator="\t", quoted=False).frame
+        found = frame.select(_when().min().dt.truncate("1d")).item()
+        first = found if first is None or (found is not None and found < first) else first
+    return first
 
 
 def _news(frame: pl.DataFrame) -> pl.DataFrame:
@@ -55,8 +73,10 @@ def _news(frame: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _behaviors(frame: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    when = pl.col("time").str.to_datetime("%m/%d/%Y %I:%M:%S %p", strict=False, time_unit="ms")
+def _behaviors(
+    frame: pl.DataFrame, first_day: datetime | None
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    when = _when()
     frame = frame.with_columns(
         # An unreadable time stays as it is: validation names it in the reject.
         pl.coalesce(when.dt.strftime("%Y-%m-%dT%H:%M:%S%.3fZ"), "time").alias("shown_at"),
@@ -81,7 +101,6 @@ def _behaviors(frame: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
         readable.select(
             ROW,
             "user_id",
-            "_when",
             pl.col("history").fill_null("").str.extract_all(r"\S+").alias("article_id"),
         )
         .with_columns(pl.int_ranges(pl.col("article_id").list.len(), 0, step=-1).alias("_back"))
@@ -91,7 +110,9 @@ def _behaviors(frame: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
             ROW,
             "user_id",
             "article_id",
-            (pl.col("_when") - pl.duration(milliseconds=pl.col("_back"))).alias("clicked_at"),
+            (pl.lit(first_day, pl.Datetime("ms")) - pl.duration(milliseconds="_back")).alias(
+                "clicked_at"
+            ),
             pl.lit(f"{SOURCE}:history").alias("source"),
             pl.lit(True).alias(TIME_IS_BOUND),
         )
