@@ -104,8 +104,19 @@ def test_runs_rollback_and_export(site):
     run("export", "--published", "published", "--to", "rows.xls", cwd=site, status=2)
 
 
+def test_refresh_publishes_a_run_and_evaluate_writes_its_report(site):
+    run("refresh", "--store", "recsys.db", "--published", "published", "--as-of", AS_OF, cwd=site)
+    done = run("evaluate", "--store", "recsys.db", "--json", "report.json", cwd=site)
+    assert "in view" in done.stdout
+    assert "full list" in done.stdout
+    report = json.loads((site / "report.json").read_text("utf-8"))
+    assert {"protocol", "n_impressions", "n_users", "systems", "full_list"} <= set(report)
+    assert f"{report['systems']['blend']['auc']['mean']:.3f}" in done.stdout
+    run("evaluate", "--store", "recsys.db", "--protocol", "weekly", cwd=site, status=2)
+
+
 def test_the_scripts_are_the_same_commands(site):
-    for script in ("ingest", "nightly"):
+    for script in ("ingest", "nightly", "evaluate"):
         done = subprocess.run(
             [sys.executable, ROOT / "scripts" / f"{script}.py", "--help"],
             capture_output=True, text=True, check=False,
