@@ -24,7 +24,8 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from rich.table import Table
 
 from recsys import snapshot
-from recsys.config import load_config
+from recsys.blend import PARTS
+from recsys.config import load_config, toml_of
 from recsys.errors import HeldBackError, RecsysError, RunActiveError
 from recsys.ingest.detect import FORMATS, READERS, expand
 from recsys.load import LoadReport, load_files
@@ -34,6 +35,7 @@ from recsys.store import Store
 
 if TYPE_CHECKING:
     from recsys.evaluation.metrics import Interval
+    from recsys.evaluation.protocol import Protocol
 
 app = typer.Typer(
     help=__doc__.partition("\n")[0] if __doc__ else None,
@@ -312,12 +314,10 @@ def evaluate(
 ) -> None:
     """Print offline metrics of the systems, beside their baselines."""
     from recsys.evaluation.backtest import full_list, in_view
-    from recsys.evaluation.protocol import DAY_MS, PROTOCOLS
+    from recsys.evaluation.protocol import DAY_MS
     from recsys.evaluation.report import make_report
 
-    chosen = next((name for name in PROTOCOLS if name == protocol), None)
-    if chosen is None:
-        raise typer.BadParameter(f"{protocol!r}; one of {', '.join(PROTOCOLS)}")
+    chosen = _protocol(protocol)
     settings = load_config(config)
     with Store(store, must_exist=True) as opened:
         before_ms = opened.last_impression_ms() + 1
@@ -343,6 +343,52 @@ def evaluate(
         partial = as_json.with_name(f".{as_json.name}.partial")
         partial.write_text(json.dumps(report.as_json(), indent=2) + "\n", "utf-8")
         os.replace(partial, as_json)
+
+
+@app.command()
+def tune(
+    store: StoreOption,
+    to: Annotated[Path, typer.Option("--to", help="the recsys.toml to write")],
+    until: Annotated[
+        datetime, typer.Option(parser=_instant, metavar="ISO", help="learn from what was before")
+    ],
+    days: Annotated[float, typer.Option(min=0.5, help="how many days of it")] = 3.0,
+    protocol: Annotated[str, typer.Option(help="nightly, hourly or streaming")] = "nightly",
+    live_weight: Annotated[
+        float, typer.Option(min=0.0, help="of choices among all live articles; in view is 1")
+    ] = 0.2,
+    config: ConfigOption = None,
+) -> None:
+    """Learn the blend's weights from the past and write them to a recsys.toml."""
+    from recsys.evaluation.protocol import DAY_MS
+    from recsys.evaluation.tune import tuned
+
+    chosen = _protocol(protocol)
+    before_ms = to_ms(until)
+    with Store(store, must_exist=True) as opened, err.status("tuning") as status:
+        settings = tuned(
+            opened,
+            load_config(config),
+            chosen,
+            from_ms=before_ms - round(days * DAY_MS),
+            before_ms=before_ms,
+            live_weight=live_weight,
+            listener=status.update,
+        )
+    partial = to.with_name(f".{to.name}.partial")
+    partial.write_text(toml_of(settings), "utf-8")
+    os.replace(partial, to)
+    for name in PARTS:
+        out.print(f"{name} = {getattr(settings.blend, name)}", markup=False)
+
+
+def _protocol(name: str) -> "Protocol":
+    from recsys.evaluation.protocol import PROTOCOLS
+
+    chosen = next((known for known in PROTOCOLS if known == name), None)
+    if chosen is None:
+        raise typer.BadParameter(f"{name!r}; one of {', '.join(PROTOCOLS)}")
+    return chosen
 
 
 def _print_metrics(

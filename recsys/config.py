@@ -286,6 +286,14 @@ def load_config(path: Path | None) -> Config:
     return Config(**parts)
 
 
+def toml_of(config: Config) -> str:
+    """Return settings as the text of a `recsys.toml`; `load_config` reads them back equal."""
+    lines = []
+    for table, values in dataclasses.asdict(config).items():
+        lines += [f"[{table}]", *(f"{name} = {value!r}" for name, value in values.items()), ""]
+    return "\n".join(lines)
+
+
 def _part(path: Path, table: str, make: Any, values: object) -> Any:
     if not isinstance(values, dict):
         raise ConfigError(f"{path}: {table} must be a table, write [{table}]")

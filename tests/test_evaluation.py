@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from conftest import RECEIVED_MS, SAMPLE
 
-from recsys.config import Config
-from recsys.evaluation import backtest, protocol
+from recsys.config import Config, load_config, toml_of
+from recsys.evaluation import backtest, metrics, protocol, tune
 from recsys.evaluation.report import make_report
 from recsys.ingest.detect import expand
 from recsys.load import load_files
@@ -121,3 +121,48 @@ def test_a_span_without_a_noon_has_no_lists(newsroom):
     lists = backtest.full_list(newsroom, Config(), from_ms=FROM_MS, before_ms=FROM_MS + 1)
     assert lists.relevant == []
     assert all(found.shape == (0, backtest.LONGEST) for found in lists.lists.values())
+
+
+def test_the_likelihood_and_its_gradient_match_hand_arithmetic():
+    features = np.array([[1.0], [0.0], [2.0], [0.0]])
+    one = tune.Choices(features, np.array([1, 0, 0, 0], bool), np.array([0, 2, 4]))
+    value, gradient = tune.log_likelihood(one, np.array([0.5]))
+    chance = np.exp(0.5) / (np.exp(0.5) + 1)  # the second choice has nothing chosen
+    assert value == pytest.approx(np.log(chance))
+    assert gradient == pytest.approx([1 - chance])
+
+
+def test_planted_weights_are_found_again():
+    rng = np.random.default_rng(5)
+    features = rng.normal(size=(3_000, 8, 3))
+    features[:, :, 2] = 1.0  # never varies
+    planted = np.array([1.5, -0.7, 0.0])
+    utility = features @ planted + rng.gumbel(size=(3_000, 8))
+    chosen = utility == utility.max(axis=1, keepdims=True)
+    choices = tune.Choices(features.reshape(-1, 3), chosen.ravel(), np.arange(0, 24_001, 8))
+    found = tune.conditional_logit([(0.5, choices), (0.5, choices)])
+    assert found == pytest.approx(planted, abs=0.1)
+
+
+def test_tuned_weights_beat_none_and_keep_what_never_varied(newsroom):
+    from dataclasses import replace
+
+    span = {"from_ms": FROM_MS - DAY_MS, "before_ms": FROM_MS}
+    silent = lambda what: None  # noqa: E731
+    learned = tune.tuned(newsroom, Config(), "nightly", live_weight=0.2, listener=silent, **span)
+    assert learned.blend.context_text == Config().blend.context_text  # no context in this log
+    assert learned.blend.affinity > 0
+    nothing = replace(Config().blend, als=0.0, text=0.0, affinity=0.0, popularity=0.0, ctr=0.0)
+    test = {"from_ms": FROM_MS, "before_ms": FROM_MS + DAY_MS}
+    auc = [
+        np.nanmean(metrics.auc(metrics.judge(seen.scores["blend"], seen.clicked, seen.start)))
+        for blend in (learned.blend, nothing)
+        for seen in [backtest.in_view(newsroom, replace(Config(), blend=blend), "nightly", **test)]
+    ]
+    assert auc[0] > auc[1] + 0.02
+
+
+def test_settings_written_are_read_back_equal(tmp_path):
+    path = tmp_path / "recsys.toml"
+    path.write_text(toml_of(Config()))
+    assert load_config(path) == Config()

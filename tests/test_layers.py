@@ -25,7 +25,8 @@ ALLOWED = {
     "nightly": BASE | {"store", "night", "model", "signals", "blend", "page", "snapshot"},
     "evaluation": BASE | {"store", "night", "model", "blend", "page"},
     "__init__": {"errors", "serving"},
-    "cli": BASE | {"ingest", "load", "store", "nightly", "serving", "snapshot", "evaluation"},
+    "cli": BASE
+    | {"blend", "ingest", "load", "store", "nightly", "serving", "snapshot", "evaluation"},
 }
 
 

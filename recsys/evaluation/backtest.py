@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.blend import PARTS, STATIC_PARTS, Reader, score, total
+from recsys.blend import PARTS, STATIC_PARTS, LiveModel, Reader, score, total
 from recsys.config import Config
 from recsys.evaluation.protocol import DAY_MS, Protocol, count_cut, model_cut
 from recsys.model import Model, reader_of, static_signals, train
@@ -51,6 +51,8 @@ class InView:
         The reader, and how many reads the model knew of them.
     known : array of bool, shape (n_candidates,)
         Whether the model had the candidate among its live articles.
+    parts
+        Weighted parts of the blend's score by name, shape (n_candidates,).
     scores
         By system, shape (n_candidates,).
     """
@@ -60,6 +62,7 @@ class InView:
     user_key: NDArray[np.int64]
     n_reads: NDArray[np.int64]
     known: NDArray[np.bool_]
+    parts: dict[str, Floats]
     scores: dict[str, Floats]
 
 
@@ -107,9 +110,14 @@ def in_view(
     }
     scores["random"] = np.random.default_rng(random_state).random(n_candidates)
     return InView(
-        seen.start, seen.clicked, seen.user_key, n_reads, known,
-        {name: scores[name] for name in SYSTEMS},
-    )  # fmt: skip
+        start=seen.start,
+        clicked=seen.clicked,
+        user_key=seen.user_key,
+        n_reads=n_reads,
+        known=known,
+        parts=parts,
+        scores={name: scores[name] for name in SYSTEMS},
+    )
 
 
 def _score_rows(
@@ -196,6 +204,44 @@ def noons(from_ms: int, before_ms: int) -> Iterator[int]:
     yield from range(first, before_ms - FULL_LIST_HOURS * HOUR_MS + 1, DAY_MS)
 
 
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A reader at a noon: the run they would be served from, and what they clicked next.
+
+    `clicked` are live places, unread before; `offset` is added to them to tell the
+    articles of one noon from those of another.
+    """
+
+    builder: PageBuilder
+    user_key: int
+    reader: Reader | None
+    clicked: set[int]
+    offset: int
+
+
+def choices(
+    store: Store, config: Config, *, from_ms: int, before_ms: int, listener: Listener
+) -> Iterator[Choice]:
+    """Yield every reader who clicked a live, unread article in the 12 hours after a noon."""
+    offset = 0
+    for noon in noons(from_ms, before_ms):
+        listener("model of a noon")
+        night = read_night(store, noon, config)
+        model = train(store, night, config, _no_stage)
+        builder, live = PageBuilder(model.page), model.page.live
+        later = store.clicks(from_ms=noon, before_ms=noon + FULL_LIST_HOURS * HOUR_MS)
+        place = live.live_place(night.articles.id_map.index_of_keys(later.article_key))
+        place[later.time_is_bound] = -1
+        for user_key in np.unique(later.user_key[place >= 0]).tolist():
+            row = int(night.users.index_of_keys(np.array([user_key]))[0])
+            reader = reader_of(model, row) if row >= 0 else None
+            read = set() if reader is None else set(reader.read.tolist())
+            clicked = set(place[(later.user_key == user_key) & (place >= 0)].tolist()) - read
+            if clicked:
+                yield Choice(builder, user_key, reader, clicked, offset)
+        offset += len(live.live_rows)
+
+
 def full_list(
     store: Store, config: Config, *, from_ms: int, before_ms: int,
     listener: Listener = lambda what: None, random_state: int = 42,
@@ -207,45 +253,36 @@ def full_list(
     other lists; the systems are rankings on their own.
     """
     rng = np.random.default_rng(random_state)
+    n_slots = dict.fromkeys(LISTS, config.page.n) | {LATEST_STORIES: config.page.n_latest}
+    n_slots[YOU_MAY_ALSO_LIKE] = LONGEST
     lists: dict[str, list[NDArray[np.int64]]] = {name: [] for name in (*SYSTEMS, "page")}
     relevant: list[set[int]] = []
     readers: list[int] = []
-    offset = 0
-    for noon in noons(from_ms, before_ms):
-        listener("lists of a noon")
-        night = read_night(store, noon, config)
-        model = train(store, night, config, _no_stage)
-        builder, live = PageBuilder(model.page), model.page.live
-        n_live = len(live.live_rows)
-        later = store.clicks(from_ms=noon, before_ms=noon + FULL_LIST_HOURS * HOUR_MS)
-        place = live.live_place(night.articles.id_map.index_of_keys(later.article_key))
-        n_slots = dict.fromkeys(LISTS, config.page.n) | {LATEST_STORIES: config.page.n_latest}
-        n_slots[YOU_MAY_ALSO_LIKE] = LONGEST
-        for user_key in np.unique(later.user_key[(place >= 0) & ~later.time_is_bound]).tolist():
-            row = int(night.users.index_of_keys(np.array([user_key]))[0])
-            reader = reader_of(model, row) if row >= 0 else None
-            read = set() if reader is None else set(reader.read.tolist())
-            clicked = set(place[(later.user_key == user_key) & (place >= 0)].tolist()) - read
-            if not clicked:
-                continue
-            relevant.append({offset + p for p in clicked})
-            readers.append(user_key)
-            for name, found in _rankings(model, reader, n_live, rng).items():
-                lists[name].append(_padded(found, offset))
-            page = builder.page(reader, None, n_slots).lists[YOU_MAY_ALSO_LIKE]
-            lists["page"].append(_padded(np.array([s.place for s in page], np.int64), offset))
-        offset += n_live
+    n_live = 0
+    span = {"from_ms": from_ms, "before_ms": before_ms}
+    for choice in choices(store, config, **span, listener=listener):
+        here = choice.builder.model.live
+        n_live = choice.offset + len(here.live_rows)
+        relevant.append({choice.offset + place for place in choice.clicked})
+        readers.append(choice.user_key)
+        for name, found in _rankings(here, choice.reader, rng).items():
+            lists[name].append(_padded(found, choice.offset))
+        page = choice.builder.page(choice.reader, None, n_slots).lists[YOU_MAY_ALSO_LIKE]
+        places = np.array([slot.place for slot in page], dtype=np.int64)
+        lists["page"].append(_padded(places, choice.offset))
     empty = np.zeros((0, LONGEST), dtype=np.int64)
     return FullList(
-        {name: np.array(found) if found else empty for name, found in lists.items()},
-        relevant, np.array(readers, dtype=np.int64), offset,
-    )  # fmt: skip
+        lists={name: np.array(found) if found else empty for name, found in lists.items()},
+        relevant=relevant,
+        user_key=np.array(readers, dtype=np.int64),
+        n_live=n_live,
+    )
 
 
 def _rankings(
-    model: Model, reader: Reader | None, n_live: int, rng: np.random.Generator
+    live: LiveModel, reader: Reader | None, rng: np.random.Generator
 ) -> dict[str, NDArray[np.int64]]:
-    parts = score(model.page.live, reader, None)
+    parts, n_live = score(live, reader, None), len(live.live_rows)
     scores = {
         name: total({part: parts[part] for part in used if part in parts}, n_live)
         for name, used in PARTS_OF.items()
