@@ -2,8 +2,8 @@
 
 The only room that prints, and the only one beside serving that reads the clock.
 
-Exit status: 0 done; 1 refused or failed (and `ingest --strict` with a rejected row);
-2 wrong usage; 3 held back; 4 another run is active.
+Exit status: 0 done; 1 failed (and `ingest --strict` with a rejected row); 2 wrong usage,
+or a file that is not what it should be; 3 held back; 4 another run is active.
 """
 
 import dataclasses
@@ -26,7 +26,7 @@ from rich.table import Table
 from recsys import snapshot
 from recsys.blend import PARTS
 from recsys.config import load_config, toml_of
-from recsys.errors import HeldBackError, RecsysError, RunActiveError
+from recsys.errors import HeldBackError, InputRefusedError, RecsysError, RunActiveError
 from recsys.ingest.detect import FORMATS, READERS, expand
 from recsys.load import LoadReport, load_files
 from recsys.rows import FIELDS, iso, to_ms
@@ -455,6 +455,8 @@ def main() -> None:
         _fail(error, 3)
     except RunActiveError as error:
         _fail(error, 4)
+    except InputRefusedError as error:
+        _fail(error, 2)
     except RecsysError as error:
         _fail(error, 1)
     except BrokenPipeError:

@@ -50,7 +50,7 @@ def test_strict_ingest_fails_on_a_rejected_row(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "status", "says"),
     [
-        (["ingest", "none.csv", "--store", "x.db"], 1, "no such file"),
+        (["ingest", "none.csv", "--store", "x.db"], 2, "no such file"),
         (["ingest", "x.csv", "--store", "x.db", "--format", "csv"], 2, "refused"),
         (["ingest", "x.csv", "--store", "x.db", "--format", "doc"], 2, "doc"),
         (["ingest"], 2, "Usage"),
