@@ -43,7 +43,10 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-out, err = Console(highlight=False, soft_wrap=True), Console(stderr=True, highlight=False)
+out, err = (
+    Console(highlight=False, soft_wrap=True),
+    Console(stderr=True, highlight=False, soft_wrap=True),
+)
 
 StoreOption = Annotated[Path, typer.Option("--store", help="the store, a SQLite file")]
 PublishedOption = Annotated[Path, typer.Option("--published", help="folder of published runs")]

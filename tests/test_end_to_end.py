@@ -64,6 +64,8 @@ def test_mistakes_get_one_clear_line_and_their_status(tmp_path, arguments, statu
     (tmp_path / "x.csv").write_text("this is no table\n")
     done = run(*arguments, cwd=tmp_path, status=status)
     assert says in done.stderr
+    if "Usage" not in done.stderr:  # the command line's own help comes in a box
+        assert done.stderr.strip().count("\n") == 0
 
 
 def test_an_empty_store_is_held_back_with_status_3(tmp_path):
