@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -6,6 +8,7 @@ from scipy.sparse import csr_matrix
 
 from recsys.blend import LiveModel, Reader, Rows, fold_in, recent_weights, score, total
 from recsys.config import BlendConfig
+from recsys.page import build
 from recsys.page.build import PageBuilder, PageModel, slot_parts
 from recsys.page.compose import LISTS, compose, compose_block, top_n
 from recsys.page.reasons import REASONS, reason_code, reason_text
@@ -140,6 +143,21 @@ def test_when_candidates_run_out_the_lists_are_shorter_not_wrong():
     model = random_model(1, n_live=4, n_known=6)
     lists = PageBuilder(model).page(None, None, N_SLOTS).lists
     assert sum(map(len, lists.values())) == len(np.unique(model.story))
+
+
+def test_a_list_is_short_only_when_the_live_articles_run_out(monkeypatch):
+    monkeypatch.setattr(build, "SHARED", 6)
+    monkeypatch.setattr(build, "SPARE", 0)
+    model = dataclasses.replace(random_model(2), story=np.arange(60))
+    rng = np.random.default_rng(4)
+    best = top_n(model.rise, 12)  # read more of the best than is looked at first
+    reader = dataclasses.replace(random_reader(rng, model), read=np.sort(best))
+    builder = PageBuilder(model)
+    alone = builder.page(reader, None, N_SLOTS).lists
+    assert [len(alone[name]) for name in LISTS] == [5, 5, 5, 6]
+    text = score(model.live, reader, None)["text"][np.newaxis]
+    (together,) = builder.block([reader], text, N_SLOTS)
+    assert together == alone
 
 
 def test_the_score_is_the_sum_of_its_parts():

@@ -86,9 +86,9 @@ class PageBuilder:
         self.model = model
         live = model.live
         self._shared = {
-            MUST_READS: top_n(model.importance, SHARED),
-            POPULAR_NOW: top_n(model.rise, SHARED),
-            LATEST_STORIES: model.newest[:SHARED],
+            MUST_READS: top_n(model.importance, len(model.story)),
+            POPULAR_NOW: top_n(model.rise, len(model.story)),
+            LATEST_STORIES: model.newest,
         }
         self._static = live.static_score()
         # Less their mean, static parts tell what sets an article apart; else
@@ -126,29 +126,33 @@ class PageBuilder:
         away = self._away(reader, context, blocked)
         used = np.zeros(len(model.story), dtype=bool)
         used[model.story[away]] = True
-        candidates = np.sort(self._shared[MUST_READS])
-        personal = scores[candidates] - self._static[candidates]
-        must = model.importance[candidates] + live.weights.must_reads_personal * personal
-        order = np.argsort(-must, kind="stable")
         open_scores = np.where(used[model.story], -np.inf, scores)
-        rankings = {
-            YOU_MAY_ALSO_LIKE: top_n(open_scores, sum(n_slots.values()) + SPARE),
-            MUST_READS: candidates[order],
-            POPULAR_NOW: self._shared[POPULAR_NOW],
-            LATEST_STORIES: self._latest(context),
-        }
-        chosen = compose(
-            {name: ranking.tolist() for name, ranking in rankings.items()},
-            n_slots, model.story, away,
-        )  # fmt: skip
-        must_score = dict(zip(candidates.tolist(), must.tolist(), strict=True))
+        personal = scores - self._static
+        must = model.importance + live.weights.must_reads_personal * personal
+        # Best candidates first; all of them for the rare reader who has read so much of
+        # the best that a list comes out short.
+        n_live = len(model.story)
+        for liked, reach in ((sum(n_slots.values()) + SPARE, SHARED), (n_live, n_live)):
+            candidates = np.sort(self._shared[MUST_READS][:reach])
+            rankings = {
+                YOU_MAY_ALSO_LIKE: top_n(open_scores, liked),
+                MUST_READS: candidates[np.argsort(-must[candidates], kind="stable")],
+                POPULAR_NOW: self._shared[POPULAR_NOW][:reach],
+                LATEST_STORIES: self._latest(context)[:reach],
+            }
+            chosen = compose(
+                {name: ranking.tolist() for name, ranking in rankings.items()},
+                n_slots, model.story, away,
+            )  # fmt: skip
+            if all(len(places) == n_slots[name] for name, places in chosen.items()):
+                break
         places = np.array(chosen.get(YOU_MAY_ALSO_LIKE, ()), dtype=np.int64)
         lead = iter(self._lead({name: part[places] for name, part in parts.items()}, places))
         page: dict[str, list[Slot]] = {}
         for name, found in chosen.items():
             values: Any = {
                 YOU_MAY_ALSO_LIKE: scores,
-                MUST_READS: must_score,
+                MUST_READS: must,
                 POPULAR_NOW: model.rise,
                 LATEST_STORIES: live.static["recency"],
             }[name]
@@ -182,7 +186,7 @@ class PageBuilder:
             return self._shared[LATEST_STORIES]
         same = self._newest_category == category
         newest = self.model.newest
-        return np.concatenate((newest[same], newest[~same]))[:SHARED]
+        return np.concatenate((newest[same], newest[~same]))
 
     def block(
         self, readers: list[Reader], text: NDArray[np.float32], n_slots: dict[str, int]
@@ -206,7 +210,7 @@ class PageBuilder:
         rows = np.repeat(np.arange(n_block), [len(reader.read) for reader in readers])
         used = np.zeros((n_block, len(model.story)), dtype=bool)
         used[rows, model.story[np.concatenate([reader.read for reader in readers])]] = True
-        candidates = np.sort(self._shared[MUST_READS])
+        candidates = np.sort(self._shared[MUST_READS][:SHARED])
         must = (
             model.importance[candidates]
             + model.live.weights.must_reads_personal * personal[:, candidates]
@@ -220,11 +224,15 @@ class PageBuilder:
         rankings = {
             YOU_MAY_ALSO_LIKE: liked,
             MUST_READS: candidates[np.argsort(-must, axis=1, kind="stable")],
-            POPULAR_NOW: self._shared[POPULAR_NOW][np.newaxis],
-            LATEST_STORIES: self._shared[LATEST_STORIES][np.newaxis],
+            POPULAR_NOW: self._shared[POPULAR_NOW][np.newaxis, :SHARED],
+            LATEST_STORIES: self._shared[LATEST_STORIES][np.newaxis, :SHARED],
         }
         chosen = compose_block(rankings, n_slots, model.story, used)
-        return self._block_slots(readers, chosen, scores, personal, text)
+        pages = self._block_slots(readers, chosen, scores, personal, text)
+        short = np.any([(places < 0).any(axis=1) for places in chosen.values()], axis=0)
+        for row in np.flatnonzero(short).tolist():
+            pages[row] = self.page(readers[row], None, n_slots).lists
+        return pages
 
     def _lead(self, parts: dict[str, NDArray[np.float32]], places: NDArray[np.int64]) -> list[Any]:
         """Return the part (place in `PARTS`) that most lifts each of some live places."""
