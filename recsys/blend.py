@@ -262,7 +262,6 @@ class BlockScorer:
     """
 
     article_side: Floats
-    static: Floats
 
     @classmethod
     def of(cls, model: LiveModel, n_categories: int) -> "BlockScorer":
@@ -270,7 +269,7 @@ class BlockScorer:
         indicator = np.zeros((len(model.live_rows), n_categories), dtype=np.float32)
         indicator[np.arange(len(indicator)), model.category[model.live_rows]] = 1.0
         side = np.hstack((model.weights.als * model.factors, model.weights.affinity * indicator))
-        return cls(np.ascontiguousarray(side.T), model.static_score())
+        return cls(np.ascontiguousarray(side.T))
 
     def personal(self, factors: Floats, affinity: Floats, text: Floats) -> NDArray[np.float32]:
         """Return the personal part of the scores, shape (n_block, n_live).

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -36,6 +36,7 @@ from recsys.store import Store
 if TYPE_CHECKING:
     from recsys.evaluation.metrics import Interval
     from recsys.evaluation.protocol import Protocol
+    from recsys.nightly import Kind as RunKind
 
 app = typer.Typer(
     help=__doc__.partition("\n")[0] if __doc__ else None,
@@ -165,7 +166,7 @@ def refresh(
 
 
 def _run(
-    kind: Literal["nightly", "refresh"],
+    kind: "RunKind",
     store: Path,
     published: Path,
     as_of: datetime | None,
@@ -259,9 +260,8 @@ def runs(published: PublishedOption, store: Annotated[Path | None, typer.Option(
                 f" {counts.get('readers', 0)} readers,"
                 f" {sum(report['seconds'].values()):.1f} s, {report['peak_mb']} MiB"
             )
+            line = "\n    ".join((line, *report["problems"]))
         out.print(line, markup=False)
-        for problem in known.get(run_id, {}).get("report", {}).get("problems", []):
-            out.print(f"    {problem}", markup=False)
     out.print("* served now, - file no longer kept")
 
 
@@ -282,6 +282,14 @@ def rollback(
     out.print(f"serving {run}, was {current}")
 
 
+@contextmanager
+def _replaced(path: Path) -> Iterator[Path]:
+    """Give a path to write to, renamed to `path` at the end: nobody meets half a file."""
+    partial = path.with_name(f".{path.name}.partial")
+    yield partial
+    os.replace(partial, path)
+
+
 @app.command()
 def export(
     published: PublishedOption,
@@ -297,10 +305,8 @@ def export(
     schema: dict[str, pl.DataType] = dict.fromkeys(snapshot.EXPORT_COLUMNS, pl.String())
     schema |= {"rank": pl.Int64(), "score": pl.Float64()}
     frame = pl.DataFrame(list(snapshot.export_rows(path)), schema=schema, orient="row")
-    # Written aside and renamed, so that a reader never meets half a file.
-    partial = to.with_name(f".{to.name}.partial")
-    getattr(frame, writers[to.suffix])(partial)
-    os.replace(partial, to)
+    with _replaced(to) as partial:
+        getattr(frame, writers[to.suffix])(partial)
     out.print(f"{len(frame)} rows to {to}", markup=False)
 
 
@@ -343,9 +349,8 @@ def evaluate(
     columns = ("hit@5", "hit@10", "ndcg@10", "coverage@5", "gini@5")
     _print_metrics(title, report.full_list, columns)
     if as_json is not None:
-        partial = as_json.with_name(f".{as_json.name}.partial")
-        partial.write_text(json.dumps(report.as_json(), indent=2) + "\n", "utf-8")
-        os.replace(partial, as_json)
+        with _replaced(as_json) as partial:
+            partial.write_text(json.dumps(report.as_json(), indent=2) + "\n", "utf-8")
 
 
 @app.command()
@@ -378,9 +383,8 @@ def tune(
             live_weight=live_weight,
             listener=status.update,
         )
-    partial = to.with_name(f".{to.name}.partial")
-    partial.write_text(toml_of(settings), "utf-8")
-    os.replace(partial, to)
+    with _replaced(to) as partial:
+        partial.write_text(toml_of(settings), "utf-8")
     for name in PARTS:
         out.print(f"{name} = {getattr(settings.blend, name)}", markup=False)
 

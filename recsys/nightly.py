@@ -24,7 +24,7 @@ from recsys.errors import HeldBackError, RecsysError, RunActiveError, SnapshotEr
 from recsys.model import Model, reader_of, train
 from recsys.night import Night, read_night
 from recsys.page.build import PageBuilder, Slot
-from recsys.page.compose import LATEST_STORIES, LISTS
+from recsys.page.compose import slots_of
 from recsys.rows import HOUR_MS, iso, to_ms
 from recsys.signals.collaborative import Factors
 from recsys.store import Store
@@ -84,7 +84,7 @@ class _Clock:
 
 
 def reader_pages(
-    model: Model, n_slots: dict[str, int]
+    model: Model, builder: PageBuilder, n_slots: dict[str, int]
 ) -> Iterator[tuple[str, Reader, dict[str, list[Slot]]]]:
     """Yield every reader and their page, in blocks."""
     live = model.page.live
@@ -93,7 +93,6 @@ def reader_pages(
         (live.similar.value, live.similar.column, live.similar.start),
         shape=(len(model.articles), n_live),
     )
-    builder = PageBuilder(model.page)
     order = sorted(range(len(model.user_ids)), key=model.user_ids.__getitem__)
     for start in range(0, len(order), BLOCK):
         rows = order[start : start + BLOCK]
@@ -104,12 +103,11 @@ def reader_pages(
 
 
 def common_pages(
-    model: Model, n_slots: dict[str, int]
+    builder: PageBuilder, n_slots: dict[str, int]
 ) -> Iterator[tuple[str, int, dict[str, list[Slot]]]]:
     """Yield the anonymous front page, then the anonymous page of each live article."""
-    builder = PageBuilder(model.page)
     yield snapshot.ANONYMOUS, -1, builder.page(None, None, n_slots).lists
-    for known in model.page.live.live_rows.tolist():
+    for known in builder.model.live.live_rows.tolist():
         yield snapshot.ARTICLE, known, builder.page(None, known, n_slots).lists
 
 
@@ -275,8 +273,9 @@ def _run(
             carried = carried_factors(folder, night)
     model = train(store, night, config, stage, carried)
     report.counts = model.counts
-    n_slots = dict.fromkeys(LISTS, config.page.n) | {LATEST_STORIES: config.page.n_latest}
+    n_slots = slots_of(config.page.n, config.page.n_latest)
     with stage("score and write"), threadpool_limits(1, "blas"):
+        builder = PageBuilder(model.page)
         meta = snapshot.Meta(
             run_id=report.run_id, as_of=report.as_of, n=config.page.n,
             n_latest=config.page.n_latest, n_live=len(night.live_rows),
@@ -284,7 +283,7 @@ def _run(
         )  # fmt: skip
         snapshot.write(
             snapshot.run_path(folder, report.run_id), meta, model.page, model.articles,
-            reader_pages(model, n_slots), common_pages(model, n_slots),
+            reader_pages(model, builder, n_slots), common_pages(builder, n_slots),
         )  # fmt: skip
     with stage("publish"):
         report.problems = problems_of(model, folder, config)

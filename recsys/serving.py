@@ -21,7 +21,7 @@ from recsys import snapshot
 from recsys.blend import Reader, fold_in, score
 from recsys.errors import SnapshotError
 from recsys.page.build import NOTHING, PageBuilder, Slot, slot_parts
-from recsys.page.compose import LATEST_STORIES, LISTS
+from recsys.page.compose import LISTS, slots_of
 from recsys.page.reasons import reason_text
 from recsys.rows import UNKNOWN_TIME, from_ms, to_ms
 
@@ -200,21 +200,21 @@ class Recommender:
         fresh = [run.known[a] for a in recent_clicks if a in run.known]
         if fresh:
             reader = _after_clicks(run, reader, fresh)
+        n_slots = slots_of(n, meta.n_latest)
         slots = None
         if not fresh and not exclude and n == meta.n and (context is None or reader is None):
             slots = self._published(run, stored, context, closed)
         if slots is None:
             out = live.live_place([run.known[a] for a in exclude if a in run.known])
             blocked = np.concatenate((closed, out[out >= 0])) if len(out) else closed
-            n_slots = {name: meta.n_latest if name == LATEST_STORIES else n for name in LISTS}
             built = run.builder.page(reader, context, n_slots, blocked)
             slots, parts = built.lists, built.parts
         else:
             parts = score(live, reader, context)
         notes = [
-            f"{name}: {len(slots[name])} of {size} slots, no candidates left"
+            f"{name}: {len(slots[name])} of {n_slots[name]} slots, no candidates left"
             for name in wanted
-            if len(slots[name]) < (size := meta.n_latest if name == LATEST_STORIES else n)
+            if len(slots[name]) < n_slots[name]
         ]
         return Page(
             meta.run_id,

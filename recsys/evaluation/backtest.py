@@ -17,7 +17,7 @@ from recsys.evaluation.protocol import DAY_MS, Protocol, count_cut, model_cut
 from recsys.model import Model, reader_of, static_signals, train
 from recsys.night import Night, events_of, machines, read_night, select_clicks
 from recsys.page.build import PageBuilder
-from recsys.page.compose import LATEST_STORIES, LISTS, YOU_MAY_ALSO_LIKE, top_n
+from recsys.page.compose import YOU_MAY_ALSO_LIKE, slots_of, top_n
 from recsys.rows import HOUR_MS, UNKNOWN_TIME, Impressions
 from recsys.store import Store
 
@@ -49,8 +49,6 @@ class InView:
         As `recsys.evaluation.metrics.judge` wants them.
     user_key, n_reads : array of int64, shape (n_impressions,)
         The reader, and how many reads the model knew of them.
-    known : array of bool, shape (n_candidates,)
-        Whether the model had the candidate among its live articles.
     parts
         Weighted parts of the blend's score by name, shape (n_candidates,).
     scores
@@ -61,7 +59,6 @@ class InView:
     clicked: NDArray[np.bool_]
     user_key: NDArray[np.int64]
     n_reads: NDArray[np.int64]
-    known: NDArray[np.bool_]
     parts: dict[str, Floats]
     scores: dict[str, Floats]
 
@@ -95,7 +92,6 @@ def in_view(
     seen = store.impressions(from_ms=from_ms, before_ms=before_ms)
     n_candidates = len(seen.article_key)
     parts = {name: np.zeros(n_candidates) for name in PARTS}
-    known = np.zeros(n_candidates, dtype=bool)
     n_reads = np.zeros(len(seen.shown_ms), dtype=np.int64)
     cuts = model_cut(seen.shown_ms, protocol)
     for cut in np.unique(cuts).tolist():
@@ -103,7 +99,7 @@ def in_view(
         night = read_night(store, cut, config)
         model = train(store, night, config, _no_stage)
         rows = np.flatnonzero(cuts == cut)
-        n_reads[rows] = _score_rows(night, model, seen, rows, parts, known)
+        n_reads[rows] = _score_rows(night, model, seen, rows, parts)
         _count_rows(store, night, config, protocol, seen, rows, parts)
     scores = {
         name: np.sum([parts[part] for part in used], axis=0) for name, used in PARTS_OF.items()
@@ -114,7 +110,6 @@ def in_view(
         clicked=seen.clicked,
         user_key=seen.user_key,
         n_reads=n_reads,
-        known=known,
         parts=parts,
         scores={name: scores[name] for name in SYSTEMS},
     )
@@ -126,7 +121,6 @@ def _score_rows(
     seen: Impressions,
     rows: NDArray[np.int64],
     parts: dict[str, Floats],
-    known: NDArray[np.bool_],
 ) -> NDArray[np.int64]:
     """Fill in the parts that depend on reader and context; return reads known a reader."""
     live = model.page.live
@@ -137,7 +131,6 @@ def _score_rows(
     for i, row in enumerate(rows.tolist()):
         part = slice(seen.start[row], seen.start[row + 1])
         place = live.live_place(night.articles.id_map.index_of_keys(seen.article_key[part]))
-        known[part] = place >= 0
         reader = None
         if reader_row[i] >= 0:
             reader = reader_of(model, int(reader_row[i]))
@@ -205,7 +198,7 @@ def noons(from_ms: int, before_ms: int) -> Iterator[int]:
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class NoonReader:
     """A reader at a noon: the run they would be served from, and what they clicked next.
 
     `clicked` are live places, unread before; `offset` is added to them to tell the
@@ -219,9 +212,9 @@ class Choice:
     offset: int
 
 
-def choices(
+def noon_readers(
     store: Store, config: Config, *, from_ms: int, before_ms: int, listener: Listener
-) -> Iterator[Choice]:
+) -> Iterator[NoonReader]:
     """Yield every reader who clicked a live, unread article in the 12 hours after a noon."""
     offset = 0
     for noon in noons(from_ms, before_ms):
@@ -238,7 +231,7 @@ def choices(
             read = set() if reader is None else set(reader.read.tolist())
             clicked = set(place[(later.user_key == user_key) & (place >= 0)].tolist()) - read
             if clicked:
-                yield Choice(builder, user_key, reader, clicked, offset)
+                yield NoonReader(builder, user_key, reader, clicked, offset)
         offset += len(live.live_rows)
 
 
@@ -253,14 +246,13 @@ def full_list(
     other lists; the systems are rankings on their own.
     """
     rng = np.random.default_rng(random_state)
-    n_slots = dict.fromkeys(LISTS, config.page.n) | {LATEST_STORIES: config.page.n_latest}
-    n_slots[YOU_MAY_ALSO_LIKE] = LONGEST
+    n_slots = slots_of(config.page.n, config.page.n_latest) | {YOU_MAY_ALSO_LIKE: LONGEST}
     lists: dict[str, list[NDArray[np.int64]]] = {name: [] for name in (*SYSTEMS, "page")}
     relevant: list[set[int]] = []
     readers: list[int] = []
     n_live = 0
     span = {"from_ms": from_ms, "before_ms": before_ms}
-    for choice in choices(store, config, **span, listener=listener):
+    for choice in noon_readers(store, config, **span, listener=listener):
         here = choice.builder.model.live
         n_live = choice.offset + len(here.live_rows)
         relevant.append({choice.offset + place for place in choice.clicked})

@@ -15,7 +15,7 @@ from scipy.optimize import minimize
 
 from recsys.blend import PARTS, score
 from recsys.config import BlendConfig, Config
-from recsys.evaluation.backtest import Listener, choices, in_view
+from recsys.evaluation.backtest import Listener, in_view, noon_readers
 from recsys.evaluation.protocol import Protocol
 from recsys.store import Store
 
@@ -136,7 +136,8 @@ def _live_choices(
     rng = np.random.default_rng(random_state)
     features: list[Floats] = [np.zeros((0, len(PARTS)))]
     chosen: list[NDArray[np.bool_]] = [np.zeros(0, dtype=bool)]
-    for choice in choices(store, config, from_ms=from_ms, before_ms=before_ms, listener=listener):
+    span = {"from_ms": from_ms, "before_ms": before_ms}
+    for choice in noon_readers(store, config, **span, listener=listener):
         live = choice.builder.model.live
         parts = score(live, choice.reader, None)
         read = np.zeros(0, np.int64) if choice.reader is None else choice.reader.read

@@ -1,6 +1,7 @@
 """One reader's page out of scores: rankings of the four lists, slots, reasons."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -97,7 +98,11 @@ class PageBuilder:
             name: part - part.mean() if len(part) else part for name, part in live.static.items()
         }
         self._newest_category = live.category[live.live_rows[model.newest]]
-        self._scorer = BlockScorer.of(live, model.n_categories)
+
+    @cached_property
+    def _scorer(self) -> BlockScorer:
+        """Return the scorer of blocks; a server, which makes single pages, never pays for it."""
+        return BlockScorer.of(self.model.live, self.model.n_categories)
 
     def page(
         self,
@@ -228,7 +233,7 @@ class PageBuilder:
             LATEST_STORIES: self._shared[LATEST_STORIES][np.newaxis, :SHARED],
         }
         chosen = compose_block(rankings, n_slots, model.story, used)
-        pages = self._block_slots(readers, chosen, scores, personal, text)
+        pages = self._block_slots(readers, factors, affinity, chosen, scores, personal, text)
         short = np.any([(places < 0).any(axis=1) for places in chosen.values()], axis=0)
         for row in np.flatnonzero(short).tolist():
             pages[row] = self.page(readers[row], None, n_slots).lists
@@ -243,6 +248,8 @@ class PageBuilder:
     def _block_slots(
         self,
         readers: list[Reader],
+        factors: NDArray[np.float32],
+        affinity: NDArray[np.float32],
         chosen: dict[str, NDArray[np.int64]],
         scores: NDArray[np.float32],
         personal: NDArray[np.float32],
@@ -252,8 +259,6 @@ class PageBuilder:
         weights = live.weights
         places = chosen.get(YOU_MAY_ALSO_LIKE, np.zeros((len(readers), 0), dtype=np.int64))
         rows = np.arange(len(readers))[:, np.newaxis]
-        factors = np.stack([reader.factors for reader in readers])
-        affinity = np.stack([reader.affinity for reader in readers])
         lead_parts = {
             "text": text[rows, places],
             "als": weights.als * np.einsum("bf,bsf->bs", factors, live.factors[places]),
@@ -280,15 +285,6 @@ class PageBuilder:
                 page[name] = slots
             pages.append(page)
         return pages
-
-
-def _lead(
-    parts: dict[str, NDArray[np.float32]], builder: "PageBuilder", places: NDArray[np.int64]
-) -> list[Any]:
-    """Return the part (place in `PARTS`) that most lifts each of some live places."""
-    centred = {name: part[places] for name, part in builder._centred.items()}
-    lead: list[Any] = leading_parts(parts | centred).tolist()
-    return lead
 
 
 def _slot(

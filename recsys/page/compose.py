@@ -19,6 +19,11 @@ LATEST_STORIES = "latest_stories"
 LISTS = (YOU_MAY_ALSO_LIKE, POPULAR_NOW, MUST_READS, LATEST_STORIES)
 
 
+def slots_of(n: int, n_latest: int) -> dict[str, int]:
+    """Return the slots of each list: `n`, but `n_latest` for Latest Stories."""
+    return dict.fromkeys(LISTS, n) | {LATEST_STORIES: n_latest}
+
+
 def top_n(scores: NDArray[np.float32], n: int) -> NDArray[np.int64]:
     """Return the places of the `n` best scores, best first, ties by place.
 

@@ -28,12 +28,7 @@ def category_affinity(
         log((n_uc + s p_c) / (n_u + s) / p_c), in -BOUND..BOUND; 0 for a reader
         without clicks and for a section nobody reads.
     """
-    n_articles = items.shape[1]
-    member = csr_matrix(
-        (np.ones(n_articles, np.float32), (np.arange(n_articles), category_index)),
-        shape=(n_articles, n_categories),
-    )
-    counts = np.asarray((items @ member).todense(), dtype=np.float64)
+    counts = _by_category(items, category_index, n_categories).astype(np.float64)
     total = counts.sum()
     if not total:
         return np.zeros(counts.shape, dtype=np.float32)
@@ -49,10 +44,17 @@ def category_affinity(
 def home_category(items: csr_matrix, category_index: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return the section each reader reads most; the first of equals; 0 for none."""
     n_categories = int(category_index.max()) + 1 if len(category_index) else 1
+    home: NDArray[np.int64] = _by_category(items, category_index, n_categories).argmax(axis=1)
+    return home
+
+
+def _by_category(
+    items: csr_matrix, category_index: NDArray[np.int64], n_categories: int
+) -> NDArray[np.float32]:
+    """Return each reader's clicks in each section, shape (n_users, n_categories)."""
     n_articles = items.shape[1]
     member = csr_matrix(
         (np.ones(n_articles, np.float32), (np.arange(n_articles), category_index)),
         shape=(n_articles, n_categories),
     )
-    home: NDArray[np.int64] = np.asarray((items @ member).todense()).argmax(axis=1)
-    return home
+    return np.asarray((items @ member).todense())
