@@ -286,7 +286,7 @@ def train(
         "articles_vectorised": n_counted,
         "articles": n_articles, "live_articles": len(live), "readers": len(night.users),
         "clicks": len(night.user_index), "impressions": night.n_impressions,
-        "cold_live_articles": int((~warm).sum()), "machines": night.n_machines,
+        "cold_live_articles": int((~warm).sum()), "machines": len(night.machine_keys),
         "machine_clicks": night.n_machine_clicks, "sections": len(section) - 1,
         "stories": len(np.unique(stories)),
     }  # fmt: skip

@@ -82,8 +82,8 @@ class Night:
         Indices of live articles, ascending.
     born_ms : array of int64, shape (n_articles,)
         Publication, else first sight; UNKNOWN_TIME for neither.
-    n_machines, n_machine_clicks
-        Readers left out for inhuman speed, and their clicks.
+    machine_keys, n_machine_clicks
+        Store keys of readers left out for inhuman speed, and how many clicks they made.
     """
 
     as_of_ms: int
@@ -100,7 +100,7 @@ class Night:
     n_impressions: int
     live_rows: NDArray[np.int64]
     born_ms: NDArray[np.int64]
-    n_machines: int
+    machine_keys: NDArray[np.int64]
     n_machine_clicks: int
 
     @property
@@ -116,7 +116,7 @@ def read_night(store: Store, as_of_ms: int, config: Config) -> Night:
     ctr_from_ms = as_of_ms - round(8 * config.popularity.ctr_half_life_hours * HOUR_MS)
     views_from_ms = max(from_ms, ctr_from_ms)
     impressions = store.impressions(from_ms=views_from_ms, before_ms=as_of_ms)
-    machine_keys = machines(clicks, config.data.max_clicks_per_hour)
+    machine_keys = _machines(clicks, config.data.max_clicks_per_hour)
     human = ~np.isin(clicks.user_key, machine_keys)
     clicks = select_clicks(clicks, human)
     events = events_of(clicks, impressions)
@@ -150,7 +150,7 @@ def read_night(store: Store, as_of_ms: int, config: Config) -> Night:
         n_impressions=len(impressions.shown_ms),
         live_rows=np.flatnonzero(live[known]),
         born_ms=born[known],
-        n_machines=len(machine_keys),
+        machine_keys=machine_keys,
         n_machine_clicks=int((~human).sum()),
     )
 
@@ -183,7 +183,7 @@ def _select_articles(articles: Articles, rows: NDArray[np.int64]) -> Articles:
     )
 
 
-def machines(clicks: Clicks, max_clicks_per_hour: int) -> NDArray[np.int64]:
+def _machines(clicks: Clicks, max_clicks_per_hour: int) -> NDArray[np.int64]:
     """Return the keys of readers with more clicks in an hour than a human makes."""
     timed = ~clicks.time_is_bound
     cell = np.stack((clicks.user_key[timed], clicks.clicked_ms[timed] // HOUR_MS))

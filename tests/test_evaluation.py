@@ -166,3 +166,22 @@ def test_settings_written_are_read_back_equal(tmp_path):
     path = tmp_path / "recsys.toml"
     path.write_text(toml_of(Config()))
     assert load_config(path) == Config()
+
+
+def test_a_machine_is_not_known_before_it_has_run(store, load):
+    hour_ms = RECEIVED_MS - 24 * HOUR_MS
+    shown = [{"user_id": "u", "shown_at": hour_ms + 600_000, "shown": ["a", "b"], "clicked": ["a"]}]
+    before = [{"user_id": "later-machine", "article_id": "a", "clicked_at": hour_ms + 1_000}]
+    load({"i.jsonl": json.dumps(shown[0]) + "\n", "c.jsonl": json.dumps(before[0]) + "\n"})
+    # A second impression in the same hour, after the flood.
+    load({"j.jsonl": json.dumps(shown[0] | {"shown_at": hour_ms + 1_200_000}) + "\n"})
+    span = {"from_ms": hour_ms, "before_ms": hour_ms + HOUR_MS}
+    first = backtest.in_view(store, Config(), "streaming", **span).scores["popularity"][:2]
+    flood = [
+        {"user_id": "later-machine", "article_id": f"x{i}", "clicked_at": hour_ms + 700_000 + i}
+        for i in range(200)
+    ]
+    load({"f.jsonl": "".join(json.dumps(click) + "\n" for click in flood)})
+    again = backtest.in_view(store, Config(), "streaming", **span).scores["popularity"][:2]
+    assert first[0] > 0
+    assert again.tolist() == first.tolist()

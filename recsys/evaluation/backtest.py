@@ -15,7 +15,7 @@ from recsys.blend import PARTS, STATIC_PARTS, LiveModel, Reader, score, total
 from recsys.config import Config
 from recsys.evaluation.protocol import DAY_MS, Protocol, count_cut, model_cut
 from recsys.model import Model, reader_of, static_signals, train
-from recsys.night import Night, events_of, machines, read_night, select_clicks
+from recsys.night import Night, events_of, read_night, select_clicks
 from recsys.page.build import PageBuilder
 from recsys.page.compose import YOU_MAY_ALSO_LIKE, slots_of, top_n
 from recsys.rows import HOUR_MS, UNKNOWN_TIME, Impressions
@@ -158,12 +158,14 @@ def _count_rows(
     if protocol == "streaming":
         last = int(instant.max())
         clicks = store.clicks(from_ms=night.window_from_ms, before_ms=last)
-        human = ~np.isin(clicks.user_key, machines(clicks, config.data.max_clicks_per_hour))
+        # Machines as the night knew them: one that runs later is no machine yet.
+        human = ~np.isin(clicks.user_key, night.machine_keys)
         views = store.impressions(from_ms=night.views_from_ms, before_ms=last)
         events = events_of(select_clicks(clicks, human), views)
     key = seen.article_key[candidates]
     place = night.articles.id_map.index_of_keys(key)
-    born = np.where(place >= 0, night.born_ms[place], UNKNOWN_TIME)
+    born = np.full(len(key), UNKNOWN_TIME)
+    born[place >= 0] = night.born_ms[place[place >= 0]]  # a first night may know nothing
     age_hours = np.where(born != UNKNOWN_TIME, (instant - born) / HOUR_MS, 0.0)
     for name, signal in static_signals(events, key, age_hours, instant, config).items():
         parts[name][candidates] = getattr(config.blend, name) * signal
