@@ -68,7 +68,7 @@ class LiveModel:
     live_rows : array of int64, shape (n_live,)
         The known index of each live article, ascending.
     static : dict of array of float32, shape (n_live,)
-        Weighted parts that are the same for all readers, by name.
+        Signals that are the same for all readers, unweighted, by name.
     factors : array of float32, shape (n_live, factors)
         ALS factors, zeros where nothing is known.
     warm : array of bool, shape (n_live,)
@@ -98,12 +98,12 @@ class LiveModel:
     weights: BlendConfig
     click_confidence: float
 
-    def static_score(self) -> Floats:
-        """Return the sum of the static parts."""
-        total = np.zeros(len(self.live_rows), dtype=np.float32)
-        for name in STATIC_PARTS:
-            total += self.static[name]
-        return total
+    def static_parts(self) -> dict[str, Floats]:
+        """Return the weighted parts that are the same for all readers."""
+        return {
+            name: (getattr(self.weights, name) * self.static[name]).astype(np.float32)
+            for name in STATIC_PARTS
+        }
 
     def live_place(self, known: Sequence[int] | Ints) -> Ints:
         """Return the live place of known articles, -1 for those not live."""
@@ -128,12 +128,36 @@ class Reader:
         Known indices of the latest reads, newest first.
     read : array of int64
         Live places already read.
+    terms : array of int64, ascending
+        The heaviest terms of all that was read (columns of `recsys.rank.RankModel.vectors`).
+    term_weights : array of float32
+        Their sums over the articles read.
+    norm : float
+        Length of the whole sum; 0.0 for a reader of nothing with text.
+    met : array of int64, ascending
+        Known indices of live articles that were shown to the reader or read.
+    met_counts : array of float32, shape (5, n_met)
+        `recsys.rank.READER_FEATURES` of those.
     """
 
     factors: Floats
     affinity: Floats
     recent: Ints
     read: Ints
+    terms: Ints
+    term_weights: Floats
+    norm: float
+    met: Ints
+    met_counts: Floats
+
+    @classmethod
+    def unknown(cls, n_factors: int, n_categories: int) -> "Reader":
+        """Return a reader of whom nothing is known."""
+        none, nothing = np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.float32)
+        return cls(
+            np.zeros(n_factors, dtype=np.float32), np.zeros(n_categories, dtype=np.float32),
+            none, none, none, nothing, 0.0, none, np.zeros((5, 0), dtype=np.float32),
+        )  # fmt: skip
 
 
 def recent_weights(n: int, decay: float) -> NDArray[np.float32]:
@@ -193,29 +217,26 @@ def text_of_recent(model: LiveModel, recent: Ints) -> NDArray[np.float32]:
     return text
 
 
-def context_parts(model: LiveModel, context: int | None) -> dict[str, Floats]:
-    """Return the weighted parts that come of the article being read, by name.
+def context_signals(model: LiveModel, context: int | None) -> dict[str, Floats]:
+    """Return the signals that come of the article being read, unweighted, by name.
 
     Parameters
     ----------
     context
-        Known index of the article; None on a front page gives no parts.
+        Known index of the article; None on a front page gives none.
     """
     if context is None:
         return {}
-    weights, n_live = model.weights, len(model.live_rows)
-    parts = {}
-    for name, rows, weight in (
-        ("context_text", model.similar, weights.context_text),
-        ("context_item_item", model.item_item, weights.context_item_item),
-    ):
-        parts[name] = np.zeros(n_live, dtype=np.float32)
+    n_live = len(model.live_rows)
+    signals = {}
+    for name, rows in (("context_text", model.similar), ("context_item_item", model.item_item)):
+        signals[name] = np.zeros(n_live, dtype=np.float32)
         column, value = rows.row(context)
-        parts[name][column] = weight * value
+        signals[name][column] = value
     same = model.category[model.live_rows] == model.category[context]
     named = model.category[context] > 0  # 0 is "no section", which nothing shares
-    parts["context_category"] = (weights.context_category * (same & named)).astype(np.float32)
-    return parts
+    signals["context_category"] = (same & named).astype(np.float32)
+    return signals
 
 
 def score(model: LiveModel, reader: Reader | None, context: int | None) -> dict[str, Floats]:
@@ -235,13 +256,16 @@ def score(model: LiveModel, reader: Reader | None, context: int | None) -> dict[
     dict of array of float32, shape (n_live,)
         Absent parts are zero; the score is the sum of all.
     """
-    parts = context_parts(model, context)
+    weights = model.weights
+    parts: dict[str, Floats] = {
+        name: (getattr(weights, name) * signal).astype(np.float32)
+        for name, signal in context_signals(model, context).items()
+    }
     if reader is not None:
-        weights = model.weights
         parts["text"] = weights.text * text_of_recent(model, reader.recent)
         parts["als"] = weights.als * (model.factors @ reader.factors)
         parts["affinity"] = weights.affinity * reader.affinity[model.category[model.live_rows]]
-    return parts | model.static
+    return parts | model.static_parts()
 
 
 def total(parts: dict[str, Floats], n_live: int) -> NDArray[np.float32]:

@@ -24,7 +24,6 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from rich.table import Table
 
 from recsys import snapshot
-from recsys.blend import PARTS
 from recsys.config import load_config, toml_of
 from recsys.errors import HeldBackError, InputRefusedError, RecsysError, RunActiveError
 from recsys.ingest.detect import FORMATS, READERS, expand
@@ -35,7 +34,8 @@ from recsys.store import Store
 
 if TYPE_CHECKING:
     from recsys.evaluation.metrics import Interval
-    from recsys.evaluation.protocol import Protocol
+    from recsys.learn.heads import HeadReport
+    from recsys.learn.regimes import Protocol
     from recsys.nightly import Kind as RunKind
 
 app = typer.Typer(
@@ -187,7 +187,17 @@ def _run(
     out.print(f"published {report.run_id} as of {report.as_of}")
     out.print("  " + ", ".join(f"{n} {name}" for name, n in report.counts.items()))
     out.print("  " + ", ".join(f"{name} {s:.2f} s" for name, s in report.seconds.items()))
+    for name, head in report.heads.items():
+        out.print(f"  {name}: {_learned(head)}")
     out.print(f"  peak memory {report.peak_mb} MiB")
+
+
+def _learned(head: "HeadReport") -> str:
+    if head.learned is None:
+        return f"shipped weights: {head.why}"
+    figures = f"AUC {head.learned:.3f}, shipped {head.shipped:.3f}, {head.n} choices"
+    served = "learned weights" if head.used else "shipped weights"
+    return f"{served} ({figures})" + (f"; {head.why}" if head.why else "")
 
 
 @app.command()
@@ -210,6 +220,21 @@ def recommend(
         sys.stdout.write(json.dumps(_plain(page), ensure_ascii=False, indent=2) + "\n")
     else:
         _print_page(page)
+
+
+@app.command()
+def rank(
+    published: PublishedOption,
+    articles: Annotated[list[str], typer.Argument(help="ids of the articles to order")],
+    user: Annotated[str | None, typer.Option(help="reader id")] = None,
+    article: Annotated[str | None, typer.Option(help="id of the article being read")] = None,
+    as_of: AsOfOption = None,
+) -> None:
+    """Print given articles in the order a reader is likeliest to click them."""
+    for place, found in enumerate(
+        Recommender(published).rank(user, articles, article_id=article, as_of=as_of), start=1
+    ):
+        out.print(f"{place:3}  {found.article_id}  {found.score:.3f}", markup=False)
 
 
 def _plain(page: Page) -> dict[str, object]:
@@ -313,44 +338,74 @@ def export(
 @app.command()
 def evaluate(
     store: StoreOption,
-    protocol: Annotated[str, typer.Option(help="nightly, hourly or streaming")] = "nightly",
+    protocol: Annotated[
+        str, typer.Option(help="nightly, hourly, streaming, or all three")
+    ] = "nightly",
     test_from: Annotated[
         datetime | None,
         typer.Option("--test-from", parser=_instant, metavar="ISO", help="default: last two days"),
     ] = None,
     config: ConfigOption = None,
     as_json: Annotated[Path | None, typer.Option("--json", help="also write JSON here")] = None,
+    html: Annotated[Path | None, typer.Option("--html", help="also write a page of plots")] = None,
+    ablate: Annotated[
+        bool, typer.Option("--ablate", help="learn anew without each group of features")
+    ] = False,
 ) -> None:
     """Print offline metrics of the systems, beside their baselines."""
-    from recsys.evaluation.backtest import full_list, in_view
-    from recsys.evaluation.protocol import DAY_MS
-    from recsys.evaluation.report import make_report
+    from recsys.evaluation import backtest, report
+    from recsys.evaluation.page import render
+    from recsys.learn.examples import Past
+    from recsys.learn.regimes import DAY_MS
 
-    chosen = _protocol(protocol)
+    chosen = _protocols(protocol)
     settings = load_config(config)
-    with Store(store, must_exist=True) as opened:
+    with Store(store, must_exist=True) as opened, err.status("evaluating") as status:
         before_ms = opened.last_impression_ms() + 1
         from_ms = before_ms - 2 * DAY_MS if test_from is None else to_ms(test_from)
         if from_ms >= before_ms:
             raise typer.BadParameter(f"no impression from {iso(from_ms)} on, the last is earlier")
-        with err.status("evaluating") as status:
-            span = {"from_ms": from_ms, "before_ms": before_ms}
-            seen = in_view(opened, settings, chosen, **span, listener=status.update)
-            lists = full_list(opened, settings, **span, listener=status.update)
-            status.update("bootstrap")
-            report = make_report(chosen, seen, lists)
-    out.print(
-        f"{chosen}, impressions from {iso(from_ms)} to {iso(before_ms)}: {report.n_impressions}"
-        f" judged of {report.n_users} readers ({report.n_single_class} of a single class left out)"
-    )
-    in_view_title = "in view: re-rank what was shown"
-    _print_metrics(in_view_title, report.systems, ("auc", "mrr", "ndcg@5", "ndcg@10"))
-    title = f"full list: from all live articles at noon, {report.n_lists} lists"
+        past = Past(opened, settings, status.update)
+        served = backtest.nights(past, chosen, from_ms=from_ms, before_ms=before_ms)
+        full = report.full_list_report(backtest.full_list(past, served))
+        reports: dict[Protocol, report.InViewReport] = {}
+        lost: dict[Protocol, dict[str, Interval]] = {}
+        for name in chosen:
+            seen = backtest.seen_of(past, served, name)
+            scored = backtest.in_view(seen, served, name)
+            reports[name] = report.in_view_report(scored)
+            lost[name] = {}
+            for group in backtest.GROUPS if ablate else ():
+                status.update(f"{name} without {group}")
+                left_out = backtest.features_of_group(group, list(scored.parts))
+                fewer = backtest.nights(
+                    past, [name], from_ms=from_ms, before_ms=before_ms, without=left_out
+                )
+                lost[name][group] = report.paired(scored, backtest.in_view(seen, fewer, name))
+    when = f"impressions from {iso(from_ms)} to {iso(before_ms)}"
+    for name, found in reports.items():
+        out.print(
+            f"{name}, {when}: {found.n_impressions} judged of {found.n_users} readers"
+            f" ({found.n_single_class} of a single class left out);"
+            f" popularity is {found.popularity}"
+        )
+        in_view_title = "in view: re-rank what was shown"
+        _print_metrics(in_view_title, found.systems, ("auc", "mrr", "ndcg@5", "ndcg@10"))
+        for group, value in lost[name].items():
+            out.print(f"  without {group}: AUC {-value.mean:+.4f}"
+                      f" ({-value.high:+.4f} to {-value.low:+.4f})")  # fmt: skip
+    title = f"full list: from all live articles at noon, {full.n_lists} lists"
     columns = ("hit@5", "hit@10", "ndcg@10", "coverage@5", "gini@5")
-    _print_metrics(title, report.full_list, columns)
+    _print_metrics(title, full.systems, columns)
     if as_json is not None:
+        plain = {n: report.as_json(n, found, full, lost[n]) for n, found in reports.items()}
+        text = json.dumps(plain if len(plain) > 1 else plain[chosen[0]], indent=2)
         with _replaced(as_json) as partial:
-            partial.write_text(json.dumps(report.as_json(), indent=2) + "\n", "utf-8")
+            partial.write_text(text + "\n", "utf-8")
+    if html is not None:
+        page = render(f"recsys evaluate: {store.name}", [when], reports, full, lost)
+        with _replaced(html) as partial:
+            partial.write_text(page, "utf-8")
 
 
 @app.command()
@@ -358,43 +413,47 @@ def tune(
     store: StoreOption,
     to: Annotated[Path, typer.Option("--to", help="the recsys.toml to write")],
     until: Annotated[
-        datetime, typer.Option(parser=_instant, metavar="ISO", help="learn from what was before")
-    ],
-    days: Annotated[float, typer.Option(min=0.5, help="how many days of it")] = 3.0,
+        datetime | None,
+        typer.Option(parser=_instant, metavar="ISO", help="look at nothing later (default: all)"),
+    ] = None,
+    folds: Annotated[int, typer.Option(min=1, help="days judged, the last ones")] = 2,
+    trials: Annotated[int, typer.Option(min=1, help="settings tried")] = 20,
     protocol: Annotated[str, typer.Option(help="nightly, hourly or streaming")] = "nightly",
-    live_weight: Annotated[
-        float, typer.Option(min=0.0, help="of choices among all live articles; in view is 1")
-    ] = 0.2,
     config: ConfigOption = None,
 ) -> None:
-    """Learn the blend's weights from the past and write them to a recsys.toml."""
-    from recsys.evaluation.protocol import DAY_MS
-    from recsys.evaluation.tune import tuned
+    """Search half-lives, factors and what else a night takes as given; write a recsys.toml."""
+    from recsys.evaluation.tune import search
 
-    chosen = _protocol(protocol)
-    before_ms = to_ms(until)
+    chosen = _protocols(protocol)
+    if len(chosen) > 1:
+        raise typer.BadParameter("one regime at a time")
     with Store(store, must_exist=True) as opened, err.status("tuning") as status:
-        settings = tuned(
+        before_ms = opened.last_impression_ms() + 1 if until is None else to_ms(until)
+        found = search(
             opened,
             load_config(config),
-            chosen,
-            from_ms=before_ms - round(days * DAY_MS),
+            chosen[0],
             before_ms=before_ms,
-            live_weight=live_weight,
+            n_folds=folds,
+            n_trials=trials,
             listener=status.update,
         )
     with _replaced(to) as partial:
-        partial.write_text(toml_of(settings), "utf-8")
-    for name in PARTS:
-        out.print(f"{name} = {getattr(settings.blend, name)}", markup=False)
+        partial.write_text(toml_of(found.config), "utf-8")
+    out.print(
+        f"{found.value:.4f} with the settings in {to}, {found.before:.4f} before: mean of AUC in"
+        f" view and nDCG@10 of the full list, {folds} days before"
+        f" {iso(before_ms)}, {trials} trials",
+        markup=False,
+    )
 
 
-def _protocol(name: str) -> "Protocol":
-    from recsys.evaluation.protocol import PROTOCOLS
+def _protocols(name: str) -> "list[Protocol]":
+    from recsys.learn.regimes import PROTOCOLS
 
-    chosen = next((known for known in PROTOCOLS if known == name), None)
-    if chosen is None:
-        raise typer.BadParameter(f"{name!r}; one of {', '.join(PROTOCOLS)}")
+    chosen = [known for known in PROTOCOLS if name in (known, "all")]
+    if not chosen:
+        raise typer.BadParameter(f"{name!r}; one of {', '.join(PROTOCOLS)}, all")
     return chosen
 
 

@@ -72,6 +72,8 @@ class TextConfig:
         Times the section's name counts, as a term of its own.
     n_similar
         Similar live articles kept for each article.
+    n_profile_terms
+        Heaviest terms kept of all that a reader read.
     min_similarity
         Cosine below which two articles are not called similar.
     """
@@ -80,11 +82,12 @@ class TextConfig:
     title_weight: float = 3.0
     category_weight: float = 2.0
     n_similar: int = 100
+    n_profile_terms: int = 128
     min_similarity: float = 0.02
 
     def __post_init__(self) -> None:
         """Check ranges."""
-        _positive(self, "n_features", "title_weight", "n_similar")
+        _positive(self, "n_features", "title_weight", "n_similar", "n_profile_terms")
         _not_negative(self, "category_weight", "min_similarity")
 
 
@@ -201,6 +204,36 @@ class BlendConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LearnConfig:
+    """What the weights of the blend are refitted from each night.
+
+    Attributes
+    ----------
+    days
+        Days before the night, whose choices are learned from.
+    min_choices
+        With fewer choices the shipped weights are served.
+    max_choices
+        If there are more impressions, evenly spread ones of them are taken.
+    n_negatives
+        Live articles drawn beside those clicked, for each choice among all that are live.
+    random_state
+        Of that draw.
+    """
+
+    days: int = 4
+    min_choices: int = 200
+    max_choices: int = 8_000
+    n_negatives: int = 100
+    random_state: int = 42
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        _positive(self, "min_choices", "max_choices", "n_negatives")
+        _not_negative(self, "days")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PageConfig:
     """What a page holds.
 
@@ -254,6 +287,7 @@ class Config:
     collaborative: CollaborativeConfig = field(default_factory=CollaborativeConfig)
     popularity: PopularityConfig = field(default_factory=PopularityConfig)
     blend: BlendConfig = field(default_factory=BlendConfig)
+    learn: LearnConfig = field(default_factory=LearnConfig)
     page: PageConfig = field(default_factory=PageConfig)
     publish: PublishConfig = field(default_factory=PublishConfig)
 

@@ -3,26 +3,29 @@
 The one composer of the signals; nightly publishes what it returns.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from recsys import snapshot
-from recsys.blend import LiveModel, Reader, Rows, recent_weights
-from recsys.config import Config
-from recsys.night import Events, Night
+from recsys.blend import LiveModel, Reader, Rows, fold_in, recent_weights
+from recsys.config import CollaborativeConfig, Config
+from recsys.counts import Events
+from recsys.night import Night
 from recsys.page.build import PageModel
 from recsys.page.stories import story_index
+from recsys.rank import RankModel
 from recsys.rows import HOUR_MS, UNKNOWN_TIME, Articles
 from recsys.signals import affinity, collaborative, popularity, recency, text
 from recsys.store import Store, text_digest
 
 Stage = Callable[[str], AbstractContextManager[None]]
+TERMS_VERSION = "2"  # of `recsys.signals.text.terms`: counts of an older one are not reused
+PROFILE_READS = 100  # latest reads in a text profile: on MIND as good as all of them
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,8 @@ class Model:
     ----------
     page
         What a page is made from.
+    rank
+        What given articles are ordered by.
     articles
         The known articles, as a page shows them.
     user_ids
@@ -40,17 +45,27 @@ class Model:
     factors, affinity, recent_items, read_places
         ALS factors, section tastes, weights of recent reads over known articles,
         live articles read.
+    profiles, norms
+        Heaviest terms of all that each read, and the length of the whole.
+    met, met_counts
+        Live articles each was shown or read (rows of 1, over known articles), and their
+        `READER_FEATURES` in the order of `met.data`, shape (n_features, met.nnz).
     counts
         What went in, for the run's report.
     """
 
     page: PageModel
+    rank: RankModel
     articles: Sequence[snapshot.KnownArticle]
     user_ids: Sequence[str]
     factors: NDArray[np.float32]
     affinity: NDArray[np.float32]
     recent_items: csr_matrix
     read_places: csr_matrix
+    profiles: csr_matrix
+    norms: NDArray[np.float64]
+    met: csr_matrix
+    met_counts: NDArray[np.float32]
     counts: dict[str, int]
 
 
@@ -88,8 +103,8 @@ def article_vectors(store: Store, articles: Articles, config: Config) -> tuple[c
     An article is vectorised when it is new or its text (or a text setting) changed;
     otherwise the stored counts serve.
     """
-    settings = text_digest(*(repr(getattr(config.text, n)) for n in
-                             ("n_features", "title_weight", "category_weight")))  # fmt: skip
+    counted_by = ("n_features", "title_weight", "category_weight")
+    settings = text_digest(TERMS_VERSION, *(repr(getattr(config.text, n)) for n in counted_by))
     wanted = [f"{settings[:8]}:{digest}" if digest else "" for digest in articles.digests]
     stored_digests, stored = store.text_vectors(config.text.n_features)
     stored_row = {key: row for row, key in enumerate(stored_digests)}
@@ -138,9 +153,6 @@ def static_signals(
 ) -> dict[str, NDArray[np.float64]]:
     """Return the signals of articles that are the same for all readers, unweighted.
 
-    One function for a night (all live articles, one instant) and for evaluation (the
-    candidates of past impressions, each at its own instant).
-
     Parameters
     ----------
     events
@@ -149,43 +161,12 @@ def static_signals(
         The article, its age, and the instant.
     """
     settings = config.popularity
-    instants, place = np.unique(as_of_ms, return_inverse=True)
-
-    def of_article(key: NDArray[np.int64], ms: NDArray[np.int64], half: float) -> Any:
-        return popularity.decayed_at(key, ms, article_key, as_of_ms, half_life_hours=half)
-
-    def of_all(ms: NDArray[np.int64], half: float) -> Any:
-        one, asked = np.zeros_like(ms), np.zeros_like(instants)
-        return popularity.decayed_at(one, ms, asked, instants, half_life_hours=half)[place]
-
-    half, rate_half = settings.half_life_hours, settings.ctr_half_life_hours
-    views, hits = of_all(events.view_ms, rate_half), of_all(events.hit_ms, rate_half)
     return {
-        "popularity": popularity.log_share(
-            of_article(events.click_key, events.click_ms, half), of_all(events.click_ms, half)
-        ),
-        "ctr": popularity.log_click_rate(
-            of_article(events.hit_key, events.hit_ms, rate_half),
-            of_article(events.view_key, events.view_ms, rate_half),
-            hits / np.where(views > 0, views, 1.0),
-            prior_views=settings.ctr_prior_views,
-        ),
+        "popularity": events.popularity(article_key, as_of_ms, (settings.half_life_hours,))[0],
+        "ctr": events.click_rate(
+            article_key, as_of_ms, (settings.ctr_half_life_hours,), settings.ctr_prior_views
+        )[0],
         "recency": recency.recency(age_hours, half_life_hours=settings.recency_half_life_hours),
-    }
-
-
-def _static_parts(night: Night, config: Config) -> dict[str, NDArray[np.float32]]:
-    live = night.live_rows
-    signals = static_signals(
-        night.events,
-        night.articles.id_map.keys[live],
-        _born_age_hours(night)[live],
-        np.full(len(live), night.as_of_ms),
-        config,
-    )
-    return {
-        name: (getattr(config.blend, name) * signal).astype(np.float32)
-        for name, signal in signals.items()
     }
 
 
@@ -251,8 +232,11 @@ def train(
     articles, live, n_articles = night.articles, night.live_rows, len(night.articles.id_map)
     with stage("text"):
         counts, n_counted = article_vectors(store, articles, config)
-        vectors = text.tfidf(counts)
+        vectors = text.tfidf(counts, ~night.announced)
         similar = text.similar_articles(vectors, vectors[live], live, config.text)
+        profiles, norms = text.profiles(
+            _read_items(night), vectors, n_terms=config.text.n_profile_terms
+        )
     with stage("collaborative"):
         weights = collaborative.click_weights(
             night.age_hours, night.dwell_seconds, config.collaborative
@@ -269,13 +253,23 @@ def train(
         category, section = section_names(articles.categories)
         likes = affinity.category_affinity(items, category, n_categories=len(section))
         likes[:, 0] = 0.0  # "no section" is nothing to prefer
-        static = _static_parts(night, config)
+        static = static_signals(
+            night.events, articles.id_map.keys[live], _born_age_hours(night)[live],
+            np.full(len(live), night.as_of_ms), config,
+        )  # fmt: skip
         importance = _importance(night, items, category, config)
         stories = story_index(similar[live], threshold=config.page.story_similarity)
         newest = np.lexsort((np.arange(len(live)), _born_age_hours(night)[live]))
         rise = _rise(night, config)
+        rank = RankModel(
+            vectors=_rows(vectors), n_terms=vectors.shape[1],
+            article_features=_article_features(night), written_ms=night.written_ms,
+            curves={}, refresh_curves={},
+        )  # fmt: skip
+        met, met_counts = _met(night)
     live_model = LiveModel(
-        live_rows=live, static=static, factors=article_factors, warm=warm, gram=factors.gram,
+        live_rows=live, static={n: signal.astype(np.float32) for n, signal in static.items()},
+        factors=article_factors, warm=warm, gram=factors.gram,
         category=category, similar=_rows(similar), item_item=_rows(together),
         weights=config.blend, click_confidence=1.0 + config.collaborative.alpha,
     )  # fmt: skip
@@ -292,6 +286,7 @@ def train(
     }  # fmt: skip
     return Model(
         page=page,
+        rank=rank,
         articles=[
             snapshot.KnownArticle(
                 articles.id_map.ids[i], articles.titles[i], section[category[i]],
@@ -305,8 +300,71 @@ def train(
         affinity=likes,
         recent_items=_recent_items(night, config),
         read_places=items[:, live],
+        profiles=profiles,
+        norms=norms,
+        met=met,
+        met_counts=met_counts,
         counts=report_counts,
     )  # fmt: skip
+
+
+def carried_factors(
+    night: Night,
+    live: LiveModel,
+    article_ids: Sequence[str],
+    readers: Iterable[tuple[str, NDArray[np.float32]]],
+    since_ms: int,
+    config: CollaborativeConfig,
+) -> collaborative.Factors:
+    """Return an earlier run's factors on a night's indices, clicks since folded in.
+
+    Parameters
+    ----------
+    night
+        The present.
+    live, article_ids
+        Of the earlier run; ids of its known articles.
+    readers
+        Its readers and their factors.
+    since_ms
+        When it was made.
+    config
+        Of the factors.
+    """
+    index = {article_id: i for i, article_id in enumerate(night.articles.id_map.ids)}
+    n_factors = live.factors.shape[1]
+    article = np.zeros((len(index), n_factors), dtype=np.float32)
+    for place in np.flatnonzero(live.warm).tolist():
+        here = index.get(article_ids[live.live_rows[place]])
+        if here is not None:
+            article[here] = live.factors[place]
+    row_of = {user_id: row for row, user_id in enumerate(night.users.ids)}
+    user = np.zeros((len(row_of), n_factors), dtype=np.float32)
+    for user_id, factors in readers:
+        if user_id in row_of:
+            user[row_of[user_id]] = factors
+    confidence = live.click_confidence
+    fresh = np.flatnonzero(night.clicked_ms >= since_ms)
+    for row, articles in _grouped(night.user_index[fresh], night.article_index[fresh]):
+        user[row] = fold_in(user[row], article[articles], gram=live.gram, confidence=confidence)
+    # An article that has found its readers since gets the factors they give it: the other
+    # half of an ALS step. On EB-NeRD three of four clicks of a day are on such articles.
+    spread = user.T @ user + config.regularization * np.eye(n_factors, dtype=np.float32)
+    nothing = np.zeros(n_factors, dtype=np.float32)
+    for column, users in _grouped(night.article_index, night.user_index):
+        if not article[column].any() and len(users) >= config.min_readers:
+            article[column] = fold_in(nothing, user[users], gram=spread, confidence=confidence)
+    return collaborative.Factors(user, article, live.gram)
+
+
+def _grouped(
+    key: NDArray[np.int64], value: NDArray[np.int64]
+) -> Iterator[tuple[int, NDArray[np.int64]]]:
+    """Yield each key and the values that go with it."""
+    order = np.argsort(key, kind="stable")
+    keys, start = np.unique(key[order], return_index=True)
+    if len(keys):
+        yield from zip(keys.tolist(), np.split(value[order], start[1:]), strict=True)
 
 
 def _or_none(instant_ms: np.int64) -> int | None:
@@ -328,12 +386,59 @@ def _recent_items(night: Night, config: Config) -> csr_matrix:
     return csr_matrix((data, articles[keep], indptr), shape=(n_users, len(night.articles.id_map)))
 
 
+def _read_items(night: Night) -> csr_matrix:
+    """Return each reader's latest reads, as many as make a text profile, weight 1 each."""
+    place = np.arange(len(night.user_index))
+    order = np.lexsort((-place, night.user_index))  # newest first
+    users = night.user_index[order]
+    start = np.searchsorted(users, np.arange(len(night.users) + 1))
+    kept = order[place - start[users] < PROFILE_READS]
+    return csr_matrix(
+        (np.ones(len(kept), np.float32), (night.user_index[kept], night.article_index[kept])),
+        shape=(len(night.users), len(night.articles.id_map)),
+    )
+
+
+def _article_features(night: Night) -> dict[str, NDArray[np.float32]]:
+    keys = night.articles.id_map.keys
+    found = night.events.of_articles(keys, np.full(len(keys), night.as_of_ms))
+    return {name: values.astype(np.float32) for name, values in found.items()}
+
+
+def _met(night: Night) -> tuple[csr_matrix, NDArray[np.float32]]:
+    user_key, article_key = night.events.pairs()
+    user = night.users.index_of_keys(user_key)
+    article = night.articles.id_map.index_of_keys(article_key)
+    is_live = np.zeros(len(night.articles.id_map), dtype=bool)
+    is_live[night.live_rows] = True
+    kept = np.flatnonzero((user >= 0) & (article >= 0) & is_live[article])
+    kept = kept[np.lexsort((article[kept], user[kept]))]
+    found = night.events.of_readers(
+        user_key[kept], article_key[kept], np.full(len(kept), night.as_of_ms)
+    )
+    indptr = np.searchsorted(user[kept], np.arange(len(night.users) + 1))
+    shape = (len(night.users), len(is_live))
+    met = csr_matrix((np.ones(len(kept), np.float32), article[kept], indptr), shape=shape)
+    return met, np.array(list(found.values()), dtype=np.float32)
+
+
 def reader_of(model: Model, row: int) -> Reader:
     """Return one reader of a model."""
-    recent, read = model.recent_items, model.read_places
+
+    def part(matrix: csr_matrix) -> slice:
+        return slice(matrix.indptr[row], matrix.indptr[row + 1])
+
+    recent, read, profile, met = (
+        model.recent_items, model.read_places, model.profiles, model.met
+    )  # fmt: skip
     return Reader(
-        model.factors[row],
-        model.affinity[row],
-        recent.indices[recent.indptr[row] : recent.indptr[row + 1]].astype(np.int64),
-        np.sort(read.indices[read.indptr[row] : read.indptr[row + 1]]).astype(np.int64),
+        factors=model.factors[row],
+        affinity=model.affinity[row],
+        recent=recent.indices[part(recent)].astype(np.int64),
+        read=np.sort(read.indices[part(read)]).astype(np.int64),
+        terms=profile.indices[part(profile)].astype(np.int64),
+        term_weights=profile.data[part(profile)],
+        norm=float(model.norms[row]),
+        met=met.indices[part(met)].astype(np.int64),
+        met_counts=model.met_counts[:, part(met)],
     )

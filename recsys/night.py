@@ -12,50 +12,50 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.config import Config
-from recsys.rows import HOUR_MS, UNKNOWN_TIME, Articles, Clicks, IdMap, Impressions
+from recsys.counts import Events
+from recsys.rows import HOUR_MS, UNKNOWN_TIME, Articles, Clicks, IdMap
+from recsys.signals.recency import born_by_serial
 from recsys.store import Store
+
+NO_KEYS = np.zeros(0, dtype=np.int64)
 
 
 @dataclass(frozen=True, slots=True)
-class Events:
-    """What happened to articles, by the store's article keys, in no particular order.
+class Births:
+    """When articles came to the site (published, else first seen), and were written.
 
     Attributes
     ----------
-    click_key, click_ms : array of int64, shape (n_clicks,)
-        The first click of each reader on each article, where its time is known.
-    view_key, view_ms : array of int64, shape (n_views,)
-        Articles shown.
-    hit_key, hit_ms : array of int64, shape (n_hits,)
-        Clicks on what was shown, at the time they were made.
+    published_ms, first_ms, added_ms : array of int64, shape (n_articles,)
+        What the publisher said, the first sight in the log, the arrival of the text;
+        UNKNOWN_TIME, the far future, and UNKNOWN_TIME where not known.
+    serial : array of float64, shape (n_articles,)
+        Ids as numbers, NaN for those that are not.
     """
 
-    click_key: NDArray[np.int64]
-    click_ms: NDArray[np.int64]
-    view_key: NDArray[np.int64]
-    view_ms: NDArray[np.int64]
-    hit_key: NDArray[np.int64]
-    hit_ms: NDArray[np.int64]
+    published_ms: NDArray[np.int64]
+    first_ms: NDArray[np.int64]
+    added_ms: NDArray[np.int64]
+    serial: NDArray[np.float64]
 
+    def at(self, as_of_ms: int) -> NDArray[np.int64]:
+        """Return when articles came, as known at an instant; UNKNOWN_TIME for not yet."""
+        seen = np.where(self.first_ms < as_of_ms, self.first_ms, self.added_ms)
+        return np.where(self.published_ms == UNKNOWN_TIME, seen, self.published_ms)
 
-def events_of(clicks: Clicks, impressions: Impressions) -> Events:
-    """Return the events of clicks and impressions; clicks must be oldest first."""
-    timed = np.flatnonzero(~clicks.time_is_bound)
-    pair = np.stack((clicks.user_key[timed], clicks.article_key[timed]))
-    _, first = np.unique(pair, axis=1, return_index=True)
-    first = timed[first]
-    n_shown = np.diff(impressions.start)
-    made = np.where(
-        impressions.clicked_ms == UNKNOWN_TIME, impressions.shown_ms, impressions.clicked_ms
-    )
-    return Events(
-        click_key=clicks.article_key[first],
-        click_ms=clicks.clicked_ms[first],
-        view_key=impressions.article_key,
-        view_ms=np.repeat(impressions.shown_ms, n_shown),
-        hit_key=impressions.article_key[impressions.clicked],
-        hit_ms=np.repeat(made, n_shown)[impressions.clicked],
-    )
+    def written_at(self, as_of_ms: int) -> NDArray[np.int64]:
+        """Return when articles were written, as known at an instant: by number where undated.
+
+        An old article shown again has come anew, but was not written anew; and a number
+        may tell of one yet to come.
+        """
+        undated = self.published_ms == UNKNOWN_TIME
+        serial = np.where(undated, self.serial, np.nan)
+        told = born_by_serial(serial, self.first_ms, as_of_ms)
+        born = self.at(as_of_ms)
+        if told is not None:
+            born[~np.isnan(told)] = told[~np.isnan(told)].astype(np.int64)
+        return born
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +80,10 @@ class Night:
         the click-through rate.
     live_rows : array of int64
         Indices of live articles, ascending.
-    born_ms : array of int64, shape (n_articles,)
-        Publication, else first sight; UNKNOWN_TIME for neither.
+    announced : array of bool, shape (n_articles,)
+        Known by text alone: not born yet, but asked for.
+    born_ms, written_ms : array of int64, shape (n_articles,)
+        See `Births.at` and `Births.written_at`.
     machine_keys, n_machine_clicks
         Store keys of readers left out for inhuman speed, and how many clicks they made.
     """
@@ -99,7 +101,9 @@ class Night:
     events: Events
     n_impressions: int
     live_rows: NDArray[np.int64]
+    announced: NDArray[np.bool_]
     born_ms: NDArray[np.int64]
+    written_ms: NDArray[np.int64]
     machine_keys: NDArray[np.int64]
     n_machine_clicks: int
 
@@ -109,8 +113,19 @@ class Night:
         return (self.as_of_ms - self.clicked_ms) / HOUR_MS
 
 
-def read_night(store: Store, as_of_ms: int, config: Config) -> Night:
-    """Return what a night at `as_of_ms` may know: nothing of that instant or later."""
+def read_night(
+    store: Store, as_of_ms: int, config: Config, announced_keys: NDArray[np.int64] = NO_KEYS
+) -> Night:
+    """Return what a night at `as_of_ms` may know: nothing of that instant or later.
+
+    Parameters
+    ----------
+    store, as_of_ms, config
+        What is read, up to when, and which part of it.
+    announced_keys
+        Articles whose text is known all the same, for it arrives with them: a refresh
+        takes it in. They are not live, and nothing is counted of them.
+    """
     from_ms = as_of_ms - round(config.data.window_days * 24 * HOUR_MS)
     clicks = store.clicks(from_ms=from_ms, before_ms=as_of_ms)
     ctr_from_ms = as_of_ms - round(8 * config.popularity.ctr_half_life_hours * HOUR_MS)
@@ -119,14 +134,16 @@ def read_night(store: Store, as_of_ms: int, config: Config) -> Night:
     machine_keys = _machines(clicks, config.data.max_clicks_per_hour)
     human = ~np.isin(clicks.user_key, machine_keys)
     clicks = select_clicks(clicks, human)
-    events = events_of(clicks, impressions)
-    everything = store.articles(known_by_ms=as_of_ms)
-    born, last_seen = _lifetimes(everything, clicks, impressions)
+    events = Events.of(clicks, impressions)
+    everything = store.articles(known_by_ms=as_of_ms, also=announced_keys)
+    births = births_of(everything, events)
+    born, last_seen = births.at(as_of_ms), _last_clicked(everything, events)
     live = _live(everything, born, last_seen, as_of_ms, config)
     clicked = np.zeros(len(everything.id_map), dtype=bool)
     place = everything.id_map.index_of_keys(clicks.article_key)
     clicked[place[place >= 0]] = True
-    known = np.flatnonzero(clicked | live)
+    announced = np.isin(everything.id_map.keys, announced_keys) & ~clicked & ~live
+    known = np.flatnonzero(clicked | live | announced)
     articles = _select_articles(everything, known)
     # One click for each reader and article: the latest.
     article = articles.id_map.index_of_keys(clicks.article_key)
@@ -149,7 +166,9 @@ def read_night(store: Store, as_of_ms: int, config: Config) -> Night:
         events=events,
         n_impressions=len(impressions.shown_ms),
         live_rows=np.flatnonzero(live[known]),
+        announced=announced[known],
         born_ms=born[known],
+        written_ms=births.written_at(as_of_ms)[known],
         machine_keys=machine_keys,
         n_machine_clicks=int((~human).sum()),
     )
@@ -200,24 +219,24 @@ def _latest_of_pair(clicks: Clicks) -> NDArray[np.bool_]:
     return keep
 
 
-def _lifetimes(
-    articles: Articles, clicks: Clicks, impressions: Impressions
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return when each article was born (published or first seen), and last clicked."""
-    n_articles = len(articles.id_map)
-    far = np.iinfo(np.int64).max
-    first = np.full(n_articles, far)
-    last = np.full(n_articles, UNKNOWN_TIME)
-    place = articles.id_map.index_of_keys(clicks.article_key)
-    ok = (place >= 0) & ~clicks.time_is_bound
-    np.minimum.at(first, place[ok], clicks.clicked_ms[ok])
-    np.maximum.at(last, place[ok], clicks.clicked_ms[ok])
-    shown = articles.id_map.index_of_keys(impressions.article_key)
-    shown_ms = np.repeat(impressions.shown_ms, np.diff(impressions.start))
-    np.minimum.at(first, shown[shown >= 0], shown_ms[shown >= 0])
-    seen = np.where(first == far, articles.added_ms, first)
-    born = np.where(articles.published_ms != UNKNOWN_TIME, articles.published_ms, seen)
-    return born, last
+def births_of(articles: Articles, events: Events) -> Births:
+    """Return when articles were born, as far as these events tell."""
+    ids = articles.id_map.ids
+    return Births(
+        published_ms=articles.published_ms,
+        first_ms=events.first_seen_ms(articles.id_map.keys),
+        added_ms=articles.added_ms,
+        serial=np.array([float(i) if i.isdecimal() else np.nan for i in ids], dtype=np.float64),
+    )
+
+
+def _last_clicked(articles: Articles, events: Events) -> NDArray[np.int64]:
+    """Return when each article was last clicked by somebody new; UNKNOWN_TIME for never."""
+    last = np.full(len(articles.id_map), UNKNOWN_TIME)
+    place = articles.id_map.index_of_keys(events.click_key)
+    known = place >= 0
+    np.maximum.at(last, place[known], events.click_ms[known])
+    return last
 
 
 def _live(

@@ -14,14 +14,17 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 from threadpoolctl import threadpool_limits
 
 from recsys import snapshot
-from recsys.blend import Reader, fold_in
-from recsys.config import Config
+from recsys.blend import Reader
+from recsys.config import BlendConfig, CollaborativeConfig, Config
 from recsys.errors import HeldBackError, RecsysError, RunActiveError, SnapshotError
-from recsys.model import Model, reader_of, train
+from recsys.learn.examples import Past
+from recsys.learn.heads import HeadReport, learn
+from recsys.model import Model, carried_factors, reader_of, train
 from recsys.night import Night, read_night
 from recsys.page.build import PageBuilder, Slot
 from recsys.page.compose import slots_of
@@ -52,6 +55,8 @@ class RunReport:
         By stage.
     peak_mb
         Largest resident memory of the process so far, in MiB.
+    heads
+        How the heads of the blend were learned (`recsys.learn.heads.HeadReport`).
     versions
         Of Python and of the libraries that make the numbers.
     """
@@ -66,6 +71,7 @@ class RunReport:
     counts: dict[str, int] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     peak_mb: int = 0
+    heads: dict[str, HeadReport] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
 
 
@@ -81,6 +87,15 @@ class _Clock:
         start = time.perf_counter()
         yield
         self._report.seconds[stage] = round(time.perf_counter() - start, 3)
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """What a refresh takes over from the current run instead of learning anew."""
+
+    factors: Factors
+    weights: BlendConfig
+    curves: dict[str, NDArray[np.float64]]
 
 
 def reader_pages(
@@ -161,8 +176,8 @@ def _versions() -> dict[str, str]:
     return found
 
 
-def carried_factors(folder: Path, night: Night) -> Factors:
-    """Return the current run's factors on tonight's indices, clicks since folded in.
+def _carried(folder: Path, night: Night, config: CollaborativeConfig) -> Carried:
+    """Return what a refresh takes over from the current run.
 
     Raises
     ------
@@ -173,31 +188,17 @@ def carried_factors(folder: Path, night: Night) -> Factors:
     """
     path = snapshot.run_path(folder, snapshot.require_current(folder))
     with closing(snapshot.connect(path)) as conn:
-        meta, live = snapshot.load_meta(conn, path), snapshot.load_model(conn, path).live
+        meta = snapshot.load_meta(conn, path)
+        page, rank = snapshot.load_model(conn, path)
         since_ms = to_ms(datetime.fromisoformat(meta.as_of))
         if since_ms > night.as_of_ms:
             raise SnapshotError(f"{path}: made as of {meta.as_of}, which is after this refresh")
-        known = snapshot.load_articles(conn)
-        index = {article_id: i for i, article_id in enumerate(night.articles.id_map.ids)}
-        n_factors = live.factors.shape[1]
-        article = np.zeros((len(index), n_factors), dtype=np.float32)
-        for place in np.flatnonzero(live.warm).tolist():
-            here = index.get(known[live.live_rows[place]].article_id)
-            if here is not None:
-                article[here] = live.factors[place]
-        row_of = {user_id: row for row, user_id in enumerate(night.users.ids)}
-        user = np.zeros((len(row_of), n_factors), dtype=np.float32)
-        for user_id, reader in snapshot.load_readers(conn, n_factors=n_factors):
-            if user_id in row_of:
-                user[row_of[user_id]] = reader.factors
-    fresh = np.flatnonzero(night.clicked_ms >= since_ms)
-    fresh = fresh[np.argsort(night.user_index[fresh], kind="stable")]
-    rows, starts = np.unique(night.user_index[fresh], return_index=True)
-    ends = np.append(starts[1:], len(fresh))[: len(rows)]
-    for row, start, end in zip(rows.tolist(), starts, ends, strict=True):
-        clicked = article[night.article_index[fresh[start:end]]]
-        user[row] = fold_in(user[row], clicked, gram=live.gram, confidence=live.click_confidence)
-    return Factors(user, article, live.gram)
+        article_ids = [article.article_id for article in snapshot.load_articles(conn)]
+        readers = snapshot.load_readers(conn, n_factors=page.live.factors.shape[1])
+        factors = carried_factors(
+            night, page.live, article_ids, ((u, r.factors) for u, r in readers), since_ms, config
+        )
+    return Carried(factors, meta.weights, rank.refresh_curves)
 
 
 def run_nightly(
@@ -267,11 +268,21 @@ def _run(
 ) -> None:
     with stage("read"):
         night = read_night(store, as_of_ms, config)
-    carried = None
     if report.kind == "refresh":
         with stage("carry"):
-            carried = carried_factors(folder, night)
-    model = train(store, night, config, stage, carried)
+            carried = _carried(folder, night, config.collaborative)
+        config = dataclasses.replace(config, blend=carried.weights)
+        model = train(store, night, config, stage, carried.factors)
+        rank = dataclasses.replace(model.rank, curves=carried.curves, refresh_curves=carried.curves)
+    else:
+        with stage("learn"):
+            heads = learn(Past(store, config), config, as_of_ms, ("nightly", "hourly"))
+        report.heads = heads.reports
+        config = dataclasses.replace(config, blend=heads.weights)
+        model = train(store, night, config, stage)
+        rank = dataclasses.replace(
+            model.rank, curves=heads.curves["nightly"], refresh_curves=heads.curves["hourly"]
+        )
     report.counts = model.counts
     n_slots = slots_of(config.page.n, config.page.n_latest)
     with stage("score and write"), threadpool_limits(1, "blas"):
@@ -282,7 +293,7 @@ def _run(
             n_readers=len(model.user_ids), weights=config.blend,
         )  # fmt: skip
         snapshot.write(
-            snapshot.run_path(folder, report.run_id), meta, model.page, model.articles,
+            snapshot.run_path(folder, report.run_id), meta, model.page, rank, model.articles,
             reader_pages(model, builder, n_slots), common_pages(builder, n_slots),
         )  # fmt: skip
     with stage("publish"):

@@ -4,6 +4,7 @@ Imports neither scikit-learn nor implicit. The clock is read here and only to kn
 what has expired, unless `as_of` is given.
 """
 
+import dataclasses
 import json
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,10 +18,10 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys import snapshot
+from recsys import rank, snapshot
 from recsys.blend import Reader, fold_in, score
 from recsys.errors import SnapshotError
-from recsys.page.build import NOTHING, PageBuilder, Slot, slot_parts
+from recsys.page.build import PageBuilder, Slot, slot_parts
 from recsys.page.compose import LISTS, slots_of
 from recsys.page.reasons import reason_text
 from recsys.rows import UNKNOWN_TIME, from_ms, to_ms
@@ -56,6 +57,25 @@ class Recommendation:
     score: float
     reason: str
     reason_code: str
+    parts: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """One of the articles given to `Recommender.rank`.
+
+    Attributes
+    ----------
+    article_id
+        As given.
+    score
+        Comparable within one call only.
+    parts
+        What the score is made of, by feature.
+    """
+
+    article_id: str
+    score: float
     parts: Mapping[str, float]
 
 
@@ -98,7 +118,7 @@ class _Run:
         conn = snapshot.connect(self.path)
         try:
             self.meta = snapshot.load_meta(conn, self.path)
-            self.model = snapshot.load_model(conn, self.path)
+            self.model, self.rank = snapshot.load_model(conn, self.path)
             self.builder = PageBuilder(self.model)
             self.articles = snapshot.load_articles(conn)
         finally:
@@ -187,7 +207,7 @@ class Recommender:
         as_of: datetime | None = None,
     ) -> Page:
         """Return one page; parameters as of `recsys.recommend`."""
-        _check_ids(user_id, article_id, recent_clicks, exclude)
+        _check_ids(user_id, article_id, recent_clicks=recent_clicks, exclude=exclude)
         wanted = _wanted(lists)
         run = self._current()
         meta, live = run.meta, run.model.live
@@ -223,6 +243,63 @@ class Recommender:
                 {name: tuple(_shown(run, name, s, parts) for s in slots[name]) for name in wanted}
             ),
         )
+
+    def rank(
+        self,
+        user_id: str | None,
+        candidates: Sequence[str],
+        *,
+        article_id: str | None = None,
+        recent_clicks: Sequence[str] = (),
+        as_of: datetime | None = None,
+    ) -> tuple[Ranked, ...]:
+        """Return given articles in the order this reader is likeliest to click them.
+
+        For boxes whose articles an editor chose. The order is that of the curves the
+        night learned from clicks among what was shown, or of the score of You May Also
+        Like where there were too few impressions to learn from.
+
+        Parameters
+        ----------
+        user_id
+            The reader; None or an unknown id for anybody.
+        candidates
+            Article ids, each once. One the run does not know counts as brand-new.
+        article_id
+            The article being read, if any.
+        recent_clicks, as_of
+            As of `recsys.recommend`; `as_of` is what the articles' age is told by.
+
+        Returns
+        -------
+        tuple of Ranked
+            All candidates, best first; ties in the order given.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If an argument is not what it must be.
+        """
+        _check_ids(user_id, article_id, recent_clicks=recent_clicks, candidates=candidates)
+        if len(set(candidates)) < len(candidates):
+            raise ValueError(f"candidates must be distinct, got {candidates!r}")
+        run = self._current()
+        reader, _ = self._reader(run, user_id)
+        fresh = [run.known[a] for a in recent_clicks if a in run.known]
+        if fresh:
+            reader = _after_clicks(run, reader, fresh)
+        context = None if article_id is None else run.known.get(article_id)
+        known = np.array([run.known.get(a, -1) for a in candidates], dtype=np.int64)
+        now_ms = to_ms(datetime.now(UTC) if as_of is None else as_of)
+        parts = rank.rank_parts(run.rank, run.model.live, reader, context, known, now_ms)
+        score_of = np.sum(list(parts.values()), axis=0) if parts else np.zeros(len(known))
+        return tuple(
+            Ranked(
+                candidates[i], round(float(score_of[i]), 4),
+                {name: round(float(part[i]), 4) for name, part in parts.items() if part[i]},
+            )
+            for i in np.argsort(-score_of, kind="stable").tolist()
+        )  # fmt: skip
 
     def _reader(self, run: _Run, user_id: str | None) -> tuple[Reader | None, str | None]:
         """Return a known reader and their published page; None for anybody else."""
@@ -264,11 +341,11 @@ class Recommender:
         }
 
 
-def _check_ids(user_id: object, article_id: object, recent_clicks: object, exclude: object) -> None:
+def _check_ids(user_id: object, article_id: object, **sequences: object) -> None:
     for name, value in (("user_id", user_id), ("article_id", article_id)):
         if value is not None and not isinstance(value, str):
             raise TypeError(f"{name} must be a string or None, got {value!r}")
-    for name, value in (("recent_clicks", recent_clicks), ("exclude", exclude)):
+    for name, value in sequences.items():
         if isinstance(value, str) or not isinstance(value, Sequence):
             raise TypeError(f"{name} must be a sequence of article ids, got {value!r}")
         if not all(isinstance(item, str) for item in value):
@@ -288,24 +365,19 @@ def _after_clicks(run: _Run, reader: Reader | None, fresh: Sequence[int]) -> Rea
     """Return a reader who has also clicked `fresh` (known indices, oldest first)."""
     live = run.model.live
     if reader is None:
-        reader = Reader(
-            np.zeros(live.factors.shape[1], dtype=np.float32),
-            np.zeros(run.model.n_categories, dtype=np.float32),
-            NOTHING,
-            NOTHING,
-        )
+        reader = Reader.unknown(live.factors.shape[1], run.model.n_categories)
     newest_first = list(dict.fromkeys([*reversed(fresh), *reader.recent.tolist()]))
     places = live.live_place(list(dict.fromkeys(fresh)))
     places = places[places >= 0]
     # A click the night already knew is not learned twice.
     unseen = places[~np.isin(places, reader.read)]
-    return Reader(
-        fold_in(
+    return dataclasses.replace(
+        rank.after_reads(run.rank, reader, live.live_rows[unseen]),
+        factors=fold_in(
             reader.factors, live.factors[unseen], gram=live.gram, confidence=live.click_confidence
         ),
-        reader.affinity,
-        np.array(newest_first[: live.weights.recent_reads], dtype=np.int64),
-        np.union1d(reader.read, places),
+        recent=np.array(newest_first[: live.weights.recent_reads], dtype=np.int64),
+        read=np.union1d(reader.read, places),
     )
 
 

@@ -23,9 +23,10 @@ from recsys.config import BlendConfig
 from recsys.errors import NotPublishedError, SnapshotError
 from recsys.page.build import PageModel, Slot
 from recsys.page.reasons import REASONS
+from recsys.rank import READER_FEATURES, RankModel
 
 POINTER = "current"
-FORMAT = 1
+FORMAT = 2
 READER, ANONYMOUS, ARTICLE = "reader", "anonymous", "article"
 
 _SCHEMA = """
@@ -120,25 +121,37 @@ class Meta:
 
 
 def pack_reader(reader: Reader) -> bytes:
-    """Return a reader as bytes: two int32 lengths, factors, affinity, recent, read."""
+    """Return a reader as bytes: lengths and norm, then the arrays of `Reader` in order."""
+    lengths = [len(a) for a in (reader.recent, reader.read, reader.terms, reader.met)]
     return b"".join(
         (
-            np.array([len(reader.recent), len(reader.read)], dtype="<i4").tobytes(),
+            np.array(lengths, dtype="<i4").tobytes(),
+            np.array([reader.norm], dtype="<f4").tobytes(),
+            *(a.astype("<i4").tobytes() for a in (reader.recent, reader.read, reader.terms)),
+            reader.met.astype("<i4").tobytes(),
+            reader.term_weights.astype("<f4").tobytes(),
+            reader.met_counts.astype("<f4").tobytes(),
             reader.factors.astype("<f4").tobytes(),
             reader.affinity.astype("<f4").tobytes(),
-            reader.recent.astype("<i4").tobytes(),
-            reader.read.astype("<i4").tobytes(),
         )
     )
 
 
 def unpack_reader(packed: bytes, *, n_factors: int) -> Reader:
     """Return the reader of `pack_reader`."""
-    n_recent, n_read = np.frombuffer(packed, dtype="<i4", count=2).tolist()
-    n_affinity = len(packed) // 4 - 2 - n_factors - n_recent - n_read
-    floats = np.frombuffer(packed, dtype="<f4", count=n_factors + n_affinity, offset=8)
-    indices = np.frombuffer(packed, dtype="<i4", offset=8 + floats.nbytes).astype(np.int64)
-    return Reader(floats[:n_factors], floats[n_factors:], indices[:n_recent], indices[n_recent:])
+    lengths = np.frombuffer(packed, dtype="<i4", count=4).tolist()
+    n_terms, n_met = lengths[2:]
+    norm = float(np.frombuffer(packed, dtype="<f4", count=1, offset=16)[0])
+    indices = np.frombuffer(packed, dtype="<i4", count=sum(lengths), offset=20).astype(np.int64)
+    recent, read, terms, met = np.split(indices, np.cumsum(lengths)[:-1])
+    floats = np.frombuffer(packed, dtype="<f4", offset=20 + 4 * sum(lengths))
+    n_counts = len(READER_FEATURES) * n_met
+    weights, counts, factors, affinity = np.split(floats, np.cumsum([n_terms, n_counts, n_factors]))
+    return Reader(
+        factors=factors, affinity=affinity, recent=recent, read=read, terms=terms,
+        term_weights=weights, norm=norm, met=met,
+        met_counts=counts.reshape(len(READER_FEATURES), n_met),
+    )  # fmt: skip
 
 
 def pack_page(page: dict[str, list[Slot]], live_rows: NDArray[np.int64]) -> str:
@@ -152,15 +165,20 @@ def pack_page(page: dict[str, list[Slot]], live_rows: NDArray[np.int64]) -> str:
     )
 
 
-def _arrays_of(model: PageModel) -> dict[str, NDArray[Any]]:
+def _arrays_of(model: PageModel, rank: RankModel) -> dict[str, NDArray[Any]]:
     live = model.live
     arrays: dict[str, NDArray[Any]] = {
         "live_rows": live.live_rows, "factors": live.factors, "warm": live.warm, "gram": live.gram,
         "category": live.category, "story": model.story, "importance": model.importance,
-        "rise": model.rise, "newest": model.newest,
+        "rise": model.rise, "newest": model.newest, "written_ms": rank.written_ms,
     }  # fmt: skip
     arrays |= {f"static.{name}": part for name, part in live.static.items()}
-    for name, rows in (("similar", live.similar), ("item_item", live.item_item)):
+    arrays |= {f"feature.{name}": values for name, values in rank.article_features.items()}
+    arrays |= {f"curve.{name}": curve for name, curve in rank.curves.items()}
+    arrays |= {f"refresh_curve.{name}": curve for name, curve in rank.refresh_curves.items()}
+    for name, rows in (
+        ("similar", live.similar), ("item_item", live.item_item), ("vectors", rank.vectors)
+    ):  # fmt: skip
         arrays |= {f"{name}.{f.name}": getattr(rows, f.name) for f in fields(Rows)}
     return arrays
 
@@ -172,6 +190,7 @@ def write(
     path: Path,
     meta: Meta,
     model: PageModel,
+    rank: RankModel,
     articles: Sequence[KnownArticle],
     readers: Iterable[tuple[str, Reader, dict[str, list[Slot]]]],
     pages: Iterable[tuple[str, int, dict[str, list[Slot]]]],
@@ -182,7 +201,7 @@ def write(
     ----------
     path
         Where it goes; an unfinished file of an earlier try is replaced.
-    meta, model, articles
+    meta, model, rank, articles
         The run; `articles` in known order.
     readers
         (user id, reader, page), each id once.
@@ -207,6 +226,7 @@ def write(
             "n_categories": model.n_categories,
             "story_similarity": model.story_similarity,
             "click_confidence": model.live.click_confidence,
+            "n_terms": rank.n_terms,
         }
         conn.executemany(
             "INSERT INTO meta VALUES (?, ?)", ((k, json.dumps(v)) for k, v in about.items())
@@ -215,7 +235,7 @@ def write(
             "INSERT INTO arrays VALUES (?, ?, ?, ?, ?)",
             (
                 (name, array.dtype.str, json.dumps(array.shape), _digest(data), data)
-                for name, array in _arrays_of(model).items()
+                for name, array in _arrays_of(model, rank).items()
                 for data in (array.tobytes(),)
             ),
         )
@@ -370,8 +390,8 @@ def _about(conn: sqlite3.Connection) -> dict[str, Any]:
     return {k: json.loads(v) for k, v in conn.execute("SELECT key, value FROM meta")}
 
 
-def load_model(conn: sqlite3.Connection, path: Path) -> PageModel:
-    """Return a run's model.
+def load_model(conn: sqlite3.Connection, path: Path) -> tuple[PageModel, RankModel]:
+    """Return a run's models.
 
     Raises
     ------
@@ -391,22 +411,29 @@ def load_model(conn: sqlite3.Connection, path: Path) -> PageModel:
     def rows(name: str) -> Rows:
         return Rows(*(arrays[f"{name}.{f.name}"] for f in fields(Rows)))
 
-    static = {
-        name.removeprefix("static."): array
-        for name, array in arrays.items()
-        if name.startswith("static.")
-    }
+    def named(kind: str) -> dict[str, NDArray[Any]]:
+        return {
+            name.removeprefix(kind): array
+            for name, array in arrays.items()
+            if name.startswith(kind)
+        }
+
     live = LiveModel(
-        live_rows=arrays["live_rows"], static=static, factors=arrays["factors"],
+        live_rows=arrays["live_rows"], static=named("static."), factors=arrays["factors"],
         warm=arrays["warm"],
         gram=arrays["gram"], category=arrays["category"], similar=rows("similar"),
         item_item=rows("item_item"), weights=BlendConfig(**about["weights"]),
         click_confidence=about["click_confidence"],
     )  # fmt: skip
-    return PageModel(
+    page = PageModel(
         live, arrays["story"], arrays["importance"], arrays["rise"], arrays["newest"],
         about["n_categories"], about["story_similarity"],
     )  # fmt: skip
+    rank = RankModel(
+        rows("vectors"), about["n_terms"], named("feature."), arrays["written_ms"],
+        named("curve."), named("refresh_curve."),
+    )  # fmt: skip
+    return page, rank
 
 
 def load_articles(conn: sqlite3.Connection) -> list[KnownArticle]:

@@ -349,18 +349,22 @@ class Store:
 
     # ---- reading ----------------------------------------------------------------
 
-    def articles(self, *, known_by_ms: int) -> Articles:
+    def articles(
+        self, *, known_by_ms: int, also: NDArray[np.int64] | Sequence[int] = ()
+    ) -> Articles:
         """Return every article known by an instant, in id order.
 
         An article without a row counts if it was clicked or shown by then. A row
-        dated later than `known_by_ms` is left out: it was not there to be shown.
+        dated later than `known_by_ms` is left out: it was not there to be shown, unless
+        its key is in `also`.
         """
         rows = self._conn.execute(
             "SELECT i.article_id, i.article_key, a.title, a.body, a.category, a.url, a.author,"
             " a.published_at, a.expires_at, a.added_at, a.text_digest"
             " FROM article_ids i LEFT JOIN articles a USING (article_key)"
-            " WHERE coalesce(a.published_at, 0) <= ? ORDER BY i.article_id",
-            (known_by_ms,),
+            " WHERE coalesce(a.published_at, 0) <= ?"
+            " OR i.article_key IN (SELECT value FROM json_each(?)) ORDER BY i.article_id",
+            (known_by_ms, json.dumps([int(key) for key in also])),
         ).fetchall()
         columns = list(zip(*rows, strict=True)) if rows else [()] * 11
         texts = [tuple("" if v is None else v for v in columns[c]) for c in (2, 3, 4, 5, 6, 10)]
@@ -415,6 +419,14 @@ class Store:
             clicked=np.frombuffer(b"".join(r[4] for r in rows), dtype=np.uint8).astype(bool),
             clicked_ms=_nullable([r[5] for r in rows]),
         )
+
+    def first_event_ms(self) -> int | None:
+        """Return when the first click or impression with a known time was; None for none."""
+        found = self._conn.execute(
+            "SELECT min(t) FROM (SELECT min(clicked_at) AS t FROM clicks WHERE time_is_bound = 0"
+            " UNION ALL SELECT min(shown_at) FROM impressions)"
+        ).fetchone()[0]
+        return None if found is None else int(found)
 
     def last_impression_ms(self) -> int:
         """Return when the last impression was shown.

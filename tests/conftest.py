@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from recsys.config import Config
+from recsys.config import Config, LearnConfig
 from recsys.ingest.detect import expand
 from recsys.load import LoadReport, load_files
 from recsys.nightly import RunReport, run_nightly
@@ -18,6 +18,9 @@ ROOT = Path(__file__).parents[1]
 SAMPLE = ROOT / "data" / "sample"
 SHARED = ROOT.parent / "shared" / "data"
 RECEIVED_MS = to_ms(datetime.fromisoformat("2026-03-02T06:00:00+00:00"))
+
+# Shipped weights, nothing learned: a night in a fraction of the time.
+BY_HAND = Config(learn=LearnConfig(days=0))
 
 
 @pytest.fixture
@@ -47,6 +50,15 @@ class Published:
     folder: Path
     as_of: datetime
     report: RunReport
+
+
+@pytest.fixture(scope="session")
+def by_hand(sample, tmp_path_factory) -> Published:
+    """The same newsroom by the shipped weights, whatever its readers' choices teach."""
+    folder = tmp_path_factory.mktemp("by_hand")
+    with Store(sample.store) as store:
+        report = run_nightly(store, folder, as_of_ms=to_ms(sample.as_of), config=BY_HAND)
+    return Published(sample.store, folder, sample.as_of, report)
 
 
 @pytest.fixture(scope="session")

@@ -108,13 +108,37 @@ def test_runs_rollback_and_export(site):
 
 def test_refresh_publishes_a_run_and_evaluate_writes_its_report(site):
     run("refresh", "--store", "recsys.db", "--published", "published", "--as-of", AS_OF, cwd=site)
-    done = run("evaluate", "--store", "recsys.db", "--json", "report.json", cwd=site)
+    since = ("--test-from", "2026-03-01T06:00:00Z", "--config", "quick.toml")
+    (site / "quick.toml").write_text("[learn]\ndays = 1\n", "utf-8")
+    done = run(
+        "evaluate", "--store", "recsys.db", "--json", "report.json", "--html", "report.html",
+        *since, cwd=site,
+    )  # fmt: skip
     assert "in view" in done.stdout
     assert "full list" in done.stdout
     report = json.loads((site / "report.json").read_text("utf-8"))
     assert {"protocol", "n_impressions", "n_users", "systems", "full_list"} <= set(report)
     assert f"{report['systems']['blend']['auc']['mean']:.3f}" in done.stdout
+    assert "<svg" in (site / "report.html").read_text("utf-8")
     run("evaluate", "--store", "recsys.db", "--protocol", "weekly", cwd=site, status=2)
+
+
+def test_rank_orders_given_articles(site):
+    done = run(
+        "rank", "--published", "published", "--user", "u0007", "a0030", "a0031", "new",
+        "--as-of", AS_OF, cwd=site,
+    )  # fmt: skip
+    assert sorted(line.split()[1] for line in done.stdout.splitlines()) == ["a0030", "a0031", "new"]
+
+
+def test_tune_writes_settings_that_can_be_used(site):
+    (site / "none.toml").write_text("[learn]\nmin_choices = 1000000\n", "utf-8")
+    done = run(
+        "tune", "--store", "recsys.db", "--to", "tuned.toml", "--folds", "1", "--trials", "1",
+        "--config", "none.toml", cwd=site,
+    )  # fmt: skip
+    assert "before" in done.stdout
+    assert "min_choices = 1000000" in (site / "tuned.toml").read_text("utf-8")
 
 
 def test_the_scripts_are_the_same_commands(site):

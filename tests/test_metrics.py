@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.sparse import csr_matrix
 from sklearn.metrics import ndcg_score, roc_auc_score
 
 from recsys.evaluation import metrics
@@ -155,8 +156,8 @@ def test_novelty_is_bits_and_similarity_is_of_pairs():
     share = np.array([0.5, 0.25])
     lists = np.array([[0, 1], [0, -1], [-1, -1]])
     assert metrics.novelty(lists, share).tolist()[:2] == [1.5, 1.0]
-    similarity = np.array([[1.0, 0.3], [0.3, 1.0]])
-    found = metrics.intra_list_similarity(lists, similarity)
+    vectors = csr_matrix(np.array([[1.0, 0.0], [0.3, math.sqrt(1 - 0.09)]]))
+    found = metrics.intra_list_similarity(lists, vectors)
     assert found[0] == pytest.approx(0.3)
     assert np.isnan(found[1:]).all()
 

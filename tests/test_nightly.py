@@ -7,7 +7,7 @@ from datetime import datetime
 
 import numpy as np
 import pytest
-from conftest import ROOT, SAMPLE
+from conftest import BY_HAND, ROOT, SAMPLE
 
 from recsys import snapshot
 from recsys.config import Config, DataConfig, PublishConfig, load_config
@@ -93,7 +93,7 @@ def test_what_happens_after_the_cut_changes_nothing(sample, tmp_path):
     cut = to_ms(sample.as_of) - 24 * HOUR_MS
     with Store(tmp_path / "leak.db") as store:
         load_files(store, expand([SAMPLE]), received_ms=to_ms(sample.as_of))
-        run_nightly(store, tmp_path / "before", as_of_ms=cut, config=Config())
+        run_nightly(store, tmp_path / "before", as_of_ms=cut, config=BY_HAND)
         rng = np.random.default_rng(7)
         conn = store._conn
         conn.execute("DELETE FROM impressions WHERE shown_at >= ?", (cut,))
@@ -105,7 +105,7 @@ def test_what_happens_after_the_cut_changes_nothing(sample, tmp_path):
             [(cut + i, int(rng.choice(users)), int(rng.choice(articles))) for i in range(3_000)],
         )
         conn.execute("UPDATE articles SET title = 'x', body = '' WHERE published_at > ?", (cut,))
-        run_nightly(store, tmp_path / "after", as_of_ms=cut, config=Config())
+        run_nightly(store, tmp_path / "after", as_of_ms=cut, config=BY_HAND)
     paths = [
         snapshot.run_path(tmp_path / name, snapshot.require_current(tmp_path / name))
         for name in ("before", "after")
@@ -137,7 +137,7 @@ def test_ids_alone_are_enough(store, load, tmp_path):
     ]  # fmt: skip
     load({"c.jsonl": "".join(json.dumps(line) + "\n" for line in lines)})
     as_of = datetime.fromisoformat("2026-03-02T00:00:00+00:00")
-    run_nightly(store, tmp_path / "p", as_of_ms=to_ms(as_of), config=Config())
+    run_nightly(store, tmp_path / "p", as_of_ms=to_ms(as_of), config=BY_HAND)
     page = Recommender(tmp_path / "p").recommend("u3", "a1", n=2, as_of=as_of)
     ids = [slot.article_id for slots in page.values() for slot in slots]
     assert len(ids) == len(set(ids)) == 7  # 12 articles, 4 read, the one being read
@@ -153,14 +153,14 @@ def test_a_reader_who_read_everything_gets_an_empty_page_not_an_error(store, loa
     ]
     load({"c.jsonl": "".join(json.dumps(line) + "\n" for line in lines)})
     as_of = datetime.fromisoformat("2026-03-02T00:00:00+00:00")
-    run_nightly(store, tmp_path / "p", as_of_ms=to_ms(as_of), config=Config())
+    run_nightly(store, tmp_path / "p", as_of_ms=to_ms(as_of), config=BY_HAND)
     page = Recommender(tmp_path / "p").recommend("all", as_of=as_of)
     assert [len(slots) for slots in page.values()] == [0, 0, 0, 0]
 
 
 def test_an_empty_store_is_held_back(store, tmp_path):
     with pytest.raises(HeldBackError, match="no live articles"):
-        run_nightly(store, tmp_path / "p", as_of_ms=1_000_000, config=Config())
+        run_nightly(store, tmp_path / "p", as_of_ms=1_000_000, config=BY_HAND)
     assert snapshot.current_run(tmp_path / "p") is None
     assert [run["status"] for run in store.runs()] == ["held back"]
 
@@ -168,8 +168,8 @@ def test_an_empty_store_is_held_back(store, tmp_path):
 def test_a_night_that_lost_its_articles_is_kept_but_not_served(sample, tmp_path):
     with Store(sample.store) as store:
         as_of_ms = to_ms(sample.as_of)
-        first = run_nightly(store, tmp_path, as_of_ms=as_of_ms, config=Config())
-        short = dataclasses.replace(Config(), data=DataConfig(max_age_hours=2.0, active_hours=0.1))
+        first = run_nightly(store, tmp_path, as_of_ms=as_of_ms, config=BY_HAND)
+        short = dataclasses.replace(BY_HAND, data=DataConfig(max_age_hours=2.0, active_hours=0.1))
         with pytest.raises(HeldBackError, match="live articles"):
             run_nightly(store, tmp_path, as_of_ms=as_of_ms, config=short)
     assert snapshot.current_run(tmp_path) == first.run_id
@@ -180,11 +180,11 @@ def test_two_nights_at_once_do_not_mix(sample, tmp_path):
     with (tmp_path / ".lock").open("w") as handle, Store(sample.store) as store:
         fcntl.flock(handle, fcntl.LOCK_EX)
         with pytest.raises(RunActiveError):
-            run_nightly(store, tmp_path, as_of_ms=to_ms(sample.as_of), config=Config())
+            run_nightly(store, tmp_path, as_of_ms=to_ms(sample.as_of), config=BY_HAND)
 
 
 def test_old_runs_are_pruned_and_the_served_one_never(sample, tmp_path):
-    config = dataclasses.replace(Config(), publish=PublishConfig(keep_runs=2))
+    config = dataclasses.replace(BY_HAND, publish=PublishConfig(keep_runs=2))
     with Store(sample.store) as store:
         runs = [
             run_nightly(store, tmp_path, as_of_ms=to_ms(sample.as_of), config=config).run_id
@@ -199,7 +199,7 @@ def test_old_runs_are_pruned_and_the_served_one_never(sample, tmp_path):
 def test_a_damaged_run_is_never_made_current(sample, tmp_path):
     with Store(sample.store) as store:
         runs = [
-            run_nightly(store, tmp_path, as_of_ms=to_ms(sample.as_of), config=Config()).run_id
+            run_nightly(store, tmp_path, as_of_ms=to_ms(sample.as_of), config=BY_HAND).run_id
             for _ in range(2)
         ]
     path = snapshot.run_path(tmp_path, runs[0])
@@ -238,7 +238,7 @@ def test_a_refresh_with_nothing_new_gives_the_same_bytes(sample, tmp_path):
     with Store(sample.store) as store:
         as_of_ms = to_ms(sample.as_of)
         runs = [
-            run_nightly(store, tmp_path, as_of_ms=as_of_ms, config=Config(), kind=kind)
+            run_nightly(store, tmp_path, as_of_ms=as_of_ms, config=BY_HAND, kind=kind)
             for kind in ("nightly", "refresh", "refresh")
         ]
     paths = [snapshot.run_path(tmp_path, run.run_id) for run in runs]
@@ -250,8 +250,8 @@ def test_a_refresh_brings_what_is_new_without_training(sample, tmp_path):
     as_of_ms = to_ms(sample.as_of)
     cut = as_of_ms - 12 * HOUR_MS
     with Store(sample.store) as store:
-        first = run_nightly(store, tmp_path, as_of_ms=cut, config=Config())
-        second = run_nightly(store, tmp_path, as_of_ms=as_of_ms, config=Config(), kind="refresh")
+        first = run_nightly(store, tmp_path, as_of_ms=cut, config=BY_HAND)
+        second = run_nightly(store, tmp_path, as_of_ms=as_of_ms, config=BY_HAND, kind="refresh")
         night = read_night(store, as_of_ms, Config())
     recommender = Recommender(tmp_path)
     assert recommender.recommend().run_id == second.run_id
@@ -286,10 +286,10 @@ def test_a_refresh_needs_a_run_that_is_not_later(sample, tmp_path):
     as_of_ms = to_ms(sample.as_of)
     with Store(sample.store) as store:
         with pytest.raises(NotPublishedError):
-            run_nightly(store, tmp_path, as_of_ms=as_of_ms, config=Config(), kind="refresh")
-        run_nightly(store, tmp_path, as_of_ms=as_of_ms, config=Config())
+            run_nightly(store, tmp_path, as_of_ms=as_of_ms, config=BY_HAND, kind="refresh")
+        run_nightly(store, tmp_path, as_of_ms=as_of_ms, config=BY_HAND)
         with pytest.raises(SnapshotError, match="after this refresh"):
-            run_nightly(store, tmp_path, as_of_ms=as_of_ms - 1, config=Config(), kind="refresh")
+            run_nightly(store, tmp_path, as_of_ms=as_of_ms - 1, config=BY_HAND, kind="refresh")
 
 
 def test_settings_are_read_and_mistakes_named(tmp_path):

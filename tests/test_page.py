@@ -1,4 +1,5 @@
 import dataclasses
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -50,11 +51,12 @@ def random_model(seed, n_live=60, n_known=80, n_categories=4):
 
 def random_reader(rng, model):
     n_live, n_known = len(model.live.live_rows), len(model.live.category)
-    return Reader(
-        rng.normal(size=3).astype("f4"),
-        rng.normal(size=model.n_categories).astype("f4"),
-        rng.choice(n_known, rng.integers(0, 6), replace=False),
-        np.sort(rng.choice(n_live, rng.integers(0, 12), replace=False)),
+    return replace(
+        Reader.unknown(3, model.n_categories),
+        factors=rng.normal(size=3).astype("f4"),
+        affinity=rng.normal(size=model.n_categories).astype("f4"),
+        recent=rng.choice(n_known, rng.integers(0, 6), replace=False),
+        read=np.sort(rng.choice(n_live, rng.integers(0, 12), replace=False)),
     )
 
 

@@ -4,12 +4,12 @@ import threading
 from datetime import UTC, timedelta
 
 import pytest
+from conftest import BY_HAND
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import recsys
 from recsys import NotPublishedError, Recommender, snapshot
-from recsys.config import Config
 from recsys.nightly import run_nightly
 from recsys.page.compose import LISTS
 from recsys.rows import to_ms
@@ -109,7 +109,8 @@ def test_you_may_also_like_is_about_the_article(sample, recommender):
     assert first.parts["context_text"] > 1.0
 
 
-def test_recent_clicks_count_at_once(sample, recommender):
+def test_recent_clicks_count_at_once(sample, by_hand):
+    recommender = Recommender(by_hand.folder)
     before = recommender.recommend("nobody", as_of=sample.as_of)
     after = recommender.recommend("nobody", recent_clicks=["a0030", "a0031"], as_of=sample.as_of)
     assert ids(before) != ids(after)
@@ -130,7 +131,7 @@ def test_what_has_expired_is_gone_at_once_even_from_an_old_run(store, load, tmp_
     from datetime import datetime
 
     as_of = datetime(2026, 3, 2, tzinfo=UTC)
-    run_nightly(store, tmp_path / "p", as_of_ms=to_ms(as_of), config=Config())
+    run_nightly(store, tmp_path / "p", as_of_ms=to_ms(as_of), config=BY_HAND)
     recommender = Recommender(tmp_path / "p")
     odd = {f"a{i}" for i in range(1, 60, 2)}
     assert odd & set(ids(recommender.recommend(as_of=as_of)))
@@ -197,10 +198,10 @@ def test_the_plain_function_serves_the_same(sample, recommender):
 def test_a_new_publish_is_followed_and_a_rollback_too(sample, tmp_path):
     with Store(sample.store) as store:
         as_of_ms = to_ms(sample.as_of)
-        first = run_nightly(store, tmp_path, as_of_ms=as_of_ms, config=Config()).run_id
+        first = run_nightly(store, tmp_path, as_of_ms=as_of_ms, config=BY_HAND).run_id
         recommender = Recommender(tmp_path)
         assert recommender.recommend().run_id == first
-        second = run_nightly(store, tmp_path, as_of_ms=as_of_ms, config=Config()).run_id
+        second = run_nightly(store, tmp_path, as_of_ms=as_of_ms, config=BY_HAND).run_id
     assert recommender.recommend("u0001").run_id == second
     snapshot.make_current(tmp_path, first)
     assert recommender.recommend("u0001").run_id == first
@@ -213,7 +214,7 @@ def test_a_new_publish_is_followed_and_a_rollback_too(sample, tmp_path):
 def test_threads_get_whole_pages_while_runs_change(sample, tmp_path):
     with Store(sample.store) as store:
         runs = [
-            run_nightly(store, tmp_path, as_of_ms=to_ms(sample.as_of), config=Config()).run_id
+            run_nightly(store, tmp_path, as_of_ms=to_ms(sample.as_of), config=BY_HAND).run_id
             for _ in range(2)
         ]
     recommender, errors, seen = Recommender(tmp_path), [], set()

@@ -8,6 +8,7 @@ from scipy.sparse import csr_matrix
 
 from recsys.config import CollaborativeConfig, TextConfig
 from recsys.signals import affinity, collaborative, popularity, recency, text
+from recsys.signals.timeline import Timeline
 
 TEXT = TextConfig(min_similarity=1e-6)
 
@@ -49,7 +50,7 @@ def test_similar_articles_keep_the_best_and_never_the_article_itself():
 
 
 def test_titles_weigh_more_than_bodies_and_sections_count():
-    counts = text.count_terms(["tax"], ["tax"], ["News"], TEXT)
+    counts = text.count_terms(["Taxes"], ["taxes"], ["News"], TEXT)
     # 3 for the title and 1 for the body; the section is a term of its own.
     assert sorted(counts.data.tolist()) == [2.0, 4.0]
 
@@ -236,9 +237,12 @@ def test_counts_at_many_instants_agree_with_counts_at_each(events, queries, half
     key = np.array([k for k, _ in events], dtype=np.int64)
     at = np.array([t * hour for _, t in events], dtype=np.int64)
     asked = np.array(queries, dtype=np.int64)
-    found = popularity.decayed_at(
-        key, at, asked[:, 0], asked[:, 1] * hour, half_life_hours=half_life
-    )
+    line = Timeline(key, at)
+    found = line.decayed(asked[:, 0], asked[:, 1] * hour, [half_life, 7.0])[0]
+    first = [min([t for k, t in events if k == key_], default=None) for key_, _ in queries]
+    never = np.iinfo(np.int64).max
+    expected = [never if t is None else t * hour for t in first]
+    assert line.first_ms(asked[:, 0]).tolist() == expected
     for (article, hours), value in zip(queries, found.tolist(), strict=True):
         before = at < hours * hour  # strictly: an event of that instant is not known yet
         one = popularity.decayed_clicks(

@@ -4,38 +4,60 @@ Two tasks, and neither stands for the other: a ranker that wins on what an edito
 already chosen can be worthless at choosing from all live articles.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import block_diag, csr_matrix
 
-from recsys.blend import PARTS, STATIC_PARTS, LiveModel, Reader, score, total
-from recsys.config import Config
-from recsys.evaluation.protocol import DAY_MS, Protocol, count_cut, model_cut
-from recsys.model import Model, reader_of, static_signals, train
-from recsys.night import Night, events_of, read_night, select_clicks
+from recsys.blend import PARTS, LiveModel, Reader, score, total
+from recsys.config import BlendConfig
+from recsys.learn.examples import CHOICE_HOURS, Past, Seen, Trained, live_choices, seen_after
+from recsys.learn.heads import HeadReport, Heads, joined, learn, linear_score, mean_auc
+from recsys.learn.regimes import DAY_MS, Protocol, night_of
 from recsys.page.build import PageBuilder
 from recsys.page.compose import YOU_MAY_ALSO_LIKE, slots_of, top_n
-from recsys.rows import HOUR_MS, UNKNOWN_TIME, Impressions
-from recsys.store import Store
+from recsys.rank import POPULARITY_HOURS, curve_parts
+from recsys.rows import HOUR_MS, iso
 
 Floats = NDArray[np.float64]
-Listener = Callable[[str], None]
 
-# Which parts of the score make each system; the blend is all of them.
+# Baselines in view, each one feature of a candidate.
+FEATURE_OF = {
+    "ctr": "click_rate_24h",
+    "text": "text",
+    "als": "als",
+    "item-item": "context_item_item",
+}
+# Baselines of the full list, each some parts of the linear score.
 PARTS_OF = {
     "popularity": ("popularity",),
     "ctr": ("ctr",),
     "recency": ("recency",),
-    "text": ("context_text", "text"),
-    "collaborative": ("context_item_item", "als"),
-    "blend": PARTS,
+    "text": ("text",),
+    "collaborative": ("als", "context_item_item"),
+    "hand weights": PARTS,
 }
-SYSTEMS = ("random", *PARTS_OF)
+SYSTEMS = (
+    "random", "popularity", "ctr", "recency", "text", "als", "item-item", "collaborative",
+    "hand weights", "blend",
+)  # fmt: skip
+# What an ablation leaves out, by the beginnings of feature names.
+GROUPS = {
+    "popularity": ("popularity_",),
+    "click rate and views": ("click_rate_", "views_"),
+    "age": ("age", "seen_age", "unseen"),
+    "shown and read": ("shown_", "read_", "itself"),
+    "taste in text and section": ("text", "recent_text", "affinity"),
+    "ALS": ("als",),
+    "the article being read": ("context_", "age_distance"),
+    "places within the choice": ("place_",),
+}
+LIST_SYSTEMS = ("random", *PARTS_OF, "blend", "page")
 NOON_HOURS = 12
-FULL_LIST_HOURS = 12
 LONGEST = 10
 
 
@@ -47,128 +69,160 @@ class InView:
     ----------
     start, clicked
         As `recsys.evaluation.metrics.judge` wants them.
-    user_key, n_reads : array of int64, shape (n_impressions,)
-        The reader, and how many reads the model knew of them.
+    user_key, n_reads, shown_ms : array of int64, shape (n_impressions,)
+        The reader, how many reads the model knew of them, and when it was shown.
+    section : array of str, shape (n_impressions,)
+        Of the (first) article clicked, "" for none.
+    unseen : array of bool, shape (n_impressions,)
+        Whether that article was cold: never shown or clicked before.
     parts
-        Weighted parts of the blend's score by name, shape (n_candidates,).
+        What each feature adds to the blend's score, shape (n_candidates,).
     scores
         By system, shape (n_candidates,).
+    popularity
+        The feature whose half-life did best on this very test.
+    heads
+        How the blend was learned, by night.
     """
 
     start: NDArray[np.int64]
     clicked: NDArray[np.bool_]
     user_key: NDArray[np.int64]
     n_reads: NDArray[np.int64]
+    shown_ms: NDArray[np.int64]
+    section: NDArray[np.str_]
+    unseen: NDArray[np.bool_]
     parts: dict[str, Floats]
     scores: dict[str, Floats]
+    popularity: str
+    heads: dict[str, dict[str, HeadReport]]
 
 
-def _no_stage(name: str) -> nullcontext[None]:
-    return nullcontext()
+@dataclass(frozen=True, slots=True)
+class ServedNight:
+    """A night of the test: its model, what it had learned, and the span it was served."""
+
+    last: Trained
+    heads: Heads
+    from_ms: int
+    before_ms: int
 
 
-def in_view(
-    store: Store, config: Config, protocol: Protocol, *, from_ms: int, before_ms: int,
-    listener: Listener = lambda what: None, random_state: int = 42,
-) -> InView:  # fmt: skip
-    """Return the impressions of a time span, scored as they would have been then.
-
-    A candidate that the model does not know yet (first seen after its cut) gets its
-    counts as of the protocol's instant, age 0, and nothing from the other signals.
+def nights(
+    past: Past, regimes: Sequence[Protocol], *, from_ms: int, before_ms: int,
+    without: Sequence[str] = (),
+) -> list[ServedNight]:  # fmt: skip
+    """Return the nights whose models were served in a time span, each having learned.
 
     Parameters
     ----------
-    store, config
-        As of a night.
+    past, regimes
+        What is read, and for which regimes curves are learned.
+    from_ms, before_ms
+        The span.
+    without
+        Features left out of the curves.
+    """
+    first = int(night_of(np.array([from_ms]))[0])
+    served = []
+    for night_ms in range(first, before_ms, DAY_MS):
+        heads = learn(past, past.config, night_ms, regimes, without=without)
+        begin, end = max(night_ms, from_ms), min(night_ms + DAY_MS, before_ms)
+        served.append(ServedNight(past.night(night_ms, night_ms + DAY_MS), heads, begin, end))
+    return served
+
+
+def seen_of(
+    past: Past, served: Sequence[ServedNight], protocol: Protocol
+) -> list[tuple[int, Seen]]:
+    """Return the impressions of some nights' days, each with the place of its night.
+
+    Features are of the night itself, or of the refresh of the impression's hour.
+    """
+    found = []
+    for i, night in enumerate(served):
+        cuts = [night.from_ms, night.before_ms]
+        if protocol != "nightly":
+            first = night.from_ms // HOUR_MS * HOUR_MS + HOUR_MS
+            cuts[1:1] = range(first, night.before_ms, HOUR_MS)
+        for begin, end in pairwise(cuts):
+            hour = max(begin // HOUR_MS * HOUR_MS, night.last.night.as_of_ms)
+            at = night.last if protocol == "nightly" else past.refreshed(night.last, hour, end)
+            found.append((i, seen_after(past, at, protocol, from_ms=begin, before_ms=end)))
+    return found
+
+
+def in_view(
+    seen: Sequence[tuple[int, Seen]],
+    served: Sequence[ServedNight],
+    protocol: Protocol,
+    *,
+    random_state: int = 42,
+) -> InView:
+    """Return impressions, scored as they would have been then.
+
+    The blend is the head that orders given articles, as a server's `Recommender.rank`.
+
+    Parameters
+    ----------
+    seen, served
+        From `seen_of` and `nights`.
     protocol
         What was known when.
-    from_ms, before_ms
-        Impressions shown in [from_ms, before_ms).
-    listener
-        Told of each model made.
     random_state
         Of the random system.
     """
-    seen = store.impressions(from_ms=from_ms, before_ms=before_ms)
-    n_candidates = len(seen.article_key)
-    parts = {name: np.zeros(n_candidates) for name in PARTS}
-    n_reads = np.zeros(len(seen.shown_ms), dtype=np.int64)
-    cuts = model_cut(seen.shown_ms, protocol)
-    for cut in np.unique(cuts).tolist():
-        listener(f"model of hour {(cut - from_ms) // HOUR_MS:+d}")
-        night = read_night(store, cut, config)
-        model = train(store, night, config, _no_stage)
-        rows = np.flatnonzero(cuts == cut)
-        n_reads[rows] = _score_rows(night, model, seen, rows, parts)
-        _count_rows(store, night, config, protocol, seen, rows, parts)
-    scores = {
-        name: np.sum([parts[part] for part in used], axis=0) for name, used in PARTS_OF.items()
-    }
-    scores["random"] = np.random.default_rng(random_state).random(n_candidates)
+    scored = [_scored(part, served[i].heads, protocol) for i, part in seen]
+    choices = joined([part.choices for _, part in seen], ())
+    scores = _stacked([scores for scores, _ in scored])
+    scores["random"] = np.random.default_rng(random_state).random(len(choices.chosen))
+    # The half-life that turns out best on this very test: a generous baseline.
+    trials = {name: scores.pop(name) for name in list(scores) if name.startswith("popularity_")}
+    best = max(trials, key=lambda name: mean_auc(trials[name], choices), default="")
+    scores["popularity"] = trials[best] if best else scores["random"]
     return InView(
-        start=seen.start,
-        clicked=seen.clicked,
-        user_key=seen.user_key,
-        n_reads=n_reads,
-        parts=parts,
+        start=choices.start,
+        clicked=choices.chosen,
+        user_key=np.concatenate([part.user_key for _, part in seen]),
+        n_reads=np.concatenate([part.n_reads for _, part in seen]),
+        shown_ms=np.concatenate([part.shown_ms for _, part in seen]),
+        section=np.concatenate([part.section for _, part in seen]),
+        unseen=np.concatenate([part.unseen for _, part in seen]),
+        parts=_stacked([parts for _, parts in scored]),
         scores={name: scores[name] for name in SYSTEMS},
+        popularity=best,
+        heads={iso(night.last.night.as_of_ms): night.heads.reports for night in served},
     )
 
 
-def _score_rows(
-    night: Night,
-    model: Model,
-    seen: Impressions,
-    rows: NDArray[np.int64],
-    parts: dict[str, Floats],
-) -> NDArray[np.int64]:
-    """Fill in the parts that depend on reader and context; return reads known a reader."""
-    live = model.page.live
-    reader_row = night.users.index_of_keys(seen.user_key[rows])
-    context = night.articles.id_map.index_of_keys(seen.context_key[rows])
-    n_reads = np.zeros(len(rows), dtype=np.int64)
-    counts = np.bincount(night.user_index, minlength=len(night.users))
-    for i, row in enumerate(rows.tolist()):
-        part = slice(seen.start[row], seen.start[row + 1])
-        place = live.live_place(night.articles.id_map.index_of_keys(seen.article_key[part]))
-        reader = None
-        if reader_row[i] >= 0:
-            reader = reader_of(model, int(reader_row[i]))
-            n_reads[i] = counts[reader_row[i]]
-        found = score(live, reader, int(context[i]) if context[i] >= 0 else None)
-        for name, values in found.items():
-            if name not in STATIC_PARTS and len(values):
-                parts[name][part] = np.where(place >= 0, values[place], 0.0)
-    return n_reads
+def _scored(
+    part: Seen, heads: Heads, protocol: Protocol
+) -> tuple[dict[str, Floats], dict[str, Floats]]:
+    """Return candidates' scores by system, and what each feature adds to the blend's."""
+    features, signals = part.choices.features, part.signals
+    curves = heads.curves[protocol]
+    linear = {name: getattr(heads.weights, name) * signals[name] for name in PARTS}
+    parts = curve_parts(curves, features) if curves else linear
+    trials = (f"popularity_{hours:g}h" for hours in POPULARITY_HOURS)
+    scores = {name: features[name] for name in trials}
+    scores |= {name: features[feature] for name, feature in FEATURE_OF.items()}
+    scores["recency"] = -features["age"]
+    scores["collaborative"] = linear["als"] + linear["context_item_item"]
+    scores["hand weights"] = linear_score(signals, BlendConfig())
+    scores["blend"] = np.sum(list(parts.values()), axis=0)
+    return scores, parts
 
 
-def _count_rows(
-    store: Store,
-    night: Night,
-    config: Config,
-    protocol: Protocol,
-    seen: Impressions,
-    rows: NDArray[np.int64],
-    parts: dict[str, Floats],
-) -> None:
-    """Fill in the parts that are counts of articles, as of the protocol's instant."""
-    candidates = np.concatenate([np.arange(seen.start[r], seen.start[r + 1]) for r in rows])
-    instant = np.repeat(count_cut(seen.shown_ms[rows], protocol), np.diff(seen.start)[rows])
-    events = night.events
-    if protocol == "streaming":
-        last = int(instant.max())
-        clicks = store.clicks(from_ms=night.window_from_ms, before_ms=last)
-        # Machines as the night knew them: one that runs later is no machine yet.
-        human = ~np.isin(clicks.user_key, night.machine_keys)
-        views = store.impressions(from_ms=night.views_from_ms, before_ms=last)
-        events = events_of(select_clicks(clicks, human), views)
-    key = seen.article_key[candidates]
-    place = night.articles.id_map.index_of_keys(key)
-    born = np.full(len(key), UNKNOWN_TIME)
-    born[place >= 0] = night.born_ms[place[place >= 0]]  # a first night may know nothing
-    age_hours = np.where(born != UNKNOWN_TIME, (instant - born) / HOUR_MS, 0.0)
-    for name, signal in static_signals(events, key, age_hours, instant, config).items():
-        parts[name][candidates] = getattr(config.blend, name) * signal
+def _stacked(pieces: Sequence[Mapping[str, Floats]]) -> dict[str, Floats]:
+    """Return arrays by name, those of all pieces end to end, 0 where a piece has none."""
+    names = list(dict.fromkeys(name for piece in pieces for name in piece))
+    length = [len(next(iter(piece.values()), ())) for piece in pieces]
+    return {
+        name: np.concatenate(
+            [piece.get(name, np.zeros(n)) for piece, n in zip(pieces, length, strict=True)]
+        )
+        for name in names
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,106 +235,120 @@ class FullList:
         By system, shape (n_lists, 10): places over all noons, -1 for no entry.
     relevant
         Places each reader clicked in the following hours.
-    user_key : array of int64, shape (n_lists,)
-        The reader.
-    n_live
-        Live articles of all noons together; places count on from noon to noon.
+    user_key, n_reads : array of int64, shape (n_lists,)
+        The reader, and how many reads the model knew of them.
+    pages
+        The four lists of each reader's page, as places.
+    share : array of float64, shape (n_live,)
+        Share of a noon's readers who had read each article; smoothed, never 0.
+    story : array of int64, shape (n_live,)
+        Story of each live article.
+    unseen : array of bool, shape (n_live,)
+        Articles nobody had clicked by that noon.
+    vectors : csr_matrix, shape (n_live, n_terms)
+        Text of each; terms of different noons do not match.
     """
 
     lists: dict[str, NDArray[np.int64]]
     relevant: list[set[int]]
     user_key: NDArray[np.int64]
-    n_live: int
+    n_reads: NDArray[np.int64]
+    pages: list[list[list[int]]]
+    share: Floats
+    story: NDArray[np.int64]
+    unseen: NDArray[np.bool_]
+    vectors: csr_matrix
 
 
 def noons(from_ms: int, before_ms: int) -> Iterator[int]:
     """Yield the noons (UTC) of a time span that have their hours after them in it."""
     first = -(-(from_ms - NOON_HOURS * HOUR_MS) // DAY_MS) * DAY_MS + NOON_HOURS * HOUR_MS
-    yield from range(first, before_ms - FULL_LIST_HOURS * HOUR_MS + 1, DAY_MS)
+    yield from range(first, before_ms - CHOICE_HOURS * HOUR_MS + 1, DAY_MS)
 
 
-@dataclass(frozen=True, slots=True)
-class NoonReader:
-    """A reader at a noon: the run they would be served from, and what they clicked next.
-
-    `clicked` are live places, unread before; `offset` is added to them to tell the
-    articles of one noon from those of another.
-    """
-
-    builder: PageBuilder
-    user_key: int
-    reader: Reader | None
-    clicked: set[int]
-    offset: int
-
-
-def noon_readers(
-    store: Store, config: Config, *, from_ms: int, before_ms: int, listener: Listener
-) -> Iterator[NoonReader]:
-    """Yield every reader who clicked a live, unread article in the 12 hours after a noon."""
-    offset = 0
-    for noon in noons(from_ms, before_ms):
-        listener("model of a noon")
-        night = read_night(store, noon, config)
-        model = train(store, night, config, _no_stage)
-        builder, live = PageBuilder(model.page), model.page.live
-        later = store.clicks(from_ms=noon, before_ms=noon + FULL_LIST_HOURS * HOUR_MS)
-        place = live.live_place(night.articles.id_map.index_of_keys(later.article_key))
-        place[later.time_is_bound] = -1
-        for user_key in np.unique(later.user_key[place >= 0]).tolist():
-            row = int(night.users.index_of_keys(np.array([user_key]))[0])
-            reader = reader_of(model, row) if row >= 0 else None
-            read = set() if reader is None else set(reader.read.tolist())
-            clicked = set(place[(later.user_key == user_key) & (place >= 0)].tolist()) - read
-            if clicked:
-                yield NoonReader(builder, user_key, reader, clicked, offset)
-        offset += len(live.live_rows)
-
-
-def full_list(
-    store: Store, config: Config, *, from_ms: int, before_ms: int,
-    listener: Listener = lambda what: None, random_state: int = 42,
-) -> FullList:  # fmt: skip
+def full_list(past: Past, served: list[ServedNight], *, random_state: int = 42) -> FullList:
     """Return lists from all live articles, of every reader who then clicked one.
 
     A hit is a click within 12 hours after noon on an article that was live at noon
-    and that the reader had not read. `page` is You May Also Like as composed with the
-    other lists; the systems are rankings on their own.
+    and that the reader had not read. The blend is the head that finds articles; `page`
+    is You May Also Like as composed with the other lists, from a refresh of that noon.
     """
     rng = np.random.default_rng(random_state)
-    n_slots = slots_of(config.page.n, config.page.n_latest) | {YOU_MAY_ALSO_LIKE: LONGEST}
-    lists: dict[str, list[NDArray[np.int64]]] = {name: [] for name in (*SYSTEMS, "page")}
+    n_slots = slots_of(past.config.page.n, past.config.page.n_latest)
+    longer = n_slots | {YOU_MAY_ALSO_LIKE: LONGEST}
+    lists: dict[str, list[NDArray[np.int64]]] = {name: [] for name in LIST_SYSTEMS}
     relevant: list[set[int]] = []
-    readers: list[int] = []
-    n_live = 0
-    span = {"from_ms": from_ms, "before_ms": before_ms}
-    for choice in noon_readers(store, config, **span, listener=listener):
-        here = choice.builder.model.live
-        n_live = choice.offset + len(here.live_rows)
-        relevant.append({choice.offset + place for place in choice.clicked})
-        readers.append(choice.user_key)
-        for name, found in _rankings(here, choice.reader, rng).items():
-            lists[name].append(_padded(found, choice.offset))
-        page = choice.builder.page(choice.reader, None, n_slots).lists[YOU_MAY_ALSO_LIKE]
-        places = np.array([slot.place for slot in page], dtype=np.int64)
-        lists["page"].append(_padded(places, choice.offset))
+    readers: list[tuple[int, int]] = []
+    pages: list[list[list[int]]] = []
+    about: list[tuple[Floats, NDArray[np.int64], NDArray[np.bool_], csr_matrix]] = []
+    offset = 0
+    before_ms = max((night.before_ms for night in served), default=0)
+    for night in served:
+        for noon in noons(night.from_ms, before_ms):
+            if noon >= night.before_ms:
+                continue
+            at = past.refreshed(night.last, noon, noon)
+            model = at.model.page
+            learned = dataclasses.replace(model.live, weights=night.heads.weights)
+            builder = PageBuilder(dataclasses.replace(model, live=learned))
+            n_of = np.bincount(at.night.user_index, minlength=len(at.night.users))
+            for choice in live_choices(past, at, before_ms=before_ms):
+                relevant.append({offset + place for place in choice.clicked})
+                row = at.night.users.index_of_keys(np.array([choice.user_key]))[0]
+                readers.append((choice.user_key, int(n_of[row]) if row >= 0 else 0))
+                for name, found in _rankings(at, learned, choice.reader, rng).items():
+                    lists[name].append(_padded(found, offset))
+                page = builder.page(choice.reader, None, longer).lists
+                liked = np.array([slot.place for slot in page[YOU_MAY_ALSO_LIKE]], dtype=np.int64)
+                lists["page"].append(_padded(liked, offset))
+                whole = builder.page(choice.reader, None, n_slots).lists
+                pages.append([[offset + s.place for s in slots] for slots in whole.values()])
+            about.append(_about(at, offset))
+            offset += len(learned.live_rows)
     empty = np.zeros((0, LONGEST), dtype=np.int64)
     return FullList(
         lists={name: np.array(found) if found else empty for name, found in lists.items()},
         relevant=relevant,
-        user_key=np.array(readers, dtype=np.int64),
-        n_live=n_live,
+        user_key=np.array([key for key, _ in readers], dtype=np.int64),
+        n_reads=np.array([n for _, n in readers], dtype=np.int64),
+        pages=pages,
+        share=np.concatenate([np.zeros(0), *(part[0] for part in about)]),
+        story=np.concatenate([np.zeros(0, np.int64), *(part[1] for part in about)]),
+        unseen=np.concatenate([np.zeros(0, bool), *(part[2] for part in about)]),
+        vectors=_blocks([part[3] for part in about]),
     )
 
 
+def _about(
+    at: Trained, offset: int
+) -> tuple[Floats, NDArray[np.int64], NDArray[np.bool_], csr_matrix]:
+    """Return of the live articles: share of readers, story, coldness, and text vectors."""
+    live, rank = at.model.page.live, at.model.rank
+    n_readers = np.bincount(at.night.article_index, minlength=len(at.night.articles.id_map))
+    read = n_readers[live.live_rows]
+    shape = (len(at.night.articles.id_map), rank.n_terms)
+    vectors = csr_matrix((rank.vectors.value, rank.vectors.column, rank.vectors.start), shape=shape)
+    share = (read + 1.0) / (len(at.night.users) + 1.0)
+    return np.minimum(share, 1.0), offset + at.model.page.story, read == 0, vectors[live.live_rows]
+
+
+def _blocks(vectors: list[csr_matrix]) -> csr_matrix:
+    """Return vectors of all noons, one below the other, columns side by side."""
+    if not vectors:
+        return csr_matrix((0, 1))
+    return block_diag(vectors, format="csr")
+
+
 def _rankings(
-    live: LiveModel, reader: Reader | None, rng: np.random.Generator
+    at: Trained, learned: LiveModel, reader: Reader | None, rng: np.random.Generator
 ) -> dict[str, NDArray[np.int64]]:
+    live = at.model.page.live
     parts, n_live = score(live, reader, None), len(live.live_rows)
     scores = {
         name: total({part: parts[part] for part in used if part in parts}, n_live)
         for name, used in PARTS_OF.items()
     }
+    scores["blend"] = total(score(learned, reader, None), n_live)
     scores["random"] = rng.random(n_live).astype(np.float32)
     for values in scores.values():
         if reader is not None:
@@ -292,3 +360,12 @@ def _padded(places: NDArray[np.int64], offset: int) -> NDArray[np.int64]:
     row = np.full(LONGEST, -1, dtype=np.int64)
     row[: len(places)] = places + offset
     return row
+
+
+def features_of_group(group: str, names: Sequence[str]) -> list[str]:
+    """Return the features of a group of `GROUPS`, their places within the choice too."""
+    starts = GROUPS[group]
+    return [
+        name for name in names
+        if name.startswith(starts) or name.removeprefix("place_").startswith(starts)
+    ]  # fmt: skip

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -265,8 +266,15 @@ def novelty(lists: NDArray[np.int64], share: Floats) -> Floats:
     return np.where(count > 0, bits.sum(axis=1) / np.maximum(count, 1), np.nan)
 
 
-def intra_list_similarity(lists: NDArray[np.int64], similarity: Floats) -> Floats:
-    """Return the mean similarity of pairs within each list; NaN for fewer than two.
+def intra_list_similarity(lists: NDArray[np.int64], vectors: csr_matrix) -> Floats:
+    """Return the mean cosine of pairs within each list; NaN for fewer than two.
+
+    Parameters
+    ----------
+    lists : array of int, shape (n_lists, n)
+        Places of articles, -1 for no entry.
+    vectors : csr_matrix, shape (n_articles, n_terms)
+        Unit-length vectors.
 
     References
     ----------
@@ -275,11 +283,11 @@ def intra_list_similarity(lists: NDArray[np.int64], similarity: Floats) -> Float
     """
     values = np.full(len(lists), np.nan)
     for row, places in enumerate(lists):
-        found = places[places >= 0]
-        if len(found) > 1:
-            block = similarity[np.ix_(found, found)]
-            off = ~np.eye(len(found), dtype=bool)
-            values[row] = block[off].mean()
+        found = vectors[places[places >= 0]]
+        n = found.shape[0]
+        if n > 1:
+            cosine = (found @ found.T).toarray()
+            values[row] = (cosine.sum() - np.trace(cosine)) / (n * (n - 1))
     return values
 
 

@@ -1,7 +1,7 @@
 """Scored impressions and lists into one report: means with intervals, beside baselines."""
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, is_dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,9 +9,12 @@ from numpy.typing import NDArray
 from recsys.evaluation import metrics
 from recsys.evaluation.backtest import FullList, InView
 from recsys.evaluation.metrics import Interval, bootstrap
-from recsys.evaluation.protocol import Protocol
+from recsys.learn.regimes import DAY_MS, Protocol
+from recsys.rows import iso
 
-IN_VIEW: dict[str, Callable[[metrics.Judged], NDArray[np.float64]]] = {
+Floats = NDArray[np.float64]
+
+IN_VIEW: dict[str, Callable[[metrics.Judged], Floats]] = {
     "auc": metrics.auc,
     "mrr": metrics.mind_mrr,
     "ndcg@5": lambda judged: metrics.mind_ndcg_at_k(judged, 5),
@@ -19,60 +22,87 @@ IN_VIEW: dict[str, Callable[[metrics.Judged], NDArray[np.float64]]] = {
     "fair_mrr": metrics.fair_mrr,
     "fair_ndcg@10": lambda judged: metrics.fair_ndcg_at_k(judged, 10),
 }
+OF_LISTS: dict[str, Callable[[NDArray[np.bool_], NDArray[np.int64]], Floats]] = {
+    "hit@5": lambda hits, n: metrics.hit_rate_at_k(hits, n, 5),
+    "hit@10": lambda hits, n: metrics.hit_rate_at_k(hits, n, 10),
+    "precision@5": lambda hits, n: metrics.precision_at_k(hits, n, 5),
+    "recall@10": lambda hits, n: metrics.recall_at_k(hits, n, 10),
+    "map@10": lambda hits, n: metrics.map_at_k(hits, n, 10),
+    "ndcg@10": lambda hits, n: metrics.ndcg_at_k(hits, n, 10),
+}
 BASELINE = "popularity"
-STRATA = (("cold", 0, 0), ("1-9 reads", 1, 9), ("10-49 reads", 10, 49), ("50+ reads", 50, 10**9))
+READS = (("cold", 0, 0), ("1-9 reads", 1, 9), ("10-49 reads", 10, 49), ("50+ reads", 50, 10**9))
+SECTIONS = 8  # the most clicked ones
+BINS = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
-    """What `recsys evaluate` prints and writes.
+class InViewReport:
+    """Of what was shown.
 
     Attributes
     ----------
-    protocol
-        What was known when.
     n_impressions, n_single_class, n_users
         Impressions judged, those left out because all or none was clicked, readers judged.
+    popularity
+        Which half-life the popularity baseline has: the best on this very test.
     systems
-        By system, by metric, over impressions.
+        By system, by metric.
     against_baseline
         By system: AUC less that of popularity on the same impressions (paired).
     strata
-        By stratum of readers, by system: AUC.
-    n_lists
-        Readers and noons of the full-list task.
-    full_list
-        By system, by metric.
+        By kind of stratum (reader, article, section, day), stratum, system: AUC.
+    counts
+        Impressions of each stratum, by kind.
+    calibration
+        By bin of the blend's predicted share of clicks: candidates, mean predicted, real.
+    contributions
+        By feature: how much its part varies within an impression (standard deviation).
+    heads
+        How the blend was learned, by night.
     """
 
-    protocol: Protocol
     n_impressions: int
     n_single_class: int
     n_users: int
+    popularity: str
     systems: dict[str, dict[str, Interval]]
     against_baseline: dict[str, Interval]
-    strata: dict[str, dict[str, Interval]]
+    strata: dict[str, dict[str, dict[str, Interval]]]
+    counts: dict[str, dict[str, int]]
+    calibration: list[tuple[int, float, float]]
+    contributions: dict[str, float]
+    heads: dict[str, dict[str, object]]
+
+
+@dataclass(frozen=True, slots=True)
+class FullListReport:
+    """Of lists from all live articles.
+
+    Attributes
+    ----------
+    n_lists, n_users
+        Lists, and readers they are of.
+    systems
+        By system, by metric.
+    strata
+        By stratum of readers, by system: hit@5.
+    page
+        Of whole pages: `redundancy`, the share of slots whose story stood there already,
+        and `cold_readers`, the share of readers the model knew nothing of.
+    """
+
     n_lists: int
-    full_list: dict[str, dict[str, Interval]]
-
-    def as_json(self) -> dict[str, object]:
-        """Return plain values, NaN as None."""
-        plain = _plain(asdict(self))
-        return plain if isinstance(plain, dict) else {}
+    n_users: int
+    systems: dict[str, dict[str, Interval]]
+    strata: dict[str, dict[str, Interval]]
+    page: dict[str, float]
 
 
-def _plain(value: object) -> object:
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, float):
-        return round(value, 5) if np.isfinite(value) else None
-    return value
-
-
-def make_report(protocol: Protocol, seen: InView, lists: FullList) -> Report:
-    """Return the report of both tasks."""
+def in_view_report(seen: InView) -> InViewReport:
+    """Return the report of impressions."""
     systems: dict[str, dict[str, Interval]] = {}
-    aucs: dict[str, NDArray[np.float64]] = {}
+    aucs: dict[str, Floats] = {}
     judgeable = np.zeros(0, dtype=bool)
     for name, scores in seen.scores.items():
         judged = metrics.judge(scores, seen.clicked, seen.start)
@@ -81,47 +111,180 @@ def make_report(protocol: Protocol, seen: InView, lists: FullList) -> Report:
         systems[name] = {
             metric: bootstrap(compute(judged), seen.user_key) for metric, compute in IN_VIEW.items()
         }
-    return Report(
-        protocol=protocol,
+    strata = _strata(seen, judgeable)
+    return InViewReport(
         n_impressions=int(judgeable.sum()),
         n_single_class=int((~judgeable).sum()),
         n_users=len(np.unique(seen.user_key[judgeable])),
+        popularity=seen.popularity,
         systems=systems,
         against_baseline={
             name: bootstrap(values - aucs[BASELINE], seen.user_key)
             for name, values in aucs.items()
             if name != BASELINE
         },
-        strata=_strata(seen, aucs),
-        n_lists=len(lists.relevant),
-        full_list={name: _of_lists(found, lists) for name, found in lists.lists.items()},
+        strata={
+            kind: {
+                title: {
+                    name: bootstrap(values[inside], seen.user_key[inside])
+                    for name, values in aucs.items()
+                }
+                for title, inside in groups.items()
+            }
+            for kind, groups in strata.items()
+        },
+        counts={
+            kind: {title: int(inside.sum()) for title, inside in groups.items()}
+            for kind, groups in strata.items()
+        },
+        calibration=calibration(seen.scores["blend"], seen.clicked, seen.start),
+        contributions=contributions(seen.parts, seen.start),
+        heads={
+            night: {name: asdict(report) for name, report in reports.items()}
+            for night, reports in seen.heads.items()
+        },
     )
 
 
-def _strata(seen: InView, aucs: dict[str, NDArray[np.float64]]) -> dict[str, dict[str, Interval]]:
-    strata = {}
-    for title, least, most in STRATA:
-        inside = (seen.n_reads >= least) & (seen.n_reads <= most)
-        if inside.any():
-            strata[title] = {
-                name: bootstrap(values[inside], seen.user_key[inside])
-                for name, values in aucs.items()
-            }
-    return strata
-
-
-def _of_lists(found: NDArray[np.int64], lists: FullList) -> dict[str, Interval]:
-    hits = metrics.hits_of(found, lists.relevant)
-    n_relevant = np.array([len(wanted) for wanted in lists.relevant], dtype=np.int64)
-    result = {
-        "hit@5": bootstrap(metrics.hit_rate_at_k(hits, n_relevant, 5), lists.user_key),
-        "hit@10": bootstrap(metrics.hit_rate_at_k(hits, n_relevant, 10), lists.user_key),
-        "ndcg@10": bootstrap(metrics.ndcg_at_k(hits, n_relevant, 10), lists.user_key),
+def _strata(seen: InView, judgeable: NDArray[np.bool_]) -> dict[str, dict[str, NDArray[np.bool_]]]:
+    """Return the judgeable impressions of each stratum, by kind; empty strata left out."""
+    day = seen.shown_ms // DAY_MS
+    sections, n = np.unique(seen.section[judgeable], return_counts=True)
+    most = sections[np.argsort(-n, kind="stable")][:SECTIONS]
+    groups = {
+        "reader": {
+            title: (seen.n_reads >= least) & (seen.n_reads <= top) for title, least, top in READS
+        },
+        "article clicked": {"cold": seen.unseen, "warm": ~seen.unseen},
+        "section clicked": {str(name): seen.section == name for name in most if name},
+        "day": {iso(int(d) * DAY_MS)[:10]: day == d for d in np.unique(day)},
     }
-    shown = metrics.exposure(found[:, :5], lists.n_live)
-    for name, value in (
+    return {
+        kind: {t: inside & judgeable for t, inside in found.items() if (inside & judgeable).any()}
+        for kind, found in groups.items()
+    }
+
+
+def calibration(
+    scores: Floats, clicked: NDArray[np.bool_], start: NDArray[np.int64]
+) -> list[tuple[int, float, float]]:
+    """Return by bin of predicted share: candidates, mean predicted and real share of clicks.
+
+    The prediction is the softmax of the scores within an impression with one click or
+    more; bins are of equal numbers of candidates.
+    """
+    if not len(scores):
+        return []
+    size = np.diff(start)
+    group = np.repeat(np.arange(len(size)), size)
+    peak = np.full(len(size), -np.inf)
+    np.maximum.at(peak, group, scores)
+    raw = np.exp(scores - peak[group])
+    n_clicked = np.bincount(group, weights=clicked, minlength=len(size))
+    share = raw / np.bincount(group, weights=raw, minlength=len(size))[group]
+    share, real = share * np.minimum(n_clicked, 1)[group], clicked / np.maximum(n_clicked, 1)[group]
+    order = np.argsort(share, kind="stable")
+    return [
+        (len(rows), float(share[rows].mean()), float(real[rows].mean()))
+        for rows in np.array_split(order[n_clicked[group][order] > 0], BINS)
+        if len(rows)
+    ]
+
+
+def contributions(parts: Mapping[str, Floats], start: NDArray[np.int64]) -> dict[str, float]:
+    """Return how much each part varies within an impression, largest first."""
+    size = np.diff(start)
+    group = np.repeat(np.arange(len(size)), size)
+    found = {}
+    for name, part in parts.items():
+        mean = np.bincount(group, weights=part, minlength=len(size)) / np.maximum(size, 1)
+        found[name] = float(np.sqrt(np.mean((part - mean[group]) ** 2))) if len(part) else 0.0
+    return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
+
+
+def full_list_report(lists: FullList) -> FullListReport:
+    """Return the report of lists."""
+    n_relevant = np.array([len(wanted) for wanted in lists.relevant], dtype=np.int64)
+    hits = {name: metrics.hits_of(found, lists.relevant) for name, found in lists.lists.items()}
+    strata = {
+        title: {
+            name: bootstrap(metrics.hit_rate_at_k(h[inside], n_relevant[inside], 5),
+                            lists.user_key[inside])
+            for name, h in hits.items()
+        }
+        for title, least, most in READS
+        for inside in [(lists.n_reads >= least) & (lists.n_reads <= most)]
+        if inside.any()
+    }  # fmt: skip
+    return FullListReport(
+        n_lists=len(lists.relevant),
+        n_users=len(np.unique(lists.user_key)),
+        systems={
+            name: _of_lists(found[:, :5], hits[name], n_relevant, lists)
+            for name, found in lists.lists.items()
+        },
+        strata=strata,
+        page={
+            "redundancy": metrics.redundancy(lists.pages, lists.story),
+            "cold_readers": float((lists.n_reads == 0).mean()) if len(lists.n_reads) else 0.0,
+        },
+    )
+
+
+def _of_lists(
+    first: NDArray[np.int64], hits: NDArray[np.bool_], n_relevant: NDArray[np.int64],
+    lists: FullList,
+) -> dict[str, Interval]:  # fmt: skip
+    values = {name: compute(hits, n_relevant) for name, compute in OF_LISTS.items()}
+    values["novelty@5"] = metrics.novelty(first, lists.share)
+    values["similarity@5"] = metrics.intra_list_similarity(first, lists.vectors)
+    cold = np.where(first >= 0, lists.unseen[np.maximum(first, 0)], False) if first.size else first
+    filled = (first >= 0).sum(axis=1)
+    values["cold_articles@5"] = np.where(filled > 0, cold.sum(axis=1) / np.maximum(filled, 1), 0.0)
+    result = {name: bootstrap(value, lists.user_key) for name, value in values.items()}
+    shown = metrics.exposure(first, len(lists.share))
+    for name, whole in (
         ("coverage@5", metrics.catalog_coverage(shown)),
         ("gini@5", metrics.gini(shown)),
     ):
-        result[name] = Interval(value, value, value)  # of the whole: no reader to resample
+        result[name] = Interval(whole, whole, whole)  # of the whole: no reader to resample
     return result
+
+
+def as_json(
+    protocol: Protocol, in_view: InViewReport, full: FullListReport,
+    ablation: Mapping[str, Interval],
+) -> dict[str, object]:  # fmt: skip
+    """Return a report as plain values, NaN as None: what `recsys evaluate --json` writes."""
+    found = {"protocol": protocol} | asdict(in_view)
+    found["full_list"] = {name: dict(values) for name, values in full.systems.items()}
+    found |= {
+        "n_lists": full.n_lists,
+        "full_list_users": full.n_users,
+        "full_list_strata": full.strata,
+        "page": full.page,
+        "ablation": dict(ablation),
+    }
+    plain = _plain(found)
+    return plain if isinstance(plain, dict) else {}
+
+
+def _plain(value: object) -> object:
+    if is_dataclass(value) and not isinstance(value, type):
+        return _plain(asdict(value))
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, float):
+        return round(value, 5) if np.isfinite(value) else None
+    return value
+
+
+def paired(better: InView, worse: InView) -> Interval:
+    """Return the AUC the first blend has over the second on the same impressions."""
+    aucs = [
+        metrics.auc(metrics.judge(seen.scores["blend"], seen.clicked, seen.start))
+        for seen in (better, worse)
+    ]
+    return bootstrap(aucs[0] - aucs[1], better.user_key)

@@ -1,8 +1,7 @@
-"""Weights of the blend learned from the past: a conditional logit over two kinds of choice.
+"""Settings that did best on past days, searched on time-ordered folds.
 
-In view, a reader chose among what was shown; in the full catalogue, among all live
-articles. A blend learned from the first alone ranks badly what an editor would never
-have shown, one learned from the second alone ranks badly what one would: both count.
+Weights are learned by the night itself (`recsys.learn`); what is searched here is what a
+night takes as given: half-lives, factors, regularization, negatives, days.
 """
 
 import dataclasses
@@ -10,147 +9,138 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.optimize import minimize
 
-from recsys.blend import PARTS, score
-from recsys.config import BlendConfig, Config
-from recsys.evaluation.backtest import Listener, in_view, noon_readers
-from recsys.evaluation.protocol import Protocol
+from recsys.config import Config
+from recsys.errors import RecsysError
+from recsys.evaluation import metrics
+from recsys.evaluation.backtest import full_list, in_view, nights, seen_of
+from recsys.learn.examples import Listener, Past
+from recsys.learn.regimes import DAY_MS, Protocol
 from recsys.store import Store
 
-Floats = NDArray[np.float64]
-N_NEGATIVES = 100  # live articles drawn for each reader and noon
-REGULARIZATION = 1e-3  # on standardised weights, against the mean log-likelihood
+# Table, key, least, most; searched on a log scale, whole numbers where the default is one.
+SPACE = (
+    ("collaborative", "factors", 8, 64),
+    ("collaborative", "regularization", 0.005, 0.5),
+    ("collaborative", "alpha", 1.0, 40.0),
+    ("collaborative", "half_life_hours", 12.0, 240.0),
+    ("collaborative", "min_readers", 2, 8),
+    ("popularity", "half_life_hours", 0.5, 24.0),
+    ("popularity", "recency_half_life_hours", 1.0, 24.0),
+    ("popularity", "ctr_half_life_hours", 6.0, 72.0),
+    ("learn", "days", 1, 7),
+    ("learn", "n_negatives", 20, 400),
+)
 
 
 @dataclass(frozen=True, slots=True)
-class Choices:
-    """Choices among alternatives, which lie end to end.
+class Fold:
+    """How settings did on a day, learned from the days before it."""
 
-    Attributes
-    ----------
-    features : array of float64, shape (n_alternatives, n_features)
-    chosen : array of bool, shape (n_alternatives,)
-    start : array of int64, shape (n_choices + 1,)
-        Choice i is among `start[i]:start[i + 1]`.
-    """
+    auc: float
+    ndcg: float
 
-    features: Floats
-    chosen: NDArray[np.bool_]
-    start: NDArray[np.int64]
+    @property
+    def value(self) -> float:
+        """Return the mean of both tasks' figures; NaN counts as nothing won."""
+        return float(np.nan_to_num([self.auc, self.ndcg]).mean())
 
 
-def log_likelihood(choices: Choices, weights: Floats) -> tuple[float, Floats]:
-    """Return the mean log-likelihood of choices and its gradient.
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The best settings, their value, and that of the settings given."""
 
-    Choices with nothing chosen are left out; several chosen share their weight.
-
-    References
-    ----------
-    McFadden, "Conditional logit analysis of qualitative choice behavior", 1974.
-    """
-    size = np.diff(choices.start)
-    group = np.repeat(np.arange(len(size)), size)
-    n_chosen = np.bincount(group, weights=choices.chosen, minlength=len(size))
-    used = (n_chosen > 0)[group]
-    score_of = choices.features @ weights
-    peak = np.full(len(size), -np.inf)
-    np.maximum.at(peak, group, score_of)
-    exponential = np.exp(score_of - peak[group])
-    sums = np.bincount(group, weights=exponential, minlength=len(size))
-    target = choices.chosen / np.maximum(n_chosen, 1)[group]
-    n = max(int((n_chosen > 0).sum()), 1)
-    value = float((target * (score_of - peak[group] - np.log(sums)[group])).sum() / n)
-    gradient = choices.features.T @ (target - used * exponential / sums[group]) / n
-    return value, gradient
+    config: Config
+    value: float
+    before: float
+    n_trials: int
 
 
-def conditional_logit(parts: list[tuple[float, Choices]]) -> Floats:
-    """Return the weights that make several kinds of choices likeliest, each weighted.
-
-    A feature that never varies gets 0. Inputs are standardised for the penalty only.
-    """
-    scale = np.concatenate([kind.features for _, kind in parts]).std(axis=0)
-    scale = np.where(scale > 0, scale, 1.0)
-
-    def loss(standardised: Floats) -> tuple[float, Floats]:
-        value = REGULARIZATION * float(standardised @ standardised)
-        gradient = 2 * REGULARIZATION * standardised
-        for weight, kind in parts:
-            likelihood, slope = log_likelihood(kind, standardised / scale)
-            value -= weight * likelihood
-            gradient = gradient - weight * slope / scale
-        return value, gradient
-
-    found = minimize(loss, np.zeros(len(scale)), jac=True, method="L-BFGS-B")
-    weights: Floats = found.x / scale
-    return weights
+def judged(store: Store, config: Config, protocol: Protocol, day_ms: int) -> Fold:
+    """Return how settings did on the day after an instant: AUC in view, nDCG@10 of lists."""
+    past = Past(store, config)
+    served = nights(past, [protocol], from_ms=day_ms, before_ms=day_ms + DAY_MS)
+    seen = in_view(seen_of(past, served, protocol), served, protocol)
+    auc = metrics.auc(metrics.judge(seen.scores["blend"], seen.clicked, seen.start))
+    lists = full_list(past, served)
+    n_relevant = np.array([len(wanted) for wanted in lists.relevant], dtype=np.int64)
+    hits = metrics.hits_of(lists.lists["blend"], lists.relevant)
+    ndcg = metrics.ndcg_at_k(hits, n_relevant, 10)
+    return Fold(*(float(np.nanmean(v)) if np.isfinite(v).any() else np.nan for v in (auc, ndcg)))
 
 
-def tuned(
-    store: Store, config: Config, protocol: Protocol, *, from_ms: int, before_ms: int,
-    live_weight: float, listener: Listener, random_state: int = 42,
-) -> Config:  # fmt: skip
-    """Return the settings with the blend's weights learned from a span of the past.
-
-    Weights of parts that never varied (no context in the log, say) stay as they were.
+def search(
+    store: Store, config: Config, protocol: Protocol, *, before_ms: int, n_folds: int,
+    n_trials: int, listener: Listener = lambda what: None, random_state: int = 42,
+) -> Found:  # fmt: skip
+    """Return the settings that did best on the days before an instant.
 
     Parameters
     ----------
-    live_weight
-        Of choices among all live articles; those in view weigh 1.
+    store, config
+        The data, and the settings to start from; they are the first trial.
+    protocol
+        The regime of the in-view task.
+    before_ms
+        Nothing of this instant or later is looked at.
+    n_folds
+        Days judged, each by a night that learned from the days before it.
+    n_trials
+        Settings tried, those given included.
+    listener
+        Told of each trial.
+    random_state
+        Of the search.
+
+    Raises
+    ------
+    RecsysError
+        If the package for the search is not installed.
 
     References
     ----------
-    McFadden, "Modelling the choice of residential location", 1978: alternatives drawn
-    uniformly leave the weights consistent.
+    Bergstra, Bardenet, Bengio, Kégl, "Algorithms for hyper-parameter optimization",
+    NIPS 2011: the tree-structured Parzen estimator, in Optuna's implementation.
     """
-    ones = BlendConfig(
-        recent_reads=config.blend.recent_reads,
-        recent_decay=config.blend.recent_decay,
-        must_reads_personal=config.blend.must_reads_personal,
-        **dict.fromkeys(PARTS, 1.0),
-    )
-    plain = dataclasses.replace(config, blend=ones)
-    span = {"from_ms": from_ms, "before_ms": before_ms}
-    seen = in_view(store, plain, protocol, **span, listener=listener)
-    shown = Choices(
-        np.stack([seen.parts[name] for name in PARTS], axis=1), seen.clicked, seen.start
-    )
-    live = _live_choices(store, plain, listener=listener, random_state=random_state, **span)
-    weights = conditional_logit([(1.0, shown), (live_weight, live)])
-    varied = np.concatenate((shown.features, live.features)).std(axis=0) > 0
-    learned: dict[str, Any] = {
-        name: round(float(weight), 4)
-        for name, weight, ok in zip(PARTS, weights, varied, strict=True)
-        if ok
-    }
-    return dataclasses.replace(config, blend=dataclasses.replace(config.blend, **learned))
+    try:
+        import optuna
+    except ImportError as error:
+        raise RecsysError("tune needs one more package: pip install 'recsys[tune]'") from error
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    days = [before_ms - back * DAY_MS for back in range(n_folds, 0, -1)]
+
+    def value_of(trial: Any) -> float:
+        listener(f"trial {trial.number + 1} of {n_trials}")
+        tried = variant(config, {f"{t}.{k}": _suggest(trial, config, t, k, a, b)
+                                 for t, k, a, b in SPACE})  # fmt: skip
+        return float(np.mean([judged(store, tried, protocol, day).value for day in days]))
+
+    sampler = optuna.samplers.TPESampler(seed=random_state)
+    study = optuna.create_study(direction="maximize", sampler=sampler)
+    study.enqueue_trial({f"{t}.{k}": getattr(getattr(config, t), k) for t, k, *_ in SPACE})
+    study.optimize(value_of, n_trials=n_trials)
+    values = [float(trial.value or 0.0) for trial in study.trials]
+    return Found(variant(config, study.best_params), study.best_value, values[0], n_trials)
 
 
-def _live_choices(
-    store: Store, config: Config, *, from_ms: int, before_ms: int, listener: Listener,
-    random_state: int,
-) -> Choices:  # fmt: skip
-    rng = np.random.default_rng(random_state)
-    features: list[Floats] = [np.zeros((0, len(PARTS)))]
-    chosen: list[NDArray[np.bool_]] = [np.zeros(0, dtype=bool)]
-    span = {"from_ms": from_ms, "before_ms": before_ms}
-    for choice in noon_readers(store, config, **span, listener=listener):
-        live = choice.builder.model.live
-        parts = score(live, choice.reader, None)
-        read = np.zeros(0, np.int64) if choice.reader is None else choice.reader.read
-        clicked = np.array(sorted(choice.clicked), dtype=np.int64)
-        others = np.setdiff1d(np.arange(len(live.live_rows)), np.concatenate((read, clicked)))
-        drawn = rng.choice(others, min(N_NEGATIVES, len(others)), replace=False)
-        places = np.concatenate((clicked, drawn))
-        none = np.zeros(len(live.live_rows), dtype=np.float32)
-        features.append(np.stack([parts.get(name, none)[places] for name in PARTS], axis=1))
-        chosen.append(np.arange(len(places)) < len(clicked))
-    sizes = [len(part) for part in chosen[1:]]
-    return Choices(
-        np.concatenate(features).astype(np.float64),
-        np.concatenate(chosen),
-        np.concatenate(([0], np.cumsum(np.array(sizes, dtype=np.int64)))),
-    )
+def _suggest(trial: Any, config: Config, table: str, key: str, least: float, most: float) -> Any:
+    whole = isinstance(getattr(getattr(config, table), key), int)
+    suggest = trial.suggest_int if whole else trial.suggest_float
+    return suggest(f"{table}.{key}", least, most, log=True)
+
+
+def variant(config: Config, values: dict[str, Any]) -> Config:
+    """Return settings with some changed, by `table.key`; floats to four digits.
+
+    Examples
+    --------
+    >>> variant(Config(), {"learn.days": 2}).learn.days
+    2
+    """
+    for name, value in values.items():
+        table, key = name.split(".")
+        rounded = float(f"{value:.4g}") if isinstance(value, float) else value
+        part = dataclasses.replace(getattr(config, table), **{key: rounded})
+        changed: dict[str, Any] = {table: part}
+        config = dataclasses.replace(config, **changed)
+    return config

@@ -91,11 +91,15 @@ class PageBuilder:
             POPULAR_NOW: top_n(model.rise, len(model.story)),
             LATEST_STORIES: model.newest,
         }
-        self._static = live.static_score()
+        static = live.static_parts()
+        self._static = total(static, len(live.live_rows))
+        self._newness = static["recency"]
         # Less their mean, static parts tell what sets an article apart; else
-        # "popular" would be said of everything.
+        # "popular" would be said of everything. One that counts against is no reason.
         self._centred = {
-            name: part - part.mean() if len(part) else part for name, part in live.static.items()
+            name: part - part.mean() if getattr(live.weights, name) > 0 else part - np.inf
+            for name, part in static.items()
+            if len(part)
         }
         self._newest_category = live.category[live.live_rows[model.newest]]
 
@@ -159,7 +163,7 @@ class PageBuilder:
                 YOU_MAY_ALSO_LIKE: scores,
                 MUST_READS: must,
                 POPULAR_NOW: model.rise,
-                LATEST_STORIES: live.static["recency"],
+                LATEST_STORIES: self._newness,
             }[name]
             page[name] = [
                 _slot(
@@ -273,7 +277,7 @@ class PageBuilder:
                 for rank, place in enumerate(found[row].tolist()):
                     if place < 0:
                         continue
-                    value, part = live.static["recency"][place], 0
+                    value, part = self._newness[place], 0
                     if name == YOU_MAY_ALSO_LIKE:
                         value, part = scores[row, place], lead[row][rank]
                     elif name == POPULAR_NOW:

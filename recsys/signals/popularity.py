@@ -55,67 +55,6 @@ def decayed_clicks(
     return counts.astype(np.float64, copy=False)  # bincount of nothing is int
 
 
-def decayed_at(
-    key: NDArray[np.int64],
-    event_ms: NDArray[np.int64],
-    query_key: NDArray[np.int64],
-    query_ms: NDArray[np.int64],
-    *,
-    half_life_hours: float,
-) -> NDArray[np.float64]:
-    """Count the events of a key strictly before each query, halving every half-life.
-
-    Parameters
-    ----------
-    key, event_ms : array of int64, shape (n_events,)
-        What an event was on, and when.
-    query_key, query_ms : array of int64, shape (n_queries,)
-        What is asked about, as of when; an event of that very instant is not known yet.
-    half_life_hours : float
-        Age at which an event counts 0.5.
-
-    Returns
-    -------
-    array of float64, shape (n_queries,)
-        Events more than 900 half-lives older than a key's last one count nothing.
-
-    Notes
-    -----
-    `decayed_clicks` for many instants at once: within a key, a running sum of
-    2 ** (time / half_life) read off at each query's place.
-
-    Examples
-    --------
-    >>> hour = 3_600_000
-    >>> decayed_at(
-    ...     np.array([7, 7]), np.array([0, hour]), np.array([7, 7, 8]),
-    ...     np.array([hour, 2 * hour, 2 * hour]), half_life_hours=1.0,
-    ... ).tolist()
-    [0.5, 0.75, 0.0]
-    """
-    if not half_life_hours > 0:
-        raise ValueError(f"half_life_hours must be positive, got {half_life_hours}")
-    half_life_ms = half_life_hours * 3_600_000
-    events = np.lexsort((event_ms, key))
-    sorted_key, sorted_ms = key[events], event_ms[events]
-    queries = np.argsort(query_key, kind="stable")
-    keys, first_query = np.unique(query_key[queries], return_index=True)
-    last_query = np.append(first_query[1:], len(queries))
-    begin = np.searchsorted(sorted_key, keys, side="left")
-    end = np.searchsorted(sorted_key, keys, side="right")
-    result = np.zeros(len(query_key))
-    for i in np.flatnonzero(end > begin).tolist():
-        times = sorted_ms[begin[i] : end[i]]
-        asked = queries[first_query[i] : last_query[i]]
-        # Relative to the key's last event, so that no power overflows.
-        weights = np.exp2(np.maximum((times - times[-1]) / half_life_ms, -900.0))
-        running = np.concatenate(([0.0], np.cumsum(weights)))
-        since = np.clip((query_ms[asked] - times[-1]) / half_life_ms, -900.0, 900.0)
-        before = np.searchsorted(times, query_ms[asked], side="left")
-        result[asked] = running[before] * np.exp2(-since)
-    return result
-
-
 def log_share(clicks: NDArray[np.float64], total: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return log1p(1000 x share of all clicks): 0 for none, 6.9 for all of them.
 

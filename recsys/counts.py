@@ -1,0 +1,173 @@
+"""What happened to articles, and between readers and articles, as of any instant.
+
+The same counts serve a night (all live articles, one instant) and the past (the
+candidates of each impression, each at its own instant): what is learned from is what
+is served.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys.rank import (
+    ARTICLE_FEATURES,
+    POPULARITY_HOURS,
+    RATE_HOURS,
+    READ_HOURS,
+    READER_FEATURES,
+    SHOWN_HOURS,
+)
+from recsys.rows import HOUR_MS, UNKNOWN_TIME, Clicks, Impressions
+from recsys.signals.popularity import log_click_rate, log_share
+from recsys.signals.timeline import Timeline
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+PRIOR_VIEWS = 20.0  # of the average rate, added to each article
+
+
+def _pair(user_key: Ints, article_key: Ints) -> Ints:
+    return (user_key << 32) | article_key
+
+
+@dataclass(frozen=True)
+class Events:
+    """Clicks, views, and clicks on what was viewed; by the store's keys, in no order.
+
+    Attributes
+    ----------
+    click_user, click_key, click_ms : array of int64, shape (n_clicks,)
+        The first click of each reader on each article, where its time is known.
+    view_user, view_key, view_ms : array of int64, shape (n_views,)
+        Articles shown.
+    hit_key, hit_ms : array of int64, shape (n_hits,)
+        Clicks on what was shown, at the time they were made.
+    """
+
+    click_user: Ints
+    click_key: Ints
+    click_ms: Ints
+    view_user: Ints
+    view_key: Ints
+    view_ms: Ints
+    hit_key: Ints
+    hit_ms: Ints
+
+    @classmethod
+    def of(cls, clicks: Clicks, impressions: Impressions) -> "Events":
+        """Return the events of clicks and impressions; clicks must be oldest first."""
+        timed = np.flatnonzero(~clicks.time_is_bound)
+        pair = _pair(clicks.user_key[timed], clicks.article_key[timed])
+        _, first = np.unique(pair, return_index=True)
+        first = timed[first]
+        n_shown = np.diff(impressions.start)
+        made = np.where(
+            impressions.clicked_ms == UNKNOWN_TIME, impressions.shown_ms, impressions.clicked_ms
+        )
+        return cls(
+            click_user=clicks.user_key[first],
+            click_key=clicks.article_key[first],
+            click_ms=clicks.clicked_ms[first],
+            view_user=np.repeat(impressions.user_key, n_shown),
+            view_key=impressions.article_key,
+            view_ms=np.repeat(impressions.shown_ms, n_shown),
+            hit_key=impressions.article_key[impressions.clicked],
+            hit_ms=np.repeat(made, n_shown)[impressions.clicked],
+        )
+
+    @cached_property
+    def _clicks(self) -> Timeline:
+        return Timeline(self.click_key, self.click_ms)
+
+    @cached_property
+    def _views(self) -> Timeline:
+        return Timeline(self.view_key, self.view_ms)
+
+    @cached_property
+    def _hits(self) -> Timeline:
+        return Timeline(self.hit_key, self.hit_ms)
+
+    @cached_property
+    def _reads(self) -> Timeline:
+        return Timeline(_pair(self.click_user, self.click_key), self.click_ms)
+
+    @cached_property
+    def _shown(self) -> Timeline:
+        return Timeline(_pair(self.view_user, self.view_key), self.view_ms)
+
+    @cached_property
+    def _totals(self) -> tuple[Timeline, Timeline, Timeline]:
+        """Return the timelines of all clicks, views and hits, whatever they were on."""
+        clicks, views, hits = (
+            Timeline(np.zeros_like(ms), ms) for ms in (self.click_ms, self.view_ms, self.hit_ms)
+        )
+        return clicks, views, hits
+
+    def popularity(self, key: Ints, as_of_ms: Ints, half_lives_hours: tuple[float, ...]) -> Floats:
+        """Return `log_share` of clicks by each half-life, shape (n_half_lives, n_queries)."""
+        total = _at_instants(self._totals[0], as_of_ms, half_lives_hours)
+        return log_share(self._clicks.decayed(key, as_of_ms, half_lives_hours), total)
+
+    def click_rate(
+        self, key: Ints, as_of_ms: Ints, half_lives_hours: tuple[float, ...], prior_views: float
+    ) -> Floats:
+        """Return `log_click_rate` by each half-life, shape (n_half_lives, n_queries)."""
+        _, all_views, all_hits = self._totals
+        views = _at_instants(all_views, as_of_ms, half_lives_hours)
+        hits = _at_instants(all_hits, as_of_ms, half_lives_hours)
+        return log_click_rate(
+            self._hits.decayed(key, as_of_ms, half_lives_hours),
+            self._views.decayed(key, as_of_ms, half_lives_hours),
+            hits / np.where(views > 0, views, 1.0),
+            prior_views=prior_views,
+        )
+
+    def first_seen_ms(self, key: Ints) -> Ints:
+        """Return when each article was first clicked or shown; the far future for never."""
+        return np.minimum(self._clicks.first_ms(key), self._views.first_ms(key))
+
+    def of_articles(self, key: Ints, as_of_ms: Ints) -> dict[str, Floats]:
+        """Return `ARTICLE_FEATURES` of articles, each as of its own instant."""
+        views = log_share(
+            self._views.decayed(key, as_of_ms, RATE_HOURS),
+            _at_instants(self._totals[1], as_of_ms, RATE_HOURS),
+        )
+        first = self.first_seen_ms(key)
+        seen = first < as_of_ms
+        age_hours = np.where(seen, (as_of_ms - np.where(seen, first, 0)) / HOUR_MS, 0.0)
+        values = (
+            *self.popularity(key, as_of_ms, POPULARITY_HOURS),
+            *self.click_rate(key, as_of_ms, RATE_HOURS, PRIOR_VIEWS),
+            *views,
+            np.log1p(age_hours),
+            (~seen).astype(np.float64),
+        )
+        return dict(zip(ARTICLE_FEATURES, values, strict=True))
+
+    def of_readers(self, user: Ints, key: Ints, as_of_ms: Ints) -> dict[str, Floats]:
+        """Return `READER_FEATURES` of readers and articles, each as of its own instant.
+
+        How often the article was shown to the reader, and whether it was read; each
+        log1p of a decayed count, 0 for a pair that never met.
+        """
+        pair = _pair(user, key)
+        values = (
+            *self._shown.decayed(pair, as_of_ms, SHOWN_HOURS),
+            *self._reads.decayed(pair, as_of_ms, READ_HOURS),
+        )
+        return {n: np.log1p(v) for n, v in zip(READER_FEATURES, values, strict=True)}
+
+    def pairs(self) -> tuple[Ints, Ints]:
+        """Return every reader and article that met, once: shown or clicked."""
+        shown = _pair(self.view_user, self.view_key)
+        pair = np.unique(np.concatenate((shown, _pair(self.click_user, self.click_key))))
+        return pair >> 32, pair & 0xFFFFFFFF
+
+
+def _at_instants(line: Timeline, as_of_ms: Ints, half_lives_hours: tuple[float, ...]) -> Floats:
+    """Return decayed counts of a timeline of one key; instants repeat, so each is asked once."""
+    instants, place = np.unique(as_of_ms, return_inverse=True)
+    return line.decayed(np.zeros_like(instants), instants, half_lives_hours)[:, place]

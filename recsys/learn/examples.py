@@ -1,0 +1,328 @@
+"""Past choices with what was known of each candidate then, and the nights they followed.
+
+One computation for learning and for evaluation, and the functions a server calls for
+what is personal: what is learned from is what is served, and what is measured too.
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys.blend import PARTS, Reader, score
+from recsys.config import Config
+from recsys.counts import Events
+from recsys.learn.choice import Choices
+from recsys.learn.regimes import Protocol, count_cut
+from recsys.model import Model, carried_factors, reader_of, static_signals, train
+from recsys.night import Night, births_of, read_night, select_clicks
+from recsys.rank import (
+    PERSONAL_FEATURES,
+    age_hours,
+    clock_features,
+    personal_features,
+    with_places,
+)
+from recsys.rows import HOUR_MS, UNKNOWN_TIME, Impressions
+from recsys.store import Store
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Listener = Callable[[str], None]
+
+CHOICE_HOURS = 12  # after an instant in which a click on a live article counts as its choice
+_FEATURE_OF = {"text": "recent_text"}  # a part of the linear score, among the features
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A night and its model."""
+
+    night: Night
+    model: Model
+
+
+class Past:
+    """Nights of the past, each made once: as a nightly run or a refresh would have.
+
+    Parameters
+    ----------
+    store, config
+        As of a night.
+    listener
+        Told of each model made.
+    """
+
+    def __init__(
+        self, store: Store, config: Config, listener: Listener = lambda what: None
+    ) -> None:
+        self.store, self.config, self._listener = store, config, listener
+        self._nights: dict[tuple[int, int], Trained] = {}
+        self._seen: dict[tuple[int, Protocol, int, int, int], Seen] = {}
+
+    def night(self, as_of_ms: int, until_ms: int) -> Trained:
+        """Return the night of an instant, knowing the texts of what was shown before `until`."""
+        if (as_of_ms, until_ms) not in self._nights:
+            self._nights[as_of_ms, until_ms] = self._made(as_of_ms, until_ms, None)
+        return self._nights[as_of_ms, until_ms]
+
+    def refreshed(self, last: Trained, as_of_ms: int, until_ms: int) -> Trained:
+        """Return what a refresh made of a night at a later instant; not kept."""
+        if as_of_ms == last.night.as_of_ms:
+            return last
+        return self._made(as_of_ms, until_ms, last)
+
+    def seen_after(
+        self, last: Trained, protocol: Protocol, *, from_ms: int, before_ms: int, most: int
+    ) -> "Seen":
+        """Return the function of that name of a night of this past, worked out once."""
+        key = (last.night.as_of_ms, protocol, from_ms, before_ms, most)
+        if key not in self._seen:
+            span = {"from_ms": from_ms, "before_ms": before_ms}
+            self._seen[key] = seen_after(self, last, protocol, **span, most=most)
+        return self._seen[key]
+
+    def _made(self, as_of_ms: int, until_ms: int, last: Trained | None) -> Trained:
+        self._listener("model of a night" if last is None else "refresh of an hour")
+        shown = self.store.impressions(from_ms=as_of_ms, before_ms=until_ms)
+        announced = np.unique(shown.article_key)
+        night = read_night(self.store, as_of_ms, self.config, announced)
+        carried = None
+        if last is not None:
+            before = last.model
+            carried = carried_factors(
+                night, before.page.live, [a.article_id for a in before.articles],
+                zip(before.user_ids, before.factors, strict=True), last.night.as_of_ms,
+                self.config.collaborative,
+            )  # fmt: skip
+        model = train(self.store, night, self.config, lambda stage: nullcontext(), carried)
+        return Trained(night, model)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Impressions, and what was known of each candidate.
+
+    Attributes
+    ----------
+    user_key, n_reads : array of int64, shape (n_impressions,)
+        The reader, and how many reads the model knew of them.
+    shown_ms : array of int64, shape (n_impressions,)
+        When it was shown.
+    choices
+        Every feature of every candidate, and what was clicked.
+    signals : dict of array of float64, shape (n_candidates,)
+        Unweighted parts of the linear score, by name of `PARTS`.
+    section : array of str, shape (n_impressions,)
+        Of the (first) article clicked, "" for none.
+    unseen : array of bool, shape (n_impressions,)
+        Whether that article was never shown or clicked before.
+    """
+
+    user_key: Ints
+    n_reads: Ints
+    shown_ms: Ints
+    choices: Choices
+    signals: dict[str, Floats]
+    section: NDArray[np.str_]
+    unseen: NDArray[np.bool_]
+
+
+def seen_after(
+    past: Past, last: Trained, protocol: Protocol, *, from_ms: int, before_ms: int,
+    most: int | None = None,
+) -> Seen:  # fmt: skip
+    """Return the impressions of a time span with their candidates' features.
+
+    Parameters
+    ----------
+    past
+        Where they are read.
+    last
+        The model they were, or would have been, served from; not later than `from_ms`.
+    protocol
+        Up to when clicks and views are counted.
+    from_ms, before_ms
+        Impressions shown in [from_ms, before_ms).
+    most
+        If there are more impressions, evenly spread ones of them.
+    """
+    shown = past.store.impressions(from_ms=from_ms, before_ms=before_ms)
+    if most is not None and len(shown.shown_ms) > most:
+        shown = _picked(shown, np.linspace(0, len(shown.shown_ms) - 1, most).astype(np.int64))
+    night, key = last.night, shown.article_key
+    size = np.diff(shown.start)
+    cut = count_cut(shown.shown_ms, protocol, night.as_of_ms)
+    events = _events_until(past, night, int(cut.max(initial=night.as_of_ms)))
+    known = night.articles.id_map.index_of_keys(key)
+    context = night.articles.id_map.index_of_keys(shown.context_key)
+    instant = np.repeat(cut, size)
+    features, n_reads = _personal(last, shown, known, context)
+    signals = {part: features[_FEATURE_OF.get(part, part)] for part in PARTS[:-3]}
+    features |= events.of_articles(key, instant)
+    # Of a reader who never clicked, a run knows nothing, not even what they were shown.
+    is_known = np.repeat(night.users.index_of_keys(shown.user_key) >= 0, size)
+    met = events.of_readers(np.repeat(shown.user_key, size), key, instant)
+    features |= {name: np.where(is_known, values, 0.0) for name, values in met.items()}
+    beside = np.repeat(context, size)
+    born, written, context_written = _births(night, events, instant, known, beside)
+    features |= clock_features(
+        written, np.repeat(shown.shown_ms, size), context_written, (known == beside) & (known >= 0)
+    )
+    signals |= static_signals(events, key, age_hours(born, instant), instant, past.config)
+    first = _first_clicked(shown)
+    names = np.array([article.category for article in last.model.articles] + [""])
+    return Seen(
+        user_key=shown.user_key,
+        n_reads=n_reads,
+        shown_ms=shown.shown_ms,
+        choices=Choices(with_places(features, shown.start), shown.clicked, shown.start),
+        signals={part: signals[part] for part in PARTS},
+        section=names[np.where(first >= 0, known[first], -1)] if len(known) else names[:0],
+        unseen=(first >= 0) & (features["unseen"][first] > 0) if len(known) else first > 0,
+    )
+
+
+def _first_clicked(shown: Impressions) -> Ints:
+    """Return the candidate first clicked of each impression, -1 where none was."""
+    first = np.full(len(shown.shown_ms), -1)
+    clicked = np.flatnonzero(shown.clicked)[::-1]
+    first[np.searchsorted(shown.start, clicked, side="right") - 1] = clicked
+    return first
+
+
+def _picked(shown: Impressions, rows: Ints) -> Impressions:
+    size = np.diff(shown.start)[rows]
+    start = np.concatenate(([0], np.cumsum(size)))
+    inside = np.repeat(shown.start[rows] - start[:-1], size) + np.arange(start[-1])
+    return Impressions(
+        user_key=shown.user_key[rows],
+        context_key=shown.context_key[rows],
+        shown_ms=shown.shown_ms[rows],
+        start=start,
+        article_key=shown.article_key[inside],
+        clicked=shown.clicked[inside],
+        clicked_ms=shown.clicked_ms[rows],
+    )
+
+
+def _events_until(past: Past, night: Night, until_ms: int) -> Events:
+    """Return the events before an instant at or after a night."""
+    if until_ms <= night.as_of_ms:
+        return night.events
+    clicks = past.store.clicks(from_ms=night.window_from_ms, before_ms=until_ms)
+    # Machines as the night knew them: one that runs later is no machine yet.
+    human = ~np.isin(clicks.user_key, night.machine_keys)
+    views = past.store.impressions(from_ms=night.views_from_ms, before_ms=until_ms)
+    return Events.of(select_clicks(clicks, human), views)
+
+
+def _births(
+    night: Night, events: Events, instant: Ints, known: Ints, beside: Ints
+) -> tuple[Ints, Ints, Ints]:
+    """Return when candidates came and were written, and when the article read beside was.
+
+    As known at the hour; UNKNOWN_TIME for an index of -1.
+    """
+    births = births_of(night.articles, events)
+    hour = np.maximum(instant // HOUR_MS * HOUR_MS, night.as_of_ms)
+    born, written, context = (np.full(len(instant), UNKNOWN_TIME) for _ in range(3))
+    for cut in np.unique(hour).tolist():
+        came, wrote = births.at(cut), births.written_at(cut)
+        rows = np.flatnonzero((hour == cut) & (known >= 0))
+        born[rows], written[rows] = came[known[rows]], wrote[known[rows]]
+        rows = np.flatnonzero((hour == cut) & (beside >= 0))
+        context[rows] = wrote[beside[rows]]
+    return born, written, context
+
+
+def _personal(
+    last: Trained, shown: Impressions, known: Ints, context: Ints
+) -> tuple[dict[str, Floats], Ints]:
+    """Return `PERSONAL_FEATURES` of all candidates, and how many reads of each reader."""
+    night, model = last.night, last.model
+    row_of = night.users.index_of_keys(shown.user_key)
+    counts = np.bincount(night.user_index, minlength=len(night.users))
+    n_reads = np.where(row_of >= 0, counts[row_of], 0) if len(counts) else np.zeros_like(row_of)
+    features = {name: np.zeros(len(known)) for name in PERSONAL_FEATURES}
+    for i, row in enumerate(row_of.tolist()):
+        part = slice(shown.start[i], shown.start[i + 1])
+        found = personal_features(
+            model.rank, model.page.live, reader_of(model, row) if row >= 0 else None,
+            int(context[i]) if context[i] >= 0 else None, known[part],
+        )  # fmt: skip
+        for name, values in found.items():
+            features[name][part] = values
+    return features, n_reads
+
+
+@dataclass(frozen=True, slots=True)
+class LiveChoice:
+    """A reader at an instant, and the live, unread articles (live places) clicked next."""
+
+    user_key: int
+    reader: Reader | None
+    clicked: set[int]
+
+
+def live_choices(past: Past, at: Trained, *, before_ms: int) -> Iterator[LiveChoice]:
+    """Yield every reader who clicked a live, unread article in the hours after a model.
+
+    Clicks at `before_ms` or later are not looked at.
+    """
+    night, live = at.night, at.model.page.live
+    until_ms = min(night.as_of_ms + CHOICE_HOURS * HOUR_MS, before_ms)
+    later = past.store.clicks(from_ms=night.as_of_ms, before_ms=until_ms)
+    place = live.live_place(night.articles.id_map.index_of_keys(later.article_key))
+    counted = np.flatnonzero((place >= 0) & ~later.time_is_bound)
+    counted = counted[np.argsort(later.user_key[counted], kind="stable")]
+    users, start = np.unique(later.user_key[counted], return_index=True)
+    row_of = night.users.index_of_keys(users)
+    for user_key, row, mine in zip(
+        users.tolist(), row_of.tolist(), np.split(place[counted], start[1:]), strict=True
+    ):
+        reader = reader_of(at.model, row) if row >= 0 else None
+        clicked = set(mine.tolist()) - (set() if reader is None else set(reader.read.tolist()))
+        if clicked:
+            yield LiveChoice(user_key, reader, clicked)
+
+
+def sampled_live_choices(
+    past: Past, at: Trained, rng: np.random.Generator, *, before_ms: int
+) -> Choices:
+    """Return `live_choices` among what was clicked and some other live articles.
+
+    Features are the unweighted parts of the linear score.
+
+    References
+    ----------
+    McFadden, "Modelling the choice of residential location", 1978: alternatives drawn
+    uniformly leave the weights consistent.
+    """
+    live = at.model.page.live
+    n_live = len(live.live_rows)
+    ones: dict[str, Any] = dict.fromkeys(PARTS, 1.0)
+    plain = dataclasses.replace(live, weights=dataclasses.replace(live.weights, **ones))
+    features: list[Floats] = [np.zeros((0, len(PARTS)))]
+    chosen: list[NDArray[np.bool_]] = [np.zeros(0, dtype=bool)]
+    for choice in live_choices(past, at, before_ms=before_ms):
+        parts = score(plain, choice.reader, None)
+        read = [] if choice.reader is None else choice.reader.read.tolist()
+        clicked = np.array(sorted(choice.clicked), dtype=np.int64)
+        others = np.setdiff1d(np.arange(n_live), [*read, *clicked.tolist()])
+        drawn = rng.choice(others, min(past.config.learn.n_negatives, len(others)), replace=False)
+        places = np.concatenate((clicked, drawn))
+        none = np.zeros(n_live, dtype=np.float32)
+        features.append(np.stack([parts.get(name, none)[places] for name in PARTS], axis=1))
+        chosen.append(np.arange(len(places)) < len(clicked))
+    sizes = [len(part) for part in chosen[1:]]
+    table = np.concatenate(features).astype(np.float64)
+    return Choices(
+        dict(zip(PARTS, table.T, strict=True)),
+        np.concatenate(chosen),
+        np.concatenate(([0], np.cumsum(np.array(sizes, dtype=np.int64)))),
+    )
