@@ -11,7 +11,7 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.resources import files
@@ -355,6 +355,7 @@ def evaluate(
     """Print offline metrics of the systems, beside their baselines."""
     from recsys.evaluation import backtest, report
     from recsys.evaluation.page import render
+    from recsys.evaluation.propensity import position_propensities
     from recsys.learn.examples import Past
     from recsys.learn.regimes import DAY_MS
 
@@ -368,11 +369,12 @@ def evaluate(
         past = Past(opened, settings, status.update)
         served = backtest.nights(past, chosen, from_ms=from_ms, before_ms=before_ms)
         full = report.full_list_report(backtest.full_list(past, served))
+        chance = position_propensities(opened.impressions(from_ms=0, before_ms=from_ms))
         reports: dict[Protocol, report.InViewReport] = {}
         lost: dict[Protocol, dict[str, Interval]] = {}
         for name in chosen:
             seen = backtest.seen_of(past, served, name)
-            scored = backtest.in_view(seen, served, name)
+            scored = backtest.in_view(seen, served, name, chance=chance)
             reports[name] = report.in_view_report(scored)
             lost[name] = {}
             for group in backtest.GROUPS if ablate else ():
@@ -381,7 +383,8 @@ def evaluate(
                 fewer = backtest.nights(
                     past, [name], from_ms=from_ms, before_ms=before_ms, without=left_out
                 )
-                lost[name][group] = report.paired(scored, backtest.in_view(seen, fewer, name))
+                without = backtest.in_view(seen, fewer, name, chance=chance)
+                lost[name][group] = report.paired(scored, without)
     when = f"impressions from {iso(from_ms)} to {iso(before_ms)}"
     for name, found in reports.items():
         out.print(
@@ -390,13 +393,14 @@ def evaluate(
             f" popularity is {found.popularity}"
         )
         in_view_title = "in view: re-rank what was shown"
-        _print_metrics(in_view_title, found.systems, ("auc", "mrr", "ndcg@5", "ndcg@10"))
+        known = found.systems["blend"]
+        columns = [c for c in ("auc", "auc, unbiased", "mrr", "ndcg@5", "ndcg@10") if c in known]
+        _print_metrics(in_view_title, found.systems, columns)
         for group, value in lost[name].items():
             out.print(f"  without {group}: AUC {-value.mean:+.4f}"
                       f" ({-value.high:+.4f} to {-value.low:+.4f})")  # fmt: skip
     title = f"full list: from all live articles at noon, {full.n_lists} lists"
-    columns = ("hit@5", "hit@10", "ndcg@10", "coverage@5", "gini@5")
-    _print_metrics(title, full.systems, columns)
+    _print_metrics(title, full.systems, ("hit@5", "hit@10", "ndcg@10", "coverage@5", "gini@5"))
     if as_json is not None:
         plain = {n: report.as_json(n, found, full, lost[n]) for n, found in reports.items()}
         text = json.dumps(plain if len(plain) > 1 else plain[chosen[0]], indent=2)
@@ -458,7 +462,7 @@ def _protocols(name: str) -> "list[Protocol]":
 
 
 def _print_metrics(
-    title: str, systems: "dict[str, dict[str, Interval]]", columns: tuple[str, ...]
+    title: str, systems: "dict[str, dict[str, Interval]]", columns: Sequence[str]
 ) -> None:
     table = Table("", *columns, title=f"{title} (mean, 95 % interval)", box=None, min_width=78)
     for name, values in systems.items():

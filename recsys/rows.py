@@ -35,7 +35,8 @@ IMPRESSION_FIELDS = (
     "clicked_at",
     "dwell_seconds",  # on the clicked article
     "article_id",  # beside which it was shown; none on a front page
-    "source",
+    "source",  # the list it was shown in; then `shown` is in order of position
+    "propensities",  # chance that each of `shown` had of being there; 1 where none was drawn
 )
 FIELDS: dict[Kind, tuple[str, ...]] = {
     "articles": ARTICLE_FIELDS,
@@ -193,6 +194,10 @@ class Impressions:
         Whether it was clicked, parallel to `article_key`.
     clicked_ms : array of int64, shape (n_impressions,)
         When the first click came; UNKNOWN_TIME if the log does not say.
+    source : sequence of str
+        The list it was shown in, "" where the log does not say.
+    propensity : array of float64, parallel to `article_key`
+        Chance each article had of being shown; 1 where nothing was drawn.
     """
 
     user_key: NDArray[np.int64]
@@ -202,3 +207,5 @@ class Impressions:
     article_key: NDArray[np.int64]
     clicked: NDArray[np.bool_]
     clicked_ms: NDArray[np.int64]
+    source: Sequence[str]
+    propensity: NDArray[np.float64]

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from recsys import rank, snapshot
 from recsys.blend import Reader, fold_in, score
 from recsys.errors import SnapshotError
-from recsys.page.build import PageBuilder, Slot, slot_parts
+from recsys.page.build import Built, PageBuilder, Slot, slot_parts
 from recsys.page.compose import LISTS, slots_of
 from recsys.page.reasons import reason_text
 from recsys.rows import UNKNOWN_TIME, from_ms, to_ms
@@ -47,6 +47,9 @@ class Recommendation:
         The same for translation; see `recsys.page.reasons.REASONS`.
     parts
         What the score is made of: weighted parts by signal.
+    propensity
+        Chance this article had of standing here: 1.0 but in a slot drawn to explore. To be
+        logged with the impression.
     """
 
     article_id: str
@@ -58,6 +61,7 @@ class Recommendation:
     reason: str
     reason_code: str
     parts: Mapping[str, float]
+    propensity: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +209,8 @@ class Recommender:
         recent_clicks: Sequence[str] = (),
         exclude: Sequence[str] = (),
         as_of: datetime | None = None,
+        explore: int = 0,
+        random_state: int | None = None,
     ) -> Page:
         """Return one page; parameters as of `recsys.recommend`."""
         _check_ids(user_id, article_id, recent_clicks=recent_clicks, exclude=exclude)
@@ -213,6 +219,8 @@ class Recommender:
         meta, live = run.meta, run.model.live
         if isinstance(n, bool) or not isinstance(n, int) or n < 1:
             raise ValueError(f"n must be a whole number of at least 1, got {n!r}")
+        if isinstance(explore, bool) or not isinstance(explore, int) or not 0 <= explore <= n:
+            raise ValueError(f"explore must be a whole number from 0 to n, got {explore!r}")
         now_ms = to_ms(datetime.now(UTC) if as_of is None else as_of)
         closed = np.flatnonzero((run.expires_ms <= now_ms) | (run.published_ms > now_ms))
         context = None if article_id is None else run.known.get(article_id)
@@ -221,16 +229,20 @@ class Recommender:
         if fresh:
             reader = _after_clicks(run, reader, fresh)
         n_slots = slots_of(n, meta.n_latest)
-        slots = None
+        out = live.live_place([run.known[a] for a in exclude if a in run.known])
+        blocked = np.concatenate((closed, out[out >= 0])) if len(out) else closed
+        made = None
         if not fresh and not exclude and n == meta.n and (context is None or reader is None):
-            slots = self._published(run, stored, context, closed)
-        if slots is None:
-            out = live.live_place([run.known[a] for a in exclude if a in run.known])
-            blocked = np.concatenate((closed, out[out >= 0])) if len(out) else closed
+            made = self._published(run, stored, context, closed)
+        if made is None:
             built = run.builder.page(reader, context, n_slots, blocked)
-            slots, parts = built.lists, built.parts
         else:
-            parts = score(live, reader, context)
+            built = Built(made, score(live, reader, context))
+        slots = built.lists
+        drawn: dict[int, float] = {}
+        if explore:
+            rng = np.random.default_rng(random_state)
+            slots, drawn = run.builder.explored(built, reader, context, blocked, explore, rng)
         notes = [
             f"{name}: {len(slots[name])} of {n_slots[name]} slots, no candidates left"
             for name in wanted
@@ -240,7 +252,10 @@ class Recommender:
             meta.run_id,
             tuple(notes),
             MappingProxyType(
-                {name: tuple(_shown(run, name, s, parts) for s in slots[name]) for name in wanted}
+                {
+                    name: tuple(_shown(run, name, s, built.parts, drawn) for s in slots[name])
+                    for name in wanted
+                }
             ),
         )
 
@@ -382,8 +397,9 @@ def _after_clicks(run: _Run, reader: Reader | None, fresh: Sequence[int]) -> Rea
 
 
 def _shown(
-    run: _Run, list_name: str, slot: Slot, parts: dict[str, NDArray[np.float32]]
-) -> Recommendation:
+    run: _Run, list_name: str, slot: Slot, parts: dict[str, NDArray[np.float32]],
+    drawn: dict[int, float],
+) -> Recommendation:  # fmt: skip
     article = run.articles[run.model.live.live_rows[slot.place]]
     title = run.articles[slot.because].title if slot.because >= 0 else ""
     code = slot.code
@@ -399,6 +415,7 @@ def _shown(
         reason=reason_text(code, title=title, category=article.category),
         reason_code=code,
         parts=slot_parts(run.model, parts, list_name, slot.place),
+        propensity=drawn.get(slot.place, 1.0),
     )
 
 
@@ -416,6 +433,8 @@ def recommend(
     recent_clicks: Sequence[str] = (),
     exclude: Sequence[str] = (),
     as_of: datetime | None = None,
+    explore: int = 0,
+    random_state: int | None = None,
     published: str | Path | None = None,
 ) -> Page:
     """Return the lists of one page.
@@ -439,6 +458,12 @@ def recommend(
         Article ids that must not appear.
     as_of
         What has expired by then is left out; by default the present. Naive is UTC.
+    explore
+        The last so many slots of You May Also Like are drawn at random from the best
+        articles that may stand there. Log the `propensity` of each slot with the impression
+        (`propensities`), and `recsys evaluate` can tell what the ranking would not have shown.
+    random_state
+        Seed of that draw; by default another each time.
     published
         The published folder, by default `published` in the working directory.
 
@@ -467,4 +492,6 @@ def recommend(
         recent_clicks=recent_clicks,
         exclude=exclude,
         as_of=as_of,
+        explore=explore,
+        random_state=random_state,
     )

@@ -108,6 +108,7 @@ MIGRATIONS = (
         report TEXT NOT NULL               -- JSON, see recsys.nightly.RunReport
     ) STRICT;
     """,
+    "ALTER TABLE impressions ADD COLUMN propensities BLOB",  # float64, one an article; NULL: all 1
 )
 _CHUNK = 500  # bound values a statement; SQLite's oldest limit is 999
 
@@ -339,10 +340,12 @@ class Store:
                 yield (
                     row["shown_at"], row["user_key"], shown.tobytes(), marks.tobytes(),
                     row["clicked_at"], row["article_key"], row["source"],
+                    None if row["propensities"] is None
+                    else np.array(row["propensities"], dtype="<f8").tobytes(),
                 )  # fmt: skip
 
         self._conn.executemany(
-            "INSERT OR IGNORE INTO impressions VALUES (?, ?, ?, ?, ?, ?, ?)", packed()
+            "INSERT OR IGNORE INTO impressions VALUES (?, ?, ?, ?, ?, ?, ?, ?)", packed()
         )
         new = self._conn.total_changes - before
         return Added(new=new, known=len(rows) - new)
@@ -404,7 +407,8 @@ class Store:
     def impressions(self, *, from_ms: int, before_ms: int) -> Impressions:
         """Return impressions shown in [from_ms, before_ms), oldest first."""
         rows = self._conn.execute(
-            "SELECT user_key, coalesce(context_key, -1), shown_at, shown, clicked, clicked_at"
+            "SELECT user_key, coalesce(context_key, -1), shown_at, shown, clicked, clicked_at,"
+            " coalesce(source, ''), propensities"
             " FROM impressions WHERE shown_at >= ? AND shown_at < ?"
             " ORDER BY shown_at, user_key, shown",
             (from_ms, before_ms),
@@ -418,6 +422,10 @@ class Store:
             article_key=np.frombuffer(b"".join(r[3] for r in rows), dtype="<i8").astype(np.int64),
             clicked=np.frombuffer(b"".join(r[4] for r in rows), dtype=np.uint8).astype(bool),
             clicked_ms=_nullable([r[5] for r in rows]),
+            source=[r[6] for r in rows],
+            propensity=np.frombuffer(
+                b"".join(np.ones(len(r[4])).tobytes() if r[7] is None else r[7] for r in rows)
+            ),
         )
 
     def first_event_ms(self) -> int | None:

@@ -1,6 +1,7 @@
 import subprocess
 import sys
 import threading
+from collections import Counter
 from datetime import UTC, timedelta
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 import recsys
 from recsys import NotPublishedError, Recommender, snapshot
 from recsys.nightly import run_nightly
+from recsys.page import build
 from recsys.page.compose import LISTS
 from recsys.rows import to_ms
 from recsys.serving import _recommender
@@ -238,3 +240,26 @@ def test_threads_get_whole_pages_while_runs_change(sample, tmp_path):
         thread.join()
     assert errors == []
     assert seen <= set(runs)
+
+
+def test_drawn_slots_have_the_chance_they_are_logged_with(sample, recommender):
+    plain = recommender.recommend("u0007", as_of=sample.as_of)
+    assert {slot.propensity for slots in plain.values() for slot in slots} == {1.0}
+    seen, n_draws = Counter(), 400
+    for seed in range(n_draws):
+        page = recommender.recommend("u0007", as_of=sample.as_of, explore=2, random_state=seed)
+        liked = page["you_may_also_like"]
+        kept = plain["you_may_also_like"][:3]
+        assert [slot.article_id for slot in liked[:3]] == [slot.article_id for slot in kept]
+        assert len(set(ids(page))) == len(ids(page)) == len(ids(plain))
+        assert all(page[name] == plain[name] for name in page if name != "you_may_also_like")
+        for slot in liked[3:]:
+            assert slot.propensity == 2 / build.POOL
+            seen[slot.article_id] += 1
+    assert len(seen) == build.POOL
+    # Each is drawn 40 times of 400; six standard deviations of a binomial are 36.
+    assert all(abs(n - n_draws * 2 / build.POOL) < 36 for n in seen.values())
+    again = recommender.recommend("u0007", as_of=sample.as_of, explore=2, random_state=7)
+    assert again == recommender.recommend("u0007", as_of=sample.as_of, explore=2, random_state=7)
+    with pytest.raises(ValueError, match="explore"):
+        recommender.recommend("u0007", explore=6)

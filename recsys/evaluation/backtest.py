@@ -15,6 +15,7 @@ from scipy.sparse import block_diag, csr_matrix
 
 from recsys.blend import PARTS, LiveModel, Reader, score, total
 from recsys.config import BlendConfig
+from recsys.evaluation import propensity
 from recsys.learn.examples import CHOICE_HOURS, Past, Seen, Trained, live_choices, seen_after
 from recsys.learn.heads import HeadReport, Heads, joined, learn, linear_score, mean_auc
 from recsys.learn.regimes import DAY_MS, Protocol, night_of
@@ -75,6 +76,9 @@ class InView:
         Of the (first) article clicked, "" for none.
     unseen : array of bool, shape (n_impressions,)
         Whether that article was cold: never shown or clicked before.
+    weight : array of float64, shape (n_candidates,)
+        What each counts by its chance of having been shown and looked at; all 1 where the
+        log tells neither.
     parts
         What each feature adds to the blend's score, shape (n_candidates,).
     scores
@@ -92,6 +96,7 @@ class InView:
     shown_ms: NDArray[np.int64]
     section: NDArray[np.str_]
     unseen: NDArray[np.bool_]
+    weight: Floats
     parts: dict[str, Floats]
     scores: dict[str, Floats]
     popularity: str
@@ -157,6 +162,7 @@ def in_view(
     served: Sequence[ServedNight],
     protocol: Protocol,
     *,
+    chance: Floats,
     random_state: int = 42,
 ) -> InView:
     """Return impressions, scored as they would have been then.
@@ -169,6 +175,8 @@ def in_view(
         From `seen_of` and `nights`.
     protocol
         What was known when.
+    chance
+        That a place is looked at, from `propensity.position_propensities` of the time before.
     random_state
         Of the random system.
     """
@@ -188,6 +196,12 @@ def in_view(
         shown_ms=np.concatenate([part.shown_ms for _, part in seen]),
         section=np.concatenate([part.section for _, part in seen]),
         unseen=np.concatenate([part.unseen for _, part in seen]),
+        weight=np.concatenate(
+            [
+                propensity.weights(part.place, part.choices.chosen, part.propensity, chance)
+                for _, part in seen
+            ]
+        ),
         parts=_stacked([parts for _, parts in scored]),
         scores={name: scores[name] for name in SYSTEMS},
         popularity=best,

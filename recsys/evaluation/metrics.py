@@ -129,6 +129,42 @@ def auc(judged: Judged) -> Floats:
     return np.where(judged.judgeable, value, np.nan)
 
 
+def weighted_auc(scores: Floats, clicked: NDArray[np.bool_], start: Ints, weight: Floats) -> Floats:
+    """Return the AUC with each candidate counted by a weight; ties .5; `auc` where all are 1.
+
+    Parameters
+    ----------
+    scores, clicked, start
+        As of `judge`.
+    weight : array of float64, shape (n_candidates,)
+        Above 0, such as the inverse of the chance that the candidate was shown.
+
+    Notes
+    -----
+    sum over pairs of a clicked i and an unclicked j of w_i w_j [s_i > s_j], over the sum of
+    w_i w_j. Average it over impressions by the weight of their clicks: with inverse
+    propensities, the self-normalised estimate of the AUC a click would have had, had
+    everything been shown and looked at.
+    """
+    group = np.repeat(np.arange(len(start) - 1), np.diff(start))
+    order = np.lexsort((scores, group))
+    g, s, hit = group[order], scores[order], clicked[order]
+    plus, minus = np.where(hit, weight[order], 0.0), np.where(hit, 0.0, weight[order])
+    new_tie = np.ones(len(order), dtype=bool)
+    new_tie[1:] = (s[1:] != s[:-1]) | (g[1:] != g[:-1])
+    tie = np.cumsum(new_tie) - 1
+    below = np.concatenate(([0.0], np.cumsum(minus)))
+    first = np.flatnonzero(new_tie)
+    last = np.append(first[1:], len(order))
+    before_group = below[start[:-1]][g]
+    won = (below[first][tie] - before_group) + (below[last] - below[first])[tie] / 2
+    n = len(start) - 1
+    total_plus, total_minus = (np.bincount(g, weights=w, minlength=n) for w in (plus, minus))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        value = np.bincount(g, weights=plus * won, minlength=n) / (total_plus * total_minus)
+    return np.where((total_plus > 0) & (total_minus > 0), value, np.nan)
+
+
 def mind_mrr(judged: Judged) -> Floats:
     """Return the mean over *all* clicked candidates of 1 / rank (not the first hit's)."""
     return _per_impression(judged, judged.clicked / judged.rank, judged.n_clicked)
@@ -314,7 +350,12 @@ class Interval:
 
 
 def bootstrap(
-    values: Floats, cluster: Ints, *, n_resamples: int = 1000, random_state: int = 42
+    values: Floats,
+    cluster: Ints,
+    *,
+    weight: Floats | None = None,
+    n_resamples: int = 1000,
+    random_state: int = 42,
 ) -> Interval:
     """Return the mean of values and its 95 % bootstrap interval, resampling clusters.
 
@@ -324,6 +365,8 @@ def bootstrap(
         NaN is left out. For a paired comparison, the differences of two systems.
     cluster : array of int
         The reader of each value: a reader's impressions are not independent.
+    weight : array of float
+        Of each value in the mean; by default all alike.
 
     References
     ----------
@@ -333,8 +376,9 @@ def bootstrap(
     if not kept.any():
         return Interval(float("nan"), float("nan"), float("nan"))
     _, place = np.unique(cluster[kept], return_inverse=True)
-    sums = np.bincount(place, weights=values[kept])
-    counts = np.bincount(place).astype(np.float64)
+    counted = np.ones(int(kept.sum())) if weight is None else weight[kept]
+    sums = np.bincount(place, weights=values[kept] * counted)
+    counts = np.bincount(place, weights=counted)
     rng = np.random.default_rng(random_state)
     times = rng.multinomial(len(sums), np.full(len(sums), 1 / len(sums)), size=n_resamples)
     means = (times @ sums) / (times @ counts)

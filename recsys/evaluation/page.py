@@ -35,7 +35,7 @@ figure { margin: 1rem 0 } svg { max-width: 100%; height: auto }
 {% endfor %}
 </html>
 """
-_IN_VIEW_COLUMNS = ("auc", "mrr", "ndcg@5", "ndcg@10", "fair_ndcg@10")
+_IN_VIEW_COLUMNS = ("auc", "auc, unbiased", "mrr", "ndcg@5", "ndcg@10", "fair_ndcg@10")
 _LIST_COLUMNS = (
     "hit@5", "hit@10", "precision@5", "recall@10", "map@10", "ndcg@10", "novelty@5",
     "similarity@5", "cold_articles@5", "coverage@5", "gini@5",
@@ -187,6 +187,7 @@ def _of_regime(protocol: Protocol, report: InViewReport) -> list[Section]:
         axes.barh([name for name, _ in strongest], [value for _, value in strongest])
         axes.set_xlabel("standard deviation of the part within an impression")
 
+    columns = [name for name in _IN_VIEW_COLUMNS if name in report.systems["blend"]]
     sections: list[Section] = [
         {
             "title": f"{protocol.capitalize()}: systems",
@@ -195,10 +196,10 @@ def _of_regime(protocol: Protocol, report: InViewReport) -> list[Section]:
                 f" {report.n_single_class} of a single class left out. Popularity is"
                 f" {report.popularity}, the half-life best on this very test."
             ),
-            "columns": ("system", *_IN_VIEW_COLUMNS, "AUC over popularity"),
+            "columns": ("system", *columns, "AUC over popularity"),
             "rows": [
                 [*row, _cell(report.against_baseline[row[0]]) if row[0] != "popularity" else ""]
-                for row in _table(report.systems, _IN_VIEW_COLUMNS)
+                for row in _table(report.systems, columns)
             ],
         }
     ]

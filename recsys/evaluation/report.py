@@ -47,7 +47,7 @@ class InViewReport:
     popularity
         Which half-life the popularity baseline has: the best on this very test.
     systems
-        By system, by metric.
+        By system, by metric; "auc, unbiased" only where the log tells positions or draws.
     against_baseline
         By system: AUC less that of popularity on the same impressions (paired).
     strata
@@ -111,6 +111,13 @@ def in_view_report(seen: InView) -> InViewReport:
         systems[name] = {
             metric: bootstrap(compute(judged), seen.user_key) for metric, compute in IN_VIEW.items()
         }
+        if (seen.weight != 1.0).any():
+            unbiased = metrics.weighted_auc(scores, seen.clicked, seen.start, seen.weight)
+            group = np.repeat(np.arange(len(seen.user_key)), np.diff(seen.start))
+            clicks: Floats = np.bincount(
+                group, weights=seen.weight * seen.clicked, minlength=len(seen.user_key)
+            ).astype(np.float64)
+            systems[name]["auc, unbiased"] = bootstrap(unbiased, seen.user_key, weight=clicks)
     strata = _strata(seen, judgeable)
     return InViewReport(
         n_impressions=int(judgeable.sum()),

@@ -12,7 +12,7 @@ from recsys.ingest.batches import Batch, clip
 from recsys.ingest.blocks import Block, read_blocks
 from recsys.rows import FIELDS, ROW, Kind, Reject
 
-_LISTS = ("shown", "clicked")
+_LISTS = ("shown", "clicked", "propensities")
 
 
 def kind_of(names: set[str]) -> Kind:

@@ -100,6 +100,10 @@ def _typed(frame: pl.DataFrame, kind: Kind, received_ms: int) -> pl.DataFrame:
                 empty = columns[name].list.len().fill_null(0) == 0
                 note(name, empty, "missing, or not a list of ids")
             continue
+        if name == "propensities":
+            columns[name], wrong = _propensities(series, columns["shown"])
+            note(name, wrong, "not a chance above 0 and up to 1 for each article shown")
+            continue
         if series.dtype.is_nested() or series.dtype == pl.Object:
             note(name, series.is_not_null(), f"column type {series.dtype} cannot be read")
             series = pl.Series(name, [None] * len(frame), dtype=pl.String)
@@ -177,6 +181,20 @@ def _lists(series: pl.Series) -> pl.Series:
         if inner is not None and not inner.is_nested():
             return series.cast(pl.List(pl.String)).list.drop_nulls()
     return pl.Series(series.name, [None] * len(series), dtype=pl.List(pl.String))
+
+
+def _propensities(series: pl.Series, shown: pl.Series) -> tuple[pl.Series, pl.Series]:
+    """Return lists of chances parallel to `shown`, and which given ones are none."""
+    value = _lists(series).list.eval(pl.element().cast(pl.Float64, strict=False))
+    fits = (value.list.len() == shown.list.len()) & value.list.eval(
+        pl.element().is_between(0.0, 1.0, closed="right").fill_null(False)
+    ).list.all()
+    given = series.is_not_null()
+    if isinstance(series.dtype, pl.List):
+        given &= series.list.len().fill_null(0) > 0
+    elif series.dtype == pl.String:
+        given &= (series.str.strip_chars() != "").fill_null(False)
+    return value.set(~given, None), given & ~fits.fill_null(False)
 
 
 def _times(series: pl.Series) -> tuple[pl.Series, pl.Series]:

@@ -20,6 +20,7 @@ from recsys.learn.choice import Choices
 from recsys.learn.regimes import Protocol, count_cut
 from recsys.model import Model, carried_factors, reader_of, static_signals, train
 from recsys.night import Night, births_of, read_night, select_clicks
+from recsys.page.compose import LISTS
 from recsys.rank import (
     PERSONAL_FEATURES,
     age_hours,
@@ -35,6 +36,7 @@ Ints = NDArray[np.int64]
 Listener = Callable[[str], None]
 
 CHOICE_HOURS = 12  # after an instant in which a click on a live article counts as its choice
+POSITION = "position"
 _FEATURE_OF = {"text": "recent_text"}  # a part of the linear score, among the features
 
 
@@ -117,6 +119,9 @@ class Seen:
         Every feature of every candidate, and what was clicked.
     signals : dict of array of float64, shape (n_candidates,)
         Unweighted parts of the linear score, by name of `PARTS`.
+    place, propensity : array, shape (n_candidates,)
+        Position in one of our lists (1-based, 0 where not known), and the logged chance of
+        having been shown.
     section : array of str, shape (n_impressions,)
         Of the (first) article clicked, "" for none.
     unseen : array of bool, shape (n_impressions,)
@@ -128,6 +133,8 @@ class Seen:
     shown_ms: Ints
     choices: Choices
     signals: dict[str, Floats]
+    place: Ints
+    propensity: Floats
     section: NDArray[np.str_]
     unseen: NDArray[np.bool_]
 
@@ -174,7 +181,10 @@ def seen_after(
         written, np.repeat(shown.shown_ms, size), context_written, (known == beside) & (known >= 0)
     )
     signals |= static_signals(events, key, age_hours(born, instant), instant, past.config)
-    first = _first_clicked(shown)
+    first, place = _first_clicked(shown), positions(shown)
+    # For the fit alone, which so leaves to the place what is the place's; nothing is
+    # placed yet when a choice is ranked, so the curve of it is not served.
+    features[POSITION] = np.log1p(place)
     names = np.array([article.category for article in last.model.articles] + [""])
     return Seen(
         user_key=shown.user_key,
@@ -182,9 +192,23 @@ def seen_after(
         shown_ms=shown.shown_ms,
         choices=Choices(with_places(features, shown.start), shown.clicked, shown.start),
         signals={part: signals[part] for part in PARTS},
+        place=place,
+        propensity=shown.propensity,
         section=names[np.where(first >= 0, known[first], -1)] if len(known) else names[:0],
         unseen=(first >= 0) & (features["unseen"][first] > 0) if len(known) else first > 0,
     )
+
+
+def positions(shown: Impressions) -> NDArray[np.int64]:
+    """Return the 1-based place of each article shown in one of our lists, 0 elsewhere.
+
+    Only a log of `source` "you_may_also_like" and so on is in order of position; the
+    research sets are shuffled.
+    """
+    size = np.diff(shown.start)
+    place = np.arange(len(shown.article_key)) - np.repeat(shown.start[:-1], size) + 1
+    ours = np.array([name in LISTS for name in shown.source], dtype=bool)
+    return np.where(np.repeat(ours, size), place, 0).astype(np.int64)
 
 
 def _first_clicked(shown: Impressions) -> Ints:
@@ -207,6 +231,8 @@ def _picked(shown: Impressions, rows: Ints) -> Impressions:
         article_key=shown.article_key[inside],
         clicked=shown.clicked[inside],
         clicked_ms=shown.clicked_ms[rows],
+        source=[shown.source[row] for row in rows.tolist()],
+        propensity=shown.propensity[inside],
     )
 
 

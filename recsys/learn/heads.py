@@ -18,7 +18,7 @@ from recsys.blend import PARTS
 from recsys.config import BlendConfig, Config
 from recsys.evaluation import metrics
 from recsys.learn.choice import Choices, CurveFit, fit_weights
-from recsys.learn.examples import Past, Seen, Trained, sampled_live_choices
+from recsys.learn.examples import POSITION, Past, Seen, Trained, sampled_live_choices
 from recsys.learn.regimes import DAY_MS, Protocol
 from recsys.rank import curve_parts
 from recsys.rows import HOUR_MS
@@ -171,7 +171,7 @@ def _ordering(
     fit = CurveFit(choices)
     tried = {}
     for penalty in BEND_PENALTIES:
-        parts = curve_parts(fit.curves(penalty, edge), late.features)
+        parts = curve_parts(_unplaced(fit.curves(penalty, edge)), late.features)
         tried[penalty] = mean_auc(np.sum(list(parts.values()), axis=0), late)
     best = max(tried, key=lambda penalty: tried[penalty])
     signals = {
@@ -184,7 +184,18 @@ def _ordering(
         len(choices), round(tried[best], 4), round(shipped, 4), used,
         f"bend penalty {best:g}" if used else "no better than the shipped weights",
     )  # fmt: skip
-    return (fit.curves(best) if used else {}), report
+    return (_unplaced(fit.curves(best)) if used else {}), report
+
+
+def _unplaced(curves: dict[str, Floats]) -> dict[str, Floats]:
+    """Return curves without that of the position, which ranking is about to decide.
+
+    References
+    ----------
+    Guo et al., "PAL: a position-bias aware learning framework for CTR prediction in live
+    recommender systems", RecSys 2019.
+    """
+    return {name: curve for name, curve in curves.items() if name != POSITION}
 
 
 def linear_score(signals: dict[str, Floats], weights: BlendConfig) -> Floats:

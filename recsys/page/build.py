@@ -20,6 +20,7 @@ from recsys.page.compose import (
 from recsys.page.reasons import leading_parts, reason_code
 
 SPARE = 43  # candidates beyond the page's own slots: stories and other lists take some
+POOL = 20  # articles a slot that explores is drawn from
 SHARED = 256  # candidates of the lists that are the same for everyone
 NOTHING = np.zeros(0, dtype=np.int64)
 
@@ -173,6 +174,48 @@ class PageBuilder:
                 for place in found
             ]  # fmt: skip
         return Built(page, parts)
+
+    def explored(
+        self,
+        built: Built,
+        reader: Reader | None,
+        context: int | None,
+        blocked: NDArray[np.int64],
+        n: int,
+        rng: np.random.Generator,
+    ) -> tuple[dict[str, list[Slot]], dict[int, float]]:
+        """Return a page whose last `n` slots of You May Also Like are drawn at random.
+
+        They are drawn evenly from the best `POOL` articles that may stand there, one a
+        story, those they replace among them.
+
+        Returns
+        -------
+        lists
+            The page; its other slots as they were.
+        propensity : dict
+            By live place drawn: the chance it had, exactly - slots drawn over articles to
+            draw from.
+        """
+        story, liked = self.model.story, built.lists[YOU_MAY_ALSO_LIKE]
+        kept = built.lists | {YOU_MAY_ALSO_LIKE: liked[: max(len(liked) - n, 0)]}
+        used = set(story[self._away(reader, context, blocked)].tolist())
+        used |= {int(story[slot.place]) for slots in kept.values() for slot in slots}
+        scores = total(built.parts, len(story))
+        pool: list[int] = []
+        for place in top_n(np.where(np.isin(story, list(used)), -np.inf, scores), len(story)):
+            if int(story[place]) not in used and len(pool) < POOL:
+                used.add(int(story[place]))
+                pool.append(int(place))
+        n_drawn = min(len(liked) - len(kept[YOU_MAY_ALSO_LIKE]), len(pool))
+        drawn = np.array(pool, dtype=np.int64)[rng.permutation(len(pool))[:n_drawn]]
+        lead = self._lead({name: part[drawn] for name, part in built.parts.items()}, drawn)
+        slots = [
+            _slot(self.model, reader, YOU_MAY_ALSO_LIKE, place, float(scores[place]), part)
+            for place, part in zip(drawn.tolist(), lead, strict=True)
+        ]
+        page = kept | {YOU_MAY_ALSO_LIKE: kept[YOU_MAY_ALSO_LIKE] + slots}
+        return page, dict.fromkeys(drawn.tolist(), n_drawn / max(len(pool), 1))
 
     def _away(
         self, reader: Reader | None, context: int | None, blocked: NDArray[np.int64]

@@ -1,0 +1,123 @@
+import json
+
+import numpy as np
+import pytest
+from conftest import RECEIVED_MS
+
+from recsys.evaluation import metrics, propensity
+from recsys.learn.choice import CurveFit
+from recsys.learn.examples import POSITION, positions
+from recsys.rows import HOUR_MS, Impressions
+
+LOOKED = np.array([1.0, 1.0, 0.6, 0.4, 0.25])  # by 1-based place
+
+
+def biased_log(n, rng, source="you_may_also_like"):
+    """Impressions of four of eight articles; a place is looked at with chance `LOOKED`."""
+    appeal = np.linspace(0.1, 0.8, 8)
+    shown = np.stack([rng.permutation(8)[:4] for _ in range(n)])
+    # A ranking that knows something: better articles stand higher two times of three.
+    best_first = -np.sort(-shown, axis=1)
+    shown = np.where(rng.random((n, 1)) < 0.67, best_first, shown)
+    clicked = rng.random((n, 4)) < appeal[shown] * LOOKED[1:]
+    return Impressions(
+        user_key=np.arange(n), context_key=np.full(n, -1), shown_ms=np.arange(n),
+        start=np.arange(0, 4 * n + 1, 4), article_key=shown.ravel().astype(np.int64),
+        clicked=clicked.ravel(), clicked_ms=np.arange(n), source=[source] * n,
+        propensity=np.ones(4 * n),
+    )  # fmt: skip
+
+
+def test_planted_position_bias_is_found_though_better_articles_stand_higher():
+    log = biased_log(20_000, np.random.default_rng(1))
+    found = propensity.position_propensities(log)
+    assert found[1:] == pytest.approx(LOOKED[1:], abs=0.03)
+    naive = log.clicked.reshape(-1, 4).mean(axis=0)
+    assert naive[3] / naive[0] < 0.2  # which the click rates alone would have said
+
+
+def test_a_log_that_is_no_list_of_ours_tells_no_positions():
+    log = biased_log(100, np.random.default_rng(1), source="mind")
+    assert not positions(log).any()
+    assert propensity.position_propensities(log).tolist() == [1.0]
+
+
+def test_weights_are_inverse_chances_and_never_without_bound():
+    place, clicked = np.array([1, 3, 3, 0]), np.array([True, True, False, True])
+    chance = np.array([1.0, 1.0, 0.6, 0.4])
+    found = propensity.weights(place, clicked, np.array([1.0, 1.0, 0.1, 0.001]), chance)
+    assert found == pytest.approx([1.0, 1 / 0.4, 1 / 0.1, 1 / propensity.LEAST])
+
+
+def test_weighted_auc_is_auc_for_equal_weights_and_pairs_for_others():
+    rng = np.random.default_rng(2)
+    scores, clicked = rng.integers(0, 4, 60).astype(float), rng.random(60) < 0.3
+    start = np.array([0, 7, 7, 20, 41, 60])
+    plain = metrics.auc(metrics.judge(scores, clicked, start))
+    same = metrics.weighted_auc(scores, clicked, start, np.full(60, 3.0))
+    np.testing.assert_allclose(same, plain)
+    weight = rng.uniform(0.5, 5, 60)
+    found = metrics.weighted_auc(scores, clicked, start, weight)
+    for i in range(5):
+        rows = range(start[i], start[i + 1])
+        pairs = [(p, q) for p in rows for q in rows if clicked[p] and not clicked[q]]
+        won = sum(
+            weight[p] * weight[q] * ((scores[p] > scores[q]) + (scores[p] == scores[q]) / 2)
+            for p, q in pairs
+        )
+        if pairs:
+            assert found[i] == pytest.approx(won / sum(weight[p] * weight[q] for p, q in pairs))
+        else:
+            assert np.isnan(found[i])
+
+
+def test_weighing_prefers_what_readers_like_to_what_stood_first():
+    log = biased_log(20_000, np.random.default_rng(3))
+    chance, place = propensity.position_propensities(log), positions(log)
+    weight = propensity.weights(place, log.clicked, log.propensity, chance)
+    user = np.arange(len(log.start) - 1)
+
+    def lead(w):
+        """How far ordering by true appeal is ahead of leaving all as it stood."""
+        clicks = np.add.reduceat(w * log.clicked, log.start[:-1])
+        appeal, stood = (
+            metrics.bootstrap(
+                metrics.weighted_auc(scores.astype(float), log.clicked, log.start, w), user,
+                weight=clicks, n_resamples=10,
+            ).mean
+            for scores in (log.article_key, -place)
+        )  # fmt: skip
+        return appeal - stood
+
+    # As if everything had been looked at: half the log was in random order, half in true.
+    assert lead(np.ones_like(weight)) < 0 < 0.02 < lead(weight)
+
+
+def test_curves_leave_to_the_position_what_is_the_positions():
+    from recsys.learn.choice import Choices
+
+    log = biased_log(6_000, np.random.default_rng(4))
+    place = np.log1p(positions(log).astype(float))
+    appeal = log.article_key.astype(float)
+    with_place = Choices({"appeal": appeal, POSITION: place}, log.clicked, log.start)
+    without = Choices({"appeal": appeal}, log.clicked, log.start)
+    slopes = [np.ptp(CurveFit(c).curves(1e6)["appeal"][1]) for c in (with_place, without)]
+    # Better articles stood higher: without the position the curve claims its clicks too.
+    assert slopes[0] < slopes[1]
+
+
+def test_logged_propensities_are_stored_and_wrong_ones_rejected(store, load):
+    shown = {"user_id": "u", "shown": ["a", "b"], "clicked": ["b"], "source": "you_may_also_like"}
+    rows = [
+        shown | {"shown_at": RECEIVED_MS - HOUR_MS, "propensities": [1.0, 0.1]},
+        shown | {"shown_at": RECEIVED_MS - 2 * HOUR_MS},
+        shown | {"shown_at": RECEIVED_MS - 3 * HOUR_MS, "propensities": [1.0]},
+        shown | {"shown_at": RECEIVED_MS - 4 * HOUR_MS, "propensities": [1.0, 0.0]},
+    ]
+    report = load({"i.jsonl": "".join(json.dumps(row) + "\n" for row in rows)})
+    assert sum(report.rejected.values()) == 2
+    assert {field for _, field in report.rejected} == {"propensities"}
+    kept = store.impressions(from_ms=0, before_ms=RECEIVED_MS)
+    assert kept.propensity.tolist() == [1.0, 1.0, 1.0, 0.1]  # oldest first
+    assert kept.source == ["you_may_also_like"] * 2
+    assert positions(kept).tolist() == [1, 2, 1, 2]
