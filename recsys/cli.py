@@ -372,8 +372,7 @@ def evaluate(
         chance = position_propensities(opened.impressions(from_ms=0, before_ms=from_ms))
         reports: dict[Protocol, report.InViewReport] = {}
         lost: dict[Protocol, dict[str, Interval]] = {}
-        for name in chosen:
-            seen = backtest.seen_of(past, served, name)
+        for name, seen in backtest.seen_of(past, served, chosen).items():
             scored = backtest.in_view(seen, served, name, chance=chance)
             reports[name] = report.in_view_report(scored)
             lost[name] = {}

@@ -30,16 +30,16 @@ def newsroom(tmp_path_factory):
 def scored(store, name, *, from_ms, before_ms, config=QUICK):
     past = Past(store, config)
     served = backtest.nights(past, [name], from_ms=from_ms, before_ms=before_ms)
-    return backtest.in_view(backtest.seen_of(past, served, name), served, name, chance=np.ones(1))
+    seen = backtest.seen_of(past, served, [name])[name]
+    return backtest.in_view(seen, served, name, chance=np.ones(1))
 
 
 @pytest.fixture(scope="module")
 def nightly(newsroom):
     past = Past(newsroom, QUICK)
     served = backtest.nights(past, ["nightly"], from_ms=FROM_MS, before_ms=RECEIVED_MS)
-    seen = backtest.in_view(
-        backtest.seen_of(past, served, "nightly"), served, "nightly", chance=np.ones(1)
-    )
+    shown = backtest.seen_of(past, served, ["nightly"])["nightly"]
+    seen = backtest.in_view(shown, served, "nightly", chance=np.ones(1))
     lists = backtest.full_list(past, served)
     return seen, report.in_view_report(seen), lists, report.full_list_report(lists)
 

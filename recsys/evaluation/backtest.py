@@ -138,22 +138,26 @@ def nights(
 
 
 def seen_of(
-    past: Past, served: Sequence[ServedNight], protocol: Protocol
-) -> list[tuple[int, Seen]]:
-    """Return the impressions of some nights' days, each with the place of its night.
+    past: Past, served: Sequence[ServedNight], regimes: Sequence[Protocol]
+) -> dict[Protocol, list[tuple[int, Seen]]]:
+    """Return, by regime, the impressions of some nights' days, each with its night's place.
 
     Features are of the night itself, or of the refresh of the impression's hour.
     """
-    found = []
+    found: dict[Protocol, list[tuple[int, Seen]]] = {regime: [] for regime in regimes}
     for i, night in enumerate(served):
-        cuts = [night.from_ms, night.before_ms]
-        if protocol != "nightly":
-            first = night.from_ms // HOUR_MS * HOUR_MS + HOUR_MS
-            cuts[1:1] = range(first, night.before_ms, HOUR_MS)
-        for begin, end in pairwise(cuts):
+        if "nightly" in found:
+            span = {"from_ms": night.from_ms, "before_ms": night.before_ms}
+            found["nightly"].append((i, seen_after(past, night.last, "nightly", **span)))
+        later = [regime for regime in regimes if regime != "nightly"]
+        first = night.from_ms // HOUR_MS * HOUR_MS + HOUR_MS
+        cuts = [night.from_ms, *range(first, night.before_ms, HOUR_MS), night.before_ms]
+        for begin, end in pairwise(cuts if later else ()):
             hour = max(begin // HOUR_MS * HOUR_MS, night.last.night.as_of_ms)
-            at = night.last if protocol == "nightly" else past.refreshed(night.last, hour, end)
-            found.append((i, seen_after(past, at, protocol, from_ms=begin, before_ms=end)))
+            at = past.refreshed(night.last, hour, end)
+            for regime in later:
+                part = seen_after(past, at, regime, from_ms=begin, before_ms=end)
+                found[regime].append((i, part))
     return found
 
 

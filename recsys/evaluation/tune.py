@@ -60,8 +60,9 @@ def judged(store: Store, config: Config, protocol: Protocol, day_ms: int) -> Fol
     """Return how settings did on the day after an instant: AUC in view, nDCG@10 of lists."""
     past = Past(store, config)
     served = nights(past, [protocol], from_ms=day_ms, before_ms=day_ms + DAY_MS)
-    seen = in_view(seen_of(past, served, protocol), served, protocol, chance=np.ones(1))
-    auc = metrics.auc(metrics.judge(seen.scores["blend"], seen.clicked, seen.start))
+    seen = seen_of(past, served, [protocol])[protocol]
+    scored = in_view(seen, served, protocol, chance=np.ones(1))
+    auc = metrics.auc(metrics.judge(scored.scores["blend"], scored.clicked, scored.start))
     lists = full_list(past, served)
     n_relevant = np.array([len(wanted) for wanted in lists.relevant], dtype=np.int64)
     hits = metrics.hits_of(lists.lists["blend"], lists.relevant)
