@@ -124,16 +124,10 @@ class Reader:
         Zeros for a cold reader.
     affinity : array of float32, shape (n_categories,)
         Log-lift of each section.
-    recent : array of int64
+    reads : array of int64
         Known indices of the latest reads, newest first.
     read : array of int64
         Live places already read.
-    terms : array of int64, ascending
-        The heaviest terms of all that was read (columns of `recsys.rank.RankModel.vectors`).
-    term_weights : array of float32
-        Their sums over the articles read.
-    norm : float
-        Length of the whole sum; 0.0 for a reader of nothing with text.
     met : array of int64, ascending
         Known indices of live articles that were shown to the reader or read.
     met_counts : array of float32, shape (5, n_met)
@@ -142,21 +136,18 @@ class Reader:
 
     factors: Floats
     affinity: Floats
-    recent: Ints
+    reads: Ints
     read: Ints
-    terms: Ints
-    term_weights: Floats
-    norm: float
     met: Ints
     met_counts: Floats
 
     @classmethod
     def unknown(cls, n_factors: int, n_categories: int) -> "Reader":
         """Return a reader of whom nothing is known."""
-        none, nothing = np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.float32)
+        none = np.zeros(0, dtype=np.int64)
         return cls(
             np.zeros(n_factors, dtype=np.float32), np.zeros(n_categories, dtype=np.float32),
-            none, none, none, nothing, 0.0, none, np.zeros((5, 0), dtype=np.float32),
+            none, none, none, np.zeros((5, 0), dtype=np.float32),
         )  # fmt: skip
 
 
@@ -206,8 +197,9 @@ def fold_in(
     return np.linalg.solve(left, right).astype(np.float32)
 
 
-def text_of_recent(model: LiveModel, recent: Ints) -> NDArray[np.float32]:
-    """Return the weighted mean cosine of live articles to recent reads, shape (n_live,)."""
+def text_of_recent(model: LiveModel, reads: Ints) -> NDArray[np.float32]:
+    """Return the weighted mean cosine of live articles to the latest reads, shape (n_live,)."""
+    recent = reads[: model.weights.recent_reads]
     text = np.zeros(len(model.live_rows), dtype=np.float32)
     for known, weight in zip(
         recent, recent_weights(len(recent), model.weights.recent_decay), strict=True
@@ -262,7 +254,7 @@ def score(model: LiveModel, reader: Reader | None, context: int | None) -> dict[
         for name, signal in context_signals(model, context).items()
     }
     if reader is not None:
-        parts["text"] = weights.text * text_of_recent(model, reader.recent)
+        parts["text"] = weights.text * text_of_recent(model, reader.reads)
         parts["als"] = weights.als * (model.factors @ reader.factors)
         parts["affinity"] = weights.affinity * reader.affinity[model.category[model.live_rows]]
     return parts | model.static_parts()

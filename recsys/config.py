@@ -72,8 +72,8 @@ class TextConfig:
         Times the section's name counts, as a term of its own.
     n_similar
         Similar live articles kept for each article.
-    n_profile_terms
-        Heaviest terms kept of all that a reader read.
+    n_rank_terms
+        Heaviest terms of an article that tell whether it is like what a reader read.
     min_similarity
         Cosine below which two articles are not called similar.
     """
@@ -82,12 +82,12 @@ class TextConfig:
     title_weight: float = 3.0
     category_weight: float = 2.0
     n_similar: int = 100
-    n_profile_terms: int = 128
+    n_rank_terms: int = 64
     min_similarity: float = 0.02
 
     def __post_init__(self) -> None:
         """Check ranges."""
-        _positive(self, "n_features", "title_weight", "n_similar", "n_profile_terms")
+        _positive(self, "n_features", "title_weight", "n_similar", "n_rank_terms")
         _not_negative(self, "category_weight", "min_similarity")
 
 
@@ -179,6 +179,8 @@ class BlendConfig:
         Weights of the signals of the article being read.
     recent_reads
         How many of a reader's latest clicks are "recent".
+    known_reads
+        How many of them a run keeps: what `rank` knows of a reader's taste in text.
     recent_decay
         Weight of each recent read against the one after it.
     must_reads_personal
@@ -195,12 +197,13 @@ class BlendConfig:
     context_item_item: float = 6.0
     context_category: float = 1.5
     recent_reads: int = 20
+    known_reads: int = 100
     recent_decay: float = 0.9
     must_reads_personal: float = 0.1
 
     def __post_init__(self) -> None:
         """Check ranges."""
-        _positive(self, "recent_reads", "recent_decay")
+        _positive(self, "recent_reads", "known_reads", "recent_decay")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,7 +25,6 @@ from recsys.store import Store, text_digest
 
 Stage = Callable[[str], AbstractContextManager[None]]
 TERMS_VERSION = "2"  # of `recsys.signals.text.terms`: counts of an older one are not reused
-PROFILE_READS = 100  # latest reads in a text profile: on MIND as good as all of them
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +44,8 @@ class Model:
     factors, affinity, recent_items, read_places
         ALS factors, section tastes, weights of recent reads over known articles,
         live articles read.
-    profiles, norms
-        Heaviest terms of all that each read, and the length of the whole.
+    reads
+        Latest reads of each, newest first within a row, over known articles.
     met, met_counts
         Live articles each was shown or read (rows of 1, over known articles), and their
         `READER_FEATURES` in the order of `met.data`, shape (n_features, met.nnz).
@@ -62,8 +61,7 @@ class Model:
     affinity: NDArray[np.float32]
     recent_items: csr_matrix
     read_places: csr_matrix
-    profiles: csr_matrix
-    norms: NDArray[np.float64]
+    reads: csr_matrix
     met: csr_matrix
     met_counts: NDArray[np.float32]
     counts: dict[str, int]
@@ -234,9 +232,6 @@ def train(
         counts, n_counted = article_vectors(store, articles, config)
         vectors = text.tfidf(counts, ~night.announced)
         similar = text.similar_articles(vectors, vectors[live], live, config.text)
-        profiles, norms = text.profiles(
-            _read_items(night), vectors, n_terms=config.text.n_profile_terms
-        )
     with stage("collaborative"):
         weights = collaborative.click_weights(
             night.age_hours, night.dwell_seconds, config.collaborative
@@ -262,7 +257,7 @@ def train(
         newest = np.lexsort((np.arange(len(live)), _born_age_hours(night)[live]))
         rise = _rise(night, config)
         rank = RankModel(
-            vectors=_rows(vectors), n_terms=vectors.shape[1],
+            vectors=_rows(text.heaviest(vectors, config.text.n_rank_terms)),
             article_features=_article_features(night), written_ms=night.written_ms,
             curves={}, refresh_curves={},
         )  # fmt: skip
@@ -300,8 +295,7 @@ def train(
         affinity=likes,
         recent_items=_recent_items(night, config),
         read_places=items[:, live],
-        profiles=profiles,
-        norms=norms,
+        reads=_latest_reads(night, config.blend.known_reads),
         met=met,
         met_counts=met_counts,
         counts=report_counts,
@@ -371,32 +365,26 @@ def _or_none(instant_ms: np.int64) -> int | None:
     return None if instant_ms == UNKNOWN_TIME else int(instant_ms)
 
 
-def _recent_items(night: Night, config: Config) -> csr_matrix:
-    """Return weights of each reader's latest reads, newest first within a row."""
-    n_users, n_recent = len(night.users), config.blend.recent_reads
+def _latest_reads(night: Night, n: int) -> csr_matrix:
+    """Return each reader's latest reads, newest first within a row, values 1."""
+    n_users = len(night.users)
     order = np.lexsort((-np.arange(len(night.user_index)), night.user_index))
     users, articles = night.user_index[order], night.article_index[order]
     start = np.searchsorted(users, np.arange(n_users + 1))
-    rank = np.arange(len(users)) - start[users]
-    keep = rank < n_recent
-    n_of = np.minimum(np.diff(start), n_recent)
+    kept = articles[np.arange(len(users)) - start[users] < n]
+    indptr = np.concatenate(([0], np.cumsum(np.minimum(np.diff(start), n))))
+    shape = (n_users, len(night.articles.id_map))
+    return csr_matrix((np.ones(len(kept), dtype=np.float32), kept, indptr), shape=shape)
+
+
+def _recent_items(night: Night, config: Config) -> csr_matrix:
+    """Return weights of each reader's recent reads, newest first within a row."""
+    reads = _latest_reads(night, config.blend.recent_reads)
+    n_recent = config.blend.recent_reads
     sums = [recent_weights(n, config.blend.recent_decay) for n in range(n_recent + 1)]
-    data = np.concatenate([np.zeros(0, np.float32), *(sums[n] for n in n_of.tolist())])
-    indptr = np.concatenate(([0], np.cumsum(n_of)))
-    return csr_matrix((data, articles[keep], indptr), shape=(n_users, len(night.articles.id_map)))
-
-
-def _read_items(night: Night) -> csr_matrix:
-    """Return each reader's latest reads, as many as make a text profile, weight 1 each."""
-    place = np.arange(len(night.user_index))
-    order = np.lexsort((-place, night.user_index))  # newest first
-    users = night.user_index[order]
-    start = np.searchsorted(users, np.arange(len(night.users) + 1))
-    kept = order[place - start[users] < PROFILE_READS]
-    return csr_matrix(
-        (np.ones(len(kept), np.float32), (night.user_index[kept], night.article_index[kept])),
-        shape=(len(night.users), len(night.articles.id_map)),
-    )
+    weights = [sums[n] for n in np.diff(reads.indptr).tolist()]
+    reads.data = np.concatenate([np.zeros(0, np.float32), *weights])
+    return reads
 
 
 def _article_features(night: Night) -> dict[str, NDArray[np.float32]]:
@@ -428,17 +416,12 @@ def reader_of(model: Model, row: int) -> Reader:
     def part(matrix: csr_matrix) -> slice:
         return slice(matrix.indptr[row], matrix.indptr[row + 1])
 
-    recent, read, profile, met = (
-        model.recent_items, model.read_places, model.profiles, model.met
-    )  # fmt: skip
+    reads, read, met = model.reads, model.read_places, model.met
     return Reader(
         factors=model.factors[row],
         affinity=model.affinity[row],
-        recent=recent.indices[part(recent)].astype(np.int64),
+        reads=reads.indices[part(reads)].astype(np.int64),
         read=np.sort(read.indices[part(read)]).astype(np.int64),
-        terms=profile.indices[part(profile)].astype(np.int64),
-        term_weights=profile.data[part(profile)],
-        norm=float(model.norms[row]),
         met=met.indices[part(met)].astype(np.int64),
         met_counts=model.met_counts[:, part(met)],
     )

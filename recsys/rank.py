@@ -74,9 +74,7 @@ class RankModel:
     Attributes
     ----------
     vectors : Rows, n_known x n_terms
-        Unit-length TF-IDF vectors of the known articles.
-    n_terms
-        Columns of `vectors`.
+        The heaviest terms of the known articles' unit-length TF-IDF vectors.
     article_features : dict of array of float32, shape (n_known,)
         `ARTICLE_FEATURES` as of the run.
     written_ms : array of int64, shape (n_known,)
@@ -89,7 +87,6 @@ class RankModel:
     """
 
     vectors: Rows
-    n_terms: int
     article_features: dict[str, NDArray[np.float32]]
     written_ms: Ints
     curves: dict[str, Floats]
@@ -157,26 +154,44 @@ def personal_features(
     for name, values in context_signals(live, context).items():
         found[name] = of_live(values)
     if reader is not None:
-        found["recent_text"] = of_live(text_of_recent(live, reader.recent))
+        found["recent_text"] = of_live(text_of_recent(live, reader.reads))
         found["als"][is_live] = live.factors[place[is_live]] @ reader.factors
         section = live.category[np.maximum(known, 0)]
         found["affinity"] = np.where(here, reader.affinity[section], 0.0)
-        found["text"] = profile_cosine(model, reader, known)
+        found["text"] = likeness_to_reads(model, reader.reads, known)
     return found
 
 
-def profile_cosine(model: RankModel, reader: Reader, known: Ints) -> Floats:
-    """Return the cosine of candidates to all a reader has read, by its heaviest terms."""
-    cosine = np.zeros(len(known))
-    if not reader.norm:
-        return cosine
-    weight = np.zeros(model.n_terms, dtype=np.float32)
-    weight[reader.terms] = reader.term_weights
-    for i, index in enumerate(known.tolist()):
-        if index >= 0:
-            term, value = model.vectors.row(index)
-            cosine[i] = weight[term] @ value
-    return cosine / reader.norm
+def likeness_to_reads(model: RankModel, reads: Ints, known: Ints) -> Floats:
+    """Return how like candidates are to all of a reader's latest reads.
+
+    Notes
+    -----
+    sum over reads r of cos(r, j) / sqrt(number of reads): the cosine to their sum, if reads
+    had nothing in common; within one choice it orders as the cosine does.
+    """
+    likeness = np.zeros(len(known))
+    here = np.flatnonzero(known >= 0)
+    term, value, owner = _terms(model.vectors, known[here])
+    read_term, read_value, _ = _terms(model.vectors, reads)
+    if not len(term) or not len(read_term):
+        return likeness
+    asked, place = np.unique(term, return_inverse=True)
+    at = np.minimum(np.searchsorted(asked, read_term), len(asked) - 1)
+    found = asked[at] == read_term
+    weight = np.bincount(at[found], weights=read_value[found], minlength=len(asked))
+    total = np.bincount(owner, weights=value * weight[place], minlength=len(here))
+    likeness[here] = total / np.sqrt(len(reads))
+    return likeness
+
+
+def _terms(vectors: Rows, rows: Ints) -> tuple[NDArray[np.int32], NDArray[np.float32], Ints]:
+    """Return terms and values of some rows end to end, and the place in `rows` of each."""
+    size = vectors.start[rows + 1] - vectors.start[rows]
+    owner = np.repeat(np.arange(len(rows)), size)
+    first = np.cumsum(size) - size
+    at = np.arange(len(owner)) - first[owner] + vectors.start[rows][owner]
+    return vectors.column[at], vectors.value[at], owner
 
 
 def places_within(values: Floats, start: Ints) -> Floats:
@@ -276,25 +291,11 @@ def rank_parts(
     }
 
 
-def after_reads(model: RankModel, reader: Reader, known: Ints) -> Reader:
-    """Return a reader who has also read some articles (known indices): profile and counts."""
-    terms, weights, square = reader.terms, reader.term_weights, reader.norm**2
-    for index in known.tolist():
-        term, value = model.vectors.row(index)
-        if len(term):
-            merged = np.union1d(terms, term)
-            total = np.zeros(len(merged), dtype=np.float32)
-            total[np.searchsorted(merged, terms)] = weights
-            at = np.searchsorted(merged, term)
-            square += 2 * float(total[at] @ value) + float(value @ value)
-            total[at] += value
-            terms, weights = merged.astype(np.int64), total
+def after_reads(reader: Reader, known: Ints) -> Reader:
+    """Return a reader whose counts say that some articles (known indices) were read just now."""
     met = np.union1d(reader.met, known)
     counts = np.zeros((len(READER_FEATURES), len(met)), dtype=np.float32)
     counts[:, np.searchsorted(met, reader.met)] = reader.met_counts
     of_reads = np.flatnonzero([name.startswith("read_") for name in READER_FEATURES])
     counts[np.ix_(of_reads, np.searchsorted(met, known))] = np.log(2.0)  # one read, just now
-    return dataclasses.replace(
-        reader, terms=terms, term_weights=weights, norm=float(np.sqrt(square)), met=met,
-        met_counts=counts,
-    )  # fmt: skip
+    return dataclasses.replace(reader, met=met, met_counts=counts)

@@ -381,17 +381,17 @@ def _after_clicks(run: _Run, reader: Reader | None, fresh: Sequence[int]) -> Rea
     live = run.model.live
     if reader is None:
         reader = Reader.unknown(live.factors.shape[1], run.model.n_categories)
-    newest_first = list(dict.fromkeys([*reversed(fresh), *reader.recent.tolist()]))
+    newest_first = list(dict.fromkeys([*reversed(fresh), *reader.reads.tolist()]))
     places = live.live_place(list(dict.fromkeys(fresh)))
     places = places[places >= 0]
     # A click the night already knew is not learned twice.
     unseen = places[~np.isin(places, reader.read)]
     return dataclasses.replace(
-        rank.after_reads(run.rank, reader, live.live_rows[unseen]),
+        rank.after_reads(reader, live.live_rows[unseen]),
         factors=fold_in(
             reader.factors, live.factors[unseen], gram=live.gram, confidence=live.click_confidence
         ),
-        recent=np.array(newest_first[: live.weights.recent_reads], dtype=np.int64),
+        reads=np.array(newest_first[: live.weights.known_reads], dtype=np.int64),
         read=np.union1d(reader.read, places),
     )
 

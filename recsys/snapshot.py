@@ -121,37 +121,33 @@ class Meta:
 
 
 def pack_reader(reader: Reader) -> bytes:
-    """Return a reader as bytes: lengths and norm, then the arrays of `Reader` in order."""
-    lengths = [len(a) for a in (reader.recent, reader.read, reader.terms, reader.met)]
+    """Return a reader as bytes: three int32 lengths, then the arrays."""
+    indices = (reader.reads, reader.read, reader.met)
+    floats = (reader.met_counts, reader.factors, reader.affinity)
     return b"".join(
         (
-            np.array(lengths, dtype="<i4").tobytes(),
-            np.array([reader.norm], dtype="<f4").tobytes(),
-            *(a.astype("<i4").tobytes() for a in (reader.recent, reader.read, reader.terms)),
-            reader.met.astype("<i4").tobytes(),
-            reader.term_weights.astype("<f4").tobytes(),
-            reader.met_counts.astype("<f4").tobytes(),
-            reader.factors.astype("<f4").tobytes(),
-            reader.affinity.astype("<f4").tobytes(),
+            np.array([len(a) for a in indices], dtype="<i4").tobytes(),
+            *(a.astype("<i4").tobytes() for a in indices),
+            *(a.astype("<f4").tobytes() for a in floats),
         )
     )
 
 
 def unpack_reader(packed: bytes, *, n_factors: int) -> Reader:
     """Return the reader of `pack_reader`."""
-    lengths = np.frombuffer(packed, dtype="<i4", count=4).tolist()
-    n_terms, n_met = lengths[2:]
-    norm = float(np.frombuffer(packed, dtype="<f4", count=1, offset=16)[0])
-    indices = np.frombuffer(packed, dtype="<i4", count=sum(lengths), offset=20).astype(np.int64)
-    recent, read, terms, met = np.split(indices, np.cumsum(lengths)[:-1])
-    floats = np.frombuffer(packed, dtype="<f4", offset=20 + 4 * sum(lengths))
+    lengths = np.frombuffer(packed, dtype="<i4", count=3).tolist()
+    indices = np.frombuffer(packed, dtype="<i4", count=sum(lengths), offset=12).astype(np.int64)
+    floats = np.frombuffer(packed, dtype="<f4", offset=12 + 4 * sum(lengths))
+    n_reads, n_read, n_met = lengths
     n_counts = len(READER_FEATURES) * n_met
-    weights, counts, factors, affinity = np.split(floats, np.cumsum([n_terms, n_counts, n_factors]))
     return Reader(
-        factors=factors, affinity=affinity, recent=recent, read=read, terms=terms,
-        term_weights=weights, norm=norm, met=met,
-        met_counts=counts.reshape(len(READER_FEATURES), n_met),
-    )  # fmt: skip
+        factors=floats[n_counts : n_counts + n_factors],
+        affinity=floats[n_counts + n_factors :],
+        reads=indices[:n_reads],
+        read=indices[n_reads : n_reads + n_read],
+        met=indices[n_reads + n_read :],
+        met_counts=floats[:n_counts].reshape(len(READER_FEATURES), n_met),
+    )
 
 
 def pack_page(page: dict[str, list[Slot]], live_rows: NDArray[np.int64]) -> str:
@@ -226,7 +222,6 @@ def write(
             "n_categories": model.n_categories,
             "story_similarity": model.story_similarity,
             "click_confidence": model.live.click_confidence,
-            "n_terms": rank.n_terms,
         }
         conn.executemany(
             "INSERT INTO meta VALUES (?, ?)", ((k, json.dumps(v)) for k, v in about.items())
@@ -430,7 +425,7 @@ def load_model(conn: sqlite3.Connection, path: Path) -> tuple[PageModel, RankMod
         about["n_categories"], about["story_similarity"],
     )  # fmt: skip
     rank = RankModel(
-        rows("vectors"), about["n_terms"], named("feature."), arrays["written_ms"],
+        rows("vectors"), named("feature."), arrays["written_ms"],
         named("curve."), named("refresh_curve."),
     )  # fmt: skip
     return page, rank

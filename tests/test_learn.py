@@ -4,9 +4,10 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 from conftest import RECEIVED_MS, SAMPLE
+from scipy.sparse import csr_matrix
 
 from recsys import Recommender
-from recsys.blend import PARTS
+from recsys.blend import PARTS, Rows
 from recsys.config import Config, LearnConfig
 from recsys.ingest.detect import expand
 from recsys.learn import choice, heads
@@ -14,7 +15,7 @@ from recsys.learn.choice import Choices, CurveFit, fit_weights
 from recsys.learn.examples import Past, live_choices, seen_after
 from recsys.load import load_files
 from recsys.nightly import run_nightly
-from recsys.rank import curve_parts
+from recsys.rank import RankModel, curve_parts, likeness_to_reads
 from recsys.rows import HOUR_MS, from_ms
 from recsys.store import Store
 
@@ -76,6 +77,21 @@ def test_curves_are_the_same_twice():
     choices = planted(x, rng, {"x": x})
     first, second = (CurveFit(choices).curves(10.0)["x"] for _ in range(2))
     assert first.tobytes() == second.tobytes()
+
+
+def test_likeness_to_reads_agrees_with_the_dense_product():
+    rng = np.random.default_rng(8)
+    dense = rng.random((12, 30)) * (rng.random((12, 30)) < 0.3)
+    dense[3] = 0.0  # an article without text
+    sparse = csr_matrix(dense.astype(np.float32))
+    vectors = Rows(sparse.indptr.astype(np.int64), sparse.indices, sparse.data)
+    model = RankModel(vectors, {}, np.zeros(12, np.int64), {}, {})
+    reads, known = np.array([5, 1, 3, 9]), np.array([0, 3, -1, 7, 5])
+    found = likeness_to_reads(model, reads, known)
+    naive = dense[known] @ dense[reads].sum(axis=0) / 2  # the root of four reads
+    naive[known < 0] = 0.0
+    assert found == pytest.approx(naive, abs=1e-5)
+    assert likeness_to_reads(model, reads[:0], known).tolist() == [0.0] * 5
 
 
 def test_joined_choices_are_the_parts_end_to_end():

@@ -55,7 +55,7 @@ def random_reader(rng, model):
         Reader.unknown(3, model.n_categories),
         factors=rng.normal(size=3).astype("f4"),
         affinity=rng.normal(size=model.n_categories).astype("f4"),
-        recent=rng.choice(n_known, rng.integers(0, 6), replace=False),
+        reads=rng.choice(n_known, rng.integers(0, 6), replace=False),
         read=np.sort(rng.choice(n_live, rng.integers(0, 12), replace=False)),
     )
 

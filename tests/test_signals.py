@@ -55,6 +55,13 @@ def test_titles_weigh_more_than_bodies_and_sections_count():
     assert sorted(counts.data.tolist()) == [2.0, 4.0]
 
 
+def test_the_heaviest_terms_are_kept_with_their_weights_and_ties_go_by_term():
+    x = csr_matrix(np.array([[0.5, 0.1, 0.5, 0.7], [0, 0, 0, 0], [0, 0.2, 0, 0]], dtype="f4"))
+    found = text.heaviest(x, 2).toarray()
+    assert found == pytest.approx(np.array([[0.5, 0, 0, 0.7], [0, 0, 0, 0], [0, 0.2, 0, 0]]))
+    assert (text.heaviest(x, 9) != x).nnz == 0
+
+
 def test_an_article_without_text_is_like_nothing():
     x = vectors("tax law", "", "tax law")
     assert text.similar_articles(x, x, np.arange(3), TEXT)[1].nnz == 0

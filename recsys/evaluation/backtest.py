@@ -344,8 +344,9 @@ def _about(
     live, rank = at.model.page.live, at.model.rank
     n_readers = np.bincount(at.night.article_index, minlength=len(at.night.articles.id_map))
     read = n_readers[live.live_rows]
-    shape = (len(at.night.articles.id_map), rank.n_terms)
-    vectors = csr_matrix((rank.vectors.value, rank.vectors.column, rank.vectors.start), shape=shape)
+    terms = rank.vectors
+    shape = (len(at.night.articles.id_map), int(terms.column.max(initial=0)) + 1)
+    vectors = csr_matrix((terms.value, terms.column, terms.start), shape=shape)
     share = (read + 1.0) / (len(at.night.users) + 1.0)
     return np.minimum(share, 1.0), offset + at.model.page.story, read == 0, vectors[live.live_rows]
 

@@ -346,15 +346,15 @@ def _slot(
     )
     because = -1
     if code == "because_read" and reader is not None:
-        because = _closest_read(model.live, reader.recent, place)
+        because = _closest_read(model.live, reader.reads, place)
     return Slot(place, round(value, 4), code, because)
 
 
-def _closest_read(live: LiveModel, recent: NDArray[np.int64], place: int) -> int:
+def _closest_read(live: LiveModel, reads: NDArray[np.int64], place: int) -> int:
     """Return the recent read (known index) that adds most to a place's text part."""
     best, best_value = -1, 0.0
     decay = 1.0
-    for known in recent.tolist():
+    for known in reads[: live.weights.recent_reads].tolist():
         column, value = live.similar.row(known)
         found = np.flatnonzero(column == place)
         if len(found) and decay * value[found[0]] > best_value:

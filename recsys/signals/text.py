@@ -7,6 +7,7 @@ on long articles a 128-dimensional projection lost nine of ten true neighbours.
 
 import re
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 import numpy as np
 import sparse_dot_topn
@@ -122,52 +123,28 @@ def tfidf(counts: csr_matrix, fitted: NDArray[np.bool_] | None = None) -> csr_ma
     return weights.transform(narrow).astype(np.float32)
 
 
-def profiles(
-    items: csr_matrix, vectors: csr_matrix, *, n_terms: int
-) -> tuple[csr_matrix, NDArray[np.float64]]:
-    """Return the heaviest terms of all that each reader read.
-
-    The 128 heaviest keep nearly all: on MIND the AUC of their cosine is .609, of whole
-    profiles .611, of 32 terms .595.
+def heaviest(vectors: csr_matrix, n_terms: int) -> csr_matrix:
+    """Return vectors with only the heaviest terms of each row, terms ascending.
 
     Parameters
     ----------
-    items : csr_matrix, shape (n_users, n_articles)
-        1 for each article read.
     vectors : csr_matrix, shape (n_articles, n_columns)
-        Unit-length vectors.
     n_terms
-        Terms kept of each reader.
-
-    Returns
-    -------
-    profiles : csr_matrix of float32, shape (n_users, n_columns)
-        Sums over the articles read, terms ascending; equal weights by term.
-    norms : array of float64, shape (n_users,)
-        Length of the whole sums.
+        Terms kept of each article; equal weights by term.
     """
-    kept_rows, kept_columns, kept_values = [], [], []
-    norms = np.zeros(items.shape[0])
-    for begin in range(0, items.shape[0], 4096):
-        block = (items[begin : begin + 4096] @ vectors).tocsr()
-        row = np.repeat(np.arange(block.shape[0]), np.diff(block.indptr))
-        norms[begin : begin + block.shape[0]] = np.sqrt(
-            np.bincount(row, weights=block.data.astype(np.float64) ** 2, minlength=block.shape[0])
-        )
-        order = np.lexsort((block.indices, -block.data, row))
-        heavy = order[np.arange(len(order)) - block.indptr[row[order]] < n_terms]
-        kept_rows.append(begin + row[heavy])
-        kept_columns.append(block.indices[heavy])
-        kept_values.append(block.data[heavy])
-    shape = (items.shape[0], vectors.shape[1])
-    if not kept_rows:
-        return csr_matrix(shape, dtype=np.float32), norms
-    found = csr_matrix(
-        (np.concatenate(kept_values), (np.concatenate(kept_rows), np.concatenate(kept_columns))),
-        shape=shape,
-    )
-    found.sort_indices()
-    return found, norms
+    if not vectors.nnz or int(np.diff(vectors.indptr).max()) <= n_terms:
+        kept = vectors.copy()
+        kept.sort_indices()
+        return kept
+    parts = []
+    for begin, end in pairwise(vectors.indptr.tolist()):
+        order = np.lexsort((vectors.indices[begin:end], -vectors.data[begin:end]))
+        parts.append(begin + np.sort(order[:n_terms]))
+    rows = np.concatenate(parts)
+    start = np.concatenate(([0], np.cumsum([len(part) for part in parts])))
+    kept = csr_matrix((vectors.data[rows], vectors.indices[rows], start), shape=vectors.shape)
+    kept.sort_indices()
+    return kept
 
 
 def similar_articles(
