@@ -78,6 +78,16 @@ class Events:
             hit_ms=np.repeat(made, n_shown)[impressions.clicked],
         )
 
+    def only(self, keys: Ints) -> "Events":
+        """Return the events on some articles; totals are then of those alone."""
+        clicks, views = np.isin(self.click_key, keys), np.isin(self.view_key, keys)
+        hits = np.isin(self.hit_key, keys)
+        return Events(
+            self.click_user[clicks], self.click_key[clicks], self.click_ms[clicks],
+            self.view_user[views], self.view_key[views], self.view_ms[views],
+            self.hit_key[hits], self.hit_ms[hits],
+        )  # fmt: skip
+
     @cached_property
     def _clicks(self) -> Timeline:
         return Timeline(self.click_key, self.click_ms)

@@ -394,18 +394,16 @@ def _article_features(night: Night) -> dict[str, NDArray[np.float32]]:
 
 
 def _met(night: Night) -> tuple[csr_matrix, NDArray[np.float32]]:
-    user_key, article_key = night.events.pairs()
+    keys = night.articles.id_map.keys
+    events = night.events.only(keys[night.live_rows])
+    user_key, article_key = events.pairs()
     user = night.users.index_of_keys(user_key)
     article = night.articles.id_map.index_of_keys(article_key)
-    is_live = np.zeros(len(night.articles.id_map), dtype=bool)
-    is_live[night.live_rows] = True
-    kept = np.flatnonzero((user >= 0) & (article >= 0) & is_live[article])
+    kept = np.flatnonzero(user >= 0)
     kept = kept[np.lexsort((article[kept], user[kept]))]
-    found = night.events.of_readers(
-        user_key[kept], article_key[kept], np.full(len(kept), night.as_of_ms)
-    )
+    found = events.of_readers(user_key[kept], article_key[kept], np.full(len(kept), night.as_of_ms))
     indptr = np.searchsorted(user[kept], np.arange(len(night.users) + 1))
-    shape = (len(night.users), len(is_live))
+    shape = (len(night.users), len(keys))
     met = csr_matrix((np.ones(len(kept), np.float32), article[kept], indptr), shape=shape)
     return met, np.array(list(found.values()), dtype=np.float32)
 

@@ -205,15 +205,17 @@ def _select_articles(articles: Articles, rows: NDArray[np.int64]) -> Articles:
 def _machines(clicks: Clicks, max_clicks_per_hour: int) -> NDArray[np.int64]:
     """Return the keys of readers with more clicks in an hour than a human makes."""
     timed = ~clicks.time_is_bound
-    cell = np.stack((clicks.user_key[timed], clicks.clicked_ms[timed] // HOUR_MS))
-    cells, n_clicks = np.unique(cell, axis=1, return_counts=True)
-    return np.unique(cells[0][n_clicks > max_clicks_per_hour])
+    hour = clicks.clicked_ms[timed] // HOUR_MS
+    hour -= hour.min(initial=0)
+    # One number for reader and hour: rows are sorted several times faster than columns.
+    cells, n_clicks = np.unique((clicks.user_key[timed] << 32) | hour, return_counts=True)
+    return np.unique(cells[n_clicks > max_clicks_per_hour] >> 32)
 
 
 def _latest_of_pair(clicks: Clicks) -> NDArray[np.bool_]:
     """Return True for the last click of each reader on each article (clicks are in order)."""
-    pair = np.stack((clicks.user_key, clicks.article_key))[:, ::-1]
-    _, first_from_end = np.unique(pair, axis=1, return_index=True)
+    pair = (clicks.user_key << 32) | clicks.article_key
+    _, first_from_end = np.unique(pair[::-1], return_index=True)
     keep = np.zeros(len(clicks.user_key), dtype=bool)
     keep[len(keep) - 1 - first_from_end] = True
     return keep

@@ -245,6 +245,11 @@ def test_counts_at_many_instants_agree_with_counts_at_each(events, queries, half
     at = np.array([t * hour for _, t in events], dtype=np.int64)
     asked = np.array(queries, dtype=np.int64)
     line = Timeline(key, at)
+    for instant in (20 * hour, int(asked[0, 1]) * hour):  # one for all, and each its own
+        together = line.decayed(asked[:, 0], np.full(len(asked), instant), [half_life])[0]
+        apart = [line.decayed(np.array([k, 3]), np.array([instant, instant + 1]), [half_life])[0, 0]
+                 for k in asked[:, 0]]  # fmt: skip
+        assert together == pytest.approx(apart)
     found = line.decayed(asked[:, 0], asked[:, 1] * hour, [half_life, 7.0])[0]
     first = [min([t for k, t in events if k == key_], default=None) for key_, _ in queries]
     never = np.iinfo(np.int64).max

@@ -17,6 +17,8 @@ from threadpoolctl import threadpool_limits
 
 from recsys.config import CollaborativeConfig
 
+N_THREADS = 2  # of item-item: rows are independent, the same result on any number
+
 
 @dataclass(frozen=True, slots=True)
 class Factors:
@@ -162,7 +164,7 @@ def item_item(items: csr_matrix, config: CollaborativeConfig) -> csr_matrix:
         (np.ones(items.nnz, dtype=np.float32), items.indices, items.indptr), shape=items.shape
     ) @ diags(1.0 / np.sqrt(np.maximum(n_readers, 1))).astype(np.float32)
     found = sp_matmul_topn(
-        by_article.T.tocsr(), by_article.tocsr(), top_n=config.n_item_item + 1
+        by_article.T.tocsr(), by_article.tocsr(), top_n=config.n_item_item + 1, n_threads=N_THREADS
     ).tocoo()
     keep = (found.row != found.col) & (found.data > 0)
     row, col = found.row[keep], found.col[keep]

@@ -17,6 +17,7 @@ from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer
 
 from recsys.config import TextConfig
 
+N_THREADS = 2  # rows are independent: the same result on any number
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)?")
 # Scripts written without blanks: Thai, Lao, Khmer, kana, Han. Pairs of their characters are words.
 _UNSPACED = re.compile(r"[\u0e00-\u0eff\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]{2,}")
@@ -174,6 +175,7 @@ def similar_articles(
         top_n=config.n_similar + 1,  # the article itself may be among them
         threshold=config.min_similarity,
         sort=True,
+        n_threads=N_THREADS,
     )
     rows = np.repeat(np.arange(found.shape[0]), np.diff(found.indptr))
     keep = live_rows[found.indices] != rows

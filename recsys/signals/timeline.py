@@ -1,6 +1,7 @@
 """Events in time order, asked what had happened to something by some instant."""
 
 from collections.abc import Sequence
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,13 +40,18 @@ class Timeline:
         self._span = int(self._ms.max(initial=0)) - self._origin + 2
         rank = np.repeat(np.arange(len(self._keys)), length)
         self._code = rank * self._span + (self._ms - self._origin)
-        # Doubling steps of `_running`: which events have another one `step` places before.
-        self._steps: list[tuple[int, NDArray[np.int64]]] = []
-        step, later = 1, np.flatnonzero(place >= 1)
+        self._rank, self._place_in_key = rank, place
+
+    @cached_property
+    def _steps(self) -> list[tuple[int, NDArray[np.int64]]]:
+        """Return the doubling steps of `_running`: which events have one `step` before."""
+        steps = []
+        step, later = 1, np.flatnonzero(self._place_in_key >= 1)
         while len(later):
-            self._steps.append((step, later))
+            steps.append((step, later))
             step *= 2
-            later = later[place[later] >= step]
+            later = later[self._place_in_key[later] >= step]
+        return steps
 
     def first_ms(self, query_key: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return when each key had its first event; the far future for none."""
@@ -84,6 +90,10 @@ class Timeline:
             raise ValueError(f"half-lives must be positive, got {list(half_lives_hours)}")
         result = np.zeros((len(half_lives_hours), len(query_key)))
         place, known = self._place(query_key)
+        if known.any() and np.ptp(query_ms[known]) == 0:
+            at_once = self._decayed_at(int(query_ms[known][0]), half_lives_hours)
+            result[:, known] = at_once[:, place[known]]
+            return result
         asked = np.clip(query_ms[known] - self._origin, 0, self._span - 1)
         last = np.searchsorted(self._code, place[known] * self._span + asked, side="left") - 1
         some = last >= self._start[place[known]]
@@ -92,6 +102,17 @@ class Timeline:
         for i, half in enumerate(half_lives_hours):
             result[i, rows] = self._running(half)[last] * np.exp2(-since / half)
         return result
+
+    def _decayed_at(self, as_of_ms: int, half_lives_hours: Sequence[float]) -> NDArray[np.float64]:
+        """Return the decayed counts of all keys at one instant: a plain sum, for a night."""
+        before = self._ms < as_of_ms
+        rank, age_hours = self._rank[before], (as_of_ms - self._ms[before]) / HOUR_MS
+        return np.stack(
+            [
+                np.bincount(rank, weights=np.exp2(-age_hours / half), minlength=len(self._keys))
+                for half in half_lives_hours
+            ]
+        )
 
     def _place(self, query_key: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         if not len(self._keys):
