@@ -130,7 +130,7 @@ class Reader:
         Live places already read.
     met : array of int64, ascending
         Known indices of live articles that were shown to the reader or read.
-    met_counts : array of float32, shape (5, n_met)
+    met_counts : array of float32, shape (n_features, n_met)
         `recsys.rank.READER_FEATURES` of those.
     """
 
@@ -140,15 +140,6 @@ class Reader:
     read: Ints
     met: Ints
     met_counts: Floats
-
-    @classmethod
-    def unknown(cls, n_factors: int, n_categories: int) -> "Reader":
-        """Return a reader of whom nothing is known."""
-        none = np.zeros(0, dtype=np.int64)
-        return cls(
-            np.zeros(n_factors, dtype=np.float32), np.zeros(n_categories, dtype=np.float32),
-            none, none, none, np.zeros((5, 0), dtype=np.float32),
-        )  # fmt: skip
 
 
 def recent_weights(n: int, decay: float) -> NDArray[np.float32]:

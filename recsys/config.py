@@ -15,6 +15,8 @@ from typing import Any
 
 from recsys.errors import ConfigError
 
+N_THREADS = 2  # of sparse products: rows are independent, the same result on any number
+
 
 def _positive(owner: object, *names: str) -> None:
     for name in names:

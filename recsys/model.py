@@ -13,13 +13,13 @@ from scipy.sparse import csr_matrix
 
 from recsys import snapshot
 from recsys.blend import LiveModel, Reader, Rows, fold_in, recent_weights
-from recsys.config import CollaborativeConfig, Config
+from recsys.config import BlendConfig, CollaborativeConfig, Config
 from recsys.counts import Events
 from recsys.night import Night
 from recsys.page.build import PageModel
 from recsys.page.stories import story_index
-from recsys.rank import RankModel
-from recsys.rows import HOUR_MS, UNKNOWN_TIME, Articles
+from recsys.rank import RankModel, age_hours
+from recsys.rows import UNKNOWN_TIME, Articles
 from recsys.signals import affinity, collaborative, popularity, recency, text
 from recsys.store import Store, text_digest
 
@@ -41,9 +41,8 @@ class Model:
         The known articles, as a page shows them.
     user_ids
         The readers; rows of what follows.
-    factors, affinity, recent_items, read_places
-        ALS factors, section tastes, weights of recent reads over known articles,
-        live articles read.
+    factors, affinity, read_places
+        ALS factors, section tastes, live articles read.
     reads
         Latest reads of each, newest first within a row, over known articles.
     met, met_counts
@@ -59,7 +58,6 @@ class Model:
     user_ids: Sequence[str]
     factors: NDArray[np.float32]
     affinity: NDArray[np.float32]
-    recent_items: csr_matrix
     read_places: csr_matrix
     reads: csr_matrix
     met: csr_matrix
@@ -168,11 +166,6 @@ def static_signals(
     }
 
 
-def _born_age_hours(night: Night) -> NDArray[np.float64]:
-    known = night.born_ms != UNKNOWN_TIME
-    return np.where(known, (night.as_of_ms - night.born_ms) / HOUR_MS, np.inf)
-
-
 def _importance(
     night: Night, items: csr_matrix, category: NDArray[np.int64], config: Config
 ) -> NDArray[np.float32]:
@@ -248,13 +241,14 @@ def train(
         category, section = section_names(articles.categories)
         likes = affinity.category_affinity(items, category, n_categories=len(section))
         likes[:, 0] = 0.0  # "no section" is nothing to prefer
+        ages = age_hours(night.born_ms[live], night.as_of_ms)  # what is live has been born
         static = static_signals(
-            night.events, articles.id_map.keys[live], _born_age_hours(night)[live],
-            np.full(len(live), night.as_of_ms), config,
+            night.events, articles.id_map.keys[live], ages, np.full(len(live), night.as_of_ms),
+            config,
         )  # fmt: skip
         importance = _importance(night, items, category, config)
         stories = story_index(similar[live], threshold=config.page.story_similarity)
-        newest = np.lexsort((np.arange(len(live)), _born_age_hours(night)[live]))
+        newest = np.lexsort((np.arange(len(live)), ages))
         rise = _rise(night, config)
         rank = RankModel(
             vectors=_rows(text.heaviest(vectors, config.text.n_rank_terms)),
@@ -293,7 +287,6 @@ def train(
         user_ids=night.users.ids,
         factors=factors.user,
         affinity=likes,
-        recent_items=_recent_items(night, config),
         read_places=items[:, live],
         reads=_latest_reads(night, config.blend.known_reads),
         met=met,
@@ -377,14 +370,14 @@ def _latest_reads(night: Night, n: int) -> csr_matrix:
     return csr_matrix((np.ones(len(kept), dtype=np.float32), kept, indptr), shape=shape)
 
 
-def _recent_items(night: Night, config: Config) -> csr_matrix:
-    """Return weights of each reader's recent reads, newest first within a row."""
-    reads = _latest_reads(night, config.blend.recent_reads)
-    n_recent = config.blend.recent_reads
-    sums = [recent_weights(n, config.blend.recent_decay) for n in range(n_recent + 1)]
-    weights = [sums[n] for n in np.diff(reads.indptr).tolist()]
-    reads.data = np.concatenate([np.zeros(0, np.float32), *weights])
-    return reads
+def recent_items(reads: csr_matrix, weights: BlendConfig) -> csr_matrix:
+    """Return the weights of each reader's recent reads, rows of some `Model.reads`."""
+    n_of = np.minimum(np.diff(reads.indptr), weights.recent_reads)
+    start = np.concatenate(([0], np.cumsum(n_of)))
+    kept = np.repeat(reads.indptr[:-1] - start[:-1], n_of) + np.arange(start[-1])
+    sums = [recent_weights(n, weights.recent_decay) for n in range(weights.recent_reads + 1)]
+    data = np.concatenate([np.zeros(0, np.float32), *(sums[n] for n in n_of.tolist())])
+    return csr_matrix((data, reads.indices[kept], start), shape=reads.shape)
 
 
 def _article_features(night: Night) -> dict[str, NDArray[np.float32]]:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.config import Config
-from recsys.counts import Events
+from recsys.counts import Events, pair_of
 from recsys.rows import HOUR_MS, UNKNOWN_TIME, Articles, Clicks, IdMap
 from recsys.signals.recency import born_by_serial
 from recsys.store import Store
@@ -207,14 +207,13 @@ def _machines(clicks: Clicks, max_clicks_per_hour: int) -> NDArray[np.int64]:
     timed = ~clicks.time_is_bound
     hour = clicks.clicked_ms[timed] // HOUR_MS
     hour -= hour.min(initial=0)
-    # One number for reader and hour: rows are sorted several times faster than columns.
-    cells, n_clicks = np.unique((clicks.user_key[timed] << 32) | hour, return_counts=True)
+    cells, n_clicks = np.unique(pair_of(clicks.user_key[timed], hour), return_counts=True)
     return np.unique(cells[n_clicks > max_clicks_per_hour] >> 32)
 
 
 def _latest_of_pair(clicks: Clicks) -> NDArray[np.bool_]:
     """Return True for the last click of each reader on each article (clicks are in order)."""
-    pair = (clicks.user_key << 32) | clicks.article_key
+    pair = pair_of(clicks.user_key, clicks.article_key)
     _, first_from_end = np.unique(pair[::-1], return_index=True)
     keep = np.zeros(len(clicks.user_key), dtype=bool)
     keep[len(keep) - 1 - first_from_end] = True

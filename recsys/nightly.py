@@ -24,7 +24,7 @@ from recsys.config import BlendConfig, CollaborativeConfig, Config
 from recsys.errors import HeldBackError, RecsysError, RunActiveError, SnapshotError
 from recsys.learn.examples import Past
 from recsys.learn.heads import HeadReport, learn
-from recsys.model import Model, carried_factors, reader_of, train
+from recsys.model import Model, carried_factors, reader_of, recent_items, train
 from recsys.night import Night, read_night
 from recsys.page.build import PageBuilder, Slot
 from recsys.page.compose import slots_of
@@ -112,7 +112,9 @@ def reader_pages(
     for start in range(0, len(order), BLOCK):
         rows = order[start : start + BLOCK]
         readers = [reader_of(model, row) for row in rows]
-        cosine = (model.recent_items[rows] @ similar).toarray().astype(np.float32)
+        cosine = (
+            (recent_items(model.reads[rows], live.weights) @ similar).toarray().astype(np.float32)
+        )
         pages = builder.block(readers, live.weights.text * cosine, n_slots)
         yield from zip((model.user_ids[row] for row in rows), readers, pages, strict=True)
 

@@ -43,6 +43,7 @@ FIELDS: dict[Kind, tuple[str, ...]] = {
     "clicks": CLICK_FIELDS,
     "impressions": IMPRESSION_FIELDS,
 }
+LIST_FIELDS = ("shown", "clicked", "propensities")
 REQUIRED: dict[Kind, tuple[str, ...]] = {
     "articles": ("article_id",),
     "clicks": ("user_id", "article_id", "clicked_at"),

@@ -380,7 +380,7 @@ def _after_clicks(run: _Run, reader: Reader | None, fresh: Sequence[int]) -> Rea
     """Return a reader who has also clicked `fresh` (known indices, oldest first)."""
     live = run.model.live
     if reader is None:
-        reader = Reader.unknown(live.factors.shape[1], run.model.n_categories)
+        reader = rank.unknown_reader(live.factors.shape[1], run.model.n_categories)
     newest_first = list(dict.fromkeys([*reversed(fresh), *reader.reads.tolist()]))
     places = live.live_place(list(dict.fromkeys(fresh)))
     places = places[places >= 0]

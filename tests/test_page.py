@@ -7,13 +7,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
 
-from recsys.blend import LiveModel, Reader, Rows, fold_in, recent_weights, score, total
+from recsys.blend import LiveModel, Rows, fold_in, recent_weights, score, total
 from recsys.config import BlendConfig
 from recsys.page import build
 from recsys.page.build import PageBuilder, PageModel, slot_parts
 from recsys.page.compose import LISTS, compose, compose_block, top_n
 from recsys.page.reasons import REASONS, reason_code, reason_text
 from recsys.page.stories import story_index
+from recsys.rank import unknown_reader
 
 N_SLOTS = dict.fromkeys(LISTS, 5) | {"latest_stories": 6}
 
@@ -52,7 +53,7 @@ def random_model(seed, n_live=60, n_known=80, n_categories=4):
 def random_reader(rng, model):
     n_live, n_known = len(model.live.live_rows), len(model.live.category)
     return replace(
-        Reader.unknown(3, model.n_categories),
+        unknown_reader(3, model.n_categories),
         factors=rng.normal(size=3).astype("f4"),
         affinity=rng.normal(size=model.n_categories).astype("f4"),
         reads=rng.choice(n_known, rng.integers(0, 6), replace=False),

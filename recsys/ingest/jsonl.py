@@ -10,9 +10,7 @@ import polars as pl
 from recsys.errors import InputRefusedError
 from recsys.ingest.batches import Batch, clip
 from recsys.ingest.blocks import Block, read_blocks
-from recsys.rows import FIELDS, ROW, Kind, Reject
-
-_LISTS = ("shown", "clicked", "propensities")
+from recsys.rows import FIELDS, LIST_FIELDS, ROW, Kind, Reject
 
 
 def kind_of(names: set[str]) -> Kind:
@@ -70,7 +68,7 @@ def _batch(block: Block, kind: Kind) -> Batch:
         row = block.first_line + block.data.count(b"\n")
         rejects.append(Reject(row, "", block.problem, ""))
     schema: dict[str, pl.DataType] = {
-        name: pl.List(pl.String) if name in _LISTS else pl.String() for name in FIELDS[kind]
+        name: pl.List(pl.String) if name in LIST_FIELDS else pl.String() for name in FIELDS[kind]
     }
     n_lines = block.data.count(b"\n") + (not block.data.endswith(b"\n") and bool(block.data))
     try:
@@ -105,7 +103,7 @@ def _slow_batch(
 
 
 def _plain(value: object, name: str) -> object:
-    if name in _LISTS:
+    if name in LIST_FIELDS:
         if isinstance(value, str):
             value = value.split()
         return (

@@ -12,12 +12,11 @@ import polars as pl
 from recsys.errors import InputRefusedError
 from recsys.ingest.batches import Batch, clip
 from recsys.ingest.text import normalise_body, normalise_line, normalise_url
-from recsys.rows import FIELDS, REQUIRED, ROW, TIME_IS_BOUND, Kind, Reject, to_ms
+from recsys.rows import FIELDS, LIST_FIELDS, REQUIRED, ROW, TIME_IS_BOUND, Kind, Reject, to_ms
 
 MAX_ID_LENGTH = 512
 CLOCK_SKEW_MS = 5 * 60_000  # clocks of web servers differ; more than this is the future
 EARLIEST_MS = -2_208_988_800_000  # 1900-01-01: older is a wrong unit or a wrong column
-LIST_FIELDS = ("shown", "clicked")
 _PROBLEM, _FIELD = "_problem", "_field"
 
 
@@ -94,15 +93,15 @@ def _typed(frame: pl.DataFrame, kind: Kind, received_ms: int) -> pl.DataFrame:
             if name in frame.columns
             else pl.Series(name, [None] * len(frame), dtype=pl.String)
         )
+        if name == "propensities":
+            columns[name], wrong = _propensities(series, columns["shown"])
+            note(name, wrong, "not a chance above 0 and up to 1 for each article shown")
+            continue
         if name in LIST_FIELDS:
             columns[name] = _lists(series)
             if name in REQUIRED[kind]:
                 empty = columns[name].list.len().fill_null(0) == 0
                 note(name, empty, "missing, or not a list of ids")
-            continue
-        if name == "propensities":
-            columns[name], wrong = _propensities(series, columns["shown"])
-            note(name, wrong, "not a chance above 0 and up to 1 for each article shown")
             continue
         if series.dtype.is_nested() or series.dtype == pl.Object:
             note(name, series.is_not_null(), f"column type {series.dtype} cannot be read")

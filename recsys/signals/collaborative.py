@@ -15,9 +15,7 @@ from scipy.sparse import csr_matrix, diags
 from sparse_dot_topn import sp_matmul_topn
 from threadpoolctl import threadpool_limits
 
-from recsys.config import CollaborativeConfig
-
-N_THREADS = 2  # of item-item: rows are independent, the same result on any number
+from recsys.config import N_THREADS, CollaborativeConfig
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,9 +15,8 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer
 
-from recsys.config import TextConfig
+from recsys.config import N_THREADS, TextConfig
 
-N_THREADS = 2  # rows are independent: the same result on any number
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)?")
 # Scripts written without blanks: Thai, Lao, Khmer, kana, Han. Pairs of their characters are words.
 _UNSPACED = re.compile(r"[\u0e00-\u0eff\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]{2,}")
