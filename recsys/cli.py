@@ -379,9 +379,7 @@ def evaluate(
             for group in backtest.GROUPS if ablate else ():
                 status.update(f"{name} without {group}")
                 left_out = backtest.features_of_group(group, list(scored.parts))
-                fewer = backtest.nights(
-                    past, [name], from_ms=from_ms, before_ms=before_ms, without=left_out
-                )
+                fewer = backtest.without_features(past, served, name, left_out)
                 without = backtest.in_view(seen, fewer, name, chance=chance)
                 lost[name][group] = report.paired(scored, without)
     when = f"impressions from {iso(from_ms)} to {iso(before_ms)}"

@@ -112,9 +112,8 @@ def reader_pages(
     for start in range(0, len(order), BLOCK):
         rows = order[start : start + BLOCK]
         readers = [reader_of(model, row) for row in rows]
-        cosine = (
-            (recent_items(model.reads[rows], live.weights) @ similar).toarray().astype(np.float32)
-        )
+        recent = recent_items(model.reads[rows], live.weights)
+        cosine = (recent @ similar).toarray().astype(np.float32)
         pages = builder.block(readers, live.weights.text * cosine, n_slots)
         yield from zip((model.user_ids[row] for row in rows), readers, pages, strict=True)
 
@@ -278,7 +277,7 @@ def _run(
         rank = dataclasses.replace(model.rank, curves=carried.curves, refresh_curves=carried.curves)
     else:
         with stage("learn"):
-            heads = learn(Past(store, config), config, as_of_ms, ("nightly", "hourly"))
+            heads = learn(Past(store, config), as_of_ms, ("nightly", "hourly"))
         report.heads = heads.reports
         config = dataclasses.replace(config, blend=heads.weights)
         model = train(store, night, config, stage)

@@ -111,7 +111,7 @@ def newsroom(tmp_path_factory):
 
 def test_too_few_choices_leave_the_shipped_weights_and_say_so(newsroom):
     config = Config(learn=LearnConfig(min_choices=10**6))
-    learned = heads.learn(Past(newsroom, config), config, RECEIVED_MS, ["nightly"])
+    learned = heads.learn(Past(newsroom, config), RECEIVED_MS, ["nightly"])
     assert learned.weights == config.blend
     assert learned.curves == {"nightly": {}}
     assert all("needed to learn" in report.why for report in learned.reports.values())
@@ -119,7 +119,7 @@ def test_too_few_choices_leave_the_shipped_weights_and_say_so(newsroom):
 
 def test_what_is_learned_is_told_with_its_validation(newsroom):
     config = Config(learn=LearnConfig(days=2))
-    learned = heads.learn(Past(newsroom, config), config, RECEIVED_MS, ["nightly", "hourly"])
+    learned = heads.learn(Past(newsroom, config), RECEIVED_MS, ["nightly", "hourly"])
     assert set(learned.reports) == {"finding", "ordering, nightly", "ordering, hourly"}
     for report in learned.reports.values():
         assert report.n >= config.learn.min_choices

@@ -17,7 +17,7 @@ from recsys.blend import PARTS, LiveModel, Reader, score, total
 from recsys.config import BlendConfig
 from recsys.evaluation import propensity
 from recsys.learn.examples import CHOICE_HOURS, Past, Seen, Trained, live_choices, seen_after
-from recsys.learn.heads import HeadReport, Heads, joined, learn, linear_score, mean_auc
+from recsys.learn.heads import HeadReport, Heads, joined, learn, linear_score, mean_auc, ordering
 from recsys.learn.regimes import DAY_MS, Protocol, night_of
 from recsys.page.build import PageBuilder
 from recsys.page.compose import YOU_MAY_ALSO_LIKE, slots_of, top_n
@@ -114,9 +114,8 @@ class ServedNight:
 
 
 def nights(
-    past: Past, regimes: Sequence[Protocol], *, from_ms: int, before_ms: int,
-    without: Sequence[str] = (),
-) -> list[ServedNight]:  # fmt: skip
+    past: Past, regimes: Sequence[Protocol], *, from_ms: int, before_ms: int
+) -> list[ServedNight]:
     """Return the nights whose models were served in a time span, each having learned.
 
     Parameters
@@ -125,16 +124,26 @@ def nights(
         What is read, and for which regimes curves are learned.
     from_ms, before_ms
         The span.
-    without
-        Features left out of the curves.
     """
     first = int(night_of(np.array([from_ms]))[0])
     served = []
     for night_ms in range(first, before_ms, DAY_MS):
-        heads = learn(past, past.config, night_ms, regimes, without=without)
+        heads = learn(past, night_ms, regimes)
         begin, end = max(night_ms, from_ms), min(night_ms + DAY_MS, before_ms)
         served.append(ServedNight(past.night(night_ms, night_ms + DAY_MS), heads, begin, end))
     return served
+
+
+def without_features(
+    past: Past, served: Sequence[ServedNight], regime: Protocol, names: Sequence[str]
+) -> list[ServedNight]:
+    """Return nights whose curves of a regime were learned without some features."""
+    found = []
+    for night in served:
+        curves, report = ordering(past, night.last.night.as_of_ms, regime, names)
+        heads = Heads(night.heads.weights, {regime: curves}, {f"ordering, {regime}": report})
+        found.append(dataclasses.replace(night, heads=heads))
+    return found
 
 
 def seen_of(
@@ -309,11 +318,9 @@ def full_list(past: Past, served: list[ServedNight], *, random_state: int = 42) 
             model = at.model.page
             learned = dataclasses.replace(model.live, weights=night.heads.weights)
             builder = PageBuilder(dataclasses.replace(model, live=learned))
-            n_of = np.bincount(at.night.user_index, minlength=len(at.night.users))
             for choice in live_choices(past, at, before_ms=before_ms):
                 relevant.append({offset + place for place in choice.clicked})
-                row = at.night.users.index_of_keys(np.array([choice.user_key]))[0]
-                readers.append((choice.user_key, int(n_of[row]) if row >= 0 else 0))
+                readers.append((choice.user_key, choice.n_reads))
                 for name, found in _rankings(at, learned, choice.reader, rng).items():
                     lists[name].append(_padded(found, offset))
                 page = builder.page(choice.reader, None, longer).lists

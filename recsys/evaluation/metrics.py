@@ -86,8 +86,7 @@ def judge(scores: Floats, clicked: NDArray[np.bool_], start: Ints) -> Judged:
     place = np.arange(len(scores))
     order = np.lexsort((-place, -scores, impression))
     sorted_scores = scores[order]
-    new_tie = np.ones(len(order), dtype=bool)
-    new_tie[1:] = (sorted_scores[1:] != sorted_scores[:-1]) | (impression[1:] != impression[:-1])
+    new_tie = _begins_tie(sorted_scores, impression)
     tie = np.cumsum(new_tie) - 1
     tie_start = np.flatnonzero(new_tie)
     tie_size = np.diff(np.append(tie_start, len(order)))
@@ -101,6 +100,13 @@ def judge(scores: Floats, clicked: NDArray[np.bool_], start: Ints) -> Judged:
         tie_size=tie_size[tie] if len(order) else tie,
         rank=place - start[:-1][impression] + 1,
     )
+
+
+def _begins_tie(scores: Floats, impression: Ints) -> NDArray[np.bool_]:
+    """Return which sorted candidates differ from the one before in score or impression."""
+    begins = np.ones(len(scores), dtype=bool)
+    begins[1:] = (scores[1:] != scores[:-1]) | (impression[1:] != impression[:-1])
+    return begins
 
 
 def _per_impression(judged: Judged, values: Floats, divisor: Floats | Ints) -> Floats:
@@ -150,8 +156,7 @@ def weighted_auc(scores: Floats, clicked: NDArray[np.bool_], start: Ints, weight
     order = np.lexsort((scores, group))
     g, s, hit = group[order], scores[order], clicked[order]
     plus, minus = np.where(hit, weight[order], 0.0), np.where(hit, 0.0, weight[order])
-    new_tie = np.ones(len(order), dtype=bool)
-    new_tie[1:] = (s[1:] != s[:-1]) | (g[1:] != g[:-1])
+    new_tie = _begins_tie(s, g)
     tie = np.cumsum(new_tie) - 1
     below = np.concatenate(([0.0], np.cumsum(minus)))
     first = np.flatnonzero(new_tie)

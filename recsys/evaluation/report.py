@@ -104,6 +104,11 @@ def in_view_report(seen: InView) -> InViewReport:
     systems: dict[str, dict[str, Interval]] = {}
     aucs: dict[str, Floats] = {}
     judgeable = np.zeros(0, dtype=bool)
+    is_weighted = bool((seen.weight != 1.0).any())
+    group = np.repeat(np.arange(len(seen.user_key)), np.diff(seen.start))
+    clicks: Floats = np.bincount(
+        group, weights=seen.weight * seen.clicked, minlength=len(seen.user_key)
+    ).astype(np.float64)
     for name, scores in seen.scores.items():
         judged = metrics.judge(scores, seen.clicked, seen.start)
         judgeable = judged.judgeable
@@ -111,12 +116,8 @@ def in_view_report(seen: InView) -> InViewReport:
         systems[name] = {
             metric: bootstrap(compute(judged), seen.user_key) for metric, compute in IN_VIEW.items()
         }
-        if (seen.weight != 1.0).any():
+        if is_weighted:
             unbiased = metrics.weighted_auc(scores, seen.clicked, seen.start, seen.weight)
-            group = np.repeat(np.arange(len(seen.user_key)), np.diff(seen.start))
-            clicks: Floats = np.bincount(
-                group, weights=seen.weight * seen.clicked, minlength=len(seen.user_key)
-            ).astype(np.float64)
             systems[name]["auc, unbiased"] = bootstrap(unbiased, seen.user_key, weight=clicks)
     strata = _strata(seen, judgeable)
     return InViewReport(

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.blend import PARTS, Reader, score
+from recsys.blend import PARTS, STATIC_PARTS, Reader, score
 from recsys.config import Config
 from recsys.counts import Events
 from recsys.learn.choice import Choices
@@ -168,11 +168,14 @@ def seen_after(
     known = night.articles.id_map.index_of_keys(key)
     context = night.articles.id_map.index_of_keys(shown.context_key)
     instant = np.repeat(cut, size)
-    features, n_reads = _personal(last, shown, known, context)
-    signals = {part: features[_FEATURE_OF.get(part, part)] for part in PARTS[:-3]}
+    row_of = night.users.index_of_keys(shown.user_key)
+    features = _personal(last, shown, row_of, known, context)
+    signals = {
+        part: features[_FEATURE_OF.get(part, part)] for part in PARTS if part not in STATIC_PARTS
+    }
     features |= events.of_articles(key, instant)
     # Of a reader who never clicked, a run knows nothing, not even what they were shown.
-    is_known = np.repeat(night.users.index_of_keys(shown.user_key) >= 0, size)
+    is_known = np.repeat(row_of >= 0, size)
     met = events.of_readers(np.repeat(shown.user_key, size), key, instant)
     features |= {name: np.where(is_known, values, 0.0) for name, values in met.items()}
     beside = np.repeat(context, size)
@@ -188,10 +191,10 @@ def seen_after(
     names = np.array([article.category for article in last.model.articles] + [""])
     return Seen(
         user_key=shown.user_key,
-        n_reads=n_reads,
+        n_reads=_n_reads(night, row_of),
         shown_ms=shown.shown_ms,
         choices=Choices(with_places(features, shown.start), shown.clicked, shown.start),
-        signals={part: signals[part] for part in PARTS},
+        signals=signals,
         place=place,
         propensity=shown.propensity,
         section=names[np.where(first >= 0, known[first], -1)] if len(known) else names[:0],
@@ -266,14 +269,17 @@ def _births(
     return born, written, context
 
 
-def _personal(
-    last: Trained, shown: Impressions, known: Ints, context: Ints
-) -> tuple[dict[str, Floats], Ints]:
-    """Return `PERSONAL_FEATURES` of all candidates, and how many reads of each reader."""
-    night, model = last.night, last.model
-    row_of = night.users.index_of_keys(shown.user_key)
+def _n_reads(night: Night, row_of: Ints) -> Ints:
+    """Return how many reads a night knows of readers, 0 for a row of -1."""
     counts = np.bincount(night.user_index, minlength=len(night.users))
-    n_reads = np.where(row_of >= 0, counts[row_of], 0) if len(counts) else np.zeros_like(row_of)
+    return np.where(row_of >= 0, counts[row_of], 0) if len(counts) else np.zeros_like(row_of)
+
+
+def _personal(
+    last: Trained, shown: Impressions, row_of: Ints, known: Ints, context: Ints
+) -> dict[str, Floats]:
+    """Return `PERSONAL_FEATURES` of all candidates; the row of an unknown reader is -1."""
+    model = last.model
     features = {name: np.zeros(len(known)) for name in PERSONAL_FEATURES}
     for i, row in enumerate(row_of.tolist()):
         part = slice(shown.start[i], shown.start[i + 1])
@@ -283,7 +289,7 @@ def _personal(
         )  # fmt: skip
         for name, values in found.items():
             features[name][part] = values
-    return features, n_reads
+    return features
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,6 +297,7 @@ class LiveChoice:
     """A reader at an instant, and the live, unread articles (live places) clicked next."""
 
     user_key: int
+    n_reads: int
     reader: Reader | None
     clicked: set[int]
 
@@ -308,13 +315,15 @@ def live_choices(past: Past, at: Trained, *, before_ms: int) -> Iterator[LiveCho
     counted = counted[np.argsort(later.user_key[counted], kind="stable")]
     users, start = np.unique(later.user_key[counted], return_index=True)
     row_of = night.users.index_of_keys(users)
-    for user_key, row, mine in zip(
-        users.tolist(), row_of.tolist(), np.split(place[counted], start[1:]), strict=True
-    ):
+    n_reads = _n_reads(night, row_of)
+    for user_key, row, n, mine in zip(
+        users.tolist(), row_of.tolist(), n_reads.tolist(), np.split(place[counted], start[1:]),
+        strict=True,
+    ):  # fmt: skip
         reader = reader_of(at.model, row) if row >= 0 else None
         clicked = set(mine.tolist()) - (set() if reader is None else set(reader.read.tolist()))
         if clicked:
-            yield LiveChoice(user_key, reader, clicked)
+            yield LiveChoice(user_key, n, reader, clicked)
 
 
 def sampled_live_choices(

@@ -7,7 +7,7 @@ learned in view find .05 to .28 of next clicks where those learned live find .43
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,7 +18,7 @@ from recsys.blend import PARTS
 from recsys.config import BlendConfig, Config
 from recsys.evaluation import metrics
 from recsys.learn.choice import Choices, CurveFit, fit_weights
-from recsys.learn.examples import POSITION, Past, Seen, Trained, sampled_live_choices
+from recsys.learn.examples import POSITION, Past, sampled_live_choices
 from recsys.learn.regimes import DAY_MS, Protocol
 from recsys.rank import curve_parts
 from recsys.rows import HOUR_MS
@@ -29,7 +29,7 @@ BEND_PENALTIES = (1000.0, 100.0, 10.0)  # straight first: each fit starts from t
 # alone is less likely found than what was not shown yet (EB-NeRD: hit@5 .479, bounded .413).
 FREE = ("ctr",)
 VALIDATION_SHARE = 0.25  # the latest choices
-LIVE_HOURS = (8,)  # after a night: instants of choices among all live articles
+LIVE_HOURS = 8  # after a night: when choices among all live articles are looked at
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,77 +80,62 @@ def mean_auc(score: Floats, choices: Choices) -> float:
     return float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
 
 
-def learn(
-    past: Past, config: Config, as_of_ms: int, regimes: Sequence[Protocol],
-    without: Sequence[str] = (),
-) -> Heads:  # fmt: skip
+def learn(past: Past, as_of_ms: int, regimes: Sequence[Protocol]) -> Heads:
     """Return both heads as learned from the days before an instant.
 
     Parameters
     ----------
     past
-        The nights of those days.
-    config
-        `config.learn` says how many days; `config.blend` are the shipped weights.
+        The nights of those days; its `config.learn` says how many, its `config.blend` are
+        the shipped weights.
     as_of_ms
         Nothing of this instant or later is learned from.
     regimes
         For which to learn curves.
-    without
-        Features to leave out of the curves, for an ablation.
 
     Returns
     -------
     Heads
         What was learned too little about is as shipped, and the reports say so.
     """
-    days = [
-        (as_of_ms - back * DAY_MS, as_of_ms - (back - 1) * DAY_MS)
-        for back in range(config.learn.days, 0, -1)
-    ]
-    oldest = past.store.first_event_ms()
-    days = [(begin, end) for begin, end in days if oldest is not None and begin > oldest]
-    nights = [past.night(begin, end) for begin, end in days]
     reports = {}
-    weights, reports["finding"] = _finding(past, config, nights, as_of_ms)
+    weights, reports["finding"] = _finding(past, as_of_ms)
     curves: dict[Protocol, dict[str, Floats]] = {}
-    most = -(-config.learn.max_choices // max(len(days), 1))
     for regime in regimes:
-        seen = [
-            past.seen_after(last, regime, from_ms=begin, before_ms=end, most=most)
-            for last, (begin, end) in zip(nights, days, strict=True)
-        ]
-        curves[regime], reports[f"ordering, {regime}"] = _ordering(seen, config, without)
+        curves[regime], reports[f"ordering, {regime}"] = ordering(past, as_of_ms, regime)
     return Heads(weights, curves, reports)
 
 
-def _finding(
-    past: Past, config: Config, nights: Sequence[Trained], as_of_ms: int
-) -> tuple[BlendConfig, HeadReport]:
+def _days(past: Past, as_of_ms: int) -> list[tuple[int, int]]:
+    """Return begin and end of the days to learn from, as far as the log reaches back."""
+    oldest = past.store.first_event_ms()
+    begins = [as_of_ms - back * DAY_MS for back in range(past.config.learn.days, 0, -1)]
+    return [(b, b + DAY_MS) for b in begins if oldest is not None and b > oldest]
+
+
+def _finding(past: Past, as_of_ms: int) -> tuple[BlendConfig, HeadReport]:
     """Return the weights of the linear score, learned among all live articles."""
+    config = past.config
     rng = np.random.default_rng(config.learn.random_state)
     found = []
-    for last in nights:
-        for hours in LIVE_HOURS:
-            instant = last.night.as_of_ms + hours * HOUR_MS
-            at = past.refreshed(last, instant, instant)
-            found.append(sampled_live_choices(past, at, rng, before_ms=as_of_ms))
+    for begin, end in _days(past, as_of_ms):
+        instant = begin + LIVE_HOURS * HOUR_MS
+        at = past.refreshed(past.night(begin, end), instant, instant)
+        found.append(sampled_live_choices(past, at, rng, before_ms=as_of_ms))
     choices = joined(found, PARTS)
     shipped = {name: float(getattr(config.blend, name)) for name in PARTS}
     if len(choices) < config.learn.min_choices:
         return config.blend, _too_few(len(choices), config)
     edge = round(len(choices) * (1 - VALIDATION_SHARE))
     late = choices.part(edge, len(choices))
-    table = late.matrix(PARTS)
-    tried = fit_weights(choices.part(0, edge), shipped, free=FREE)
-    learned = mean_auc(table @ np.array([tried[name] for name in PARTS]), late)
-    as_shipped = mean_auc(table @ np.array([shipped[name] for name in PARTS]), late)
-    used = learned > as_shipped
-    report = HeadReport(
-        len(choices), round(learned, 4), round(as_shipped, 4), used,
-        "" if used else "no better than the shipped weights",
-    )  # fmt: skip
-    if not used:
+    tried: dict[str, Any] = fit_weights(choices.part(0, edge), shipped, free=FREE)
+    report = _judged(
+        len(choices),
+        mean_auc(linear_score(late.features, dataclasses.replace(config.blend, **tried)), late),
+        mean_auc(linear_score(late.features, config.blend), late),
+        "",
+    )
+    if not report.used:
         return config.blend, report
     weights: dict[str, Any] = {
         name: round(w, 4) for name, w in fit_weights(choices, shipped, free=FREE).items()
@@ -158,10 +143,24 @@ def _finding(
     return dataclasses.replace(config.blend, **weights), report
 
 
-def _ordering(
-    seen: Sequence[Seen], config: Config, without: Sequence[str]
+def ordering(
+    past: Past, as_of_ms: int, regime: Protocol, without: Sequence[str] = ()
 ) -> tuple[dict[str, Floats], HeadReport]:
-    """Return the curves for given articles, learned among what was shown."""
+    """Return the curves for given articles, learned among what was shown.
+
+    Parameters
+    ----------
+    past, as_of_ms, regime
+        As of `learn`.
+    without
+        Features to leave out, for an ablation.
+    """
+    config, days = past.config, _days(past, as_of_ms)
+    most = -(-config.learn.max_choices // max(len(days), 1))
+    seen = [
+        past.seen_after(past.night(begin, end), regime, from_ms=begin, before_ms=end, most=most)
+        for begin, end in days
+    ]
     names = [name for part in seen[:1] for name in part.choices.features if name not in without]
     choices = joined([part.choices for part in seen], names)
     if len(choices) < config.learn.min_choices:
@@ -179,12 +178,8 @@ def _ordering(
         for name in PARTS
     }
     shipped = mean_auc(linear_score(signals, config.blend), late)
-    used = tried[best] > shipped
-    report = HeadReport(
-        len(choices), round(tried[best], 4), round(shipped, 4), used,
-        f"bend penalty {best:g}" if used else "no better than the shipped weights",
-    )  # fmt: skip
-    return (_unplaced(fit.curves(best)) if used else {}), report
+    report = _judged(len(choices), tried[best], shipped, f"bend penalty {best:g}")
+    return (_unplaced(fit.curves(best)) if report.used else {}), report
 
 
 def _unplaced(curves: dict[str, Floats]) -> dict[str, Floats]:
@@ -198,10 +193,17 @@ def _unplaced(curves: dict[str, Floats]) -> dict[str, Floats]:
     return {name: curve for name, curve in curves.items() if name != POSITION}
 
 
-def linear_score(signals: dict[str, Floats], weights: BlendConfig) -> Floats:
+def linear_score(signals: Mapping[str, Floats], weights: BlendConfig) -> Floats:
     """Return the linear score of candidates from unweighted signals, by name of `PARTS`."""
     score: Floats = np.sum([getattr(weights, name) * signals[name] for name in PARTS], axis=0)
     return score
+
+
+def _judged(n: int, learned: float, shipped: float, chosen: str) -> HeadReport:
+    """Return the report of a head that is served if it did better than the shipped one."""
+    used = learned > shipped
+    why = chosen if used else "no better than the shipped weights"
+    return HeadReport(n, round(learned, 4), round(shipped, 4), used, why)
 
 
 def _too_few(n: int, config: Config) -> HeadReport:
