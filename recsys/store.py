@@ -14,7 +14,7 @@ import json
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -25,8 +25,10 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 from sqlite_utils import Database
 
+from recsys.columns import pack_hour, unpack_hours
 from recsys.errors import StoreError
 from recsys.rows import (
+    HOUR_MS,
     TIME_IS_BOUND,
     UNKNOWN_TIME,
     Articles,
@@ -36,80 +38,8 @@ from recsys.rows import (
     Kind,
     Reject,
 )
+from recsys.schema import MIGRATIONS
 
-# One entry a schema version; entry i brings version i to version i + 1.
-MIGRATIONS = (
-    """
-    CREATE TABLE users (
-        user_key INTEGER PRIMARY KEY,
-        user_id TEXT NOT NULL UNIQUE
-    ) STRICT;
-    CREATE TABLE article_ids (
-        article_key INTEGER PRIMARY KEY,
-        article_id TEXT NOT NULL UNIQUE
-    ) STRICT;
-    CREATE TABLE articles (
-        article_key INTEGER PRIMARY KEY REFERENCES article_ids,
-        title TEXT NOT NULL,
-        body TEXT NOT NULL,
-        category TEXT NOT NULL,
-        author TEXT NOT NULL,
-        url TEXT NOT NULL,
-        language TEXT NOT NULL,
-        published_at INTEGER,              -- ms since 1970, UTC, as all instants here
-        expires_at INTEGER,
-        text_digest TEXT NOT NULL,
-        added_at INTEGER NOT NULL,
-        updated_at INTEGER NOT NULL,
-        revision INTEGER NOT NULL DEFAULT 1
-    ) STRICT;
-    -- Clustered by time: nights and refreshes read a window, logs arrive in order.
-    CREATE TABLE clicks (
-        clicked_at INTEGER NOT NULL,
-        user_key INTEGER NOT NULL REFERENCES users,
-        article_key INTEGER NOT NULL REFERENCES article_ids,
-        dwell_seconds REAL,
-        source TEXT,
-        time_is_bound INTEGER NOT NULL DEFAULT 0,
-        PRIMARY KEY (clicked_at, user_key, article_key)
-    ) STRICT, WITHOUT ROWID;
-    -- A click whose time is only a bound is one fact, whatever log repeats it.
-    CREATE UNIQUE INDEX clicks_bound ON clicks (user_key, article_key) WHERE time_is_bound = 1;
-    CREATE TABLE impressions (
-        shown_at INTEGER NOT NULL,
-        user_key INTEGER NOT NULL REFERENCES users,
-        shown BLOB NOT NULL,               -- article keys in position order, int64 little endian
-        clicked BLOB NOT NULL,             -- one byte an article of `shown`: 1 if clicked
-        clicked_at INTEGER,
-        context_key INTEGER REFERENCES article_ids,
-        source TEXT NOT NULL,
-        PRIMARY KEY (shown_at, user_key, shown)
-    ) STRICT, WITHOUT ROWID;
-    CREATE TABLE rejected_rows (
-        file TEXT NOT NULL,
-        row INTEGER NOT NULL,
-        field TEXT NOT NULL,
-        reason TEXT NOT NULL,
-        raw TEXT NOT NULL,
-        rejected_at INTEGER NOT NULL,
-        PRIMARY KEY (file, row, field, reason)
-    ) STRICT;
-    CREATE TABLE text_vectors (
-        article_key INTEGER PRIMARY KEY REFERENCES article_ids,
-        text_digest TEXT NOT NULL,         -- of the text and of the settings that made it
-        terms BLOB NOT NULL,               -- hashed term numbers, int32 little endian
-        counts BLOB NOT NULL               -- weighted term counts, float32 little endian
-    ) STRICT;
-    CREATE TABLE runs (
-        run_id TEXT PRIMARY KEY,
-        kind TEXT NOT NULL,
-        as_of TEXT NOT NULL,
-        status TEXT NOT NULL,              -- published, held back, failed
-        report TEXT NOT NULL               -- JSON, see recsys.nightly.RunReport
-    ) STRICT;
-    """,
-    "ALTER TABLE impressions ADD COLUMN propensities BLOB",  # float64, one an article; NULL: all 1
-)
 _CHUNK = 500  # bound values a statement; SQLite's oldest limit is 999
 
 
@@ -298,6 +228,12 @@ class Store:
             rows = rows.with_columns(pl.lit(False).alias(TIME_IS_BOUND))
         rows = self._with_keys(rows)
         columns = ["clicked_at", "user_key", "article_key", "dwell_seconds", "source"]
+        if rows[TIME_IS_BOUND].any():  # one may move an earlier one, from any hour
+            self._conn.execute("UPDATE click_hours SET packed = NULL")
+        self._conn.executemany(
+            "INSERT OR REPLACE INTO click_hours VALUES (?, NULL)",
+            rows.select((pl.col("clicked_at") // HOUR_MS).unique()).iter_rows(),
+        )
         before = self._conn.total_changes
         insert = "INSERT INTO clicks VALUES (?, ?, ?, ?, ?, ?) "
         # A later log may know what an earlier one did not; what is known stays.
@@ -391,18 +327,30 @@ class Store:
 
     def clicks(self, *, from_ms: int, before_ms: int) -> Clicks:
         """Return clicks in [from_ms, before_ms), oldest first."""
-        rows = self._conn.execute(
-            "SELECT user_key, article_key, clicked_at, coalesce(dwell_seconds, -1.0), time_is_bound"
-            " FROM clicks WHERE clicked_at >= ? AND clicked_at < ?"
-            " ORDER BY clicked_at, user_key, article_key",
-            (from_ms, before_ms),
-        )
-        # float64 holds every key and instant exactly up to 2**53.
-        flat = np.fromiter((v for row in rows for v in row), dtype=np.float64).reshape(-1, 5)
-        dwell = flat[:, 3].astype(np.float32)
-        dwell[dwell < 0] = np.nan
-        whole = flat[:, [0, 1, 2, 4]].astype(np.int64)
-        return Clicks(whole[:, 0], whole[:, 1], whole[:, 2], dwell, whole[:, 3].astype(bool))
+        query = "SELECT hour, packed FROM click_hours WHERE hour BETWEEN ? AND ? ORDER BY hour"
+        span = (from_ms // HOUR_MS, (before_ms - 1) // HOUR_MS)
+        found = [
+            (hour, self._pack(hour) if packed is None else packed)
+            for hour, packed in self._conn.execute(query, span).fetchall()
+        ]
+        clicks = unpack_hours([hour for hour, _ in found], [packed for _, packed in found])
+        part = slice(*np.searchsorted(clicks.clicked_ms, (from_ms, before_ms)).tolist())
+        return Clicks(*(getattr(clicks, f.name)[part] for f in fields(Clicks)))
+
+    def _pack(self, hour: int) -> bytes:
+        """Keep an hour's clicks as columns until more of them come, and return those."""
+        with self._write():  # nothing may come between reading and keeping
+            packed = pack_hour(
+                self._conn.execute(
+                    "SELECT user_key, article_key, clicked_at, dwell_seconds, time_is_bound"
+                    " FROM clicks WHERE clicked_at >= ? AND clicked_at < ?"
+                    " ORDER BY clicked_at, user_key, article_key",
+                    (hour * HOUR_MS, (hour + 1) * HOUR_MS),
+                ),
+                hour,
+            )
+            self._conn.execute("UPDATE click_hours SET packed = ? WHERE hour = ?", (packed, hour))
+        return packed
 
     def impressions(self, *, from_ms: int, before_ms: int) -> Impressions:
         """Return impressions shown in [from_ms, before_ms), oldest first."""

@@ -1,7 +1,9 @@
 import json
 import sqlite3
+from datetime import UTC, datetime
 
 import numpy as np
+import polars as pl
 import pytest
 from conftest import RECEIVED_MS
 
@@ -9,9 +11,10 @@ from recsys.config import TextConfig
 from recsys.errors import StoreError
 from recsys.ingest.batches import Batch
 from recsys.ingest.validate import check
-from recsys.rows import UNKNOWN_TIME, IdMap
+from recsys.rows import HOUR_MS, UNKNOWN_TIME, IdMap, to_ms
+from recsys.schema import MIGRATIONS
 from recsys.signals.text import count_terms
-from recsys.store import MIGRATIONS, Store
+from recsys.store import Store
 
 
 def article(**fields):
@@ -117,3 +120,49 @@ def test_id_map_finds_places_and_says_minus_one_for_strangers():
 def test_an_unknown_time_survives_the_store(store, load):
     load({"a.jsonl": article()})
     assert store.articles(known_by_ms=RECEIVED_MS).published_ms.tolist() == [UNKNOWN_TIME]
+
+
+def clicks_row_by_row(store, from_ms, before_ms):
+    rows = store._conn.execute(
+        "SELECT user_key, article_key, clicked_at, dwell_seconds, time_is_bound FROM clicks"
+        " WHERE clicked_at >= ? AND clicked_at < ? ORDER BY clicked_at, user_key, article_key",
+        (from_ms, before_ms),
+    ).fetchall()
+    return [tuple(np.nan if v is None else v for v in row) for row in rows]
+
+
+def same_clicks(store, from_ms, before_ms):
+    """Whether the packed columns hold what the rows say, and how many clicks that is."""
+    found = store.clicks(from_ms=from_ms, before_ms=before_ms)
+    columns = (found.user_key, found.article_key, found.clicked_ms, found.dwell_seconds)
+    rows = clicks_row_by_row(store, from_ms, before_ms)
+    assert len(rows) == len(found.user_key)
+    for row, packed in zip(rows, zip(*columns, found.time_is_bound, strict=True), strict=True):
+        np.testing.assert_array_equal(np.float32(row[3]), packed[3])
+        assert (*row[:3], bool(row[4])) == (*packed[:3], packed[4])
+    return len(rows)
+
+
+def test_packed_hours_are_the_rows_of_the_store(store, load):
+    def click(user, minute, **fields):
+        at = f"2026-03-01T{10 + minute // 60}:{minute % 60:02d}:00.25Z"
+        return json.dumps({"user_id": user, "article_id": "a", "clicked_at": at} | fields) + "\n"
+
+    hour = to_ms(datetime(2026, 3, 1, 10, tzinfo=UTC))
+    load({"1.jsonl": click("u", 0, dwell_seconds=7.5) + click("v", 59) + click("u", 61)})
+    assert same_clicks(store, 0, 2**53) == 3
+    assert same_clicks(store, hour + 60_000, hour + HOUR_MS + 60_250) == 1
+    load({"2.jsonl": click("w", 30) + click("v", 59, dwell_seconds=3.0)})  # into a packed hour
+    assert same_clicks(store, 0, 2**53) == 4
+    for at in ("11:30", "10:10"):  # a bound is moved to an earlier hour by an earlier log
+        history = {
+            "user_id": ["x"], "article_id": ["a"], "dwell_seconds": [None], "source": [None],
+            "clicked_at": [to_ms(datetime.fromisoformat(f"2026-03-01T{at}:00Z"))],
+            "time_is_bound": [True],
+        }  # fmt: skip
+        rows = pl.DataFrame(
+            history, schema_overrides={"dwell_seconds": pl.Float64, "source": pl.String}
+        )
+        store.add("clicks", rows, [], file="h", at_ms=RECEIVED_MS)
+        assert same_clicks(store, 0, 2**53) == 5
+        assert same_clicks(store, hour, hour + HOUR_MS) == (3 if at == "11:30" else 4)
