@@ -46,6 +46,8 @@ class Events:
         Articles shown.
     hit_key, hit_ms : array of int64, shape (n_hits,)
         Clicks on what was shown, at the time they were made.
+    known_key, known_ms : array of int64, shape (n_known,)
+        Articles seen before all that is counted here, ascending, and when first.
     """
 
     click_user: Ints
@@ -56,11 +58,31 @@ class Events:
     view_ms: Ints
     hit_key: Ints
     hit_ms: Ints
+    known_key: Ints
+    known_ms: Ints
 
     @classmethod
-    def of(cls, clicks: Clicks, impressions: Impressions) -> "Events":
-        """Return the events of clicks and impressions; clicks must be oldest first."""
+    def of(
+        cls, clicks: Clicks, impressions: Impressions, from_ms: int, known: tuple[Ints, Ints]
+    ) -> "Events":
+        """Return the events of clicks and impressions.
+
+        Parameters
+        ----------
+        clicks, impressions
+            Oldest first. Of clicks before `from_ms` only the first of each article matters.
+        from_ms
+            Where counting begins.
+        known
+            Articles seen before any of these, and when first.
+        """
         timed = np.flatnonzero(~clicks.time_is_bound)
+        is_old = clicks.clicked_ms[timed] < from_ms
+        old, timed = timed[is_old], timed[~is_old]
+        key = np.concatenate((known[0], clicks.article_key[old]))
+        seen_ms = np.concatenate((known[1], clicks.clicked_ms[old]))
+        in_time = np.argsort(seen_ms, kind="stable")
+        known_key, first_seen = np.unique(key[in_time], return_index=True)
         pair = pair_of(clicks.user_key[timed], clicks.article_key[timed])
         _, first = np.unique(pair, return_index=True)
         first = timed[first]
@@ -77,6 +99,8 @@ class Events:
             view_ms=np.repeat(impressions.shown_ms, n_shown),
             hit_key=impressions.article_key[impressions.clicked],
             hit_ms=np.repeat(made, n_shown)[impressions.clicked],
+            known_key=known_key,
+            known_ms=seen_ms[in_time][first_seen],
         )
 
     def only(self, keys: Ints) -> "Events":
@@ -86,7 +110,7 @@ class Events:
         return Events(
             self.click_user[clicks], self.click_key[clicks], self.click_ms[clicks],
             self.view_user[views], self.view_key[views], self.view_ms[views],
-            self.hit_key[hits], self.hit_ms[hits],
+            self.hit_key[hits], self.hit_ms[hits], self.known_key, self.known_ms,
         )  # fmt: skip
 
     @cached_property
@@ -138,7 +162,12 @@ class Events:
 
     def first_seen_ms(self, key: Ints) -> Ints:
         """Return when each article was first clicked or shown; the far future for never."""
-        return np.minimum(self._clicks.first_ms(key), self._views.first_ms(key))
+        first = np.minimum(self._clicks.first_ms(key), self._views.first_ms(key))
+        if not len(self.known_key):
+            return first
+        place = np.minimum(np.searchsorted(self.known_key, key), len(self.known_key) - 1)
+        known = np.where(self.known_key[place] == key, self.known_ms[place], first)
+        return np.minimum(first, known)
 
     def of_articles(self, key: Ints, as_of_ms: Ints) -> dict[str, Floats]:
         """Return `ARTICLE_FEATURES` of articles, each as of its own instant."""

@@ -3,7 +3,7 @@
 The one composer of the signals; nightly publishes what it returns.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
@@ -12,8 +12,16 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from recsys import snapshot
-from recsys.blend import LiveModel, Reader, Rows, fold_in, recent_weights
-from recsys.config import BlendConfig, CollaborativeConfig, Config
+from recsys.blend import LiveModel, Reader, Rows, recent_weights
+from recsys.carry import (
+    Last,
+    carried_factors,
+    carried_item_item,
+    carried_similar,
+    carried_vectors,
+    live_since,
+)
+from recsys.config import BlendConfig, Config
 from recsys.counts import Events
 from recsys.night import Night
 from recsys.page.build import PageModel
@@ -28,8 +36,16 @@ TERMS_VERSION = "2"  # of `recsys.signals.text.terms`: counts of an older one ar
 
 
 @dataclass(frozen=True, slots=True)
-class Model:
-    """A trained night: the page's model, and every reader in it.
+class ReaderFactors:
+    """ALS factors and section tastes, a row a reader."""
+
+    factors: NDArray[np.float32]
+    affinity: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class ArticleModel:
+    """What a night knows of the articles.
 
     Attributes
     ----------
@@ -37,36 +53,55 @@ class Model:
         What a page is made from.
     rank
         What given articles are ordered by.
+    carry
+        What a refresh takes over beside them.
     articles
         The known articles, as a page shows them.
-    user_ids
-        The readers; rows of what follows.
-    factors, affinity, read_places
-        ALS factors, section tastes, live articles read.
-    reads
-        Latest reads of each, newest first within a row, over known articles.
-    met, met_counts
-        Live articles each was shown or read (rows of 1, over known articles), and their
-        `READER_FEATURES` in the order of `met.data`, shape (n_features, met.nnz).
+    factors
+        Of readers, in the night's order, and articles.
     counts
         What went in, for the run's report.
     """
 
     page: PageModel
     rank: RankModel
+    carry: snapshot.Carry
     articles: Sequence[snapshot.KnownArticle]
+    factors: collaborative.Factors
+    counts: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Model(ArticleModel):
+    """A trained night: the models of the articles, and every reader.
+
+    Attributes
+    ----------
+    user_ids
+        The readers; rows of what follows, and of `factors.user`.
+    affinity, read_places
+        Section tastes, and live articles read.
+    reads
+        Latest reads of each, newest first within a row, over known articles.
+    met, met_counts
+        Live articles each was shown or read (rows of 1, over known articles), and their
+        `READER_FEATURES` in the order of `met.data`, shape (n_features, met.nnz).
+    """
+
     user_ids: Sequence[str]
-    factors: NDArray[np.float32]
     affinity: NDArray[np.float32]
     read_places: csr_matrix
     reads: csr_matrix
     met: csr_matrix
     met_counts: NDArray[np.float32]
-    counts: dict[str, int]
 
 
-def section_names(categories: Sequence[str]) -> tuple[NDArray[np.int64], list[str]]:
+def section_names(
+    categories: Sequence[str], known: Sequence[str] = ()
+) -> tuple[NDArray[np.int64], list[str]]:
     """Return the section of each article and the names; section 0 is "no section".
+
+    Sections that an earlier run knew keep their places and names.
 
     `LIFESTYLE`, `lifestyle` and `Lifestyle` are one section. Its name is the
     commonest spelling in mixed case, else a short one in capitals, else in title case.
@@ -82,14 +117,15 @@ def section_names(categories: Sequence[str]) -> tuple[NDArray[np.int64], list[st
         if category:
             counts = spellings.setdefault(category.casefold(), {})
             counts[category] = counts.get(category, 0) + 1
-    keys = sorted(spellings)
-    names = [""]
+    names = list(known) or [""]
+    old = {name.casefold(): place for place, name in enumerate(names)}
+    keys = sorted(key for key in spellings if key not in old)
     for key in keys:
         found = sorted(spellings[key], key=lambda s: (-spellings[key][s], s))
         mixed = [s for s in found if not (s.isupper() or s.islower())]
         short = [s for s in found if s.isupper() and len(s) <= 3]
         names.append((mixed or short or [found[0].title()])[0])
-    index = {key: i for i, key in enumerate(keys, start=1)}
+    index = old | {key: i for i, key in enumerate(keys, start=len(old))}
     return np.array([index.get(c.casefold(), 0) for c in categories], dtype=np.int64), names
 
 
@@ -108,7 +144,7 @@ def article_vectors(store: Store, articles: Articles, config: Config) -> tuple[c
     new = [i for i, key in enumerate(keys) if wanted[i] and stored_digests.get(key) != wanted[i]]
     counted = text.count_terms(
         [articles.titles[i] for i in new],
-        [articles.bodies[i] for i in new],
+        store.bodies([keys[i] for i in new]),
         [articles.categories[i] for i in new],
         config.text,
     ) if new else csr_matrix((0, config.text.n_features), dtype=np.float32)  # fmt: skip
@@ -167,26 +203,30 @@ def static_signals(
 
 
 def _importance(
-    night: Night, items: csr_matrix, category: NDArray[np.int64], config: Config
+    night: Night,
+    counted: NDArray[np.int64],
+    items: csr_matrix,
+    category: NDArray[np.int64],
+    config: Config,
 ) -> NDArray[np.float32]:
-    n_articles, timed = len(night.articles.id_map), night.timed
+    n_articles, timed = len(night.articles.id_map), counted[night.timed[counted]]
     readers = popularity.decayed_clicks(
         night.article_index[timed], night.age_hours[timed],
         n_articles=n_articles, half_life_hours=config.popularity.importance_half_life_hours,
     )  # fmt: skip
     dwell = popularity.mean_dwell_share(
-        night.article_index, night.dwell_seconds, n_articles=n_articles,
+        night.article_index[counted], night.dwell_seconds[counted], n_articles=n_articles,
         full_seconds=2 * config.collaborative.full_dwell_seconds,
     )  # fmt: skip
     home = affinity.home_category(items, category)
     breadth = popularity.reader_breadth(
-        night.article_index, home[night.user_index], n_articles=n_articles
+        night.article_index[counted], home[night.user_index[counted]], n_articles=n_articles
     )
     return popularity.importance(readers, dwell, breadth)[night.live_rows].astype(np.float32)
 
 
-def _rise(night: Night, config: Config) -> NDArray[np.float32]:
-    timed = night.timed
+def _rise(night: Night, counted: NDArray[np.int64], config: Config) -> NDArray[np.float32]:
+    timed = counted[night.timed[counted]]
     halves = config.popularity.now_half_life_hours, config.popularity.expected_half_life_hours
     now, expected = (
         popularity.decayed_clicks(
@@ -201,14 +241,14 @@ def _rise(night: Night, config: Config) -> NDArray[np.float32]:
     return rise[night.live_rows].astype(np.float32)
 
 
-def train(
+def train_articles(
     store: Store,
     night: Night,
     config: Config,
     stage: Stage,
-    carried: collaborative.Factors | None = None,
-) -> Model:
-    """Return the model of a night: every signal, blended, for every live article.
+    carried: tuple[Last, NDArray[np.float32]] | None = None,
+) -> ArticleModel:
+    """Return what a night knows of the articles: every signal, for every live one.
 
     Parameters
     ----------
@@ -217,45 +257,58 @@ def train(
     stage
         Entered with the name of each stage.
     carried
-        Factors of an earlier run on tonight's indices, instead of training anew: a
-        refresh. Articles with rows of zeros are estimated from text, as ever.
+        The run to carry on instead of learning anew, and its factors of the night's
+        readers (see `recsys.carry.carried_factors`): a refresh.
     """
+    last = None if carried is None else carried[0]
     articles, live, n_articles = night.articles, night.live_rows, len(night.articles.id_map)
+    counted = night.counted
     with stage("text"):
         counts, n_counted = article_vectors(store, articles, config)
-        vectors = text.tfidf(counts, ~night.announced)
-        similar = text.similar_articles(vectors, vectors[live], live, config.text)
+        trained = ~night.announced
+        if last is None:
+            vectors = text.tfidf(counts, trained)
+            similar = text.similar_articles(vectors, vectors[live], live, config.text)
+            heaviest = text.heaviest(vectors, config.text.n_rank_terms)
+        else:
+            trained = np.arange(n_articles) < len(last.article_ids)
+            trained[trained] = last.carry.trained
+            vectors = text.tfidf(counts, trained)
+            similar = carried_similar(last, vectors, live, config.text)
+            heaviest = carried_vectors(last, vectors, config.text)
     with stage("collaborative"):
-        weights = collaborative.click_weights(
-            night.age_hours, night.dwell_seconds, config.collaborative
-        )
-        items = collaborative.user_items(
-            night.user_index, night.article_index, weights, shape=(len(night.users), n_articles)
-        )
-        factors = carried or collaborative.fit_als(items, config.collaborative)
+        items = _items(night, counted, config)
+        if carried is None or last is None:
+            factors = collaborative.fit_als(
+                _items(night, np.arange(len(night.user_index)), config), config.collaborative
+            )
+            everything = np.arange(n_articles)
+            together = collaborative.item_item(items, everything, live, config.collaborative)
+            since = np.zeros(len(live), dtype=bool)
+        else:
+            factors = carried_factors(night, *carried, config.collaborative)
+            together = carried_item_item(last, items, live, config.collaborative)
+            since = live_since(last, live)
         warm: NDArray[np.bool_] = (factors.article[live] != 0).any(axis=1)
         article_factors = collaborative.cold_factors(factors.article[live], warm, similar[live])
-        together = collaborative.item_item(items, config.collaborative)[:, live]
-        together.sort_indices()
     with stage("other signals"):
-        category, section = section_names(articles.categories)
-        likes = affinity.category_affinity(items, category, n_categories=len(section))
-        likes[:, 0] = 0.0  # "no section" is nothing to prefer
+        category, section = section_names(
+            articles.categories, () if last is None else last.carry.sections
+        )
         ages = age_hours(night.born_ms[live], night.as_of_ms)  # what is live has been born
         static = static_signals(
             night.events, articles.id_map.keys[live], ages, np.full(len(live), night.as_of_ms),
             config,
         )  # fmt: skip
-        importance = _importance(night, items, category, config)
+        importance = _importance(night, counted, items, category, config)
         stories = story_index(similar[live], threshold=config.page.story_similarity)
         newest = np.lexsort((np.arange(len(live)), ages))
-        rise = _rise(night, config)
+        rise = _rise(night, counted, config)
         rank = RankModel(
-            vectors=_rows(text.heaviest(vectors, config.text.n_rank_terms)),
+            vectors=_rows(heaviest),
             article_features=_article_features(night), written_ms=night.written_ms,
             curves={}, refresh_curves={},
         )  # fmt: skip
-        met, met_counts = _met(night)
     live_model = LiveModel(
         live_rows=live, static={n: signal.astype(np.float32) for n, signal in static.items()},
         factors=article_factors, warm=warm, gram=factors.gram,
@@ -273,85 +326,93 @@ def train(
         "machine_clicks": night.n_machine_clicks, "sections": len(section) - 1,
         "stories": len(np.unique(stories)),
     }  # fmt: skip
+    carry = snapshot.Carry(
+        first_ms=night.events.first_seen_ms(articles.id_map.keys),
+        trained=trained, live_since=since, spread=factors.spread, sections=section,
+        machines=night.machines,
+    )  # fmt: skip
+    known = [
+        snapshot.KnownArticle(
+            articles.id_map.ids[i], articles.titles[i], section[category[i]],
+            articles.urls[i], _or_none(articles.published_ms[i]),
+            _or_none(articles.expires_ms[i]),
+        )
+        for i in range(n_articles)
+    ]  # fmt: skip
+    return ArticleModel(page, rank, carry, known, factors, report_counts)
+
+
+def train(
+    store: Store,
+    night: Night,
+    config: Config,
+    stage: Stage,
+    carried: tuple[Last, ReaderFactors] | None = None,
+) -> Model:
+    """Return the model of a night, of the articles and of every reader.
+
+    Parameters
+    ----------
+    store, night, config, stage
+        As of `train_articles`.
+    carried
+        The run to carry on, and what it knew of the night's readers.
+    """
+    before = None if carried is None else carried[1]
+    made = train_articles(
+        store, night, config, stage,
+        None if carried is None else (carried[0], carried[1].factors),
+    )  # fmt: skip
+    with stage("readers"):
+        live, category = made.page.live.live_rows, made.page.live.category
+        items = _items(night, np.arange(len(night.user_index)), config)
+        if before is None:
+            likes = affinity.category_affinity(items, category, n_categories=made.page.n_categories)
+            likes[:, 0] = 0.0  # "no section" is nothing to prefer
+        else:
+            likes = np.zeros((len(night.users), made.page.n_categories), dtype=np.float32)
+            likes[:, : before.affinity.shape[1]] = before.affinity
+        met, met_counts = _met(night)
     return Model(
-        page=page,
-        rank=rank,
-        articles=[
-            snapshot.KnownArticle(
-                articles.id_map.ids[i], articles.titles[i], section[category[i]],
-                articles.urls[i], _or_none(articles.published_ms[i]),
-                _or_none(articles.expires_ms[i]),
-            )
-            for i in range(n_articles)
-        ],
+        made.page, made.rank, made.carry, made.articles, made.factors, made.counts,
         user_ids=night.users.ids,
-        factors=factors.user,
         affinity=likes,
         read_places=items[:, live],
         reads=_latest_reads(night, config.blend.known_reads),
         met=met,
         met_counts=met_counts,
-        counts=report_counts,
     )  # fmt: skip
 
 
-def carried_factors(
-    night: Night,
-    live: LiveModel,
-    article_ids: Sequence[str],
-    readers: Iterable[tuple[str, NDArray[np.float32]]],
-    since_ms: int,
-    config: CollaborativeConfig,
-) -> collaborative.Factors:
-    """Return an earlier run's factors on a night's indices, clicks since folded in.
-
-    Parameters
-    ----------
-    night
-        The present.
-    live, article_ids
-        Of the earlier run; ids of its known articles.
-    readers
-        Its readers and their factors.
-    since_ms
-        When it was made.
-    config
-        Of the factors.
-    """
-    index = {article_id: i for i, article_id in enumerate(night.articles.id_map.ids)}
-    n_factors = live.factors.shape[1]
-    article = np.zeros((len(index), n_factors), dtype=np.float32)
-    for place in np.flatnonzero(live.warm).tolist():
-        here = index.get(article_ids[live.live_rows[place]])
-        if here is not None:
-            article[here] = live.factors[place]
-    row_of = {user_id: row for row, user_id in enumerate(night.users.ids)}
-    user = np.zeros((len(row_of), n_factors), dtype=np.float32)
-    for user_id, factors in readers:
-        if user_id in row_of:
-            user[row_of[user_id]] = factors
-    confidence = live.click_confidence
-    fresh = np.flatnonzero(night.clicked_ms >= since_ms)
-    for row, articles in _grouped(night.user_index[fresh], night.article_index[fresh]):
-        user[row] = fold_in(user[row], article[articles], gram=live.gram, confidence=confidence)
-    # An article that has found its readers since gets the factors they give it: the other
-    # half of an ALS step. On EB-NeRD three of four clicks of a day are on such articles.
-    spread = user.T @ user + config.regularization * np.eye(n_factors, dtype=np.float32)
-    nothing = np.zeros(n_factors, dtype=np.float32)
-    for column, users in _grouped(night.article_index, night.user_index):
-        if not article[column].any() and len(users) >= config.min_readers:
-            article[column] = fold_in(nothing, user[users], gram=spread, confidence=confidence)
-    return collaborative.Factors(user, article, live.gram)
+def last_of(night: Night, model: Model) -> Last:
+    """Return a model as the run that a refresh carries on."""
+    ids = night.articles.id_map.ids
+    return Last(night.as_of_ms, ids, model.page.live, model.rank.vectors, model.carry)
 
 
-def _grouped(
-    key: NDArray[np.int64], value: NDArray[np.int64]
-) -> Iterator[tuple[int, NDArray[np.int64]]]:
-    """Yield each key and the values that go with it."""
-    order = np.argsort(key, kind="stable")
-    keys, start = np.unique(key[order], return_index=True)
-    if len(keys):
-        yield from zip(keys.tolist(), np.split(value[order], start[1:]), strict=True)
+def factors_before(night: Night, last: Model) -> ReaderFactors:
+    """Return what an earlier model knew of a night's readers, zeros of those who came since."""
+    row_of = {user_id: row for row, user_id in enumerate(last.user_ids)}
+    rows = np.array([row_of.get(user_id, -1) for user_id in night.users.ids], dtype=np.int64)
+    here = rows >= 0
+
+    def of_today(values: NDArray[np.float32]) -> NDArray[np.float32]:
+        found = np.zeros((len(rows), values.shape[1]), dtype=np.float32)
+        found[here] = values[rows[here]]
+        return found
+
+    return ReaderFactors(of_today(last.factors.user), of_today(last.affinity))
+
+
+def _items(night: Night, clicks: NDArray[np.int64], config: Config) -> csr_matrix:
+    """Return some of a night's clicks as weights of readers and articles."""
+    weights = collaborative.click_weights(
+        night.age_hours[clicks], night.dwell_seconds[clicks], config.collaborative
+    )
+    return collaborative.user_items(
+        night.user_index[clicks], night.article_index[clicks], weights,
+        shape=(len(night.users), len(night.articles.id_map)),
+    )  # fmt: skip
 
 
 def _or_none(instant_ms: np.int64) -> int | None:
@@ -409,7 +470,7 @@ def reader_of(model: Model, row: int) -> Reader:
 
     reads, read, met = model.reads, model.read_places, model.met
     return Reader(
-        factors=model.factors[row],
+        factors=model.factors.user[row],
         affinity=model.affinity[row],
         reads=reads.indices[part(reads)].astype(np.int64),
         read=np.sort(read.indices[part(read)]).astype(np.int64),

@@ -13,11 +13,36 @@ from numpy.typing import NDArray
 
 from recsys.config import Config
 from recsys.counts import Events, pair_of
+from recsys.errors import StoreError
 from recsys.rows import HOUR_MS, UNKNOWN_TIME, Articles, Clicks, IdMap
 from recsys.signals.recency import born_by_serial
 from recsys.store import Store
 
 NO_KEYS = np.zeros(0, dtype=np.int64)
+# How far back clicks and views are counted: eight half-lives of a day leave 0.4 % of one.
+COUNTED_DAYS = 8.0
+
+
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """What a run already knew that a refresh carries on.
+
+    Attributes
+    ----------
+    as_of_ms
+        When.
+    article_ids
+        Its known articles, in its order, which stays.
+    first_ms : array of int64
+        When each was first seen; the far future for never.
+    machines
+        Readers it left out.
+    """
+
+    as_of_ms: int
+    article_ids: Sequence[str]
+    first_ms: NDArray[np.int64]
+    machines: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,31 +91,30 @@ class Night:
     ----------
     as_of_ms
         Nothing later is in here.
-    window_from_ms, views_from_ms
-        Oldest click and oldest impression that may be in here.
+    window_from_ms, counted_from_ms
+        Oldest click that may be in here, and oldest click and impression that counts.
     articles
-        The known articles, in id order.
+        The known articles: those an earlier run knew as it had them, then in id order.
     users
         Readers with a usable click, in id order.
     user_index, article_index, clicked_ms, dwell_seconds, timed
         Clicks, oldest first, one for each reader and article (their latest);
         `timed` is False where the log knew only a bound.
     events
-        What the signals of articles count; impressions reach back eight half-lives of
-        the click-through rate.
+        What the signals of articles count: of the last `COUNTED_DAYS`.
     live_rows : array of int64
         Indices of live articles, ascending.
     announced : array of bool, shape (n_articles,)
         Known by text alone: not born yet, but asked for.
     born_ms, written_ms : array of int64, shape (n_articles,)
         See `Births.at` and `Births.written_at`.
-    machine_keys, n_machine_clicks
-        Store keys of readers left out for inhuman speed, and how many clicks they made.
+    machine_keys, machines, n_machine_clicks
+        Readers left out for inhuman speed, by store key and id, and how many clicks they made.
     """
 
     as_of_ms: int
     window_from_ms: int
-    views_from_ms: int
+    counted_from_ms: int
     articles: Articles
     users: IdMap
     user_index: NDArray[np.int64]
@@ -105,6 +129,7 @@ class Night:
     born_ms: NDArray[np.int64]
     written_ms: NDArray[np.int64]
     machine_keys: NDArray[np.int64]
+    machines: Sequence[str]
     n_machine_clicks: int
 
     @property
@@ -112,9 +137,18 @@ class Night:
         """Return the age of each click."""
         return (self.as_of_ms - self.clicked_ms) / HOUR_MS
 
+    @property
+    def counted(self) -> NDArray[np.int64]:
+        """Return which clicks the signals of articles are made of."""
+        return np.flatnonzero(self.clicked_ms >= self.counted_from_ms)
+
 
 def read_night(
-    store: Store, as_of_ms: int, config: Config, announced_keys: NDArray[np.int64] = NO_KEYS
+    store: Store,
+    as_of_ms: int,
+    config: Config,
+    announced_keys: NDArray[np.int64] = NO_KEYS,
+    earlier: Earlier | None = None,
 ) -> Night:
     """Return what a night at `as_of_ms` may know: nothing of that instant or later.
 
@@ -125,17 +159,34 @@ def read_night(
     announced_keys
         Articles whose text is known all the same, for it arrives with them: a refresh
         takes it in. They are not live, and nothing is counted of them.
+    earlier
+        The run that is refreshed; its articles stay known.
     """
     from_ms = as_of_ms - round(config.data.window_days * 24 * HOUR_MS)
     clicks = store.clicks(from_ms=from_ms, before_ms=as_of_ms)
-    ctr_from_ms = as_of_ms - round(8 * config.popularity.ctr_half_life_hours * HOUR_MS)
-    views_from_ms = max(from_ms, ctr_from_ms)
-    impressions = store.impressions(from_ms=views_from_ms, before_ms=as_of_ms)
+    counted_from_ms = max(from_ms, as_of_ms - round(COUNTED_DAYS * 24 * HOUR_MS))
+    impressions = store.impressions(from_ms=counted_from_ms, before_ms=as_of_ms)
+    all_users = store.users()
     machine_keys = _machines(clicks, config.data.max_clicks_per_hour)
+    earlier_ids: Sequence[str] = ()
+    if earlier is not None:
+        earlier_ids = earlier.article_ids
+        named = [all_users.keys[row] for row in _places(all_users.ids, earlier.machines)]
+        machine_keys = np.union1d(machine_keys, np.array(named, dtype=np.int64))
     human = ~np.isin(clicks.user_key, machine_keys)
     clicks = select_clicks(clicks, human)
-    events = Events.of(clicks, impressions)
-    everything = store.articles(known_by_ms=as_of_ms, also=announced_keys)
+    everything = store.articles(known_by_ms=as_of_ms, also=announced_keys, also_ids=earlier_ids)
+    carried = _places(everything.id_map.ids, earlier_ids)
+    if len(carried) < len(earlier_ids):
+        raise StoreError(
+            "the published run knows articles that this store does not: it was made from"
+            " another store; run `recsys nightly`"
+        )
+    first = (NO_KEYS, NO_KEYS)
+    if earlier is not None:
+        seen = np.flatnonzero(earlier.first_ms < as_of_ms)
+        first = (everything.id_map.keys[carried[seen]], earlier.first_ms[seen])
+    events = Events.of(clicks, impressions, counted_from_ms, first)
     births = births_of(everything, events)
     born, last_seen = births.at(as_of_ms), _last_clicked(everything, events)
     live = _live(everything, born, last_seen, as_of_ms, config)
@@ -143,19 +194,20 @@ def read_night(
     place = everything.id_map.index_of_keys(clicks.article_key)
     clicked[place[place >= 0]] = True
     announced = np.isin(everything.id_map.keys, announced_keys) & ~clicked & ~live
-    known = np.flatnonzero(clicked | live | announced)
+    wanted = clicked | live | announced
+    wanted[carried] = False
+    known = np.concatenate((carried, np.flatnonzero(wanted)))
     articles = _select_articles(everything, known)
     # One click for each reader and article: the latest.
     article = articles.id_map.index_of_keys(clicks.article_key)
     clicks = select_clicks(clicks, article >= 0)
     latest = _latest_of_pair(clicks)
     clicks = select_clicks(clicks, latest)
-    all_users = store.users()
     users = IdMap(*_rows_of(all_users, np.unique(clicks.user_key)))
     return Night(
         as_of_ms=as_of_ms,
         window_from_ms=from_ms,
-        views_from_ms=views_from_ms,
+        counted_from_ms=counted_from_ms,
         articles=articles,
         users=users,
         user_index=users.index_of_keys(clicks.user_key),
@@ -170,8 +222,17 @@ def read_night(
         born_ms=born[known],
         written_ms=births.written_at(as_of_ms)[known],
         machine_keys=machine_keys,
+        machines=_rows_of(all_users, machine_keys)[0],
         n_machine_clicks=int((~human).sum()),
     )
+
+
+def _places(ids: Sequence[str], wanted: Sequence[str]) -> NDArray[np.int64]:
+    """Return the places of some ids, in the order asked; those not there are left out."""
+    if not len(wanted):
+        return NO_KEYS
+    place = {id_: i for i, id_ in enumerate(ids)}
+    return np.array([place[id_] for id_ in wanted if id_ in place], dtype=np.int64)
 
 
 def _rows_of(id_map: IdMap, keys: NDArray[np.int64]) -> tuple[list[str], NDArray[np.int64]]:
@@ -191,7 +252,6 @@ def _select_articles(articles: Articles, rows: NDArray[np.int64]) -> Articles:
     return Articles(
         id_map=IdMap(pick(articles.id_map.ids), articles.id_map.keys[rows]),
         titles=pick(articles.titles),
-        bodies=pick(articles.bodies),
         categories=pick(articles.categories),
         urls=pick(articles.urls),
         authors=pick(articles.authors),

@@ -7,29 +7,27 @@ import platform
 import resource
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 from threadpoolctl import threadpool_limits
 
 from recsys import snapshot
-from recsys.blend import Reader
-from recsys.config import BlendConfig, CollaborativeConfig, Config
+from recsys.config import BlendConfig, Config
 from recsys.errors import HeldBackError, RecsysError, RunActiveError, SnapshotError
 from recsys.learn.examples import Past
 from recsys.learn.heads import HeadReport, learn
-from recsys.model import Model, carried_factors, reader_of, recent_items, train
-from recsys.night import Night, read_night
+from recsys.model import ArticleModel, Model, reader_of, recent_items, train
+from recsys.night import read_night
 from recsys.page.build import PageBuilder, Slot
 from recsys.page.compose import slots_of
-from recsys.rows import HOUR_MS, iso, to_ms
-from recsys.signals.collaborative import Factors
+from recsys.readers import pack_profile, profile_of
+from recsys.refresh import refresh
+from recsys.rows import HOUR_MS, iso
 from recsys.store import Store
 
 Kind = Literal["nightly", "refresh"]
@@ -89,19 +87,10 @@ class _Clock:
         self._report.seconds[stage] = round(time.perf_counter() - start, 3)
 
 
-@dataclass(frozen=True, slots=True)
-class Carried:
-    """What a refresh takes over from the current run instead of learning anew."""
-
-    factors: Factors
-    weights: BlendConfig
-    curves: dict[str, NDArray[np.float64]]
-
-
 def reader_pages(
-    model: Model, builder: PageBuilder, n_slots: dict[str, int]
-) -> Iterator[tuple[str, Reader, dict[str, list[Slot]]]]:
-    """Yield every reader and their page, in blocks."""
+    model: Model, builder: PageBuilder, n_slots: dict[str, int], as_of_ms: int
+) -> Iterator[tuple[str, bytes, dict[str, list[Slot]]]]:
+    """Yield every reader, with packed profile and page, made in blocks."""
     live = model.page.live
     n_live = len(live.live_rows)
     similar = csr_matrix(
@@ -115,7 +104,9 @@ def reader_pages(
         recent = recent_items(model.reads[rows], live.weights)
         cosine = (recent @ similar).toarray().astype(np.float32)
         pages = builder.block(readers, live.weights.text * cosine, n_slots)
-        yield from zip((model.user_ids[row] for row in rows), readers, pages, strict=True)
+        for row, reader, page in zip(rows, readers, pages, strict=True):
+            profile = profile_of(reader, live.live_rows, as_of_ms)
+            yield model.user_ids[row], pack_profile(profile), page
 
 
 def common_pages(
@@ -138,9 +129,9 @@ def _lock(folder: Path) -> Iterator[None]:
         yield
 
 
-def problems_of(model: Model, folder: Path, config: Config) -> list[str]:
+def problems_of(meta: snapshot.Meta, folder: Path, config: Config) -> list[str]:
     """Return what looks wrong with tonight, against sane bounds and the current run."""
-    n_live, n_readers = len(model.page.live.live_rows), len(model.user_ids)
+    n_live, n_readers = meta.n_live, meta.n_readers
     if not n_live:
         return ["no live articles: are articles or clicks of the last days in the store?"]
     run_id = snapshot.current_run(folder)
@@ -175,31 +166,6 @@ def _versions() -> dict[str, str]:
     for name in LIBRARIES:
         found[name] = importlib.metadata.version(name)
     return found
-
-
-def _carried(folder: Path, night: Night, config: CollaborativeConfig) -> Carried:
-    """Return what a refresh takes over from the current run.
-
-    Raises
-    ------
-    NotPublishedError
-        If there is no current run to carry on.
-    SnapshotError
-        If it is damaged, or later than tonight.
-    """
-    path = snapshot.run_path(folder, snapshot.require_current(folder))
-    with closing(snapshot.connect(path)) as conn:
-        meta = snapshot.load_meta(conn, path)
-        page, rank = snapshot.load_model(conn, path)
-        since_ms = to_ms(datetime.fromisoformat(meta.as_of))
-        if since_ms > night.as_of_ms:
-            raise SnapshotError(f"{path}: made as of {meta.as_of}, which is after this refresh")
-        article_ids = [article.article_id for article in snapshot.load_articles(conn)]
-        readers = snapshot.load_readers(conn, n_factors=page.live.factors.shape[1])
-        factors = carried_factors(
-            night, page.live, article_ids, ((u, r.factors) for u, r in readers), since_ms, config
-        )
-    return Carried(factors, meta.weights, rank.refresh_curves)
 
 
 def run_nightly(
@@ -267,40 +233,54 @@ def run_nightly(
 def _run(
     store: Store, folder: Path, as_of_ms: int, config: Config, report: RunReport, stage: _Clock
 ) -> None:
-    with stage("read"):
-        night = read_night(store, as_of_ms, config)
+    about: dict[str, Any] = {"run_id": report.run_id, "as_of": report.as_of}
+    about |= {"n": config.page.n, "n_latest": config.page.n_latest}
+    path = snapshot.run_path(folder, report.run_id)
     if report.kind == "refresh":
-        with stage("carry"):
-            carried = _carried(folder, night, config.collaborative)
-        config = dataclasses.replace(config, blend=carried.weights)
-        model = train(store, night, config, stage, carried.factors)
-        rank = dataclasses.replace(model.rank, curves=carried.curves, refresh_curves=carried.curves)
+        found = refresh(store, folder, as_of_ms, config, stage)
+        meta = _meta(about, found.model, found.weights, found.base, found.n_readers)
+        with stage("write"):
+            readers = ((user, packed, None) for user, packed in sorted(found.profiles.items()))
+            made = found.model
+            snapshot.write(
+                path, meta, made.page, found.rank, made.carry, made.articles, readers, ()
+            )
+        report.counts = made.counts | {"readers_touched": len(found.profiles)}
     else:
+        with stage("read"):
+            night = read_night(store, as_of_ms, config)
         with stage("learn"):
             heads = learn(Past(store, config), as_of_ms, ("nightly", "hourly"))
         report.heads = heads.reports
         config = dataclasses.replace(config, blend=heads.weights)
         model = train(store, night, config, stage)
+        meta = _meta(about, model, heads.weights, None, len(model.user_ids))
         rank = dataclasses.replace(
             model.rank, curves=heads.curves["nightly"], refresh_curves=heads.curves["hourly"]
         )
-    report.counts = model.counts
-    n_slots = slots_of(config.page.n, config.page.n_latest)
-    with stage("score and write"), threadpool_limits(1, "blas"):
-        builder = PageBuilder(model.page)
-        meta = snapshot.Meta(
-            run_id=report.run_id, as_of=report.as_of, n=config.page.n,
-            n_latest=config.page.n_latest, n_live=len(night.live_rows),
-            n_readers=len(model.user_ids), weights=config.blend,
-        )  # fmt: skip
-        snapshot.write(
-            snapshot.run_path(folder, report.run_id), meta, model.page, rank, model.articles,
-            reader_pages(model, builder, n_slots), common_pages(builder, n_slots),
-        )  # fmt: skip
+        n_slots = slots_of(config.page.n, config.page.n_latest)
+        with stage("score and write"), threadpool_limits(1, "blas"):
+            builder = PageBuilder(model.page)
+            snapshot.write(
+                path, meta, model.page, rank, model.carry, model.articles,
+                reader_pages(model, builder, n_slots, as_of_ms), common_pages(builder, n_slots),
+            )  # fmt: skip
+        report.counts = model.counts
+    report.counts["readers"] = meta.n_readers
     with stage("publish"):
-        report.problems = problems_of(model, folder, config)
+        report.problems = problems_of(meta, folder, config)
         if report.problems:
             report.status = "held back"
             return
         snapshot.make_current(folder, report.run_id)
         snapshot.prune(folder, config.publish.keep_runs)
+
+
+def _meta(
+    about: dict[str, Any], model: ArticleModel, weights: BlendConfig, base: str | None,
+    n_readers: int,
+) -> snapshot.Meta:  # fmt: skip
+    return snapshot.Meta(
+        **about, base=base, weights=weights, n_live=len(model.page.live.live_rows),
+        n_readers=n_readers,
+    )  # fmt: skip

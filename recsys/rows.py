@@ -131,8 +131,8 @@ class Articles:
     ----------
     id_map
         External ids; an article that was only clicked is here too, without text.
-    titles, bodies, categories, urls, authors
-        Text as normalised by ingest; "" where unknown.
+    titles, categories, urls, authors
+        Text as normalised by ingest; "" where unknown. Bodies are read by `Store.bodies`.
     published_ms, expires_ms : array of int64
         Instants in ms; UNKNOWN_TIME where the publisher did not say.
     added_ms : array of int64
@@ -143,7 +143,6 @@ class Articles:
 
     id_map: IdMap
     titles: Sequence[str]
-    bodies: Sequence[str]
     categories: Sequence[str]
     urls: Sequence[str]
     authors: Sequence[str]

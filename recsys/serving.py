@@ -24,6 +24,7 @@ from recsys.errors import SnapshotError
 from recsys.page.build import Built, PageBuilder, Slot, slot_parts
 from recsys.page.compose import LISTS, slots_of
 from recsys.page.reasons import reason_text
+from recsys.readers import reader_at, unpack_profile
 from recsys.rows import UNKNOWN_TIME, from_ms, to_ms
 
 PUBLISHED = Path("published")
@@ -127,6 +128,10 @@ class _Run:
             self.articles = snapshot.load_articles(conn)
         finally:
             conn.close()
+        self.paths = [self.path]
+        if self.meta.base is not None:
+            self.paths.append(snapshot.run_path(folder, self.meta.base))
+        self.as_of_ms = to_ms(datetime.fromisoformat(self.meta.as_of))
         self.known = {article.article_id: i for i, article in enumerate(self.articles)}
         live = [self.articles[i] for i in self.model.live.live_rows]
         never = np.iinfo(np.int64).max
@@ -190,14 +195,15 @@ class Recommender:
                 self._lock.release()
         return self._run
 
-    def _connection(self, run: _Run) -> Connection:
+    def _connections(self, run: _Run) -> list[Connection]:
+        """Return this thread's connections: to the run, and to the night it refreshes."""
         local = self._local
         if getattr(local, "run", None) is not run:
-            if getattr(local, "conn", None) is not None:
-                local.conn.close()
-            local.conn, local.run = snapshot.connect(run.path), run
-        conn: Connection = local.conn
-        return conn
+            for conn in getattr(local, "conns", ()):
+                conn.close()
+            local.conns, local.run = [snapshot.connect(path) for path in run.paths], run
+        conns: list[Connection] = local.conns
+        return conns
 
     def recommend(
         self,
@@ -232,7 +238,8 @@ class Recommender:
         out = live.live_place([run.known[a] for a in exclude if a in run.known])
         blocked = np.concatenate((closed, out[out >= 0])) if len(out) else closed
         made = None
-        if not fresh and not exclude and n == meta.n and (context is None or reader is None):
+        has_page = reader is None or (stored is not None and context is None)
+        if has_page and not fresh and not exclude and n == meta.n:
             made = self._published(run, stored, context, closed)
         if made is None:
             built = run.builder.page(reader, context, n_slots, blocked)
@@ -320,13 +327,14 @@ class Recommender:
         """Return a known reader and their published page; None for anybody else."""
         if user_id is None:
             return None, None
-        found = self._connection(run).execute(
-            "SELECT profile, page FROM readers WHERE user_id = ?", (user_id,)
-        )
-        row = found.fetchone()
-        if row is None:
-            return None, None
-        return snapshot.unpack_reader(row[0], n_factors=run.model.live.factors.shape[1]), row[1]
+        for conn in self._connections(run):
+            row = snapshot.find_profile(conn, user_id)
+            if row is not None:
+                live = run.model.live
+                profile = unpack_profile(row[0], n_factors=live.factors.shape[1])
+                reader = reader_at(profile, live, run.model.n_categories, run.as_of_ms)
+                return reader, None if run.meta.base else row[1]
+        return None, None
 
     def _published(
         self, run: _Run, stored: str | None, context: int | None, closed: NDArray[np.int64]
@@ -335,7 +343,7 @@ class Recommender:
         if stored is None:
             audience = snapshot.ANONYMOUS if context is None else snapshot.ARTICLE
             row = (
-                self._connection(run)
+                self._connections(run)[0]
                 .execute(
                     "SELECT page FROM pages WHERE audience = ? AND article_index = ?",
                     (audience, -1 if context is None else context),

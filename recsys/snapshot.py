@@ -18,16 +18,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.blend import LiveModel, Reader, Rows
+from recsys.blend import LiveModel, Rows
 from recsys.config import BlendConfig
 from recsys.errors import NotPublishedError, SnapshotError
 from recsys.page.build import PageModel, Slot
 from recsys.page.reasons import REASONS
-from recsys.rank import READER_FEATURES, RankModel
+from recsys.rank import RankModel
 
 POINTER = "current"
-FORMAT = 2
+FORMAT = 3
 READER, ANONYMOUS, ARTICLE = "reader", "anonymous", "article"
+_CARRY = "carry."
 
 _SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
@@ -51,8 +52,8 @@ CREATE TABLE reasons (code TEXT PRIMARY KEY, text TEXT NOT NULL) STRICT;
 -- page: JSON {list: [[article_index, score, reason code, article_index named in it or -1], ...]}
 CREATE TABLE readers (
     user_id TEXT PRIMARY KEY,
-    profile BLOB NOT NULL,      -- see pack_reader
-    page TEXT NOT NULL
+    profile BLOB NOT NULL,      -- see recsys.readers
+    page TEXT                   -- NULL in a refresh: made when it is asked for
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE pages (
     audience TEXT NOT NULL,     -- anonymous, or article: an anonymous reader of that article
@@ -105,10 +106,43 @@ class KnownArticle:
 
 
 @dataclass(frozen=True, slots=True)
+class Carry:
+    """What a run keeps for the refresh after it, and no server reads.
+
+    Attributes
+    ----------
+    first_ms : array of int64, shape (n_known,)
+        When each article was first clicked or shown; the far future for never.
+    trained : array of bool, shape (n_known,)
+        Whose words the document frequencies count.
+    live_since : array of bool, shape (n_live,)
+        Articles that were not live yet when factors were learned.
+    spread : array of float32, shape (factors, factors)
+        As of `recsys.signals.collaborative.Factors`.
+    sections
+        Names of the sections, in the order of their numbers.
+    machines
+        Readers left out.
+    """
+
+    first_ms: NDArray[np.int64]
+    trained: NDArray[np.bool_]
+    live_since: NDArray[np.bool_]
+    spread: NDArray[np.float32]
+    sections: Sequence[str]
+    machines: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
 class Meta:
-    """What a run says of itself."""
+    """What a run says of itself.
+
+    `base` is the night that a refresh goes back to: readers of whom nothing came since
+    are read from there.
+    """
 
     run_id: str
+    base: str | None
     as_of: str
     n: int
     n_latest: int
@@ -118,36 +152,6 @@ class Meta:
 
 
 # ---- packing ----------------------------------------------------------------------
-
-
-def pack_reader(reader: Reader) -> bytes:
-    """Return a reader as bytes: three int32 lengths, then the arrays."""
-    indices = (reader.reads, reader.read, reader.met)
-    floats = (reader.met_counts, reader.factors, reader.affinity)
-    return b"".join(
-        (
-            np.array([len(a) for a in indices], dtype="<i4").tobytes(),
-            *(a.astype("<i4").tobytes() for a in indices),
-            *(a.astype("<f4").tobytes() for a in floats),
-        )
-    )
-
-
-def unpack_reader(packed: bytes, *, n_factors: int) -> Reader:
-    """Return the reader of `pack_reader`."""
-    lengths = np.frombuffer(packed, dtype="<i4", count=3).tolist()
-    indices = np.frombuffer(packed, dtype="<i4", count=sum(lengths), offset=12).astype(np.int64)
-    floats = np.frombuffer(packed, dtype="<f4", offset=12 + 4 * sum(lengths))
-    n_reads, n_read, n_met = lengths
-    n_counts = len(READER_FEATURES) * n_met
-    return Reader(
-        factors=floats[n_counts : n_counts + n_factors],
-        affinity=floats[n_counts + n_factors :],
-        reads=indices[:n_reads],
-        read=indices[n_reads : n_reads + n_read],
-        met=indices[n_reads + n_read :],
-        met_counts=floats[:n_counts].reshape(len(READER_FEATURES), n_met),
-    )
 
 
 def pack_page(page: dict[str, list[Slot]], live_rows: NDArray[np.int64]) -> str:
@@ -161,13 +165,17 @@ def pack_page(page: dict[str, list[Slot]], live_rows: NDArray[np.int64]) -> str:
     )
 
 
-def _arrays_of(model: PageModel, rank: RankModel) -> dict[str, NDArray[Any]]:
+def _arrays_of(model: PageModel, rank: RankModel, carry: Carry) -> dict[str, NDArray[Any]]:
     live = model.live
     arrays: dict[str, NDArray[Any]] = {
         "live_rows": live.live_rows, "factors": live.factors, "warm": live.warm, "gram": live.gram,
         "category": live.category, "story": model.story, "importance": model.importance,
         "rise": model.rise, "newest": model.newest, "written_ms": rank.written_ms,
     }  # fmt: skip
+    arrays |= {
+        f"{_CARRY}{name}": getattr(carry, name)
+        for name in ("first_ms", "trained", "live_since", "spread")
+    }
     arrays |= {f"static.{name}": part for name, part in live.static.items()}
     arrays |= {f"feature.{name}": values for name, values in rank.article_features.items()}
     arrays |= {f"curve.{name}": curve for name, curve in rank.curves.items()}
@@ -187,8 +195,9 @@ def write(
     meta: Meta,
     model: PageModel,
     rank: RankModel,
+    carry: Carry,
     articles: Sequence[KnownArticle],
-    readers: Iterable[tuple[str, Reader, dict[str, list[Slot]]]],
+    readers: Iterable[tuple[str, bytes, dict[str, list[Slot]] | None]],
     pages: Iterable[tuple[str, int, dict[str, list[Slot]]]],
 ) -> None:
     """Write a run to a file, whole or not at all: fsynced, verified, then renamed.
@@ -197,10 +206,10 @@ def write(
     ----------
     path
         Where it goes; an unfinished file of an earlier try is replaced.
-    meta, model, rank, articles
+    meta, model, rank, carry, articles
         The run; `articles` in known order.
     readers
-        (user id, reader, page), each id once.
+        (user id, packed profile, page or None), each id once.
     pages
         (audience, known index or -1, page).
 
@@ -222,6 +231,8 @@ def write(
             "n_categories": model.n_categories,
             "story_similarity": model.story_similarity,
             "click_confidence": model.live.click_confidence,
+            "sections": list(carry.sections),
+            "machines": list(carry.machines),
         }
         conn.executemany(
             "INSERT INTO meta VALUES (?, ?)", ((k, json.dumps(v)) for k, v in about.items())
@@ -230,7 +241,7 @@ def write(
             "INSERT INTO arrays VALUES (?, ?, ?, ?, ?)",
             (
                 (name, array.dtype.str, json.dumps(array.shape), _digest(data), data)
-                for name, array in _arrays_of(model, rank).items()
+                for name, array in _arrays_of(model, rank, carry).items()
                 for data in (array.tobytes(),)
             ),
         )
@@ -243,17 +254,22 @@ def write(
             ),
         )
         live_rows = model.live.live_rows
+        before = conn.total_changes
         conn.executemany(
             "INSERT INTO readers VALUES (?, ?, ?)",
-            ((u, pack_reader(reader), pack_page(page, live_rows)) for u, reader, page in readers),
+            (
+                (user_id, packed, None if page is None else pack_page(page, live_rows))
+                for user_id, packed, page in readers
+            ),
         )
+        n_readers = conn.total_changes - before
         conn.executemany(
             "INSERT INTO pages VALUES (?, ?, ?)",
             ((audience, known, pack_page(page, live_rows)) for audience, known, page in pages),
         )
         conn.execute("COMMIT")
     _sync(partial)
-    _verify(partial, meta)
+    _verify(partial, n_readers)
     os.replace(partial, path)
     _sync(path.parent)
 
@@ -270,13 +286,13 @@ def _sync(path: Path) -> None:
         os.close(handle)
 
 
-def _verify(path: Path, meta: Meta) -> None:
+def _verify(path: Path, n_written: int) -> None:
     with closing(connect(path)) as conn:
         if (found := conn.execute("PRAGMA quick_check").fetchone()[0]) != "ok":
             raise SnapshotError(f"{path}: damaged: {found}")
         n_readers = conn.execute("SELECT count(*) FROM readers").fetchone()[0]
-        if n_readers != meta.n_readers:
-            raise SnapshotError(f"{path}: {n_readers} readers written of {meta.n_readers}")
+        if n_readers != n_written:
+            raise SnapshotError(f"{path}: {n_readers} readers kept of {n_written} written")
         load_model(conn, path)
 
 
@@ -292,8 +308,10 @@ def make_current(folder: Path, run_id: str) -> None:
     if not path.exists():
         raise SnapshotError(f"{path}: no such run; `recsys runs --published {folder}` lists them")
     with closing(connect(path)) as conn:
-        load_meta(conn, path)
+        base = load_meta(conn, path).base
         load_model(conn, path)
+    if base is not None and not run_path(folder, base).exists():
+        raise SnapshotError(f"{path}: refreshes {base}, which is not there any more")
     partial = folder / f"{POINTER}.partial"
     partial.write_text(run_id + "\n", "utf-8")
     _sync(partial)
@@ -302,9 +320,20 @@ def make_current(folder: Path, run_id: str) -> None:
 
 
 def prune(folder: Path, keep: int) -> list[str]:
-    """Delete all but the `keep` newest runs and the current one; return those deleted."""
-    current = current_run(folder)
-    deleted = [run_id for run_id in run_ids(folder)[:-keep] if run_id != current]
+    """Delete old runs; return those deleted.
+
+    The `keep` newest stay, the current one, and the nights that any of these refresh.
+    """
+    runs = run_ids(folder)
+    kept: set[str | None] = {*runs[-keep:], current_run(folder)}
+    for run_id in [run_id for run_id in runs if run_id in kept]:
+        path = run_path(folder, run_id)
+        try:
+            with closing(connect(path)) as conn:
+                kept.add(load_meta(conn, path).base)
+        except SnapshotError:
+            continue  # damaged, or of another format: it refreshes nothing that is served
+    deleted = [run_id for run_id in runs if run_id not in kept]
     for run_id in deleted:
         run_path(folder, run_id).unlink(missing_ok=True)
     return deleted
@@ -386,22 +415,15 @@ def _about(conn: sqlite3.Connection) -> dict[str, Any]:
 
 
 def load_model(conn: sqlite3.Connection, path: Path) -> tuple[PageModel, RankModel]:
-    """Return a run's models.
+    """Return a run's models; each array is checked against its digest.
 
     Raises
     ------
     SnapshotError
         If an array is damaged.
     """
-    arrays: dict[str, NDArray[Any]] = {}
-    try:
-        for name, dtype, shape, digest, data in conn.execute("SELECT * FROM arrays"):
-            if _digest(data) != digest:
-                raise SnapshotError(f"{path}: array {name} is damaged; `recsys rollback`")
-            arrays[name] = np.frombuffer(data, dtype=dtype).reshape(json.loads(shape))
-        about = _about(conn)
-    except sqlite3.Error as error:
-        raise SnapshotError(f"{path}: damaged: {error}; `recsys rollback`") from error
+    arrays = _load_arrays(conn, path, "name NOT GLOB ?")
+    about = _about(conn)
 
     def rows(name: str) -> Rows:
         return Rows(*(arrays[f"{name}.{f.name}"] for f in fields(Rows)))
@@ -431,6 +453,35 @@ def load_model(conn: sqlite3.Connection, path: Path) -> tuple[PageModel, RankMod
     return page, rank
 
 
+def load_carry(conn: sqlite3.Connection, path: Path) -> Carry:
+    """Return what a refresh takes over.
+
+    Raises
+    ------
+    SnapshotError
+        If an array is damaged.
+    """
+    arrays = {
+        name.removeprefix(_CARRY): array
+        for name, array in _load_arrays(conn, path, "name GLOB ?").items()
+    }
+    about = _about(conn)
+    return Carry(**arrays, sections=about["sections"], machines=about["machines"])
+
+
+def _load_arrays(conn: sqlite3.Connection, path: Path, where: str) -> dict[str, NDArray[Any]]:
+    arrays: dict[str, NDArray[Any]] = {}
+    try:
+        rows = conn.execute(f"SELECT * FROM arrays WHERE {where}", (f"{_CARRY}*",))
+        for name, dtype, shape, digest, data in rows:
+            if _digest(data) != digest:
+                raise SnapshotError(f"{path}: array {name} is damaged; `recsys rollback`")
+            arrays[name] = np.frombuffer(data, dtype=dtype).reshape(json.loads(shape))
+    except sqlite3.Error as error:
+        raise SnapshotError(f"{path}: damaged: {error}; `recsys rollback`") from error
+    return arrays
+
+
 def load_articles(conn: sqlite3.Connection) -> list[KnownArticle]:
     """Return a run's known articles, in known order."""
     return [
@@ -442,10 +493,17 @@ def load_articles(conn: sqlite3.Connection) -> list[KnownArticle]:
     ]
 
 
-def load_readers(conn: sqlite3.Connection, *, n_factors: int) -> Iterator[tuple[str, Reader]]:
-    """Yield a run's readers, in id order."""
-    for user_id, packed in conn.execute("SELECT user_id, profile FROM readers ORDER BY user_id"):
-        yield user_id, unpack_reader(packed, n_factors=n_factors)
+def find_profile(conn: sqlite3.Connection, user_id: str) -> tuple[bytes, str | None] | None:
+    """Return a reader's packed profile and page, as far as this very file has them."""
+    row: tuple[bytes, str | None] | None = conn.execute(
+        "SELECT profile, page FROM readers WHERE user_id = ?", (user_id,)
+    ).fetchone()
+    return row
+
+
+def load_profiles(conn: sqlite3.Connection) -> Iterator[tuple[str, bytes]]:
+    """Yield the packed profiles of this very file, in id order."""
+    yield from conn.execute("SELECT user_id, profile FROM readers ORDER BY user_id")
 
 
 def export_rows(path: Path) -> Iterator[tuple[Any, ...]]:

@@ -289,36 +289,46 @@ class Store:
     # ---- reading ----------------------------------------------------------------
 
     def articles(
-        self, *, known_by_ms: int, also: NDArray[np.int64] | Sequence[int] = ()
+        self,
+        *,
+        known_by_ms: int,
+        also: NDArray[np.int64] | Sequence[int] = (),
+        also_ids: Sequence[str] = (),
     ) -> Articles:
         """Return every article known by an instant, in id order.
 
         An article without a row counts if it was clicked or shown by then. A row
         dated later than `known_by_ms` is left out: it was not there to be shown, unless
-        its key is in `also`.
+        its key is in `also` or its id in `also_ids`.
         """
         rows = self._conn.execute(
-            "SELECT i.article_id, i.article_key, a.title, a.body, a.category, a.url, a.author,"
+            "SELECT i.article_id, i.article_key, a.title, a.category, a.url, a.author,"
             " a.published_at, a.expires_at, a.added_at, a.text_digest"
             " FROM article_ids i LEFT JOIN articles a USING (article_key)"
             " WHERE coalesce(a.published_at, 0) <= ?"
-            " OR i.article_key IN (SELECT value FROM json_each(?)) ORDER BY i.article_id",
-            (known_by_ms, json.dumps([int(key) for key in also])),
+            " OR i.article_key IN (SELECT value FROM json_each(?))"
+            " OR i.article_id IN (SELECT value FROM json_each(?)) ORDER BY i.article_id",
+            (known_by_ms, json.dumps([int(key) for key in also]), json.dumps(list(also_ids))),
         ).fetchall()
-        columns = list(zip(*rows, strict=True)) if rows else [()] * 11
-        texts = [tuple("" if v is None else v for v in columns[c]) for c in (2, 3, 4, 5, 6, 10)]
+        columns = list(zip(*rows, strict=True)) if rows else [()] * 10
+        texts = [tuple("" if v is None else v for v in columns[c]) for c in (2, 3, 4, 5, 9)]
         return Articles(
             id_map=IdMap(columns[0], np.array(columns[1], dtype=np.int64)),
             titles=texts[0],
-            bodies=texts[1],
-            categories=texts[2],
-            urls=texts[3],
-            authors=texts[4],
-            published_ms=_nullable(columns[7]),
-            expires_ms=_nullable(columns[8]),
-            added_ms=_nullable(columns[9]),
-            digests=texts[5],
+            categories=texts[1],
+            urls=texts[2],
+            authors=texts[3],
+            published_ms=_nullable(columns[6]),
+            expires_ms=_nullable(columns[7]),
+            added_ms=_nullable(columns[8]),
+            digests=texts[4],
         )
+
+    def bodies(self, keys: Sequence[int]) -> list[str]:
+        """Return the text of articles below the title, "" for those without a row."""
+        query = "SELECT body FROM articles WHERE article_key = ?"
+        found = (self._conn.execute(query, (key,)).fetchone() for key in keys)
+        return ["" if row is None else row[0] for row in found]
 
     def users(self) -> IdMap:
         """Return every reader, in id order."""

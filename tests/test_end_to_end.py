@@ -248,7 +248,8 @@ def test_saved_pages_give_their_bodies(tmp_path):
     run("ingest", SHARED / "html", SHARED.parent / "page.txt", "--store", "h.db", cwd=tmp_path)
     with Store(tmp_path / "h.db") as store:
         articles = store.articles(known_by_ms=2**53)
-    bodies = dict(zip(articles.id_map.ids, articles.bodies, strict=True))
+        texts = store.bodies(articles.id_map.keys.tolist())
+    bodies = dict(zip(articles.id_map.ids, texts, strict=True))
     assert set(bodies) == set(truth) | {"page"}
     words = lambda text: Counter(re.findall(r"\w+", text.lower()))  # noqa: E731
     scores = []

@@ -18,7 +18,7 @@ from recsys.config import Config
 from recsys.counts import Events
 from recsys.learn.choice import Choices
 from recsys.learn.regimes import Protocol, count_cut
-from recsys.model import Model, carried_factors, reader_of, static_signals, train
+from recsys.model import Model, factors_before, last_of, reader_of, static_signals, train
 from recsys.night import Night, births_of, read_night, select_clicks
 from recsys.page.compose import LISTS
 from recsys.rank import (
@@ -92,15 +92,12 @@ class Past:
         self._listener("model of a night" if last is None else "refresh of an hour")
         shown = self.store.impressions(from_ms=as_of_ms, before_ms=until_ms)
         announced = np.unique(shown.article_key)
-        night = read_night(self.store, as_of_ms, self.config, announced)
+        run = None if last is None else last_of(last.night, last.model)
+        earlier = None if run is None else run.earlier
+        night = read_night(self.store, as_of_ms, self.config, announced, earlier)
         carried = None
-        if last is not None:
-            before = last.model
-            carried = carried_factors(
-                night, before.page.live, [a.article_id for a in before.articles],
-                zip(before.user_ids, before.factors, strict=True), last.night.as_of_ms,
-                self.config.collaborative,
-            )  # fmt: skip
+        if run is not None and last is not None:
+            carried = (run, factors_before(night, last.model))
         model = train(self.store, night, self.config, lambda stage: nullcontext(), carried)
         return Trained(night, model)
 
@@ -243,11 +240,12 @@ def _events_until(past: Past, night: Night, until_ms: int) -> Events:
     """Return the events before an instant at or after a night."""
     if until_ms <= night.as_of_ms:
         return night.events
-    clicks = past.store.clicks(from_ms=night.window_from_ms, before_ms=until_ms)
+    clicks = past.store.clicks(from_ms=night.counted_from_ms, before_ms=until_ms)
     # Machines as the night knew them: one that runs later is no machine yet.
     human = ~np.isin(clicks.user_key, night.machine_keys)
-    views = past.store.impressions(from_ms=night.views_from_ms, before_ms=until_ms)
-    return Events.of(select_clicks(clicks, human), views)
+    views = past.store.impressions(from_ms=night.counted_from_ms, before_ms=until_ms)
+    known = (night.events.known_key, night.events.known_ms)
+    return Events.of(select_clicks(clicks, human), views, night.counted_from_ms, known)
 
 
 def _births(

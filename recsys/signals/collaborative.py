@@ -31,11 +31,14 @@ class Factors:
     gram : array of float32, shape (factors, factors)
         article.T @ article + regularization x identity: what a later click of a
         reader is folded into (see `recsys.blend.fold_in`).
+    spread : array of float32, shape (factors, factors)
+        The same of the readers: what the readers of a new article are folded into.
     """
 
     user: NDArray[np.float32]
     article: NDArray[np.float32]
     gram: NDArray[np.float32]
+    spread: NDArray[np.float32]
 
 
 def click_weights(
@@ -111,8 +114,8 @@ def fit_als(items: csr_matrix, config: CollaborativeConfig) -> Factors:
         has_clicks = np.diff(trained.indptr) > 0
         user[has_clicks] = model.user_factors[has_clicks]
         article[warm] = model.item_factors
-    gram = article.T @ article + config.regularization * np.eye(config.factors, dtype=np.float32)
-    return Factors(user, article, gram)
+    ridge = config.regularization * np.eye(config.factors, dtype=np.float32)
+    return Factors(user, article, article.T @ article + ridge, user.T @ user + ridge)
 
 
 def cold_factors(
@@ -140,32 +143,44 @@ def cold_factors(
     return np.where(warm[:, np.newaxis], article, estimate).astype(np.float32)
 
 
-def item_item(items: csr_matrix, config: CollaborativeConfig) -> csr_matrix:
+def item_item(
+    items: csr_matrix,
+    rows: NDArray[np.int64],
+    columns: NDArray[np.int64],
+    config: CollaborativeConfig,
+) -> csr_matrix:
     """Return how much articles are read by the same readers.
 
     Parameters
     ----------
     items : csr_matrix, shape (n_users, n_articles)
         Weights of clicks.
+    rows, columns : array of int
+        The articles asked about, and those they are held against.
 
     Returns
     -------
-    csr_matrix of float32, shape (n_articles, n_articles)
+    csr_matrix of float32, shape (len(rows), len(columns))
         Cosine of the articles' columns, shrunk by common / (common + 2) for
-        articles with few common readers; no diagonal.
+        articles with few common readers; at most `n_item_item` a row, none with itself.
     """
-    n_articles = items.shape[1]
-    if not items.nnz:
-        return csr_matrix((n_articles, n_articles), dtype=np.float32)
-    n_readers = np.bincount(items.indices, minlength=n_articles)
-    by_article = csr_matrix(
+    shape = (len(rows), len(columns))
+    if not items.nnz or not all(shape):
+        return csr_matrix(shape, dtype=np.float32)
+    n_readers = np.bincount(items.indices, minlength=items.shape[1])
+    by_reader = csr_matrix(
         (np.ones(items.nnz, dtype=np.float32), items.indices, items.indptr), shape=items.shape
     ) @ diags(1.0 / np.sqrt(np.maximum(n_readers, 1))).astype(np.float32)
     found = sp_matmul_topn(
-        by_article.T.tocsr(), by_article.tocsr(), top_n=config.n_item_item + 1, n_threads=N_THREADS
-    ).tocoo()
-    keep = (found.row != found.col) & (found.data > 0)
-    row, col = found.row[keep], found.col[keep]
-    common = found.data[keep] * np.sqrt(n_readers[row] * n_readers[col])
+        by_reader.T.tocsr()[rows], by_reader.tocsr()[:, columns],
+        top_n=config.n_item_item + 1, n_threads=N_THREADS,
+    ).tocoo()  # fmt: skip
+    one, other = rows[found.row], columns[found.col]
+    keep = (one != other) & (found.data > 0)
+    common = found.data[keep] * np.sqrt(n_readers[one[keep]] * n_readers[other[keep]])
     shrunk = found.data[keep] * common / (common + 2.0)
-    return csr_matrix((shrunk.astype(np.float32), (row, col)), shape=found.shape)
+    result = csr_matrix(
+        (shrunk.astype(np.float32), (found.row[keep], found.col[keep])), shape=shape
+    )
+    result.sort_indices()
+    return result

@@ -12,7 +12,7 @@ from itertools import pairwise
 import numpy as np
 import sparse_dot_topn
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix
+from scipy.sparse import csr_matrix, vstack
 from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer
 
 from recsys.config import N_THREADS, TextConfig
@@ -103,24 +103,21 @@ def tfidf(counts: csr_matrix, fitted: NDArray[np.bool_] | None = None) -> csr_ma
 
     Returns
     -------
-    csr_matrix of float32, shape (n_articles, n_used)
-        Columns nobody uses are dropped; an empty row stays empty.
+    csr_matrix of float32, shape (n_articles, n_features)
+        An empty row stays empty; a term none of `fitted` has counts as the rarest. Where those
+        have no terms at all, the counts come back as they are.
 
     References
     ----------
     Salton, Buckley, "Term-weighting approaches in automatic text retrieval",
     Information Processing and Management 24(5), 1988; scikit-learn's smoothed idf.
     """
-    used = np.unique(counts.indices)
-    narrow = csr_matrix(
-        (counts.data, np.searchsorted(used, counts.indices), counts.indptr),
-        shape=(counts.shape[0], len(used)),
-    )
-    if not narrow.nnz:
-        return narrow.astype(np.float32)
     weights = TfidfTransformer(sublinear_tf=True)
-    weights.fit(narrow if fitted is None else narrow[fitted])
-    return weights.transform(narrow).astype(np.float32)
+    known = counts if fitted is None else counts[fitted]
+    if not known.nnz:
+        return counts.astype(np.float32)
+    weights.fit(known)
+    return weights.transform(counts).astype(np.float32)
 
 
 def heaviest(vectors: csr_matrix, n_terms: int) -> csr_matrix:
@@ -148,40 +145,102 @@ def heaviest(vectors: csr_matrix, n_terms: int) -> csr_matrix:
 
 
 def similar_articles(
-    queries: csr_matrix, live: csr_matrix, live_rows: NDArray[np.int64], config: TextConfig
+    queries: csr_matrix, live: csr_matrix, itself: NDArray[np.int64], config: TextConfig
 ) -> csr_matrix:
     """Return the cosine of each article to its most similar live articles.
 
     Parameters
     ----------
-    queries : csr_matrix, shape (n_articles, n_terms)
+    queries : csr_matrix, shape (n_articles, n_features)
         Unit-length vectors.
-    live : csr_matrix, shape (n_live, n_terms)
+    live : csr_matrix, shape (n_live, n_features)
         Unit-length vectors of the live articles.
-    live_rows : array of int, shape (n_live,)
-        The row of each live article in `queries`; an article is not similar to itself.
+    itself : array of int, shape (n_live,)
+        The row of each live article in `queries`, -1 for none; an article is not similar to
+        itself.
 
     Returns
     -------
     csr_matrix of float32, shape (n_articles, n_live)
-        At most `n_similar` values a row, all at least `min_similarity`, best first.
+        At most `n_similar` values a row, all at least `min_similarity`.
     """
     if not queries.nnz or not live.nnz:
         return csr_matrix((queries.shape[0], live.shape[0]), dtype=np.float32)
+    used = np.unique(live.indices)  # a term that no live article has adds nothing
     found = sparse_dot_topn.sp_matmul_topn(
-        queries,
-        live.T.tocsr(),
+        _narrowed(queries, used),
+        _narrowed(live, used).T.tocsr(),
         top_n=config.n_similar + 1,  # the article itself may be among them
         threshold=config.min_similarity,
         sort=True,
         n_threads=N_THREADS,
     )
     rows = np.repeat(np.arange(found.shape[0]), np.diff(found.indptr))
-    keep = live_rows[found.indices] != rows
+    keep = itself[found.indices] != rows
     # Without itself, an article that is not live has one neighbour more than asked.
     place = np.arange(found.nnz) - found.indptr[rows]
     itself_before = np.cumsum(~keep) - np.concatenate(([0], np.cumsum(~keep)))[found.indptr[rows]]
     keep &= place - itself_before < config.n_similar
-    # Not through COO: the order within a row, best first, is part of the result.
     kept = np.concatenate(([0], np.cumsum(keep)))[found.indptr]
-    return csr_matrix((found.data[keep], found.indices[keep], kept), shape=found.shape)
+    result = csr_matrix((found.data[keep], found.indices[keep], kept), shape=found.shape)
+    result.sort_indices()
+    return result
+
+
+def _narrowed(vectors: csr_matrix, used: NDArray[np.int32]) -> csr_matrix:
+    """Return only some columns of vectors, ascending ones, by their place in `used`."""
+    place = np.full(vectors.shape[1], -1, dtype=np.int32)
+    place[used] = np.arange(len(used), dtype=np.int32)
+    column = place[vectors.indices]
+    keep = column >= 0
+    start = np.concatenate(([0], np.cumsum(keep)))[vectors.indptr]
+    return csr_matrix((vectors.data[keep], column[keep], start), (vectors.shape[0], len(used)))
+
+
+def more_similar(
+    before: csr_matrix,
+    vectors: csr_matrix,
+    live_rows: NDArray[np.int64],
+    is_new: NDArray[np.bool_],
+    config: TextConfig,
+) -> csr_matrix:
+    """Return `similar_articles` of a collection that has grown, from what it was before.
+
+    Parameters
+    ----------
+    before : csr_matrix, shape (n_before, n_live)
+        Of the first `n_before` articles, on the columns of today; those of `is_new` empty.
+    vectors : csr_matrix, shape (n_articles, n_features)
+        Unit-length vectors of all articles.
+    live_rows : array of int, shape (n_live,)
+        The row of each live article in `vectors`.
+    is_new : array of bool, shape (n_live,)
+        Live articles that `before` does not cover.
+
+    Returns
+    -------
+    csr_matrix of float32, shape (n_articles, n_live)
+        A row may lack what it would have kept in place of articles no longer live, and hold
+        more than `n_similar`: a new one is added where it beats the least of a full row.
+    """
+    n_before = before.shape[0]
+    old, fresh = vectors[:n_before], vectors[n_before:]
+    added = similar_articles(
+        old, vectors[live_rows[is_new]], np.where(live_rows < n_before, live_rows, -1)[is_new],
+        config,
+    )  # fmt: skip
+    size = np.diff(before.indptr)
+    least = np.full(n_before, config.min_similarity, dtype=np.float32)
+    full = np.flatnonzero(size >= config.n_similar)
+    if len(full):
+        least[full] = [before.data[before.indptr[i] : before.indptr[i + 1]].min() for i in full]
+    keep = added.data >= np.repeat(least, np.diff(added.indptr))
+    start = np.concatenate(([0], np.cumsum(keep)))[added.indptr]
+    column = np.flatnonzero(is_new)[added.indices[keep]]
+    grown = before + csr_matrix((added.data[keep], column, start), shape=before.shape)
+    own = similar_articles(
+        fresh, vectors[live_rows], np.where(live_rows >= n_before, live_rows - n_before, -1), config
+    )
+    result = vstack((grown, own), format="csr", dtype=np.float32)
+    result.sort_indices()
+    return result

@@ -1,0 +1,196 @@
+"""What a run keeps of a reader, and how it grows with what came since.
+
+A profile outlives its run: known articles keep their numbers from one refresh to the
+next, and counts are decayed to the moment they are asked about. So a refresh writes the
+profiles of those who clicked or were shown something, and leaves the others alone.
+"""
+
+import dataclasses
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys.blend import LiveModel, Reader
+from recsys.rank import READ_HOURS, READER_FEATURES, SHOWN_HOURS
+from recsys.rows import HOUR_MS
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float32]
+
+_HALF_LIVES = np.array((*SHOWN_HOURS, *READ_HOURS))
+_OF_READS = np.arange(len(SHOWN_HOURS), len(READER_FEATURES))
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """What a run keeps of one reader; articles by their known index.
+
+    Attributes
+    ----------
+    as_of_ms
+        When the counts were made.
+    factors, affinity
+        As of `recsys.blend.Reader`; a section that came later has no affinity yet.
+    reads : array of int64
+        Latest reads, newest first.
+    read : array of int64, ascending
+        Articles read that were live at the time.
+    met : array of int64, ascending
+        Live articles that were shown to the reader or read.
+    met_counts : array of float32, shape (n_features, n_met)
+        How often, decayed by the half-life of each of `READER_FEATURES`.
+    """
+
+    as_of_ms: int
+    factors: Floats
+    affinity: Floats
+    reads: Ints
+    read: Ints
+    met: Ints
+    met_counts: Floats
+
+
+def pack_profile(profile: Profile) -> bytes:
+    """Return a profile as bytes: the instant, three int32 lengths, then the arrays."""
+    indices = (profile.reads, profile.read, profile.met)
+    floats = (profile.met_counts, profile.factors, profile.affinity)
+    return b"".join(
+        (
+            np.array([profile.as_of_ms], dtype="<i8").tobytes(),
+            np.array([len(a) for a in indices], dtype="<i4").tobytes(),
+            *(a.astype("<i4").tobytes() for a in indices),
+            *(a.astype("<f4").tobytes() for a in floats),
+        )
+    )
+
+
+def unpack_profile(packed: bytes, *, n_factors: int) -> Profile:
+    """Return the profile of `pack_profile`."""
+    as_of_ms = int(np.frombuffer(packed, dtype="<i8", count=1)[0])
+    n_reads, n_read, n_met = np.frombuffer(packed, dtype="<i4", count=3, offset=8).tolist()
+    n_indices = n_reads + n_read + n_met
+    indices = np.frombuffer(packed, dtype="<i4", count=n_indices, offset=20).astype(np.int64)
+    floats = np.frombuffer(packed, dtype="<f4", offset=20 + 4 * n_indices)
+    n_counts = len(READER_FEATURES) * n_met
+    return Profile(
+        as_of_ms=as_of_ms,
+        factors=floats[n_counts : n_counts + n_factors],
+        affinity=floats[n_counts + n_factors :],
+        reads=indices[:n_reads],
+        read=indices[n_reads : n_reads + n_read],
+        met=indices[n_reads + n_read :],
+        met_counts=floats[:n_counts].reshape(len(READER_FEATURES), n_met),
+    )
+
+
+def _decayed(profile: Profile, as_of_ms: int) -> Floats:
+    hours = (as_of_ms - profile.as_of_ms) / HOUR_MS
+    decay = np.exp2(-hours / _HALF_LIVES).astype(np.float32)
+    counts: Floats = profile.met_counts * decay[:, np.newaxis]
+    return counts
+
+
+def reader_at(profile: Profile, live: LiveModel, n_categories: int, as_of_ms: int) -> Reader:
+    """Return the reader of a profile, as of a run that may be later.
+
+    Parameters
+    ----------
+    profile
+        Of this run, or of the night it refreshes.
+    live, n_categories, as_of_ms
+        The run.
+    """
+    affinity = profile.affinity
+    if len(affinity) < n_categories:
+        affinity = np.pad(affinity, (0, n_categories - len(affinity)))
+    read = live.live_place(profile.read)
+    counts, met = _decayed(profile, as_of_ms), profile.met
+    if as_of_ms > profile.as_of_ms:
+        still = live.live_place(met) >= 0
+        counts, met = counts[:, still], met[still]
+    return Reader(
+        factors=profile.factors,
+        affinity=affinity,
+        reads=profile.reads,
+        read=read[read >= 0],
+        met=met,
+        met_counts=np.log1p(counts),
+    )
+
+
+def profile_of(reader: Reader, live_rows: Ints, as_of_ms: int) -> Profile:
+    """Return what is kept of a reader of a run made as of an instant."""
+    return Profile(
+        as_of_ms=as_of_ms,
+        factors=reader.factors,
+        affinity=reader.affinity,
+        reads=reader.reads,
+        read=live_rows[reader.read],
+        met=reader.met,
+        met_counts=np.expm1(reader.met_counts),
+    )
+
+
+def advanced(
+    profile: Profile,
+    clicked: Ints,
+    clicked_ms: Ints,
+    timed: NDArray[np.bool_],
+    shown: Ints,
+    shown_ms: Ints,
+    *,
+    factors: Floats,
+    is_live: NDArray[np.bool_],
+    as_of_ms: int,
+    known_reads: int,
+) -> Profile:
+    """Return a profile after what came since: what a night would know of the reader.
+
+    Parameters
+    ----------
+    profile
+        Before.
+    clicked, clicked_ms, timed : array, shape (n_clicks,)
+        Articles clicked since, oldest first, when, and whether that is known.
+    shown, shown_ms : array, shape (n_views,)
+        Articles shown since.
+    factors
+        After these clicks (see `recsys.blend.fold_in`).
+    is_live : array of bool, shape (n_known,)
+        As of now.
+    as_of_ms
+        Now.
+    known_reads
+        How many reads are kept.
+    """
+    newest_first = dict.fromkeys([*clicked[::-1].tolist(), *profile.reads.tolist()])
+    old = is_live[profile.met]
+    before = np.union1d(profile.read, profile.reads)
+    # A reader's first click on an article counts, and none on what was read before.
+    first = np.sort(np.unique(clicked[timed], return_index=True)[1])
+    counted, counted_ms = clicked[timed][first], clicked_ms[timed][first]
+    fresh = is_live[counted] & ~np.isin(counted, before)
+    counted, counted_ms = counted[fresh], counted_ms[fresh]
+    seen = is_live[shown]
+    met = np.unique(np.concatenate((profile.met[old], counted, shown[seen])))
+    counts = np.zeros((len(_HALF_LIVES), len(met)), dtype=np.float32)
+    counts[:, np.searchsorted(met, profile.met[old])] = _decayed(profile, as_of_ms)[:, old]
+    for rows, article, event_ms in (
+        (np.arange(len(SHOWN_HOURS)), shown[seen], shown_ms[seen]),
+        (_OF_READS, counted, counted_ms),
+    ):
+        hours = (as_of_ms - event_ms) / HOUR_MS
+        weight = np.exp2(-hours / _HALF_LIVES[rows, np.newaxis]).astype(np.float32)
+        place = np.searchsorted(met, article)
+        for row, values in zip(rows.tolist(), weight, strict=True):
+            np.add.at(counts[row], place, values)
+    return dataclasses.replace(
+        profile,
+        as_of_ms=as_of_ms,
+        factors=factors,
+        reads=np.array(list(newest_first)[:known_reads], dtype=np.int64),
+        read=np.union1d(profile.read, clicked[is_live[clicked]]),
+        met=met,
+        met_counts=counts,
+    )

@@ -1,0 +1,203 @@
+"""A refresh: the current run and what came since, as a new run. Nothing is learned.
+
+What it costs goes with the clicks since, the counted days and the live articles, not with
+the readers: profiles of readers of whom nothing came stay where the night put them, and
+pages are made when they are asked for.
+"""
+
+import dataclasses
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from sqlite3 import Connection
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys import snapshot
+from recsys.carry import Last, readers_to_know
+from recsys.config import BlendConfig, Config
+from recsys.counts import Events
+from recsys.errors import SnapshotError
+from recsys.model import ArticleModel, Stage, train_articles
+from recsys.night import COUNTED_DAYS, Night, read_night
+from recsys.rank import RankModel, unknown_reader
+from recsys.readers import Profile, advanced, pack_profile, profile_of, unpack_profile
+from recsys.rows import HOUR_MS, IdMap, iso, to_ms
+from recsys.store import Store
+
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Refreshed:
+    """What a refresh made.
+
+    Attributes
+    ----------
+    base
+        The night it goes back to.
+    model, rank
+        Of the articles; the curves are those for counts of the hour.
+    weights
+        Of the night.
+    profiles
+        Packed, of the readers of whom something came since that night.
+    n_readers
+        Whom the run knows, those left where they are among them.
+    """
+
+    base: str
+    model: ArticleModel
+    rank: RankModel
+    weights: BlendConfig
+    profiles: dict[str, bytes]
+    n_readers: int
+
+
+def refresh(store: Store, folder: Path, as_of_ms: int, config: Config, stage: Stage) -> Refreshed:
+    """Return the current run, carried on to the present.
+
+    Raises
+    ------
+    NotPublishedError
+        If there is no current run to carry on.
+    SnapshotError
+        If it is damaged, later than the refresh, or too old for one.
+    """
+    run_id = snapshot.require_current(folder)
+    path = snapshot.run_path(folder, run_id)
+    with ExitStack() as opened:
+        conn = opened.enter_context(closing(snapshot.connect(path)))
+        with stage("carry"):
+            meta = snapshot.load_meta(conn, path)
+            page, rank = snapshot.load_model(conn, path)
+            last = Last(
+                as_of_ms=to_ms(datetime.fromisoformat(meta.as_of)),
+                article_ids=[article.article_id for article in snapshot.load_articles(conn)],
+                live=page.live,
+                vectors=rank.vectors,
+                carry=snapshot.load_carry(conn, path),
+            )
+            _check_age(path, last, as_of_ms)
+            known = [conn]
+            if meta.base is not None:
+                base = snapshot.run_path(folder, meta.base)
+                known.append(opened.enter_context(closing(snapshot.connect(base))))
+        with stage("read"):
+            days = min(config.data.window_days, COUNTED_DAYS)
+            data = dataclasses.replace(config.data, window_days=days)
+            config = dataclasses.replace(config, data=data, blend=meta.weights)
+            night = read_night(store, as_of_ms, config, earlier=last.earlier)
+        with stage("known readers"):
+            n_factors = page.live.factors.shape[1]
+            before = _Before(known, n_factors)
+            user = np.zeros((len(night.users), n_factors), dtype=np.float32)
+            for row in readers_to_know(night, last, config.collaborative).tolist():
+                profile = before.profile(night.users.ids[row])
+                if profile is not None:
+                    user[row] = profile.factors
+        model = train_articles(store, night, config, stage, (last, user))
+        with stage("readers"):
+            profiles = {}
+            if meta.base is not None:
+                profiles = dict(snapshot.load_profiles(conn))
+            touched = dict(_touched(night, last, store.users(), before, model, config.blend))
+            profiles |= {user_id: pack_profile(found) for user_id, found in touched.items()}
+    curves = rank.refresh_curves
+    return Refreshed(
+        base=meta.base or run_id,
+        model=model,
+        rank=dataclasses.replace(model.rank, curves=curves, refresh_curves=curves),
+        weights=meta.weights,
+        profiles=profiles,
+        n_readers=meta.n_readers + before.n_new,
+    )
+
+
+def _check_age(path: Path, last: Last, as_of_ms: int) -> None:
+    made = iso(last.as_of_ms)
+    if last.as_of_ms > as_of_ms:
+        raise SnapshotError(f"{path}: made as of {made}, which is after this refresh")
+    if last.as_of_ms < as_of_ms - COUNTED_DAYS * 24 * HOUR_MS:
+        raise SnapshotError(
+            f"{path}: made as of {made}, more than {COUNTED_DAYS:g} days before this refresh;"
+            " run `recsys nightly`"
+        )
+
+
+class _Before:
+    """Profiles as the current run has them, its own before those of its night."""
+
+    def __init__(self, runs: list[Connection], n_factors: int) -> None:
+        self._runs, self._n_factors = runs, n_factors
+        self._found: dict[str, Profile | None] = {}
+        self.n_new = 0
+
+    def profile(self, user_id: str) -> Profile | None:
+        """Return a reader's profile, None for one who is new."""
+        if user_id not in self._found:
+            self._found[user_id] = None
+            for conn in self._runs:
+                row = snapshot.find_profile(conn, user_id)
+                if row is not None:
+                    self._found[user_id] = unpack_profile(row[0], n_factors=self._n_factors)
+                    break
+        return self._found[user_id]
+
+
+def _touched(
+    night: Night, last: Last, users: IdMap, before: _Before, model: ArticleModel,
+    weights: BlendConfig,
+) -> Iterator[tuple[str, Profile]]:  # fmt: skip
+    """Yield the readers who clicked or were shown something since, as they are now."""
+    live = model.page.live
+    is_live = np.zeros(len(model.articles), dtype=bool)
+    is_live[live.live_rows] = True
+    fresh = np.flatnonzero(night.clicked_ms >= last.as_of_ms)
+    clicks = _by_user(night.users.keys[night.user_index[fresh]])
+    view_user, view_article, view_ms = _views_since(night.events, night, last)
+    views = _by_user(view_user)
+    nobody = unknown_reader(live.factors.shape[1], model.page.n_categories)
+    none = np.zeros(0, dtype=np.int64)
+    keys = np.array(sorted(clicks.keys() | views.keys()), dtype=np.int64)
+    rows = night.users.index_of_keys(keys)
+    for key, place, row in zip(
+        keys.tolist(), users.index_of_keys(keys).tolist(), rows.tolist(), strict=True
+    ):
+        profile = before.profile(users.ids[place])
+        mine = fresh[clicks.get(key, none)]
+        if profile is None:
+            if not len(mine):
+                continue  # a run knows readers by their clicks
+            before.n_new += 1
+            profile = profile_of(nobody, live.live_rows, last.as_of_ms)
+        shown = views.get(key, none)
+        yield users.ids[place], advanced(
+            profile,
+            night.article_index[mine], night.clicked_ms[mine], night.timed[mine],
+            view_article[shown], view_ms[shown],
+            factors=model.factors.user[row] if len(mine) else profile.factors,
+            is_live=is_live, as_of_ms=night.as_of_ms, known_reads=weights.known_reads,
+        )  # fmt: skip
+
+
+def _views_since(events: Events, night: Night, last: Last) -> tuple[Ints, Ints, Ints]:
+    """Return what was shown since the last run: to whom, which known article, and when."""
+    since = np.flatnonzero(events.view_ms >= last.as_of_ms)
+    since = since[~np.isin(events.view_user[since], night.machine_keys)]
+    article = night.articles.id_map.index_of_keys(events.view_key[since])
+    known = article >= 0
+    since = since[known]
+    return events.view_user[since], article[known], events.view_ms[since]
+
+
+def _by_user(user_key: Ints) -> dict[int, Ints]:
+    """Return the places of each reader's rows, in order."""
+    order = np.argsort(user_key, kind="stable")
+    keys, start = np.unique(user_key[order], return_index=True)
+    if not len(keys):
+        return {}
+    return dict(zip(keys.tolist(), np.split(order, start[1:]), strict=True))
