@@ -323,13 +323,14 @@ def export(
     """Write the served run's lists as plain rows for a CMS."""
     import polars as pl
 
+    from recsys.export import COLUMNS, export_rows
+
     writers = {".csv": "write_csv", ".jsonl": "write_ndjson", ".parquet": "write_parquet"}
     if to.suffix not in writers:
         raise typer.BadParameter(f"{to}: the ending must be one of {', '.join(writers)}")
-    path = snapshot.run_path(published, snapshot.require_current(published))
-    schema: dict[str, pl.DataType] = dict.fromkeys(snapshot.EXPORT_COLUMNS, pl.String())
+    schema: dict[str, pl.DataType] = dict.fromkeys(COLUMNS, pl.String())
     schema |= {"rank": pl.Int64(), "score": pl.Float64()}
-    frame = pl.DataFrame(list(snapshot.export_rows(path)), schema=schema, orient="row")
+    frame = pl.DataFrame(list(export_rows(published)), schema=schema, orient="row")
     with _replaced(to) as partial:
         getattr(frame, writers[to.suffix])(partial)
     out.print(f"{len(frame)} rows to {to}", markup=False)

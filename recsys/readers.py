@@ -19,6 +19,7 @@ Ints = NDArray[np.int64]
 Floats = NDArray[np.float32]
 
 _HALF_LIVES = np.array((*SHOWN_HOURS, *READ_HOURS))
+_OF_VIEWS = np.arange(len(SHOWN_HOURS))
 _OF_READS = np.arange(len(SHOWN_HOURS), len(READER_FEATURES))
 
 
@@ -135,10 +136,8 @@ def profile_of(reader: Reader, live_rows: Ints, as_of_ms: int) -> Profile:
 def advanced(
     profile: Profile,
     clicked: Ints,
-    clicked_ms: Ints,
-    timed: NDArray[np.bool_],
-    shown: Ints,
-    shown_ms: Ints,
+    first: tuple[Ints, Ints],
+    shown: tuple[Ints, Ints],
     *,
     factors: Floats,
     is_live: NDArray[np.bool_],
@@ -151,10 +150,10 @@ def advanced(
     ----------
     profile
         Before.
-    clicked, clicked_ms, timed : array, shape (n_clicks,)
-        Articles clicked since, oldest first, when, and whether that is known.
-    shown, shown_ms : array, shape (n_views,)
-        Articles shown since.
+    clicked : array of int64
+        Articles clicked since, each once, oldest first.
+    first, shown : (array of int64, array of int64)
+        Articles clicked since for the first time, and articles shown, and when in ms.
     factors
         After these clicks (see `recsys.blend.fold_in`).
     is_live : array of bool, shape (n_known,)
@@ -167,22 +166,15 @@ def advanced(
     newest_first = dict.fromkeys([*clicked[::-1].tolist(), *profile.reads.tolist()])
     old = is_live[profile.met]
     before = np.union1d(profile.read, profile.reads)
-    # A reader's first click on an article counts, and none on what was read before.
-    first = np.sort(np.unique(clicked[timed], return_index=True)[1])
-    counted, counted_ms = clicked[timed][first], clicked_ms[timed][first]
-    fresh = is_live[counted] & ~np.isin(counted, before)
-    counted, counted_ms = counted[fresh], counted_ms[fresh]
-    seen = is_live[shown]
-    met = np.unique(np.concatenate((profile.met[old], counted, shown[seen])))
+    counted = is_live[first[0]] & ~np.isin(first[0], before)
+    seen = is_live[shown[0]]
+    met = np.unique(np.concatenate((profile.met[old], first[0][counted], shown[0][seen])))
     counts = np.zeros((len(_HALF_LIVES), len(met)), dtype=np.float32)
     counts[:, np.searchsorted(met, profile.met[old])] = _decayed(profile, as_of_ms)[:, old]
-    for rows, article, event_ms in (
-        (np.arange(len(SHOWN_HOURS)), shown[seen], shown_ms[seen]),
-        (_OF_READS, counted, counted_ms),
-    ):
-        hours = (as_of_ms - event_ms) / HOUR_MS
+    for rows, (article, event_ms), use in ((_OF_VIEWS, shown, seen), (_OF_READS, first, counted)):
+        hours = (as_of_ms - event_ms[use]) / HOUR_MS
         weight = np.exp2(-hours / _HALF_LIVES[rows, np.newaxis]).astype(np.float32)
-        place = np.searchsorted(met, article)
+        place = np.searchsorted(met, article[use])
         for row, values in zip(rows.tolist(), weight, strict=True):
             np.add.at(counts[row], place, values)
     return dataclasses.replace(

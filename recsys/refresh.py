@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from recsys import snapshot
 from recsys.carry import Last, readers_to_know
 from recsys.config import BlendConfig, Config
-from recsys.counts import Events
 from recsys.errors import SnapshotError
 from recsys.model import ArticleModel, Stage, train_articles
 from recsys.night import COUNTED_DAYS, Night, read_night
@@ -158,40 +157,57 @@ def _touched(
     is_live[live.live_rows] = True
     fresh = np.flatnonzero(night.clicked_ms >= last.as_of_ms)
     clicks = _by_user(night.users.keys[night.user_index[fresh]])
-    view_user, view_article, view_ms = _views_since(night.events, night, last)
-    views = _by_user(view_user)
-    nobody = unknown_reader(live.factors.shape[1], model.page.n_categories)
+    row_of = dict(zip(night.users.keys.tolist(), range(len(night.users)), strict=True))
+    new = [key for key in clicks if before.profile(night.users.ids[row_of[key]]) is None]
+    before.n_new = len(new)
+    events = night.events
+    reads = _Since(night, last, new, events.click_user, events.click_key, events.click_ms)
+    views = _Since(night, last, new, events.view_user, events.view_key, events.view_ms)
+    nobody = profile_of(
+        unknown_reader(live.factors.shape[1], model.page.n_categories), live.live_rows,
+        last.as_of_ms,
+    )  # fmt: skip
     none = np.zeros(0, dtype=np.int64)
-    keys = np.array(sorted(clicks.keys() | views.keys()), dtype=np.int64)
-    rows = night.users.index_of_keys(keys)
-    for key, place, row in zip(
-        keys.tolist(), users.index_of_keys(keys).tolist(), rows.tolist(), strict=True
-    ):
+    keys = np.array(sorted(clicks.keys() | views.of_user.keys()), dtype=np.int64)
+    for key, place in zip(keys.tolist(), users.index_of_keys(keys).tolist(), strict=True):
         profile = before.profile(users.ids[place])
+        if profile is None and key not in clicks:
+            continue  # a run knows readers by their clicks
+        profile = profile or nobody
         mine = fresh[clicks.get(key, none)]
-        if profile is None:
-            if not len(mine):
-                continue  # a run knows readers by their clicks
-            before.n_new += 1
-            profile = profile_of(nobody, live.live_rows, last.as_of_ms)
-        shown = views.get(key, none)
         yield users.ids[place], advanced(
-            profile,
-            night.article_index[mine], night.clicked_ms[mine], night.timed[mine],
-            view_article[shown], view_ms[shown],
-            factors=model.factors.user[row] if len(mine) else profile.factors,
+            profile, night.article_index[mine], reads.of(key), views.of(key),
+            factors=model.factors.user[row_of[key]] if len(mine) else profile.factors,
             is_live=is_live, as_of_ms=night.as_of_ms, known_reads=weights.known_reads,
         )  # fmt: skip
 
 
-def _views_since(events: Events, night: Night, last: Last) -> tuple[Ints, Ints, Ints]:
-    """Return what was shown since the last run: to whom, which known article, and when."""
-    since = np.flatnonzero(events.view_ms >= last.as_of_ms)
-    since = since[~np.isin(events.view_user[since], night.machine_keys)]
-    article = night.articles.id_map.index_of_keys(events.view_key[since])
-    known = article >= 0
-    since = since[known]
-    return events.view_user[since], article[known], events.view_ms[since]
+class _Since:
+    """Events on known articles since the last run, by reader; none of machines.
+
+    Of `new` readers, of whom that run kept nothing, all there are.
+    """
+
+    def __init__(
+        self,
+        night: Night,
+        last: Last,
+        new: list[int],
+        user_key: Ints,
+        article_key: Ints,
+        event_ms: Ints,
+    ) -> None:
+        since = np.flatnonzero((event_ms >= last.as_of_ms) | np.isin(user_key, new))
+        since = since[~np.isin(user_key[since], night.machine_keys)]
+        article = night.articles.id_map.index_of_keys(article_key[since])
+        since, article = since[article >= 0], article[article >= 0]
+        self._article, self._event_ms = article, event_ms[since]
+        self.of_user = _by_user(user_key[since])
+
+    def of(self, key: int) -> tuple[Ints, Ints]:
+        """Return the articles of a reader's events, and when each was."""
+        rows = self.of_user.get(key, np.zeros(0, dtype=np.int64))
+        return self._article[rows], self._event_ms[rows]
 
 
 def _by_user(user_key: Ints) -> dict[int, Ints]:

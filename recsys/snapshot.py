@@ -1,8 +1,8 @@
 """One published run: written aside, verified, made current by one atomic step.
 
 A run is `<folder>/<run_id>.sqlite`; `<folder>/current` names the run that is
-served. A CMS may open the file and read the view `rows`: list, user_id, rank,
-article_id, score, reason, one row a slot.
+served. A refresh holds only the readers of whom something came, and names the night
+where the others are. `recsys export` gives plain rows.
 """
 
 import json
@@ -22,7 +22,6 @@ from recsys.blend import LiveModel, Rows
 from recsys.config import BlendConfig
 from recsys.errors import NotPublishedError, SnapshotError
 from recsys.page.build import PageModel, Slot
-from recsys.page.reasons import REASONS
 from recsys.rank import RankModel
 
 POINTER = "current"
@@ -48,7 +47,6 @@ CREATE TABLE articles (
     published_at INTEGER,       -- ms since 1970, UTC
     expires_at INTEGER
 ) STRICT;
-CREATE TABLE reasons (code TEXT PRIMARY KEY, text TEXT NOT NULL) STRICT;
 -- page: JSON {list: [[article_index, score, reason code, article_index named in it or -1], ...]}
 CREATE TABLE readers (
     user_id TEXT PRIMARY KEY,
@@ -61,36 +59,7 @@ CREATE TABLE pages (
     page TEXT NOT NULL,
     PRIMARY KEY (audience, article_index)
 ) STRICT, WITHOUT ROWID;
-CREATE VIEW rows AS
-    WITH every AS (
-        SELECT 'reader' AS audience, user_id, NULL AS beside, page FROM readers
-        UNION ALL
-        SELECT audience, NULL, nullif(article_index, -1), page FROM pages
-    )
-    SELECT every.audience,
-        list.key AS list,
-        every.user_id,
-        beside.article_id AS beside_article_id,
-        slot.key + 1 AS rank,
-        article.article_id,
-        article.title,
-        article.category,
-        article.url,
-        json_extract(slot.value, '$[1]') AS score,
-        replace(replace(reasons.text, '{title}', coalesce(named.title, '')),
-            '{category}', article.category) AS reason
-    FROM every
-    JOIN json_each(every.page) AS list
-    JOIN json_each(list.value) AS slot
-    JOIN articles AS article ON article.article_index = json_extract(slot.value, '$[0]')
-    JOIN reasons ON reasons.code = json_extract(slot.value, '$[2]')
-    LEFT JOIN articles AS named ON named.article_index = json_extract(slot.value, '$[3]')
-    LEFT JOIN articles AS beside ON beside.article_index = every.beside;
 """
-EXPORT_COLUMNS = (
-    "audience", "list", "user_id", "beside_article_id", "rank", "article_id", "title",
-    "category", "url", "score", "reason",
-)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,7 +214,6 @@ def write(
                 for data in (array.tobytes(),)
             ),
         )
-        conn.executemany("INSERT INTO reasons VALUES (?, ?)", REASONS.items())
         conn.executemany(
             "INSERT INTO articles VALUES (?, ?, ?, ?, ?, ?, ?)",
             (
@@ -501,12 +469,11 @@ def find_profile(conn: sqlite3.Connection, user_id: str) -> tuple[bytes, str | N
     return row
 
 
+def user_ids(conn: sqlite3.Connection) -> set[str]:
+    """Return the readers of this very file."""
+    return {row[0] for row in conn.execute("SELECT user_id FROM readers")}
+
+
 def load_profiles(conn: sqlite3.Connection) -> Iterator[tuple[str, bytes]]:
     """Yield the packed profiles of this very file, in id order."""
     yield from conn.execute("SELECT user_id, profile FROM readers ORDER BY user_id")
-
-
-def export_rows(path: Path) -> Iterator[tuple[Any, ...]]:
-    """Yield the plain rows of a run, columns `EXPORT_COLUMNS`."""
-    with closing(connect(path)) as conn:
-        yield from conn.execute(f"SELECT {', '.join(EXPORT_COLUMNS)} FROM rows")

@@ -224,8 +224,8 @@ def test_a_saved_page_gives_its_article_without_the_widgets(store, load):
     articles = store.articles(known_by_ms=RECEIVED_MS)
     assert articles.id_map.ids == ("bridge",)
     assert "Bridge opens" in articles.titles[0]
-    assert "last bolt" in articles.bodies[0]
-    assert "Walnuts" not in articles.bodies[0]
+    assert "last bolt" in store.bodies(articles.id_map.keys.tolist())[0]
+    assert "Walnuts" not in store.bodies(articles.id_map.keys.tolist())[0]
     assert articles.urls[0] == "https://news.example/bridge"
 
 
@@ -251,8 +251,8 @@ def test_the_text_of_a_page_gives_title_author_and_sentences_only(store, load):
     articles = store.articles(known_by_ms=RECEIVED_MS)
     assert articles.titles == ("Town votes to keep its old swimming pool open",)
     assert articles.authors == ("Jo Smith",)
-    assert articles.bodies[0].startswith("The town voted")
-    assert articles.bodies[0].endswith("ten more years.")
+    assert store.bodies(articles.id_map.keys.tolist())[0].startswith("The town voted")
+    assert store.bodies(articles.id_map.keys.tolist())[0].endswith("ten more years.")
 
 
 def test_a_page_without_text_is_a_reject_not_a_loss(store, load):
@@ -273,7 +273,7 @@ def test_a_feed_gives_its_entries(store, load):
     articles = store.articles(known_by_ms=RECEIVED_MS)
     assert articles.id_map.ids == ("g1",)
     assert articles.titles == ("One & two",)
-    assert articles.bodies == ("First.\nSecond.",)
+    assert store.bodies(articles.id_map.keys.tolist()) == ["First.\nSecond."]
     assert articles.categories == ("LIFESTYLE",)
     assert articles.published_ms.tolist() == [CLICKED_MS]
     assert rejects_of(store) == [(2, "article_id", "missing")]

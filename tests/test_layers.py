@@ -29,11 +29,13 @@ ALLOWED = {
     "readers": BASE | {"blend", "rank"},
     "carry": BASE | {"night", "signals", "blend", "snapshot"},
     "refresh": LEARN | {"carry", "readers", "snapshot"},
-    "model": BASE | {"carry", "store", "counts", "night", "signals", "blend", "rank", "page", "snapshot"},
+    "model": BASE
+    | {"carry", "store", "counts", "night", "signals", "blend", "rank", "page", "snapshot"},
     "learn": LEARN | {"metrics"},
     "nightly": LEARN | {"learn", "readers", "refresh", "snapshot"},
     "evaluation": LEARN | {"learn", "metrics"},
     "metrics": set(),
+    "export": {"serving", "snapshot"},
     "__init__": {"errors", "serving"},
     "cli": BASE
     | {
@@ -45,6 +47,7 @@ ALLOWED = {
         "serving",
         "snapshot",
         "evaluation",
+        "export",
         "metrics",
     },
 }

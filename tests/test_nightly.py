@@ -14,10 +14,10 @@ from recsys.config import Config, DataConfig, PublishConfig, load_config
 from recsys.errors import (
     ConfigError,
     HeldBackError,
-    NotPublishedError,
     RunActiveError,
     SnapshotError,
 )
+from recsys.export import COLUMNS, export_rows
 from recsys.ingest.detect import expand
 from recsys.load import load_files
 from recsys.model import section_names
@@ -217,9 +217,8 @@ def test_a_damaged_run_is_never_made_current(sample, tmp_path):
 
 
 def test_plain_rows_tell_the_same_as_the_pages(sample):
-    rows = list(snapshot.export_rows(snapshot.run_path(sample.folder, sample.report.run_id)))
-    columns = snapshot.EXPORT_COLUMNS
-    mine = [dict(zip(columns, row, strict=True)) for row in rows if row[2] == "u0007"]
+    rows = list(export_rows(sample.folder))
+    mine = [dict(zip(COLUMNS, row, strict=True)) for row in rows if row[2] == "u0007"]
     page = Recommender(sample.folder).recommend("u0007", as_of=sample.as_of)
     for name, slots in page.items():
         found = sorted((row for row in mine if row["list"] == name), key=lambda r: r["rank"])
@@ -232,18 +231,6 @@ def test_section_names_join_twins():
     index, names = section_names(["FOODS", "Foods", "tv", "", "UK"])
     assert index.tolist() == [1, 1, 2, 0, 3]
     assert names == ["", "Foods", "Tv", "UK"]
-
-
-def test_a_refresh_with_nothing_new_gives_the_same_bytes(sample, tmp_path):
-    with Store(sample.store) as store:
-        as_of_ms = to_ms(sample.as_of)
-        runs = [
-            run_nightly(store, tmp_path, as_of_ms=as_of_ms, config=BY_HAND, kind=kind)
-            for kind in ("nightly", "refresh", "refresh")
-        ]
-    paths = [snapshot.run_path(tmp_path, run.run_id) for run in runs]
-    assert content(paths[0]) == content(paths[1]) == content(paths[2])
-    assert [run.kind for run in runs] == ["nightly", "refresh", "refresh"]
 
 
 def test_a_refresh_brings_what_is_new_without_training(sample, tmp_path):
@@ -280,16 +267,6 @@ def test_a_refresh_brings_what_is_new_without_training(sample, tmp_path):
                 run.articles[run.model.live.live_rows[slot.place]].article_id
                 for slot in built[name]
             ]
-
-
-def test_a_refresh_needs_a_run_that_is_not_later(sample, tmp_path):
-    as_of_ms = to_ms(sample.as_of)
-    with Store(sample.store) as store:
-        with pytest.raises(NotPublishedError):
-            run_nightly(store, tmp_path, as_of_ms=as_of_ms, config=BY_HAND, kind="refresh")
-        run_nightly(store, tmp_path, as_of_ms=as_of_ms, config=BY_HAND)
-        with pytest.raises(SnapshotError, match="after this refresh"):
-            run_nightly(store, tmp_path, as_of_ms=as_of_ms - 1, config=BY_HAND, kind="refresh")
 
 
 def test_settings_are_read_and_mistakes_named(tmp_path):

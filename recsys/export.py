@@ -1,0 +1,53 @@
+"""The served run's lists as plain rows, for a CMS that wants tables.
+
+Pages that the night made are taken as they are; after a refresh they are made anew.
+"""
+
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import datetime
+from pathlib import Path
+
+from recsys import snapshot
+from recsys.serving import Recommender
+
+COLUMNS = (
+    "audience", "list", "user_id", "beside_article_id", "rank", "article_id", "title",
+    "category", "url", "score", "reason",
+)  # fmt: skip
+
+
+def export_rows(published: Path) -> Iterator[tuple[object, ...]]:
+    """Yield the rows of every reader's page, of the anonymous one, and beside each live article.
+
+    Columns are `COLUMNS`; a page is as of the run.
+
+    Raises
+    ------
+    NotPublishedError, SnapshotError
+        As of `Recommender`.
+    """
+    path = snapshot.run_path(published, snapshot.require_current(published))
+    with closing(snapshot.connect(path)) as conn:
+        meta = snapshot.load_meta(conn, path)
+        articles = snapshot.load_articles(conn)
+        live_rows = snapshot.load_model(conn, path)[0].live.live_rows.tolist()
+        readers = snapshot.user_ids(conn)
+    if meta.base is not None:
+        with closing(snapshot.connect(snapshot.run_path(published, meta.base))) as conn:
+            readers |= snapshot.user_ids(conn)
+    live = [articles[row].article_id for row in live_rows]
+    recommender, as_of = Recommender(published), datetime.fromisoformat(meta.as_of)
+    asked = [
+        *((snapshot.READER, user_id, None) for user_id in sorted(readers)),
+        (snapshot.ANONYMOUS, None, None),
+        *((snapshot.ARTICLE, None, article_id) for article_id in live),
+    ]
+    for audience, user_id, beside in asked:
+        page = recommender.recommend(user_id, beside, n=meta.n, as_of=as_of)
+        for name, slots in page.items():
+            for rank, slot in enumerate(slots, start=1):
+                yield (
+                    audience, name, user_id, beside, rank, slot.article_id, slot.title,
+                    slot.category, slot.url, slot.score, slot.reason,
+                )  # fmt: skip

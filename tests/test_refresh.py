@@ -1,0 +1,258 @@
+"""A refresh, against its naive twin: every reader worked out anew from the whole store."""
+
+import dataclasses
+from contextlib import closing, nullcontext
+
+import numpy as np
+import pytest
+from conftest import BY_HAND
+from hypothesis import given
+from hypothesis import strategies as st
+
+from recsys import snapshot
+from recsys.config import PublishConfig
+from recsys.errors import NotPublishedError, SnapshotError
+from recsys.export import export_rows
+from recsys.learn.examples import Past
+from recsys.model import reader_of
+from recsys.nightly import run_nightly
+from recsys.page.compose import LISTS, slots_of
+from recsys.rank import READER_FEATURES, unknown_reader
+from recsys.readers import (
+    Profile,
+    advanced,
+    pack_profile,
+    profile_of,
+    reader_at,
+    unpack_profile,
+)
+from recsys.rows import HOUR_MS, from_ms, to_ms
+from recsys.serving import Recommender
+from recsys.store import Store
+
+HOURS = (12, 7, 0)  # before the sample's end: a night, and two refreshes one after the other
+
+
+def quiet(stage):
+    return nullcontext()
+
+
+@pytest.fixture(scope="module")
+def refreshed(sample, tmp_path_factory):
+    """A folder with a night and two refreshes, and the twin's model after each."""
+    folder = tmp_path_factory.mktemp("refreshed")
+    instants = [to_ms(sample.as_of) - hours * HOUR_MS for hours in HOURS]
+    with Store(sample.store) as store:
+        reports = [
+            run_nightly(store, folder, as_of_ms=at, config=BY_HAND, kind=kind)
+            for at, kind in zip(instants, ("nightly", "refresh", "refresh"), strict=True)
+        ]
+        past = Past(store, BY_HAND)
+        twins = [past.night(instants[0], instants[0])]
+        for at in instants[1:]:
+            twins.append(past.refreshed(twins[-1], at, at))
+    return folder, reports, twins
+
+
+def arrays_of(path):
+    with closing(snapshot.connect(path)) as conn:
+        page, rank = snapshot.load_model(conn, path)
+        carry = snapshot.load_carry(conn, path)
+        found = snapshot._arrays_of(page, rank, carry)
+    return {name: found[name] for name in found if not name.startswith(("curve", "refresh"))}
+
+
+def test_articles_are_as_the_twin_has_them(refreshed):
+    folder, reports, twins = refreshed
+    for report, twin in zip(reports, twins, strict=True):
+        model = twin.model
+        wanted = snapshot._arrays_of(model.page, model.rank, model.carry)
+        for name, found in arrays_of(snapshot.run_path(folder, report.run_id)).items():
+            np.testing.assert_allclose(found, wanted[name], rtol=2e-5, atol=1e-6, err_msg=name)
+
+
+def test_every_reader_is_as_the_twin_has_them(refreshed):
+    folder, reports, twins = refreshed
+    for report, twin in zip(reports, twins, strict=True):
+        snapshot.make_current(folder, report.run_id)
+        recommender = Recommender(folder)
+        run = recommender._run
+        assert run.meta.n_readers == len(twin.model.user_ids)
+        for row, user_id in enumerate(twin.model.user_ids):
+            found, _ = recommender._reader(run, user_id)
+            wanted = reader_of(twin.model, row)
+            for field in dataclasses.fields(wanted):
+                np.testing.assert_allclose(
+                    getattr(found, field.name), getattr(wanted, field.name),
+                    rtol=2e-4, atol=1e-5, err_msg=f"{user_id} {field.name}",
+                )  # fmt: skip
+
+
+def test_recommend_after_a_refresh_is_a_full_scoring_by_the_same_model(refreshed):
+    folder, reports, twins = refreshed
+    snapshot.make_current(folder, reports[-1].run_id)
+    recommender, model = Recommender(folder), twins[-1].model
+    builder = recommender._run.builder
+    n_slots = slots_of(5, 6)
+    at = twins[-1].night.as_of_ms
+    for row, user_id in list(enumerate(model.user_ids))[::10]:
+        full = builder.page(reader_of(model, row), None, n_slots).lists
+        served = recommender.recommend(user_id, as_of=from_ms(at))
+        for name in LISTS:
+            wanted = [model.articles[model.page.live.live_rows[s.place]] for s in full[name]]
+            assert [slot.article_id for slot in served[name]] == [a.article_id for a in wanted]
+
+
+def test_a_refresh_is_exported_with_every_reader_in_it(refreshed):
+    folder, reports, twins = refreshed
+    snapshot.make_current(folder, reports[-1].run_id)
+    rows = list(export_rows(folder))
+    assert {row[2] for row in rows} - {None} == set(twins[-1].model.user_ids)
+    assert {row[0] for row in rows} == {"reader", "anonymous", "article"}
+
+
+def test_only_readers_of_whom_something_came_are_written(refreshed):
+    folder, reports, _ = refreshed
+    sizes, bases = [], []
+    for report in reports:
+        path = snapshot.run_path(folder, report.run_id)
+        with closing(snapshot.connect(path)) as conn:
+            sizes.append(conn.execute("SELECT count(*) FROM readers").fetchone()[0])
+            bases.append(snapshot.load_meta(conn, path).base)
+    assert 0 < sizes[1] < sizes[2] < sizes[0]  # the second holds those of the first too
+    assert bases == [None, reports[0].run_id, reports[0].run_id]
+
+
+def test_new_articles_get_neighbours_and_factors_from_readers(refreshed):
+    folder, reports, _ = refreshed
+    before, after = (
+        arrays_of(snapshot.run_path(folder, r.run_id)) for r in (reports[0], reports[2])
+    )
+    n_before = len(before["written_ms"])
+    since = after["carry.live_since"]
+    assert len(after["written_ms"]) > n_before
+    assert since.any()
+    assert after["warm"][since].any()  # found their readers
+    new_rows = after["live_rows"][after["live_rows"] >= n_before]
+    start = after["similar.start"]
+    assert all(start[row + 1] > start[row] for row in new_rows)
+    new_places = np.flatnonzero(after["live_rows"] >= n_before)
+    assert np.isin(new_places, after["similar.column"][: start[n_before]]).all()
+
+
+def test_a_refresh_with_nothing_new_changes_nothing(sample, tmp_path):
+    with Store(sample.store) as store:
+        at = to_ms(sample.as_of)
+        runs = [
+            run_nightly(store, tmp_path, as_of_ms=at, config=BY_HAND, kind=kind)
+            for kind in ("nightly", "refresh", "refresh")
+        ]
+    paths = [snapshot.run_path(tmp_path, run.run_id) for run in runs]
+    night, *refreshes = (arrays_of(path) for path in paths)
+    for found in refreshes:
+        for name, values in night.items():
+            np.testing.assert_allclose(found[name], values, rtol=1e-6, atol=1e-6, err_msg=name)
+    pages = []
+    for run in runs:
+        snapshot.make_current(tmp_path, run.run_id)
+        recommender = Recommender(tmp_path)
+        asked = [(None, None), ("u0007", None), ("u0007", "a0030"), (None, "a0045")]
+        pages.append([dict(recommender.recommend(*who, as_of=sample.as_of)) for who in asked])
+    ids = [
+        [[slot.article_id for slots in page.values() for slot in slots] for page in run]
+        for run in pages
+    ]
+    assert ids[0] == ids[1] == ids[2]
+
+
+def test_a_refresh_needs_a_run_that_is_neither_later_nor_too_old(sample, tmp_path):
+    at = to_ms(sample.as_of)
+    options = {"config": BY_HAND, "kind": "refresh"}
+    with Store(sample.store) as store:
+        with pytest.raises(NotPublishedError):
+            run_nightly(store, tmp_path, as_of_ms=at, **options)
+        run_nightly(store, tmp_path, as_of_ms=at, config=BY_HAND)
+        with pytest.raises(SnapshotError, match="after this refresh"):
+            run_nightly(store, tmp_path, as_of_ms=at - 1, **options)
+        with pytest.raises(SnapshotError, match=r"more than 8 days before.*recsys nightly"):
+            run_nightly(store, tmp_path, as_of_ms=at + 9 * 24 * HOUR_MS, **options)
+
+
+def test_a_refresh_from_another_store_is_refused(sample, tmp_path):
+    at = to_ms(sample.as_of)
+    with Store(sample.store) as store:
+        run_nightly(store, tmp_path, as_of_ms=at, config=BY_HAND)
+    with Store(tmp_path / "empty.db") as empty, pytest.raises(Exception, match="another store"):
+        run_nightly(empty, tmp_path, as_of_ms=at, config=BY_HAND, kind="refresh")
+
+
+def test_the_night_a_refresh_goes_back_to_is_never_pruned(sample, tmp_path):
+    config = dataclasses.replace(BY_HAND, publish=PublishConfig(keep_runs=1))
+    at = to_ms(sample.as_of)
+    with Store(sample.store) as store:
+        runs = [
+            run_nightly(store, tmp_path, as_of_ms=at, config=config, kind=kind).run_id
+            for kind in ("nightly", "refresh", "refresh")
+        ]
+        assert snapshot.run_ids(tmp_path) == [runs[0], runs[2]]
+        assert Recommender(tmp_path).recommend("u0007", as_of=sample.as_of)["must_reads"]
+        snapshot.run_path(tmp_path, runs[0]).unlink()
+        with pytest.raises(SnapshotError, match="not there any more"):
+            snapshot.make_current(tmp_path, runs[2])
+
+
+counts = st.lists(st.integers(0, 40), max_size=8, unique=True).map(sorted)
+
+
+@given(reads=counts, read=counts, met=counts, at=st.integers(0, 2**45))
+def test_a_profile_comes_back_as_it_was(reads, read, met, at):
+    rng = np.random.default_rng(0)
+    profile = Profile(
+        at, rng.random(4, np.float32), rng.random(3, np.float32),
+        *(np.array(values, dtype=np.int64) for values in (reads, read, met)),
+        rng.random((len(READER_FEATURES), len(met)), np.float32),
+    )  # fmt: skip
+    found = unpack_profile(pack_profile(profile), n_factors=4)
+    for field in dataclasses.fields(Profile):
+        np.testing.assert_array_equal(getattr(found, field.name), getattr(profile, field.name))
+
+
+def test_counts_of_a_profile_decay_and_grow_by_hand_arithmetic():
+    nobody = profile_of(unknown_reader(2, 1), np.zeros(0, dtype=np.int64), 0)
+    one, two = np.array([5]), np.array([5, 7])
+    is_live = np.ones(9, dtype=bool)
+    common = {"factors": np.zeros(2, np.float32), "is_live": is_live, "known_reads": 2}
+    nothing = np.zeros(0, dtype=np.int64)
+    # Shown article 5 at hour 0 and read it at hour 11; asked at hour 12.
+    profile = advanced(
+        nobody, one, (one, np.array([11 * HOUR_MS])), (one, np.array([0])),
+        as_of_ms=12 * HOUR_MS, **common,
+    )  # fmt: skip
+    shown_1h, shown_12h, ever, read_12h, _ = profile.met_counts[:, 0].tolist()
+    assert (shown_1h, shown_12h) == pytest.approx((2**-12, 0.5))
+    assert (ever, read_12h) == pytest.approx((2 ** (-12 / 1000), 2 ** (-1 / 12)))
+    # Twelve hours on: read again, which is no first read, and 7 anew, at an unknown time.
+    later = advanced(
+        profile, two, (one, np.array([20 * HOUR_MS])), (nothing, nothing),
+        as_of_ms=24 * HOUR_MS, **common,
+    )  # fmt: skip
+    assert later.met.tolist() == [5]
+    assert later.met_counts[3, 0] == pytest.approx(2 ** (-13 / 12))
+    assert later.reads.tolist() == [7, 5]
+    assert later.read.tolist() == [5, 7]
+
+
+def test_what_is_over_leaves_a_reader_of_a_later_run(refreshed):
+    folder, reports, twins = refreshed
+    path = snapshot.run_path(folder, reports[0].run_id)
+    live = twins[-1].model.page.live
+    with closing(snapshot.connect(path)) as conn:
+        packed = dict(snapshot.load_profiles(conn))
+    over = 0
+    for data in packed.values():
+        profile = unpack_profile(data, n_factors=live.factors.shape[1])
+        reader = reader_at(profile, live, 99, twins[-1].night.as_of_ms)
+        assert np.isin(reader.met, live.live_rows).all()
+        assert len(reader.affinity) == 99
+        over += len(profile.met) - len(reader.met)
+    assert over > 0
