@@ -352,8 +352,9 @@ def _about(
     n_readers = np.bincount(at.night.article_index, minlength=len(at.night.articles.id_map))
     read = n_readers[live.live_rows]
     terms = rank.vectors
-    shape = (len(at.night.articles.id_map), int(terms.column.max(initial=0)) + 1)
-    vectors = csr_matrix((terms.value, terms.column, terms.start), shape=shape)
+    used, column = np.unique(terms.column, return_inverse=True)  # of millions, those in use
+    shape = (len(at.night.articles.id_map), max(len(used), 1))
+    vectors = csr_matrix((terms.value, column, terms.start), shape=shape)
     share = (read + 1.0) / (len(at.night.users) + 1.0)
     return np.minimum(share, 1.0), offset + at.model.page.story, read == 0, vectors[live.live_rows]
 
