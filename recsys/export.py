@@ -31,12 +31,13 @@ def export_rows(published: Path) -> Iterator[tuple[object, ...]]:
     with closing(snapshot.connect(path)) as conn:
         meta = snapshot.load_meta(conn, path)
         articles = snapshot.load_articles(conn)
-        live_rows = snapshot.load_model(conn, path)[0].live.live_rows.tolist()
+        model = snapshot.load_model(conn, path)[0]
         readers = snapshot.user_ids(conn)
     if meta.base is not None:
         with closing(snapshot.connect(snapshot.run_path(published, meta.base))) as conn:
             readers |= snapshot.user_ids(conn)
-    live = [articles[row].article_id for row in live_rows]
+    live = [articles[row].article_id for row in model.live.live_rows.tolist()]
+    n = model.config.n
     recommender, as_of = Recommender(published), datetime.fromisoformat(meta.as_of)
     asked = [
         *((snapshot.READER, user_id, None) for user_id in sorted(readers)),
@@ -44,7 +45,7 @@ def export_rows(published: Path) -> Iterator[tuple[object, ...]]:
         *((snapshot.ARTICLE, None, article_id) for article_id in live),
     ]
     for audience, user_id, beside in asked:
-        page = recommender.recommend(user_id, beside, n=meta.n, as_of=as_of)
+        page = recommender.recommend(user_id, beside, n=n, as_of=as_of)
         for name, slots in page.items():
             for rank, slot in enumerate(slots, start=1):
                 yield (

@@ -315,9 +315,7 @@ def train_articles(
         category=category, similar=_rows(similar), item_item=_rows(together),
         weights=config.blend, click_confidence=1.0 + config.collaborative.alpha,
     )  # fmt: skip
-    page = PageModel(
-        live_model, stories, importance, rise, newest, len(section), config.page.story_similarity
-    )
+    page = PageModel(live_model, stories, importance, rise, newest, len(section), config.page)
     report_counts = {
         "articles_vectorised": n_counted,
         "articles": n_articles, "live_articles": len(live), "readers": len(night.users),
@@ -334,7 +332,7 @@ def train_articles(
     known = [
         snapshot.KnownArticle(
             articles.id_map.ids[i], articles.titles[i], section[category[i]],
-            articles.urls[i], _or_none(articles.published_ms[i]),
+            articles.authors[i], articles.urls[i], _or_none(articles.published_ms[i]),
             _or_none(articles.expires_ms[i]),
         )
         for i in range(n_articles)

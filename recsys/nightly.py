@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from scipy.sparse import csr_matrix
@@ -233,8 +233,7 @@ def run_nightly(
 def _run(
     store: Store, folder: Path, as_of_ms: int, config: Config, report: RunReport, stage: _Clock
 ) -> None:
-    about: dict[str, Any] = {"run_id": report.run_id, "as_of": report.as_of}
-    about |= {"n": config.page.n, "n_latest": config.page.n_latest}
+    about = {"run_id": report.run_id, "as_of": report.as_of}
     path = snapshot.run_path(folder, report.run_id)
     if report.kind == "refresh":
         found = refresh(store, folder, as_of_ms, config, stage)
@@ -277,7 +276,7 @@ def _run(
 
 
 def _meta(
-    about: dict[str, Any], model: ArticleModel, weights: BlendConfig, base: str | None,
+    about: dict[str, str], model: ArticleModel, weights: BlendConfig, base: str | None,
     n_readers: int,
 ) -> snapshot.Meta:  # fmt: skip
     return snapshot.Meta(

@@ -8,7 +8,8 @@ import dataclasses
 import json
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -19,11 +20,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys import rank, snapshot
-from recsys.blend import Reader, fold_in, score
+from recsys.blend import Reader, fold_in
 from recsys.errors import SnapshotError
-from recsys.page.build import Built, PageBuilder, Slot, slot_parts
+from recsys.explain import Explanation, Why
+from recsys.page.build import PageBuilder, Slot
 from recsys.page.compose import LISTS, slots_of
 from recsys.page.reasons import reason_text
+from recsys.page.rules import NO_RULES, Described, Resolved
 from recsys.readers import reader_at, unpack_profile
 from recsys.rows import UNKNOWN_TIME, from_ms, to_ms
 
@@ -46,11 +49,11 @@ class Recommendation:
         Why it is here, for the reader, in English.
     reason_code
         The same for translation; see `recsys.page.reasons.REASONS`.
-    parts
-        What the score is made of: weighted parts by signal.
     propensity
         Chance this article had of standing here: 1.0 but in a slot drawn to explore. To be
         logged with the impression.
+    rules
+        Editors' rules that put it here, or lifted or lowered it.
     """
 
     article_id: str
@@ -61,8 +64,20 @@ class Recommendation:
     score: float
     reason: str
     reason_code: str
-    parts: Mapping[str, float]
     propensity: float
+    rules: tuple[str, ...]
+    _why: Why = field(repr=False, compare=False)
+    _slot: tuple[str, int] = field(repr=False, compare=False)
+
+    @property
+    def parts(self) -> Mapping[str, float]:
+        """Return what the score is made of: weighted parts by signal."""
+        return self._why.parts(*self._slot)
+
+    @property
+    def explanation(self) -> Explanation:
+        """Return why this slot holds what it holds; worked out when asked for."""
+        return self._why.explanation(*self._slot, self.rules)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +147,14 @@ class _Run:
         if self.meta.base is not None:
             self.paths.append(snapshot.run_path(folder, self.meta.base))
         self.as_of_ms = to_ms(datetime.fromisoformat(self.meta.as_of))
+        self.n, self.n_latest = self.model.config.n, self.model.config.n_latest
+        self.described = Described(
+            [article.article_id for article in self.articles],
+            [article.author for article in self.articles],
+            [article.category for article in self.articles],
+            [article.title for article in self.articles],
+            self.model.live.live_rows,
+        )
         self.known = {article.article_id: i for i, article in enumerate(self.articles)}
         live = [self.articles[i] for i in self.model.live.live_rows]
         never = np.iinfo(np.int64).max
@@ -166,15 +189,11 @@ class Recommender:
         self._folder = Path(published)
         self._lock = threading.Lock()
         self._local = threading.local()
-        self._seen = self._pointer_state()
+        self._seen = _state(self._folder / snapshot.POINTER)
         self._run = _Run(self._folder, snapshot.require_current(self._folder))
-
-    def _pointer_state(self) -> tuple[int, int] | None:
-        try:
-            status = (self._folder / snapshot.POINTER).stat()
-        except OSError:
-            return None
-        return status.st_mtime_ns, status.st_ino
+        state = _state(self._folder / snapshot.RULES)
+        rules = Resolved(snapshot.load_rules(self._folder), self._run.described)
+        self._rules = (state, self._run, rules)
 
     def _current(self) -> _Run:
         """Return the run to serve; opens a newly published one, once.
@@ -182,7 +201,7 @@ class Recommender:
         While one thread opens it, the others go on with the run they have. A run
         that cannot be opened is not served: the last good one is.
         """
-        state = self._pointer_state()
+        state = _state(self._folder / snapshot.POINTER)
         if state != self._seen and state is not None and self._lock.acquire(blocking=False):
             try:
                 run_id = snapshot.current_run(self._folder)
@@ -194,6 +213,22 @@ class Recommender:
             finally:
                 self._lock.release()
         return self._run
+
+    def _resolved(self, run: _Run) -> Resolved:
+        """Return the rules of the folder, resolved against a run; read anew when they change.
+
+        A file that cannot be read changes nothing: the last good rules hold.
+        """
+        state = _state(self._folder / snapshot.RULES)
+        seen, of_run, resolved = self._rules  # one tuple, so no thread meets half of it
+        if state == seen and run is of_run:
+            return resolved
+        rules = resolved.rules
+        with suppress(SnapshotError):
+            rules = snapshot.load_rules(self._folder)
+        resolved = Resolved(rules, run.described)
+        self._rules = (state, run, resolved)
+        return resolved
 
     def _connections(self, run: _Run) -> list[Connection]:
         """Return this thread's connections: to the run, and to the night it refreshes."""
@@ -222,7 +257,7 @@ class Recommender:
         _check_ids(user_id, article_id, recent_clicks=recent_clicks, exclude=exclude)
         wanted = _wanted(lists)
         run = self._current()
-        meta, live = run.meta, run.model.live
+        live = run.model.live
         if isinstance(n, bool) or not isinstance(n, int) or n < 1:
             raise ValueError(f"n must be a whole number of at least 1, got {n!r}")
         if isinstance(explore, bool) or not isinstance(explore, int) or not 0 <= explore <= n:
@@ -234,35 +269,30 @@ class Recommender:
         fresh = [run.known[a] for a in recent_clicks if a in run.known]
         if fresh:
             reader = _after_clicks(run, reader, fresh)
-        n_slots = slots_of(n, meta.n_latest)
+        n_slots = slots_of(n, run.n_latest)
         out = live.live_place([run.known[a] for a in exclude if a in run.known])
         blocked = np.concatenate((closed, out[out >= 0])) if len(out) else closed
+        rules = self._resolved(run)
+        editorial = rules.at(now_ms, context)
+        why = Why(
+            run.builder, run.articles, rules.rules, reader, context, n_slots, blocked, editorial
+        )
         made = None
         has_page = reader is None or (stored is not None and context is None)
-        if has_page and not fresh and not exclude and n == meta.n:
+        if has_page and not (fresh or exclude or explore) and n == run.n and editorial is NO_RULES:
             made = self._published(run, stored, context, closed)
-        if made is None:
-            built = run.builder.page(reader, context, n_slots, blocked)
-        else:
-            built = Built(made, score(live, reader, context))
-        slots = built.lists
+        notes: Mapping[str, str] = {}
         drawn: dict[int, float] = {}
+        if made is None:
+            made, notes = why.built.lists, why.built.notes
         if explore:
             rng = np.random.default_rng(random_state)
-            slots, drawn = run.builder.explored(built, reader, context, blocked, explore, rng)
-        notes = [
-            f"{name}: {len(slots[name])} of {n_slots[name]} slots, no candidates left"
-            for name in wanted
-            if len(slots[name]) < n_slots[name]
-        ]
+            made, drawn = run.builder.explored(why.built, reader, explore, rng, editorial)
         return Page(
-            meta.run_id,
-            tuple(notes),
+            run.meta.run_id,
+            tuple(f"{name}: {notes[name]}" for name in wanted if name in notes),
             MappingProxyType(
-                {
-                    name: tuple(_shown(run, name, s, built.parts, drawn) for s in slots[name])
-                    for name in wanted
-                }
+                {name: tuple(_shown(why, name, s, drawn) for s in made[name]) for name in wanted}
             ),
         )
 
@@ -404,12 +434,9 @@ def _after_clicks(run: _Run, reader: Reader | None, fresh: Sequence[int]) -> Rea
     )
 
 
-def _shown(
-    run: _Run, list_name: str, slot: Slot, parts: dict[str, NDArray[np.float32]],
-    drawn: dict[int, float],
-) -> Recommendation:  # fmt: skip
-    article = run.articles[run.model.live.live_rows[slot.place]]
-    title = run.articles[slot.because].title if slot.because >= 0 else ""
+def _shown(why: Why, list_name: str, slot: Slot, drawn: dict[int, float]) -> Recommendation:
+    article = why.article(slot.place)
+    title = why.articles[slot.because].title if slot.because >= 0 else ""
     code = slot.code
     if code == "because_read" and not title:
         code = "taste"  # an article known by id alone has no title to name
@@ -422,9 +449,20 @@ def _shown(
         score=slot.score,
         reason=reason_text(code, title=title, category=article.category),
         reason_code=code,
-        parts=slot_parts(run.model, parts, list_name, slot.place),
         propensity=drawn.get(slot.place, 1.0),
+        rules=slot.rules,
+        _why=why,
+        _slot=(list_name, slot.place),
     )
+
+
+def _state(path: Path) -> tuple[int, int] | None:
+    """Return what tells one version of a file from the next, None where there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_ino
 
 
 @lru_cache(maxsize=8)

@@ -10,7 +10,7 @@ import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, astuple, dataclass, fields
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -19,12 +19,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.blend import LiveModel, Rows
-from recsys.config import BlendConfig
+from recsys.config import BlendConfig, PageConfig
 from recsys.errors import NotPublishedError, SnapshotError
 from recsys.page.build import PageModel, Slot
+from recsys.page.rules import Rule
 from recsys.rank import RankModel
 
 POINTER = "current"
+RULES = "rules.json"
 FORMAT = 3
 READER, ANONYMOUS, ARTICLE = "reader", "anonymous", "article"
 _CARRY = "carry."
@@ -43,6 +45,7 @@ CREATE TABLE articles (
     article_id TEXT NOT NULL UNIQUE,
     title TEXT NOT NULL,
     category TEXT NOT NULL,
+    author TEXT NOT NULL,
     url TEXT NOT NULL,
     published_at INTEGER,       -- ms since 1970, UTC
     expires_at INTEGER
@@ -69,6 +72,7 @@ class KnownArticle:
     article_id: str
     title: str
     category: str
+    author: str
     url: str
     published_ms: int | None
     expires_ms: int | None
@@ -113,8 +117,6 @@ class Meta:
     run_id: str
     base: str | None
     as_of: str
-    n: int
-    n_latest: int
     n_live: int
     n_readers: int
     weights: BlendConfig
@@ -198,7 +200,7 @@ def write(
         about = asdict(meta) | {
             "format": FORMAT,
             "n_categories": model.n_categories,
-            "story_similarity": model.story_similarity,
+            "page": asdict(model.config),
             "click_confidence": model.live.click_confidence,
             "sections": list(carry.sections),
             "machines": list(carry.machines),
@@ -215,11 +217,8 @@ def write(
             ),
         )
         conn.executemany(
-            "INSERT INTO articles VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (
-                (i, a.article_id, a.title, a.category, a.url, a.published_ms, a.expires_ms)
-                for i, a in enumerate(articles)
-            ),
+            "INSERT INTO articles VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            ((i, *astuple(a)) for i, a in enumerate(articles)),
         )
         live_rows = model.live.live_rows
         before = conn.total_changes
@@ -307,7 +306,36 @@ def prune(folder: Path, keep: int) -> list[str]:
     return deleted
 
 
+def write_rules(folder: Path, rules: Sequence[Rule]) -> None:
+    """Let servers of a folder follow these rules from now on."""
+    folder.mkdir(parents=True, exist_ok=True)
+    partial = folder / f"{RULES}.partial"
+    partial.write_text(json.dumps([asdict(rule) for rule in rules], indent=1) + "\n", "utf-8")
+    _sync(partial)
+    os.replace(partial, folder / RULES)
+    _sync(folder)
+
+
 # ---- reading ----------------------------------------------------------------------
+
+
+def load_rules(folder: Path) -> tuple[Rule, ...]:
+    """Return the rules that servers of a folder follow; none before the first.
+
+    Raises
+    ------
+    SnapshotError
+        If the file is damaged.
+    """
+    path = folder / RULES
+    try:
+        return tuple(Rule(**row) for row in json.loads(path.read_text("utf-8")))
+    except FileNotFoundError:
+        return ()
+    except (OSError, ValueError, TypeError) as error:
+        raise SnapshotError(
+            f"{path}: damaged: {error}; `recsys rules list` with --published writes it anew"
+        ) from error
 
 
 def run_path(folder: Path, run_id: str) -> Path:
@@ -412,7 +440,7 @@ def load_model(conn: sqlite3.Connection, path: Path) -> tuple[PageModel, RankMod
     )  # fmt: skip
     page = PageModel(
         live, arrays["story"], arrays["importance"], arrays["rise"], arrays["newest"],
-        about["n_categories"], about["story_similarity"],
+        about["n_categories"], PageConfig(**about["page"]),
     )  # fmt: skip
     rank = RankModel(
         rows("vectors"), named("feature."), arrays["written_ms"],
@@ -455,8 +483,8 @@ def load_articles(conn: sqlite3.Connection) -> list[KnownArticle]:
     return [
         KnownArticle(*row)
         for row in conn.execute(
-            "SELECT article_id, title, category, url, published_at, expires_at FROM articles"
-            " ORDER BY article_index"
+            "SELECT article_id, title, category, author, url, published_at, expires_at"
+            " FROM articles ORDER BY article_index"
         )
     ]
 

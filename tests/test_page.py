@@ -1,4 +1,6 @@
 import dataclasses
+import itertools
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -8,10 +10,10 @@ from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
 
 from recsys.blend import LiveModel, Rows, fold_in, recent_weights, score, total
-from recsys.config import BlendConfig
+from recsys.config import BlendConfig, PageConfig
 from recsys.page import build
 from recsys.page.build import PageBuilder, PageModel, slot_parts
-from recsys.page.compose import LISTS, compose, compose_block, top_n
+from recsys.page.compose import LISTS, Cap, Pin, Wish, compose, greedy, top_n
 from recsys.page.reasons import REASONS, reason_code, reason_text
 from recsys.page.stories import story_index
 from recsys.rank import unknown_reader
@@ -46,7 +48,7 @@ def random_model(seed, n_live=60, n_known=80, n_categories=4):
     story = np.minimum(np.arange(n_live), rng.integers(0, n_live, n_live))
     return PageModel(
         live, story[story], rng.random(n_live).astype("f4"), rng.normal(size=n_live).astype("f4"),
-        rng.permutation(n_live), n_categories, 0.8,
+        rng.permutation(n_live), n_categories, PageConfig(),
     )  # fmt: skip
 
 
@@ -67,44 +69,157 @@ def test_top_n_agrees_with_plain_sorting(scores, n):
     assert top_n(np.array(scores, dtype=np.float32), n).tolist() == naive
 
 
-rankings = st.permutations(range(12)).map(lambda order: order[:9])
+def worth_of(wishes, page):
+    """What a page is worth by the formula: priority x value / log2(rank + 1)."""
+    total = 0.0
+    for wish, places in zip(wishes, page, strict=True):
+        value = dict(zip(wish.places.tolist(), wish.values.tolist(), strict=True))
+        total += sum(
+            wish.priority * value[place] / math.log2(rank + 2)
+            for rank, place in enumerate(places)
+            if place is not None
+        )
+    return total
 
 
-@settings(deadline=None)
+def allowed(wishes, page, story, caps, pins=()):
+    pinned = [pin.place for pin in pins]
+    stories = [int(story[p]) for p in pinned]
+    stories += [int(story[p]) for places in page for p in places if p is not None]
+    if len(set(stories)) < len(stories):
+        return False
+    for cap in caps:
+        counted = [p for pin in pins if cap.name in (None, pin.name) for p in [pin.place]]
+        counted += [
+            p for wish, places in zip(wishes, page, strict=True) if cap.name in (None, wish.name)
+            for p in places if p is not None
+        ]  # fmt: skip
+        groups = [int(cap.group[p]) for p in counted if cap.group[p] >= 0]
+        if any(groups.count(g) > cap.most for g in groups):
+            return False
+    return True
+
+
+def brute_force(wishes, story, caps):
+    """The best page of all there are: most slots filled, then most worth."""
+    options = [
+        list(itertools.product([None, *wish.places.tolist()], repeat=wish.n_slots))
+        for wish in wishes
+    ]
+    best = (-1, 0.0)
+    for page in itertools.product(*options):
+        if allowed(wishes, page, story, caps):
+            filled = sum(place is not None for places in page for place in places)
+            best = max(best, (filled, round(worth_of(wishes, page), 9)))
+    return best
+
+
+values = st.lists(st.integers(0, 50), min_size=1, max_size=4)
+
+
+@settings(deadline=None, max_examples=80)
 @given(
-    st.lists(st.tuples(rankings, rankings, rankings, rankings), min_size=1, max_size=4),
-    st.lists(st.integers(0, 11), min_size=12, max_size=12),
-    st.lists(st.sets(st.integers(0, 11), max_size=6), min_size=4, max_size=4),
-    st.integers(1, 4),
+    st.lists(
+        st.tuples(st.permutations(range(6)), values, st.integers(1, 2)), min_size=2, max_size=2
+    ),
+    st.lists(st.integers(0, 5), min_size=6, max_size=6),
+    st.lists(st.integers(-1, 1), min_size=6, max_size=6),
+    st.sampled_from([(), ((None, 1),), (("a", 1),), ((None, 2), ("b", 1)), (("a", 0),)]),
 )
-def test_composing_a_block_is_composing_each(readers, links, reads, n):
-    story = np.minimum(np.arange(12), links)
+def test_no_page_is_better_than_the_composed_one(lists, links, groups, limits):
+    story = np.minimum(np.arange(6), links)
     story = story[story]
-    n_slots = dict.fromkeys(LISTS, n)
-    used = np.zeros((len(readers), 12), dtype=bool)
-    blocked = [np.array(sorted(read), dtype=np.int64) for read in reads[: len(readers)]]
-    for row, read in enumerate(blocked):
-        used[row, story[read]] = True
-    block = {name: np.array([r[i] for r in readers]) for i, name in enumerate(LISTS)}
-    together = compose_block(block, n_slots, story, used)
-    for row, reader in enumerate(readers):
-        alone = compose(dict(zip(LISTS, reader, strict=True)), n_slots, story, blocked[row])
-        for name in LISTS:
-            places = together[name][row]
-            assert places[places >= 0].tolist() == alone[name]
-        chosen = [place for places in alone.values() for place in places]
-        assert len({story[place] for place in chosen}) == len(chosen)
-        assert not {story[p] for p in chosen} & {story[p] for p in blocked[row].tolist()}
+    wishes = []
+    for (order, worth, n_slots), name in zip(lists, "ab", strict=True):
+        places, seen = [], set()
+        for place in order[: len(worth)]:
+            if int(story[place]) not in seen:
+                seen.add(int(story[place]))
+                places.append(place)
+        falling = np.sort(np.array(worth[: len(places)], dtype=float))[::-1] / 50
+        wishes.append(Wish(name, n_slots, np.array(places), falling, priority=1.0 + (name == "a")))
+    caps = [Cap(name, np.array(groups), most) for name, most in limits]
+    found = compose(wishes, story, caps)
+    page = [[p if p >= 0 else None for p in found.lists[wish.name]] for wish in wishes]
+    assert allowed(wishes, page, story, caps)
+    filled, worth = brute_force(wishes, story, caps)
+    assert sum(p is not None for places in page for p in places) == filled
+    assert worth_of(wishes, page) == pytest.approx(worth, abs=1e-6)
+    assert found.value == pytest.approx(worth, abs=1e-6)
+    assert found.bound == pytest.approx(worth, abs=1e-6)
 
 
-def test_lists_take_turns_so_that_none_starves():
-    story = np.arange(8)
-    same = list(range(8))
-    found = compose(dict.fromkeys(LISTS, same), dict.fromkeys(LISTS, 2), story, np.array([0]))
-    assert found == {
-        "you_may_also_like": [1, 5], "popular_now": [2, 6],
-        "must_reads": [3, 7], "latest_stories": [4],
-    }  # fmt: skip
+def wish(name, places, values, n_slots=2, **more):
+    return Wish(name, n_slots, np.array(places), np.array(values, dtype=float), **more)
+
+
+def test_an_article_goes_where_it_is_worth_most():
+    # Both want 1 first; list b has nothing as good, so a takes its second best.
+    wishes = [wish("a", [1, 2, 3], [1.0, 0.9, 0.0]), wish("b", [1, 4, 5], [1.0, 0.1, 0.0])]
+    found = compose(wishes, np.arange(6))
+    assert found.lists == {"a": [2, 3], "b": [1, 4]}
+    # 0.9 + 0 + 1.0 + 0.1 / log2(3), and by turns 1.0 + 0.9 / log2(3) + 0.1 + 0.
+    assert found.value == found.bound == pytest.approx(1.9 + 0.1 / math.log2(3))
+
+
+def test_a_pin_holds_its_slot_and_its_story():
+    wishes = [wish("a", [1, 2, 3], [1.0, 0.5, 0.0]), wish("b", [2, 4, 1], [1.0, 0.5, 0.0])]
+    story = np.array([0, 1, 2, 3, 2, 5])  # 2 and 4 tell one story
+    found = compose(wishes, story, pins=[Pin("b", 1, 4)])
+    assert found.lists == {"a": [1, 3], "b": [-1, 4]}
+
+
+def test_a_cap_counts_pins_and_never_takes_one_away():
+    group = np.array([0, 0, 0, 1, 1])
+    wishes = [wish("a", [0, 1, 3, 4], [1.0, 0.9, 0.8, 0.0], n_slots=3)]
+    found = compose(wishes, np.arange(5), [Cap("a", group, 1)], [Pin("a", 2, 2)])
+    assert found.lists == {"a": [3, -1, 2]}
+    assert compose(wishes, np.arange(5), [Cap("a", group, 2)], [Pin("a", 2, 2)]).lists == {
+        "a": [0, 3, 2]
+    }
+
+
+def test_when_articles_run_out_each_list_keeps_its_minimum():
+    both = ([0, 1, 2], [1.0, 0.5, 0.0])
+    lists = [wish("a", *both, 3, priority=9.0, minimum=1), wish("b", *both, 3, minimum=1)]
+    found = compose(lists, np.arange(3)).lists
+    assert [sum(place >= 0 for place in places) for places in found.values()] == [2, 1]
+
+
+def test_a_search_cut_short_still_keeps_the_caps_and_knows_its_bound(monkeypatch):
+    monkeypatch.setattr("recsys.page.compose._NODES", 2)
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        wishes = [
+            wish(name, rng.permutation(30)[:20], np.sort(rng.random(20))[::-1], 3) for name in "abc"
+        ]
+        caps = [Cap(None, rng.integers(0, 9, 30), 2)]
+        cut = compose(wishes, np.arange(30), caps)
+        page = [[p if p >= 0 else None for p in cut.lists[w.name]] for w in wishes]
+        assert allowed(wishes, page, np.arange(30), caps)
+        monkeypatch.setattr("recsys.page.compose._NODES", 400)
+        full = compose(wishes, np.arange(30), caps)
+        monkeypatch.setattr("recsys.page.compose._NODES", 2)
+        assert cut.value <= full.value + 1e-9
+        assert full.value == pytest.approx(full.bound)
+        assert full.value <= cut.bound + 1e-9
+
+
+def test_taking_turns_is_never_better():
+    for seed in range(10):
+        model = random_model(seed)
+        builder = PageBuilder(model)
+        built = builder.page(random_reader(np.random.default_rng(seed), model), None, N_SLOTS)
+        orders = {name: builder.alone(name, built, None).tolist() for name in LISTS}
+        closed = np.flatnonzero(built.closed)
+        turns = greedy(orders, N_SLOTS, model.story, closed)
+        wishes = builder.wishes(built, None, N_SLOTS)
+        story = model.story
+        page = [
+            [p for p in turns[w.name] if p in set(w.places.tolist())] for w in wishes
+        ]  # what a list does not even wish for is worth nothing to it
+        assert worth_of(wishes, page) <= built.composed.bound + 1e-6
+        assert len({int(story[p]) for places in page for p in places}) == sum(map(len, page))
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -149,7 +264,7 @@ def test_when_candidates_run_out_the_lists_are_shorter_not_wrong():
 
 
 def test_a_list_is_short_only_when_the_live_articles_run_out(monkeypatch):
-    monkeypatch.setattr(build, "SHARED", 6)
+    monkeypatch.setattr(build, "UNDER_CAPS", 6)
     monkeypatch.setattr(build, "SPARE", 0)
     model = dataclasses.replace(random_model(2), story=np.arange(60))
     rng = np.random.default_rng(4)
@@ -161,6 +276,40 @@ def test_a_list_is_short_only_when_the_live_articles_run_out(monkeypatch):
     text = score(model.live, reader, None)["text"][np.newaxis]
     (together,) = builder.block([reader], text, N_SLOTS)
     assert together == alone
+
+
+def test_must_reads_are_of_several_sections_as_long_as_there_are_some():
+    model = random_model(3)
+    section = model.live.category[model.live.live_rows]
+    for seed in range(5):
+        reader = random_reader(np.random.default_rng(seed), model)
+        built = PageBuilder(model).page(reader, None, N_SLOTS)
+        found = [int(section[slot.place]) for slot in built.lists["must_reads"]]
+        assert all(found.count(s) <= 2 for s in found if s > 0)
+        assert not built.notes
+    one = dataclasses.replace(model.live, category=np.ones_like(model.live.category))
+    built = PageBuilder(dataclasses.replace(model, live=one)).page(None, None, N_SLOTS)
+    assert len(built.lists["must_reads"]) == 5
+    assert "too few sections" in built.notes["must_reads"]
+
+
+def test_what_says_the_same_again_comes_later():
+    model = random_model(5)
+    plain, diverse = (
+        PageBuilder(
+            dataclasses.replace(model, config=PageConfig(diversity=d))
+        ).page(None, None, N_SLOTS).lists["you_may_also_like"]
+        for d in (0.0, 5.0)
+    )  # fmt: skip
+
+    def likeness(slots):
+        live = model.live
+        rows = [live.similar.row(int(live.live_rows[slot.place])) for slot in slots]
+        return sum(
+            float(value[column == other.place].sum()) for column, value in rows for other in slots
+        )
+
+    assert likeness(diverse) < likeness(plain)
 
 
 def test_the_score_is_the_sum_of_its_parts():

@@ -2,27 +2,36 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recsys.blend import STATIC_PARTS, BlockScorer, LiveModel, Reader, score, total
+from recsys.config import PageConfig
 from recsys.page.compose import (
     LATEST_STORIES,
+    LISTS,
     MUST_READS,
     POPULAR_NOW,
     YOU_MAY_ALSO_LIKE,
+    Cap,
+    Composed,
+    Pin,
+    Wish,
     compose,
-    compose_block,
     top_n,
+    worths,
 )
-from recsys.page.reasons import leading_parts, reason_code
+from recsys.page.reasons import CHOSEN, leading_parts, reason_code
+from recsys.page.rules import EVERY, NO_RULES, Editorial
 
-SPARE = 43  # candidates beyond the page's own slots: stories and other lists take some
+SPARE = 12  # candidates beyond those that can matter: some tell the same story
+UNDER_CAPS = 64  # candidates of a list whose best may be too many of one kind
 POOL = 20  # articles a slot that explores is drawn from
-SHARED = 256  # candidates of the lists that are the same for everyone
 NOTHING = np.zeros(0, dtype=np.int64)
+
+Floats = NDArray[np.float32]
+Parts = dict[str, Floats]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +52,8 @@ class PageModel:
         Live places, newest first: Latest Stories.
     n_categories
         Number of sections, the empty one (0) included.
-    story_similarity
-        Cosine from which an article tells the story of the one being read.
+    config
+        What lists are worth to each other, and their limits.
     """
 
     live: LiveModel
@@ -53,28 +62,50 @@ class PageModel:
     rise: NDArray[np.float32]
     newest: NDArray[np.int64]
     n_categories: int
-    story_similarity: float
+    config: PageConfig
 
 
 @dataclass(frozen=True, slots=True)
 class Slot:
     """One filled slot: a live place, its score in its list, the reason's code.
 
-    `because` is the known index of the read article a reason names, else -1.
+    `because` is the known index of the read article a reason names, else -1; `rules` are
+    the editors' rules that put the article here, or lifted or lowered it.
     """
 
     place: int
     score: float
     code: str
     because: int
+    rules: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """A page, and the weighted parts of every live article's score on it."""
+    """A page, and what it was made from.
+
+    Attributes
+    ----------
+    lists
+        The slots of each list.
+    parts
+        Weighted parts of every live article's score on this page.
+    values : dict of array of float32, shape (n_live,)
+        What each list thinks of every live article, before rules.
+    closed : array of bool, shape (n_live,)
+        What must not be on the page: read, being read, over, or of the same story.
+    notes
+        By list: how it was filled against its own rules, or why it is short.
+    composed
+        The solution.
+    """
 
     lists: dict[str, list[Slot]]
-    parts: dict[str, NDArray[np.float32]]
+    parts: Parts
+    values: Parts
+    closed: NDArray[np.bool_]
+    notes: dict[str, str]
+    composed: Composed
 
 
 class PageBuilder:
@@ -82,18 +113,18 @@ class PageBuilder:
 
     `page` makes one page; `block` the pages of many readers with no article before
     them, and gives what `page` would give each of them.
+
+    A list ranks all live articles, so it is filled from its own ranking, however far down.
+    Where that would break our own cap (so many of a section in Must-Reads), the cap gives
+    way; where live, unread, allowed stories run out, each list keeps its minimum before
+    another gets more, and what is left stays empty. Either way the page says so.
     """
 
     def __init__(self, model: PageModel) -> None:
         self.model = model
-        live = model.live
-        self._shared = {
-            MUST_READS: top_n(model.importance, len(model.story)),
-            POPULAR_NOW: top_n(model.rise, len(model.story)),
-            LATEST_STORIES: model.newest,
-        }
+        live, n_live = model.live, len(model.story)
         static = live.static_parts()
-        self._static = total(static, len(live.live_rows))
+        self._static = total(static, n_live)
         self._newness = static["recency"]
         # Less their mean, static parts tell what sets an article apart; else
         # "popular" would be said of everything. One that counts against is no reason.
@@ -102,7 +133,12 @@ class PageBuilder:
             for name, part in static.items()
             if len(part)
         }
-        self._newest_category = live.category[live.live_rows[model.newest]]
+        section = live.category[live.live_rows]
+        self._risen = top_n(model.rise, n_live)
+        self._has_section, self._is_rising = (section > 0).tolist(), (model.rise > 0).tolist()
+        self._newest_section = section[model.newest]
+        most = model.config.must_reads_of_section
+        self._caps = (Cap(MUST_READS, np.where(section > 0, section, -1), most),)
 
     @cached_property
     def _scorer(self) -> BlockScorer:
@@ -115,6 +151,7 @@ class PageBuilder:
         context: int | None,
         n_slots: dict[str, int],
         blocked: NDArray[np.int64] = NOTHING,
+        editorial: Editorial = NO_RULES,
     ) -> Built:
         """Return the lists of one page.
 
@@ -129,60 +166,212 @@ class PageBuilder:
             Slots of each list.
         blocked
             Live places to leave out, beside what was read and the article itself.
+        editorial
+            What editors' rules ask.
         """
-        model, live = self.model, self.model.live
-        parts = score(live, reader, context)
-        scores = total(parts, len(live.live_rows))
-        away = self._away(reader, context, blocked)
-        used = np.zeros(len(model.story), dtype=bool)
-        used[model.story[away]] = True
-        open_scores = np.where(used[model.story], -np.inf, scores)
-        personal = scores - self._static
-        must = model.importance + live.weights.must_reads_personal * personal
-        # Best candidates first; all of them for the rare reader who has read so much of
-        # the best that a list comes out short.
+        parts = score(self.model.live, reader, context)
+        scores = total(parts, len(self.model.story))
+        closed = self._closed(reader, context, blocked)
+        return self._built(reader, context, n_slots, closed, editorial, parts, scores)
+
+    def block(
+        self, readers: list[Reader], text: Floats, n_slots: dict[str, int]
+    ) -> list[dict[str, list[Slot]]]:
+        """Return the pages of readers with no article before them, under no rules.
+
+        Parameters
+        ----------
+        readers
+            A block of readers.
+        text : array of float32, shape (n_block, n_live)
+            Weighted similarity to their recent reads.
+        n_slots
+            Slots of each list.
+        """
+        factors = np.stack([reader.factors for reader in readers])
+        affinity = np.stack([reader.affinity for reader in readers])
+        scores = self._scorer.personal(factors, affinity, text) + self._static
+        return [
+            self._built(
+                reader, None, n_slots, self._closed(reader, None, NOTHING), NO_RULES,
+                {"text": text[row]}, scores[row],
+            ).lists
+            for row, reader in enumerate(readers)
+        ]  # fmt: skip
+
+    def _built(
+        self,
+        reader: Reader | None,
+        context: int | None,
+        n_slots: dict[str, int],
+        closed: NDArray[np.bool_],
+        editorial: Editorial,
+        parts: Parts,
+        scores: Floats,
+    ) -> Built:
+        model = self.model
+        must = model.importance
+        if reader is not None or context is not None:
+            must = must + model.live.weights.must_reads_personal * (scores - self._static)
+        values = {
+            YOU_MAY_ALSO_LIKE: scores, MUST_READS: must,
+            POPULAR_NOW: model.rise, LATEST_STORIES: self._newness,
+        }  # fmt: skip
+        pins = _holding(editorial.pins, n_slots, model.story, closed)
+        notes: dict[str, str] = {}
         n_live = len(model.story)
-        for liked, reach in ((sum(n_slots.values()) + SPARE, SHARED), (n_live, n_live)):
-            candidates = np.sort(self._shared[MUST_READS][:reach])
-            rankings = {
-                YOU_MAY_ALSO_LIKE: top_n(open_scores, liked),
-                MUST_READS: candidates[np.argsort(-must[candidates], kind="stable")],
-                POPULAR_NOW: self._shared[POPULAR_NOW][:reach],
-                LATEST_STORIES: self._latest(context)[:reach],
-            }
-            chosen = compose(
-                {name: ranking.tolist() for name, ranking in rankings.items()},
-                n_slots, model.story, away,
-            )  # fmt: skip
-            if all(len(places) == n_slots[name] for name, places in chosen.items()):
+        # Wider only for the rare page that comes out short: candidates, then our own caps.
+        for reach, caps in ((UNDER_CAPS, self._caps), (n_live, self._caps), (n_live, ())):
+            limits = (*caps, *editorial.caps)
+            wishes = self._wishes(n_slots, values, closed, context, editorial, limits, reach)
+            composed = compose(wishes, model.story, limits, pins)
+            short = [name for name, places in composed.lists.items() if -1 in places]
+            if not short:
                 break
-        places = np.array(chosen.get(YOU_MAY_ALSO_LIKE, ()), dtype=np.int64)
-        lead = iter(self._lead({name: part[places] for name, part in parts.items()}, places))
-        page: dict[str, list[Slot]] = {}
-        for name, found in chosen.items():
-            values: Any = {
-                YOU_MAY_ALSO_LIKE: scores,
-                MUST_READS: must,
-                POPULAR_NOW: model.rise,
-                LATEST_STORIES: self._newness,
-            }[name]
-            page[name] = [
-                _slot(
-                    model, reader, name, place, float(values[place]),
-                    next(lead) if name == YOU_MAY_ALSO_LIKE else 0,
+        if not caps and MUST_READS in composed.lists:
+            notes[MUST_READS] = "too few sections left: more of one than usual"
+        for name in short:
+            filled = sum(place >= 0 for place in composed.lists[name])
+            notes[name] = (
+                f"{filled} of {n_slots[name]} slots, no candidates left: of {n_live} live"
+                f" articles {int(closed.sum())} are read, over, or of the story being read"
+            )
+        held = {(pin.name, pin.slot) for pin in pins}
+        liked = [place for place in composed.lists.get(YOU_MAY_ALSO_LIKE, ()) if place >= 0]
+        lead = dict(zip(liked, self._lead(reader, parts, liked), strict=True))
+        lists = {
+            name: [
+                self._slot(
+                    reader, name, place, float(values[name][place]), lead.get(place, 0),
+                    editorial, pinned=(name, rank) in held,
                 )
-                for place in found
-            ]  # fmt: skip
-        return Built(page, parts)
+                for rank, place in enumerate(places)
+                if place >= 0
+            ]
+            for name, places in composed.lists.items()
+        }  # fmt: skip
+        return Built(lists, parts, values, closed, notes, composed)
+
+    def wishes(self, built: Built, context: int | None, n_slots: dict[str, int]) -> list[Wish]:
+        """Return what the lists of a page under no rules would show."""
+        return self._wishes(
+            n_slots, built.values, built.closed, context, NO_RULES, self._caps, UNDER_CAPS
+        )
+
+    def alone(self, name: str, built: Built, context: int | None) -> NDArray[np.int64]:
+        """Return all live articles as a list would rank them with no other list and no limit."""
+        nothing = np.zeros(len(built.closed), dtype=bool)
+        return self._ordered(name, built.values, nothing, context, len(nothing))[0]
+
+    def _wishes(
+        self,
+        n_slots: dict[str, int],
+        values: Parts,
+        closed: NDArray[np.bool_],
+        context: int | None,
+        editorial: Editorial,
+        caps: tuple[Cap, ...],
+        reach: int,
+    ) -> list[Wish]:
+        return [
+            self._wish(name, n_slots, values, closed, context, editorial, caps, reach)
+            for name in LISTS
+            if name in n_slots
+        ]
+
+    def _wish(
+        self,
+        name: str,
+        n_slots: dict[str, int],
+        values: Parts,
+        closed: NDArray[np.bool_],
+        context: int | None,
+        editorial: Editorial,
+        caps: tuple[Cap, ...],
+        reach: int,
+    ) -> Wish:
+        """Return what a list would show: those candidates that may matter."""
+        config, n_page = self.model.config, sum(n_slots.values())
+        n = n_page + len(editorial.pins)
+        if any(cap.name in (None, name) for cap in caps):
+            n = max(n, reach)
+        barred = _barred(name, closed, editorial)
+        places, worth = self._ordered(name, values, barred, context, n + SPARE, editorial, n_page)
+        story = self.model.story[places]
+        if len(set(story.tolist())) < len(places):
+            first = np.sort(np.unique(story, return_index=True)[1])
+            places, worth = places[first], worth[first]
+        if name == YOU_MAY_ALSO_LIKE and config.diversity:
+            places, worth = self._diverse(places, worth)
+        priority = getattr(config, f"{name}_priority")
+        return Wish(name, n_slots[name], places[:n], worth[:n], priority, config.minimum)
+
+    def _ordered(
+        self,
+        name: str,
+        values: Parts,
+        barred: NDArray[np.bool_],
+        context: int | None,
+        n: int,
+        editorial: Editorial = NO_RULES,
+        n_page: int = 1,
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Return the best candidates of a list, best first, and what each is worth to it."""
+        boosts = editorial.boosts.get(name)
+        if name in (YOU_MAY_ALSO_LIKE, MUST_READS):
+            scores = np.where(barred, -np.inf, values[name])
+            places = top_n(scores, n)
+        else:
+            order = self._risen if name == POPULAR_NOW else self._latest(context)
+            ahead = len(order) if boosts is not None else 4 * n
+            places = order[:ahead][~barred[order[:ahead]]]
+            if len(places) < n < len(order):
+                places = order[~barred[order]]
+            places = places if boosts is not None else places[:n]
+            scores = values[name]
+            if name == LATEST_STORIES:
+                scores = np.full(len(barred), -np.inf, dtype=np.float32)
+                scores[places] = -np.arange(len(places))
+        worth = worths(scores[places], n_page)
+        if boosts is not None:
+            lowest, reach = scores[places[n_page - 1 : n_page]], scores[places[:1]]
+            span = float((reach - lowest)[0]) if len(lowest) and len(reach) else 1.0
+            places = top_n(np.where(barred, -np.inf, scores + boosts * span), n)
+            worth = worths((scores + boosts * span)[places], n_page)
+        return places, worth
+
+    def _diverse(
+        self, places: NDArray[np.int64], worth: NDArray[np.float64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Return candidates, each worth less by what it says again of better ones.
+
+        References
+        ----------
+        Carbonell, Goldstein, "The use of MMR, diversity-based reranking for reordering
+        documents and producing summaries", SIGIR 1998; here against all better candidates.
+        """
+        similar, live_rows = self.model.live.similar, self.model.live.live_rows
+        start, end = similar.start[live_rows[places]], similar.start[live_rows[places] + 1]
+        size = end - start
+        owner = np.repeat(np.arange(len(places)), size)
+        at = np.arange(len(owner)) + np.repeat(start - (np.cumsum(size) - size), size)
+        rank_of = np.full(len(live_rows), len(places))
+        rank_of[places] = np.arange(len(places))
+        other = rank_of[similar.column[at]]
+        better = other < owner
+        again = np.zeros(len(places))
+        np.maximum.at(again, owner[better], similar.value[at[better]])
+        worth = worth - self.model.config.diversity * again
+        order = np.argsort(-worth, kind="stable")
+        return places[order], worth[order]
 
     def explored(
         self,
         built: Built,
         reader: Reader | None,
-        context: int | None,
-        blocked: NDArray[np.int64],
         n: int,
         rng: np.random.Generator,
+        editorial: Editorial = NO_RULES,
     ) -> tuple[dict[str, list[Slot]], dict[int, float]]:
         """Return a page whose last `n` slots of You May Also Like are drawn at random.
 
@@ -199,168 +388,134 @@ class PageBuilder:
         """
         story, liked = self.model.story, built.lists[YOU_MAY_ALSO_LIKE]
         kept = built.lists | {YOU_MAY_ALSO_LIKE: liked[: max(len(liked) - n, 0)]}
-        used = set(story[self._away(reader, context, blocked)].tolist())
-        used |= {int(story[slot.place]) for slots in kept.values() for slot in slots}
-        scores = total(built.parts, len(story))
+        barred = _barred(YOU_MAY_ALSO_LIKE, built.closed, editorial)
+        used = {int(story[slot.place]) for slots in kept.values() for slot in slots}
+        scores = built.values[YOU_MAY_ALSO_LIKE]
         pool: list[int] = []
-        for place in top_n(np.where(np.isin(story, list(used)), -np.inf, scores), len(story)):
+        for place in top_n(np.where(barred, -np.inf, scores), len(story)):
             if int(story[place]) not in used and len(pool) < POOL:
                 used.add(int(story[place]))
                 pool.append(int(place))
         n_drawn = min(len(liked) - len(kept[YOU_MAY_ALSO_LIKE]), len(pool))
-        drawn = np.array(pool, dtype=np.int64)[rng.permutation(len(pool))[:n_drawn]]
-        lead = self._lead({name: part[drawn] for name, part in built.parts.items()}, drawn)
+        drawn = [pool[i] for i in rng.permutation(len(pool))[:n_drawn].tolist()]
         slots = [
-            _slot(self.model, reader, YOU_MAY_ALSO_LIKE, place, float(scores[place]), part)
-            for place, part in zip(drawn.tolist(), lead, strict=True)
-        ]
+            self._slot(
+                reader, YOU_MAY_ALSO_LIKE, place, float(scores[place]), lead, editorial,
+                pinned=False,
+            )
+            for place, lead in zip(drawn, self._lead(reader, built.parts, drawn), strict=True)
+        ]  # fmt: skip
         page = kept | {YOU_MAY_ALSO_LIKE: kept[YOU_MAY_ALSO_LIKE] + slots}
-        return page, dict.fromkeys(drawn.tolist(), n_drawn / max(len(pool), 1))
+        return page, dict.fromkeys(drawn, n_drawn / max(len(pool), 1))
 
-    def _away(
+    def _closed(
         self, reader: Reader | None, context: int | None, blocked: NDArray[np.int64]
-    ) -> NDArray[np.int64]:
-        """Return the live places that must not be on the page."""
-        away = [blocked]
+    ) -> NDArray[np.bool_]:
+        """Return which live places must not be on the page, nor any of their story."""
+        story = self.model.story
+        closed = np.zeros(len(story), dtype=bool)
+        closed[story[blocked]] = True
         if reader is not None:
-            away.append(reader.read)
+            closed[story[reader.read]] = True
         if context is not None:
             live = self.model.live
             here = live.live_place([context])
             column, value = live.similar.row(context)
-            away += [here[here >= 0], column[value >= self.model.story_similarity].astype(np.int64)]
-        return np.concatenate(away)
+            same = column[value >= self.model.config.story_similarity]
+            closed[story[here[here >= 0]]] = True
+            closed[story[same]] = True
+        return closed[story]
 
     def _latest(self, context: int | None) -> NDArray[np.int64]:
         """Return the newest, those of the article's section first."""
-        category = 0 if context is None else self.model.live.category[context]
-        if category == 0:
-            return self._shared[LATEST_STORIES]
-        same = self._newest_category == category
         newest = self.model.newest
+        section = 0 if context is None else self.model.live.category[context]
+        if section == 0:
+            return newest
+        same = self._newest_section == section
         return np.concatenate((newest[same], newest[~same]))
 
-    def block(
-        self, readers: list[Reader], text: NDArray[np.float32], n_slots: dict[str, int]
-    ) -> list[dict[str, list[Slot]]]:
-        """Return the pages of readers with no article before them.
-
-        Parameters
-        ----------
-        readers
-            A block of readers.
-        text : array of float32, shape (n_block, n_live)
-            Weighted similarity to their recent reads.
-        n_slots
-            Slots of each list.
-        """
-        model, n_block = self.model, len(readers)
-        factors = np.stack([reader.factors for reader in readers])
-        affinity = np.stack([reader.affinity for reader in readers])
-        personal = self._scorer.personal(factors, affinity, text)
-        scores = personal + self._static
-        rows = np.repeat(np.arange(n_block), [len(reader.read) for reader in readers])
-        used = np.zeros((n_block, len(model.story)), dtype=bool)
-        used[rows, model.story[np.concatenate([reader.read for reader in readers])]] = True
-        candidates = np.sort(self._shared[MUST_READS][:SHARED])
-        must = (
-            model.importance[candidates]
-            + model.live.weights.must_reads_personal * personal[:, candidates]
-        )
-        n_candidates = min(sum(n_slots.values()) + SPARE, len(model.story))
-        liked = np.full((n_block, n_candidates), -1, dtype=np.int64)
-        scores_open = np.where(used[:, model.story], -np.inf, scores)
-        for row in range(n_block):
-            best = top_n(scores_open[row], n_candidates)
-            liked[row, : len(best)] = best
-        rankings = {
-            YOU_MAY_ALSO_LIKE: liked,
-            MUST_READS: candidates[np.argsort(-must, axis=1, kind="stable")],
-            POPULAR_NOW: self._shared[POPULAR_NOW][np.newaxis, :SHARED],
-            LATEST_STORIES: self._shared[LATEST_STORIES][np.newaxis, :SHARED],
-        }
-        chosen = compose_block(rankings, n_slots, model.story, used)
-        pages = self._block_slots(readers, factors, affinity, chosen, scores, personal, text)
-        short = np.any([(places < 0).any(axis=1) for places in chosen.values()], axis=0)
-        for row in np.flatnonzero(short).tolist():
-            pages[row] = self.page(readers[row], None, n_slots).lists
-        return pages
-
-    def _lead(self, parts: dict[str, NDArray[np.float32]], places: NDArray[np.int64]) -> list[Any]:
+    def _lead(self, reader: Reader | None, parts: Parts, places: list[int]) -> list[int]:
         """Return the part (place in `PARTS`) that most lifts each of some live places."""
+        if not places:
+            return []
+        live, weights = self.model.live, self.model.live.weights
+        found = {name: part[places] for name, part in parts.items()}
+        if reader is not None and "als" not in parts:  # of a block, where nobody needs them all
+            found["als"] = weights.als * (live.factors[places] @ reader.factors)
+            section = live.category[live.live_rows[places]]
+            found["affinity"] = weights.affinity * reader.affinity[section]
         centred = {name: part[places] for name, part in self._centred.items()}
-        lead: list[Any] = leading_parts(parts | centred).tolist()
+        lead: list[int] = leading_parts(found | centred).tolist()
         return lead
 
-    def _block_slots(
+    def _slot(
         self,
-        readers: list[Reader],
-        factors: NDArray[np.float32],
-        affinity: NDArray[np.float32],
-        chosen: dict[str, NDArray[np.int64]],
-        scores: NDArray[np.float32],
-        personal: NDArray[np.float32],
-        text: NDArray[np.float32],
-    ) -> list[dict[str, list[Slot]]]:
-        model, live = self.model, self.model.live
-        weights = live.weights
-        places = chosen.get(YOU_MAY_ALSO_LIKE, np.zeros((len(readers), 0), dtype=np.int64))
-        rows = np.arange(len(readers))[:, np.newaxis]
-        lead_parts = {
-            "text": text[rows, places],
-            "als": weights.als * np.einsum("bf,bsf->bs", factors, live.factors[places]),
-            "affinity": weights.affinity * affinity[rows, live.category[live.live_rows[places]]],
-        }
-        lead = self._lead(lead_parts, places)
-        pages: list[dict[str, list[Slot]]] = []
-        for row, reader in enumerate(readers):
-            page: dict[str, list[Slot]] = {}
-            for name, found in chosen.items():
-                slots = []
-                for rank, place in enumerate(found[row].tolist()):
-                    if place < 0:
-                        continue
-                    value, part = self._newness[place], 0
-                    if name == YOU_MAY_ALSO_LIKE:
-                        value, part = scores[row, place], lead[row][rank]
-                    elif name == POPULAR_NOW:
-                        value = model.rise[place]
-                    elif name == MUST_READS:
-                        value = model.importance[place]
-                        value = value + weights.must_reads_personal * personal[row, place]
-                    slots.append(_slot(model, reader, name, place, float(value), part))
-                page[name] = slots
-            pages.append(page)
-        return pages
+        reader: Reader | None,
+        name: str,
+        place: int,
+        value: float,
+        lead: int,
+        editorial: Editorial,
+        *,
+        pinned: bool,
+    ) -> Slot:
+        code = CHOSEN
+        if not pinned:
+            code = reason_code(
+                name,
+                lead,
+                has_category=self._has_section[place],
+                rising=self._is_rising[place],
+            )
+        because = -1
+        if code == "because_read" and reader is not None:
+            because = _closest_read(self.model.live, reader.reads, place)
+        return Slot(place, round(value, 4), code, because, editorial.touched.get(place, ()))
 
 
-def _slot(
-    model: PageModel, reader: Reader | None, name: str, place: int, value: float, lead: int
-) -> Slot:
-    known = model.live.live_rows[place]
-    code = reason_code(
-        name,
-        lead,
-        has_category=bool(model.live.category[known] > 0),
-        rising=bool(model.rise[place] > 0),
-    )
-    because = -1
-    if code == "because_read" and reader is not None:
-        because = _closest_read(model.live, reader.reads, place)
-    return Slot(place, round(value, 4), code, because)
+def _barred(name: str, closed: NDArray[np.bool_], editorial: Editorial) -> NDArray[np.bool_]:
+    """Return what a list must not show."""
+    for key in (EVERY, name):
+        if key in editorial.barred:
+            closed = closed | editorial.barred[key]
+    return closed
+
+
+def _holding(
+    pins: tuple[Pin, ...],
+    n_slots: dict[str, int],
+    story: NDArray[np.int64],
+    closed: NDArray[np.bool_],
+) -> list[Pin]:
+    """Return the pins that hold: not read, not being read, the first of a story."""
+    held: dict[int, Pin] = {}
+    for pin in pins:
+        if not closed[pin.place] and pin.slot < n_slots.get(pin.name, 0):
+            held.setdefault(int(story[pin.place]), pin)
+    return list(held.values())
 
 
 def _closest_read(live: LiveModel, reads: NDArray[np.int64], place: int) -> int:
     """Return the recent read (known index) that adds most to a place's text part."""
     best, best_value = -1, 0.0
+    for known, value in reads_behind(live, reads, place):
+        if value > best_value:
+            best, best_value = known, value
+    return best
+
+
+def reads_behind(live: LiveModel, reads: NDArray[np.int64], place: int) -> list[tuple[int, float]]:
+    """Return the recent reads (known indices) like a live article, and how much each adds."""
+    found = []
     decay = 1.0
     for known in reads[: live.weights.recent_reads].tolist():
         column, value = live.similar.row(known)
-        found = np.flatnonzero(column == place)
-        if len(found) and decay * value[found[0]] > best_value:
-            best, best_value = known, float(decay * value[found[0]])
+        at = int(np.searchsorted(column, place))
+        if at < len(column) and column[at] == place:
+            found.append((known, float(decay * value[at])))
         decay *= live.weights.recent_decay
-    return best
+    return found
 
 
 def slot_parts(

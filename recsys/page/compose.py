@@ -1,22 +1,38 @@
-"""Which article fills which slot: rank by rank, each list its best free candidate.
+"""Which article fills which slot: one assignment for all lists of a page.
 
-The lists take turns, so that none starves: first place of every list, then second
-places. A slot takes its list's best candidate whose story is not on the page yet,
-was not read, and is not the article being read.
+Slots on one side, stories on the other: a slot is worth what its list thinks of the best
+article of a story, times how much the slot is looked at, times what the list is worth to
+the page. A story takes at most one slot, so no article and no story stands twice, and the
+best page is a linear assignment, solved exactly. Caps (so many of a section, of an author)
+are no part of an assignment: they are branched on, and where that is cut short, the bound
+on what was missed is known.
 """
 
+import heapq
+import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
 from itertools import count
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
 
-# On the page and in this order of turns: what the page owes its reader comes first.
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+# On the page in this order, which is the reader's.
 YOU_MAY_ALSO_LIKE = "you_may_also_like"
 POPULAR_NOW = "popular_now"
 MUST_READS = "must_reads"
 LATEST_STORIES = "latest_stories"
 LISTS = (YOU_MAY_ALSO_LIKE, POPULAR_NOW, MUST_READS, LATEST_STORIES)
+
+_NEVER = 1e6  # cost of what is not allowed
+_FILLED = 10.0  # worth of any article in a slot, so that none stays empty without need
+_MINIMUM = 100.0  # worth of one of a list's first slots, beyond any score
+_NODES = 60  # of the search for a page within its caps
 
 
 def slots_of(n: int, n_latest: int) -> dict[str, int]:
@@ -24,7 +40,7 @@ def slots_of(n: int, n_latest: int) -> dict[str, int]:
     return dict.fromkeys(LISTS, n) | {LATEST_STORIES: n_latest}
 
 
-def top_n(scores: NDArray[np.float32], n: int) -> NDArray[np.int64]:
+def top_n(scores: NDArray[np.float32], n: int) -> Ints:
     """Return the places of the `n` best scores, best first, ties by place.
 
     -inf marks what must not be chosen and is left out.
@@ -43,13 +59,249 @@ def top_n(scores: NDArray[np.float32], n: int) -> NDArray[np.int64]:
     return near[np.argsort(-scores[near], kind="stable")][:n]
 
 
+@cache
+def _slot_weight(slot: int) -> float:
+    """Return how much a slot (0 the first) is looked at: 1 / log2(slot + 2), as in DCG.
+
+    References
+    ----------
+    Järvelin, Kekäläinen, "Cumulated gain-based evaluation of IR techniques", ACM
+    Transactions on Information Systems 20(4), 2002.
+    """
+    return 1.0 / math.log2(slot + 2)
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What one list would show.
+
+    Attributes
+    ----------
+    name, n_slots
+        The list, and its slots.
+    places : array of int64, shape (n_candidates,)
+        Live places, one a story, best first.
+    values : array of float64, shape (n_candidates,)
+        What each is worth to the list, from 1 for the best to 0; not rising.
+    priority
+        What the list is worth to the page.
+    minimum
+        Slots it keeps before other lists get more, when articles run out.
+    """
+
+    name: str
+    n_slots: int
+    places: Ints
+    values: Floats
+    priority: float = 1.0
+    minimum: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Cap:
+    """At most so many of a group in one list (`name`), or on the page (None).
+
+    `group` has a number for each live article, -1 for those in no group.
+    """
+
+    name: str | None
+    group: Ints
+    most: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """An article that holds a slot (0 the first) of a list."""
+
+    name: str
+    slot: int
+    place: int
+
+
+@dataclass(frozen=True, slots=True)
+class Composed:
+    """A page.
+
+    Attributes
+    ----------
+    lists
+        Live places by list, best first; -1 for a slot that stays empty.
+    value
+        Position-weighted worth of the page, pins left out.
+    bound
+        No page within the caps is worth more.
+    """
+
+    lists: dict[str, list[int]]
+    value: float
+    bound: float
+
+
+@dataclass(order=True, slots=True)
+class _Node:
+    """A page without some choices; the search takes the best bound first."""
+
+    cost: float
+    order: int
+    chosen: Ints = field(compare=False)
+    refused: tuple[tuple[int, int], ...] = field(compare=False)
+
+
 def compose(
+    wishes: Sequence[Wish], story: Ints, caps: Sequence[Cap] = (), pins: Sequence[Pin] = ()
+) -> Composed:
+    """Return the best page.
+
+    Parameters
+    ----------
+    wishes
+        What each list would show; nothing else is shown in it but pins.
+    story : array of int64, shape (n_live,)
+        Story of each live article; one story, one slot.
+    caps
+        What must not be exceeded. Pins count, but are never taken away.
+    pins
+        Articles that hold a slot, at most one a slot and one a story.
+    """
+    problem = _Problem(wishes, story, caps, pins)
+    order = count()
+    first = problem.solved((), next(order))
+    if not caps:
+        return problem.composed(first, first.cost)
+    heap, best = [first], first
+    for _ in range(_NODES):
+        best = heapq.heappop(heap)
+        broken = problem.broken(best.chosen)
+        if not len(broken):
+            return problem.composed(best, best.cost)
+        for row in broken:  # one of these choices has to go: which?
+            refused = (*best.refused, (problem.wish_of[row], int(best.chosen[row])))
+            heapq.heappush(heap, problem.solved(refused, next(order)))
+    node, bound = best, best.cost
+    while len(broken := problem.broken(node.chosen)):
+        row = max(broken, key=lambda row: problem.cost[row, node.chosen[row]])
+        refused = (*node.refused, (problem.wish_of[row], int(node.chosen[row])))
+        node = problem.solved(refused, next(order))
+    return problem.composed(node, bound)
+
+
+class _Problem:
+    """Slots x stories: what each pair is worth, and whose article it would be."""
+
+    def __init__(
+        self, wishes: Sequence[Wish], story: Ints, caps: Sequence[Cap], pins: Sequence[Pin]
+    ) -> None:
+        self.wishes, self.caps, self.pins = wishes, caps, pins
+        held = {(pin.name, pin.slot) for pin in pins}
+        self.slots = [
+            (i, slot)
+            for i, wish in enumerate(wishes)
+            for slot in range(wish.n_slots)
+            if (wish.name, slot) not in held
+        ]
+        self.wish_of = [i for i, _ in self.slots]
+        places = np.concatenate([wish.places for wish in wishes])
+        columns, column = np.unique(story[places], return_inverse=True)
+        n_rows, n_columns = len(self.slots), len(columns)
+        # One column more for each slot: to stay empty, at no cost.
+        self.cost = np.full((n_rows, n_columns + n_rows), _NEVER)
+        self.cost[:, n_columns:][np.diag_indices(n_rows)] = 0.0
+        self.place = np.full((len(wishes), n_columns + n_rows), -1, dtype=np.int64)
+        weights, fill = np.zeros(n_rows), np.zeros(n_rows)
+        for row, (i, slot) in enumerate(self.slots):
+            weights[row] = wishes[i].priority * _slot_weight(slot)
+            fill[row] = _MINIMUM if slot < wishes[i].minimum else _FILLED
+        self.fill = fill
+        begin = first = 0
+        for i, wish in enumerate(wishes):
+            end, last = begin + self.wish_of.count(i), first + len(wish.places)
+            own = column[first:last]
+            worth = np.outer(weights[begin:end], wish.values) + fill[begin:end, np.newaxis]
+            self.cost[begin:end, own] = -worth
+            self.place[i, own] = wish.places
+            begin, first = end, last
+        if pins:
+            taken = np.isin(columns, story[[pin.place for pin in pins]])
+            self.cost[:, :n_columns][:, taken] = _NEVER
+
+    def solved(self, refused: tuple[tuple[int, int], ...], order: int) -> _Node:
+        """Return the best page without some choices (list, story column)."""
+        cost = self.cost
+        if refused:
+            cost = cost.copy()
+            for wish, column in refused:
+                cost[[row for row, of in enumerate(self.wish_of) if of == wish], column] = _NEVER
+        rows, chosen = linear_sum_assignment(cost)
+        return _Node(float(cost[rows, chosen].sum()), order, chosen, refused)
+
+    def broken(self, chosen: Ints) -> list[int]:
+        """Return the rows of the first cap that a page breaks; none if it breaks none."""
+        place = self.place[self.wish_of, chosen]
+        for cap in self.caps:
+            pinned = [p.place for p in self.pins if cap.name in (None, p.name)]
+            inside = [
+                row for row, i in enumerate(self.wish_of)
+                if place[row] >= 0 and cap.name in (None, self.wishes[i].name)
+                and cap.group[place[row]] >= 0
+            ]  # fmt: skip
+            groups: dict[int, list[int]] = {}
+            for row in inside:
+                groups.setdefault(int(cap.group[place[row]]), []).append(row)
+            for group, rows in groups.items():
+                n_pinned = sum(1 for p in pinned if cap.group[p] == group)
+                if len(rows) + n_pinned > cap.most:
+                    return rows
+        return []
+
+    def composed(self, node: _Node, bound: float) -> Composed:
+        """Return the page of a solution, with pins in their slots."""
+        lists = {wish.name: [-1] * wish.n_slots for wish in self.wishes}
+        for pin in self.pins:
+            lists[pin.name][pin.slot] = pin.place
+        place = self.place[self.wish_of, node.chosen].tolist() if self.slots else []
+        for (i, slot), found in zip(self.slots, place, strict=True):
+            lists[self.wishes[i].name][slot] = found
+        filled = sum(worth for worth, found in zip(self.fill.tolist(), place, strict=True)
+                     if found >= 0)  # fmt: skip
+        return Composed(lists, -node.cost - filled, -bound - filled)
+
+
+def worths(scores: Floats | NDArray[np.float32], n_page: int) -> Floats:
+    """Return falling scores on a scale common to all lists.
+
+    1 for the best, 0 for the one that would be the last on a page of this list alone;
+    what is below that keeps its order.
+
+    Parameters
+    ----------
+    scores : array, shape (n_candidates,)
+        Of a list's candidates, best first.
+    n_page
+        Slots of all lists.
+
+    Examples
+    --------
+    >>> worths(np.array([5.0, 4.0, 3.0, 2.0]), 3).tolist()
+    [1.0, 0.5, 0.0, -0.5]
+    """
+    if not len(scores):
+        return np.zeros(0)
+    values = scores.astype(np.float64)
+    low = values[min(n_page, len(values)) - 1]
+    reach = values[0] - low
+    result: Floats = (values - low) / reach if reach > 0 else values - low
+    return result
+
+
+def greedy(
     rankings: Mapping[str, Sequence[int]],
     n_slots: Mapping[str, int],
-    story: NDArray[np.int64],
-    blocked: NDArray[np.int64],
+    story: Ints,
+    blocked: Ints,
 ) -> dict[str, list[int]]:
-    """Return the articles of each list of one page, best first.
+    """Return a page by turns: each list its best free candidate, first places first.
+
+    What the assignment is measured against.
 
     Parameters
     ----------
@@ -61,69 +313,17 @@ def compose(
         Story of each live article.
     blocked : array of int
         Live places that must not appear, nor any article of their story.
-
-    Returns
-    -------
-    dict
-        A list is shorter than asked only if its candidates are used up.
     """
     used = set(story[blocked].tolist())
     story_of = story.tolist()
     chosen: dict[str, list[int]] = {name: [] for name in LISTS if name in n_slots}
     ahead = {name: iter(rankings[name]) for name in chosen}
-    for turn in count():
-        open_lists = [name for name in chosen if turn < n_slots[name]]
-        if not open_lists:
-            return chosen
-        for name in open_lists:
-            for candidate in ahead[name]:
-                if story_of[candidate] not in used:
-                    used.add(story_of[candidate])
-                    chosen[name].append(candidate)
-                    break
-    raise AssertionError  # count() has no end
-
-
-def compose_block(
-    rankings: Mapping[str, NDArray[np.int64]],
-    n_slots: Mapping[str, int],
-    story: NDArray[np.int64],
-    used: NDArray[np.bool_],
-) -> dict[str, NDArray[np.int64]]:
-    """Return what `compose` returns, for a block of readers at once.
-
-    Parameters
-    ----------
-    rankings
-        Shape (n_block, n_candidates), or (1, n_candidates) where shared by all;
-        -1 where there is no candidate.
-    n_slots, story
-        As in `compose`.
-    used : array of bool, shape (n_block, n_live)
-        Stories that must not appear, by story index. Changed: stories placed are added.
-
-    Returns
-    -------
-    dict of array of int64, shape (n_block, slots)
-        -1 in slots that could not be filled.
-    """
-    n_block = len(used)
-    everyone = np.arange(n_block)
-    chosen = {
-        name: np.full((n_block, n_slots[name]), -1, dtype=np.int64)
-        for name in LISTS
-        if name in n_slots
-    }
     for turn in range(max(n_slots.values(), default=0)):
-        for name, places in chosen.items():
-            if turn >= n_slots[name] or not rankings[name].shape[1]:
-                continue
-            candidates = rankings[name]
-            stories = np.where(candidates >= 0, story[candidates], 0)
-            free = ~used[everyone[:, np.newaxis], stories] & (candidates >= 0)
-            best = free.argmax(axis=1)
-            found = free[everyone, best]
-            pick = np.broadcast_to(candidates, free.shape)[everyone, best]
-            places[found, turn] = pick[found]
-            used[everyone[found], story[pick[found]]] = True
+        for name in chosen:
+            if turn < n_slots[name]:
+                for candidate in ahead[name]:
+                    if story_of[candidate] not in used:
+                        used.add(story_of[candidate])
+                        chosen[name].append(candidate)
+                        break
     return chosen

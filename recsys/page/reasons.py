@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 from recsys.blend import PARTS
 from recsys.page.compose import LATEST_STORIES, MUST_READS, POPULAR_NOW
 
+CHOSEN = "chosen"
 REASONS = {
+    CHOSEN: "Chosen by the editors",
     "related": "Related to this article",
     "read_together": "Readers of this article also read",
     "same_section": "More in {category}",

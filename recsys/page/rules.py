@@ -1,0 +1,270 @@
+"""What editors decide, on top of every score: pins, blocks, boosts, embargoes, caps.
+
+Rules act when a page is asked for, to the second, whatever the night knew. One that
+forbids wins over one that shows: a pin gives way to a block, to what this reader has
+read, and to the article being read.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys.page.compose import LISTS, Cap, Pin
+
+Kind = Literal["pin", "block", "boost", "embargo", "expire", "sensitive", "cap"]
+By = Literal["article", "author", "section", "text"]
+KINDS: tuple[Kind, ...] = ("pin", "block", "boost", "embargo", "expire", "sensitive", "cap")
+BYS: tuple[By, ...] = ("article", "author", "section", "text")
+EVERY = ""  # of lists
+_WORD = re.compile(r"\w+")
+Ints = NDArray[np.int64]
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule, as an editor entered it.
+
+    Attributes
+    ----------
+    rule_id
+        Its name, such as "r3".
+    kind
+        "pin": the article holds a slot. "block": not shown. "boost": lifted (or lowered) by
+        `amount` of the span between a list's best and the last of a page. "embargo": not
+        shown before `ends_ms`. "expire": not shown from `starts_ms` on. "sensitive": not
+        recommended, and beside it only `only_by`/`only`. "cap": at most `amount` of each
+        author or section.
+    by, value
+        Which articles: by id, author, section, or words that are all in the title.
+    list_name
+        The list it is for, EVERY for the whole page.
+    slot
+        Of a pin, 1 the first.
+    amount
+        Of a boost or cap.
+    only_by, only
+        Of "sensitive": the articles that may stand beside; `only` "" for nothing.
+    author, reason
+        Who entered it, and why.
+    starts_ms, ends_ms
+        From when, and until when (not included); None without end.
+    """
+
+    rule_id: str
+    kind: Kind
+    by: By
+    value: str
+    author: str
+    reason: str
+    starts_ms: int
+    ends_ms: int | None = None
+    list_name: str = EVERY
+    slot: int = 0
+    amount: float = 0.0
+    only_by: By = "section"
+    only: str = ""
+
+    def active(self, now_ms: int) -> bool:
+        """Return whether it is in force."""
+        return self.starts_ms <= now_ms and (self.ends_ms is None or now_ms < self.ends_ms)
+
+
+def problem_of(rule: Rule) -> str:
+    """Return what is wrong with a rule in itself, "" for nothing."""
+    if rule.kind not in KINDS:
+        return f"kind must be one of {', '.join(KINDS)}, got {rule.kind!r}"
+    if rule.by not in BYS or rule.only_by not in BYS:
+        return f"by must be one of {', '.join(BYS)}, got {rule.by!r} and {rule.only_by!r}"
+    if rule.list_name not in (EVERY, *LISTS):
+        return f"list must be one of {', '.join(LISTS)}, got {rule.list_name!r}"
+    if not rule.author.strip() or not rule.reason.strip():
+        return "a rule needs an author and a reason"
+    if rule.ends_ms is not None and rule.ends_ms <= rule.starts_ms:
+        return "it ends before it starts"
+    if rule.kind == "embargo" and rule.ends_ms is None:
+        return "an embargo needs an end: when may it be shown?"
+    if rule.kind == "pin" and (rule.by != "article" or rule.list_name == EVERY or rule.slot < 1):
+        return "a pin needs an article, a list and a slot (1 is the first)"
+    if rule.kind == "cap" and (rule.by not in ("author", "section") or rule.amount < 0):
+        return "a cap is by author or section, and its amount is not negative"
+    if rule.kind == "cap" and rule.amount != int(rule.amount):
+        return "a cap's amount is a whole number"
+    if rule.kind == "boost" and not np.isfinite(rule.amount):
+        return "a boost's amount is a finite number"
+    if not rule.value.strip() and rule.kind != "cap":
+        return "value must say which articles"
+    return ""
+
+
+def conflicts(rule: Rule, others: Iterable[Rule]) -> list[str]:
+    """Return how a rule contradicts others that are in force at some time with it."""
+    found = []
+    forbids = ("block", "embargo", "expire", "sensitive")
+    for other in others:
+        ends = [r.ends_ms for r in (rule, other) if r.ends_ms is not None]
+        if other.rule_id == rule.rule_id or max(rule.starts_ms, other.starts_ms) >= min(
+            ends, default=2**62
+        ):
+            continue
+        same = (rule.by, rule.value.casefold()) == (other.by, other.value.casefold())
+        lists = {rule.list_name, other.list_name}
+        meets = len(lists) == 1 or EVERY in lists
+        kinds = {rule.kind, other.kind}
+        if kinds == {"pin"} and rule.list_name == other.list_name and rule.slot == other.slot:
+            found.append(f"{other.rule_id} pins {other.value} to the same slot")
+        elif kinds == {"pin"} and same:
+            found.append(f"{other.rule_id} pins the same article to {other.list_name}")
+        elif "pin" in kinds and kinds & set(forbids) and same and meets:
+            found.append(f"{other.rule_id} is {other.kind}, for the same article: no pin holds")
+        elif kinds & {"boost"} and kinds & set(forbids) and same and meets:
+            found.append(f"{other.rule_id} is {other.kind}, of what is boosted")
+        elif kinds == {"cap"} and rule.by == other.by and lists == {rule.list_name}:
+            found.append(f"{other.rule_id} caps the same by {other.amount:g}")
+        elif kinds == {"boost"} and same and lists == {rule.list_name}:
+            found.append(f"{other.rule_id} boosts the same by {other.amount:g}")
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """What rules may ask of the known articles: parallel sequences.
+
+    `live_rows` are the known indices of the live ones.
+    """
+
+    article_ids: Sequence[str]
+    authors: Sequence[str]
+    sections: Sequence[str]
+    titles: Sequence[str]
+    live_rows: Ints
+
+    def matching(self, by: By, value: str) -> Mask:
+        """Return which known articles are meant."""
+        if by == "text":
+            wanted = set(_WORD.findall(value.casefold()))
+            return np.array(
+                [wanted <= set(_WORD.findall(title.casefold())) for title in self.titles],
+                dtype=bool,
+            )
+        of = {"article": self.article_ids, "author": self.authors, "section": self.sections}[by]
+        wanted_value = value.casefold() if by != "article" else value
+        return np.array(
+            [(v if by == "article" else v.casefold()) == wanted_value for v in of], dtype=bool
+        )
+
+    def groups(self, by: By, value: str) -> Ints:
+        """Return a number of each live article's author or section; -1 for none, or others."""
+        of = self.authors if by == "author" else self.sections
+        names = [of[row].casefold() for row in self.live_rows.tolist()]
+        number = {name: i for i, name in enumerate(sorted(set(names) - {""}))}
+        if value:
+            number = {name: i for name, i in number.items() if name == value.casefold()}
+        return np.array([number.get(name, -1) for name in names], dtype=np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class Editorial:
+    """What the rules in force ask of one page; articles by live place.
+
+    Attributes
+    ----------
+    barred : dict of array of bool, shape (n_live,)
+        By list (EVERY for all): what must not be shown.
+    boosts : dict of array of float64, shape (n_live,)
+        By list: how far each is lifted.
+    pins, caps
+        As of `recsys.page.compose`.
+    touched : dict
+        By live place: the rules that lift, lower or pin it.
+    barred_by : dict
+        By live place: the rule that bars it.
+    pinned_by : dict
+        By (list, slot): the rule.
+    """
+
+    barred: dict[str, Mask]
+    boosts: dict[str, NDArray[np.float64]]
+    pins: tuple[Pin, ...]
+    caps: tuple[Cap, ...]
+    touched: dict[int, tuple[str, ...]]
+    barred_by: dict[int, str]
+    pinned_by: dict[tuple[str, int], str]
+
+
+NO_RULES = Editorial({}, {}, (), (), {}, {}, {})
+
+
+class Resolved:
+    """Rules, with the articles of one run that each means; worked out once for a run."""
+
+    def __init__(self, rules: Sequence[Rule], articles: Described) -> None:
+        self.rules = tuple(rules)
+        self._n_live = len(articles.live_rows)
+        self._meant: dict[str, Mask] = {}
+        self._beside: dict[str, Mask] = {}
+        self._only: dict[str, Mask] = {}
+        self._groups: dict[str, Ints] = {}
+        for rule in rules:
+            if rule.kind == "cap":
+                self._groups[rule.rule_id] = articles.groups(rule.by, rule.value)
+                continue
+            known = articles.matching(rule.by, rule.value)
+            self._meant[rule.rule_id] = known[articles.live_rows]
+            if rule.kind == "sensitive":
+                self._beside[rule.rule_id] = known
+                allowed = articles.matching(rule.only_by, rule.only) & (rule.only != "")
+                self._only[rule.rule_id] = allowed[articles.live_rows]
+
+    def at(self, now_ms: int, context: int | None) -> Editorial:
+        """Return what is in force at an instant beside an article (a known index, or none)."""
+        active = [rule for rule in self.rules if rule.active(now_ms)]
+        if not active:
+            return NO_RULES
+        barred: dict[str, Mask] = {}
+        boosts: dict[str, NDArray[np.float64]] = {}
+        pins: list[Pin] = []
+        caps: list[Cap] = []
+        touched: dict[int, tuple[str, ...]] = {}
+        barred_by: dict[int, str] = {}
+        pinned_by: dict[tuple[str, int], str] = {}
+
+        def bar(rule: Rule, mask: Mask) -> None:
+            every = barred.setdefault(rule.list_name, np.zeros(self._n_live, dtype=bool))
+            every |= mask
+            for place in np.flatnonzero(mask).tolist():
+                barred_by.setdefault(place, rule.rule_id)
+
+        for rule in active:
+            if rule.kind == "cap":
+                name = rule.list_name or None
+                caps.append(Cap(name, self._groups[rule.rule_id], int(rule.amount)))
+                continue
+            meant = self._meant[rule.rule_id]
+            if rule.kind in ("block", "embargo", "expire"):
+                bar(rule, meant)
+            elif rule.kind == "sensitive":
+                bar(rule, meant)
+                if context is not None and self._beside[rule.rule_id][context]:
+                    bar(rule, ~self._only[rule.rule_id])
+            else:
+                for place in np.flatnonzero(meant).tolist():
+                    touched[place] = (*touched.get(place, ()), rule.rule_id)
+            if rule.kind == "boost":
+                names = LISTS if rule.list_name == EVERY else (rule.list_name,)
+                for name in names:
+                    lift = boosts.setdefault(name, np.zeros(self._n_live))
+                    lift += rule.amount * meant
+        for rule in active:  # pins last: what is barred cannot be pinned
+            if rule.kind == "pin":
+                off = barred.get(EVERY), barred.get(rule.list_name)
+                for place in np.flatnonzero(self._meant[rule.rule_id]).tolist():
+                    at = (rule.list_name, rule.slot - 1)
+                    if at not in pinned_by and not any(m is not None and m[place] for m in off):
+                        pins.append(Pin(rule.list_name, rule.slot - 1, place))
+                        pinned_by[at] = rule.rule_id
+        return Editorial(barred, boosts, tuple(pins), tuple(caps), touched, barred_by, pinned_by)
