@@ -8,7 +8,6 @@ or a file that is not what it should be; 3 held back; 4 another run is active.
 
 import dataclasses
 import json
-import os
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -24,7 +23,21 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from rich.table import Table
 
 from recsys import snapshot
+from recsys.cli_options import (
+    TITLES,
+    ArticleOption,
+    AsOfOption,
+    ConfigOption,
+    PublishedOption,
+    StoreOption,
+    UserOption,
+    err,
+    instant,
+    out,
+    replaced,
+)
 from recsys.config import load_config, toml_of
+from recsys.editor_cli import explain, preview, rules
 from recsys.errors import HeldBackError, InputRefusedError, RecsysError, RunActiveError
 from recsys.ingest.detect import FORMATS, READERS, expand
 from recsys.load import LoadReport, load_files
@@ -44,34 +57,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-out, err = (
-    Console(highlight=False, soft_wrap=True),
-    Console(stderr=True, highlight=False, soft_wrap=True),
-)
-
-StoreOption = Annotated[Path, typer.Option("--store", help="the store, a SQLite file")]
-PublishedOption = Annotated[Path, typer.Option("--published", help="folder of published runs")]
-ConfigOption = Annotated[Path | None, typer.Option("--config", help="settings, a recsys.toml")]
-TITLES = {
-    "you_may_also_like": "You May Also Like",
-    "popular_now": "Popular Now",
-    "must_reads": "Must-Reads",
-    "latest_stories": "Latest Stories",
-}
-
-
-def _instant(value: str) -> datetime:
-    try:
-        instant = datetime.fromisoformat(value)
-    except ValueError as error:
-        raise typer.BadParameter(f"{value!r} is not ISO 8601") from error
-    return instant if instant.tzinfo else instant.replace(tzinfo=UTC)
-
-
-AsOfOption = Annotated[
-    datetime | None,
-    typer.Option("--as-of", parser=_instant, metavar="ISO", help="as if at this time (UTC)"),
-]
+app.add_typer(rules, name="rules")
+app.command()(explain)
+app.command()(preview)
 
 
 @app.command()
@@ -203,8 +191,8 @@ def _learned(head: "HeadReport") -> str:
 @app.command()
 def recommend(
     published: PublishedOption,
-    user: Annotated[str | None, typer.Option(help="reader id")] = None,
-    article: Annotated[str | None, typer.Option(help="id of the article being read")] = None,
+    user: UserOption = None,
+    article: ArticleOption = None,
     n: Annotated[int, typer.Option(min=1, help="slots of each ranked list")] = 5,
     recent: Annotated[
         list[str] | None, typer.Option(help="article just clicked; repeat, oldest first")
@@ -226,8 +214,8 @@ def recommend(
 def rank(
     published: PublishedOption,
     articles: Annotated[list[str], typer.Argument(help="ids of the articles to order")],
-    user: Annotated[str | None, typer.Option(help="reader id")] = None,
-    article: Annotated[str | None, typer.Option(help="id of the article being read")] = None,
+    user: UserOption = None,
+    article: ArticleOption = None,
     as_of: AsOfOption = None,
 ) -> None:
     """Print given articles in the order a reader is likeliest to click them."""
@@ -240,7 +228,9 @@ def rank(
 def _plain(page: Page) -> dict[str, object]:
     lists = {
         name: [
-            {"rank": rank} | {f.name: getattr(slot, f.name) for f in dataclasses.fields(slot)}
+            {"rank": rank}
+            | {f.name: getattr(slot, f.name) for f in dataclasses.fields(slot) if f.repr}
+            | {"parts": dict(slot.parts)}
             for rank, slot in enumerate(slots, start=1)
         ]
         for name, slots in page.items()
@@ -307,14 +297,6 @@ def rollback(
     out.print(f"serving {run}, was {current}")
 
 
-@contextmanager
-def _replaced(path: Path) -> Iterator[Path]:
-    """Give a path to write to, renamed to `path` at the end: nobody meets half a file."""
-    partial = path.with_name(f".{path.name}.partial")
-    yield partial
-    os.replace(partial, path)
-
-
 @app.command()
 def export(
     published: PublishedOption,
@@ -331,7 +313,7 @@ def export(
     schema: dict[str, pl.DataType] = dict.fromkeys(COLUMNS, pl.String())
     schema |= {"rank": pl.Int64(), "score": pl.Float64()}
     frame = pl.DataFrame(list(export_rows(published)), schema=schema, orient="row")
-    with _replaced(to) as partial:
+    with replaced(to) as partial:
         getattr(frame, writers[to.suffix])(partial)
     out.print(f"{len(frame)} rows to {to}", markup=False)
 
@@ -344,7 +326,7 @@ def evaluate(
     ] = "nightly",
     test_from: Annotated[
         datetime | None,
-        typer.Option("--test-from", parser=_instant, metavar="ISO", help="default: last two days"),
+        typer.Option("--test-from", parser=instant, metavar="ISO", help="default: last two days"),
     ] = None,
     config: ConfigOption = None,
     as_json: Annotated[Path | None, typer.Option("--json", help="also write JSON here")] = None,
@@ -402,11 +384,11 @@ def evaluate(
     if as_json is not None:
         plain = {n: report.as_json(n, found, full, lost[n]) for n, found in reports.items()}
         text = json.dumps(plain if len(plain) > 1 else plain[chosen[0]], indent=2)
-        with _replaced(as_json) as partial:
+        with replaced(as_json) as partial:
             partial.write_text(text + "\n", "utf-8")
     if html is not None:
         page = render(f"recsys evaluate: {store.name}", [when], reports, full, lost)
-        with _replaced(html) as partial:
+        with replaced(html) as partial:
             partial.write_text(page, "utf-8")
 
 
@@ -416,7 +398,7 @@ def tune(
     to: Annotated[Path, typer.Option("--to", help="the recsys.toml to write")],
     until: Annotated[
         datetime | None,
-        typer.Option(parser=_instant, metavar="ISO", help="look at nothing later (default: all)"),
+        typer.Option(parser=instant, metavar="ISO", help="look at nothing later (default: all)"),
     ] = None,
     folds: Annotated[int, typer.Option(min=1, help="days judged, the last ones")] = 2,
     trials: Annotated[int, typer.Option(min=1, help="settings tried")] = 20,
@@ -440,7 +422,7 @@ def tune(
             n_trials=trials,
             listener=status.update,
         )
-    with _replaced(to) as partial:
+    with replaced(to) as partial:
         partial.write_text(toml_of(found.config), "utf-8")
     out.print(
         f"{found.value:.4f} with the settings in {to}, {found.before:.4f} before: mean of AUC in"
@@ -486,7 +468,7 @@ def demo() -> None:
     from recsys.nightly import run_nightly
 
     about = json.loads((sample_folder() / "sample.json").read_text("utf-8"))
-    as_of = _instant(about["as_of"])
+    as_of = instant(about["as_of"])
     with tempfile.TemporaryDirectory() as folder:
         published = Path(folder) / "published"
         with Store(Path(folder) / "recsys.db") as store:

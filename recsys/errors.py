@@ -51,3 +51,7 @@ class HeldBackError(RecsysError):
 
 class RunActiveError(RecsysError):
     """Another nightly run is working on the same published folder."""
+
+
+class RuleError(RecsysError):
+    """An editor's rule that cannot be: wrong in itself, or against another."""

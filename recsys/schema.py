@@ -81,4 +81,17 @@ MIGRATIONS = (
     ) STRICT;
     INSERT INTO click_hours SELECT DISTINCT clicked_at / 3600000, NULL FROM clicks;
     """,
+    """
+    -- Editors' rules: a change adds a version, nothing is ever overwritten.
+    CREATE TABLE rules (
+        rule_id TEXT NOT NULL,
+        version INTEGER NOT NULL,
+        change TEXT NOT NULL,              -- added, ended, imported
+        rule TEXT NOT NULL,                -- JSON, see recsys.page.rules.Rule
+        changed_by TEXT NOT NULL,
+        reason TEXT NOT NULL,
+        changed_at INTEGER NOT NULL,
+        PRIMARY KEY (rule_id, version)
+    ) STRICT;
+    """,
 )

@@ -296,6 +296,12 @@ class Recommender:
             ),
         )
 
+    def article(self, article_id: str) -> snapshot.KnownArticle | None:
+        """Return what the current run knows of an article, None for nothing."""
+        run = self._current()
+        place = run.known.get(article_id)
+        return None if place is None else run.articles[place]
+
     def rank(
         self,
         user_id: str | None,

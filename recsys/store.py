@@ -14,7 +14,7 @@ import json
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import astuple, dataclass, fields
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -54,6 +54,19 @@ class Added:
     def __add__(self, other: "Added") -> "Added":
         """Return the sums."""
         return Added(self.new + other.new, self.changed + other.changed, self.known + other.known)
+
+
+@dataclass(frozen=True, slots=True)
+class RuleChange:
+    """One version of an editor's rule: what was done, by whom, why, and when (ms)."""
+
+    rule_id: str
+    version: int
+    change: str
+    rule: str
+    changed_by: str
+    reason: str
+    changed_ms: int
 
 
 def _nullable(column: Sequence[int | None]) -> NDArray[np.int64]:
@@ -456,6 +469,34 @@ class Store:
         """Return the number of rows of each table."""
         tables = ("articles", "users", "clicks", "impressions", "rejected_rows")
         return {name: self._db.table(name).count for name in tables}
+
+    # ---- rules ------------------------------------------------------------------
+
+    def put_rule(self, change: RuleChange) -> None:
+        """Keep a change of a rule as its next version.
+
+        Raises
+        ------
+        StoreError
+            If another process made that version first.
+        """
+        try:
+            with self._write():
+                self._conn.execute(
+                    "INSERT INTO rules VALUES (?, ?, ?, ?, ?, ?, ?)", astuple(change)
+                )
+        except sqlite3.IntegrityError as error:
+            raise StoreError(f"rule {change.rule_id} was changed meanwhile; try again") from error
+
+    def rule_changes(self) -> list[RuleChange]:
+        """Return every change of every rule, in the order they were made."""
+        rows = self._conn.execute("SELECT * FROM rules ORDER BY changed_at, rowid")
+        return [RuleChange(*row) for row in rows]
+
+    def has_article(self, article_id: str) -> bool:
+        """Return whether an article of this id was ever stored, clicked or shown."""
+        query = "SELECT 1 FROM article_ids WHERE article_id = ?"
+        return self._conn.execute(query, (article_id,)).fetchone() is not None
 
     # ---- ledger -----------------------------------------------------------------
 

@@ -23,7 +23,7 @@ ALLOWED = {
     "page": BASE | {"blend"},
     "snapshot": BASE | {"blend", "rank", "page"},
     "load": BASE | {"ingest", "store"},
-    "serving": BASE | {"blend", "readers", "rank", "page", "snapshot"},
+    "serving": BASE | {"blend", "explain", "readers", "rank", "page", "snapshot"},
     "counts": BASE | {"rank", "signals"},
     "night": BASE | {"store", "counts", "signals"},
     "readers": BASE | {"blend", "rank"},
@@ -37,8 +37,16 @@ ALLOWED = {
     "metrics": set(),
     "export": {"serving", "snapshot"},
     "__init__": {"errors", "serving"},
+    "explain": BASE | {"blend", "page", "snapshot"},
+    "rulebook": BASE | {"page", "snapshot", "store"},
+    "preview": BASE | {"serving"},
+    "cli_options": set(),
+    "editor_cli": BASE
+    | {"cli_options", "page", "preview", "rulebook", "serving", "snapshot", "store"},
     "cli": BASE
     | {
+        "cli_options",
+        "editor_cli",
         "ingest",
         "load",
         "store",
