@@ -249,7 +249,9 @@ class PageConfig:
     n_latest
         Slots of Latest Stories.
     story_similarity
-        Cosine from which two live articles are the same story.
+        Cosine from which two live articles are the same story: copies of each other.
+    event_similarity, event_hours
+        Cosine from which they are if they were written within so many hours.
     minimum
         Slots that each list keeps before another gets more, when articles run out.
     must_reads_of_section
@@ -266,7 +268,9 @@ class PageConfig:
 
     n: int = 5
     n_latest: int = 6
-    story_similarity: float = 0.8
+    story_similarity: float = 0.75
+    event_similarity: float = 0.65
+    event_hours: float = 24.0
     minimum: int = 3
     must_reads_of_section: int = 2
     diversity: float = 0.2
@@ -278,7 +282,8 @@ class PageConfig:
     def __post_init__(self) -> None:
         """Check ranges."""
         _positive(self, "n", "n_latest", "story_similarity", "must_reads_of_section")
-        _not_negative(self, "minimum", "diversity")
+        _positive(self, "event_similarity")
+        _not_negative(self, "minimum", "diversity", "event_hours")
         _positive(self, *(f.name for f in dataclasses.fields(self) if "priority" in f.name))
 
 

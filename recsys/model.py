@@ -301,7 +301,7 @@ def train_articles(
             config,
         )  # fmt: skip
         importance = _importance(night, counted, items, category, config)
-        stories = story_index(similar[live], threshold=config.page.story_similarity)
+        stories = story_index(similar[live], night.written_ms[live], config.page)
         newest = np.lexsort((np.arange(len(live)), ages))
         rise = _rise(night, counted, config)
         rank = RankModel(

@@ -17,6 +17,7 @@ from recsys.store import Store
 ROOT = Path(__file__).parents[1]
 SAMPLE = ROOT / "data" / "sample"
 SHARED = ROOT.parent / "shared" / "data"
+needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="the shared data is not here")
 RECEIVED_MS = to_ms(datetime.fromisoformat("2026-03-02T06:00:00+00:00"))
 
 # Shipped weights, nothing learned: a night in a fraction of the time.

@@ -9,7 +9,7 @@ from functools import partial
 
 import polars as pl
 import pytest
-from conftest import ROOT, SAMPLE, SHARED
+from conftest import ROOT, SAMPLE, SHARED, needs_shared
 
 from recsys.config import Config
 from recsys.rows import FIELDS
@@ -206,9 +206,6 @@ def test_every_field_is_documented():
     for fields in FIELDS.values():
         for name in fields:
             assert f"`{name}`" in text, name
-
-
-needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="the shared data is not here")
 
 
 @pytest.mark.slow

@@ -1,22 +1,30 @@
 import dataclasses
 import itertools
 import math
+import zipfile
+from contextlib import nullcontext
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from conftest import BY_HAND, SHARED, needs_shared
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
 
 from recsys.blend import LiveModel, Rows, fold_in, recent_weights, score, total
-from recsys.config import BlendConfig, PageConfig
+from recsys.config import BlendConfig, PageConfig, TextConfig
+from recsys.model import train
+from recsys.night import read_night
 from recsys.page import build
 from recsys.page.build import PageBuilder, PageModel, slot_parts
 from recsys.page.compose import LISTS, Cap, Pin, Wish, compose, greedy, top_n
 from recsys.page.reasons import REASONS, reason_code, reason_text
 from recsys.page.stories import story_index
 from recsys.rank import unknown_reader
+from recsys.rows import HOUR_MS, UNKNOWN_TIME, to_ms
+from recsys.signals.text import count_terms, similar_articles, tfidf
+from recsys.store import Store
 
 N_SLOTS = dict.fromkeys(LISTS, 5) | {"latest_stories": 6}
 
@@ -124,7 +132,7 @@ values = st.lists(st.integers(0, 50), min_size=1, max_size=4)
     ),
     st.lists(st.integers(0, 5), min_size=6, max_size=6),
     st.lists(st.integers(-1, 1), min_size=6, max_size=6),
-    st.sampled_from([(), ((None, 1),), (("a", 1),), ((None, 2), ("b", 1)), (("a", 0),)]),
+    st.sampled_from([(), (("a", 1),), ((None, 2), ("b", 1)), ((None, 1),), (("a", 0),)]),
 )
 def test_no_page_is_better_than_the_composed_one(lists, links, groups, limits):
     story = np.minimum(np.arange(6), links)
@@ -143,10 +151,13 @@ def test_no_page_is_better_than_the_composed_one(lists, links, groups, limits):
     page = [[p if p >= 0 else None for p in found.lists[wish.name]] for wish in wishes]
     assert allowed(wishes, page, story, caps)
     filled, worth = brute_force(wishes, story, caps)
-    assert sum(p is not None for places in page for p in places) == filled
-    assert worth_of(wishes, page) == pytest.approx(worth, abs=1e-6)
-    assert found.value == pytest.approx(worth, abs=1e-6)
-    assert found.bound == pytest.approx(worth, abs=1e-6)
+    found_filled = sum(p is not None for places in page for p in places)
+    assert worth_of(wishes, page) == pytest.approx(found.value, abs=1e-6)
+    if found.bound > found.value + 1e-6:  # the search was cut short, and says by how much
+        assert caps
+        assert found_filled <= filled
+        return
+    assert (found_filled, found.value) == (filled, pytest.approx(worth, abs=1e-6))
 
 
 def wish(name, places, values, n_slots=2, **more):
@@ -348,9 +359,60 @@ def test_recent_weights_sum_to_one_and_fall():
     assert len(recent_weights(0, 0.9)) == 0
 
 
-def test_stories_are_chains_of_near_duplicates():
-    similar = csr_matrix(np.array([[0, 0.9, 0, 0], [0, 0, 0, 0.85], [0, 0, 0, 0.2], [0, 0, 0, 0]]))
-    assert story_index(similar, threshold=0.8).tolist() == [0, 0, 2, 0]
+def test_stories_are_chains_of_copies_and_of_reports_of_one_day():
+    similar = csr_matrix(np.array([[0, 0.9, 0, 0], [0, 0, 0, 0.85], [0, 0, 0, 0.7], [0, 0, 0, 0]]))
+    never = np.full(4, UNKNOWN_TIME)
+    assert story_index(similar, never, PageConfig()).tolist() == [0, 0, 2, 0]
+    hours = np.array([0, 90, 89, 66]) * HOUR_MS  # 2 and 3 are 23 hours apart
+    assert story_index(similar, hours, PageConfig()).tolist() == [0, 0, 0, 0]
+    assert story_index(similar, hours, PageConfig(event_hours=22)).tolist() == [0, 0, 2, 0]
+
+
+def pairs_of(story):
+    return {
+        (i, j) for i in range(len(story)) for j in range(i + 1, len(story)) if story[i] == story[j]
+    }
+
+
+def test_stories_of_the_sample_are_its_planted_copies(by_hand):
+    with Store(by_hand.store) as store:
+        night = read_night(store, to_ms(by_hand.as_of), BY_HAND)
+        copies_only = replace(BY_HAND, page=PageConfig(event_hours=0))
+        found = train(store, night, copies_only, lambda stage: nullcontext())
+    titles = [found.articles[row].title for row in found.page.live.live_rows]
+    place = {title: i for i, title in enumerate(titles)}
+    planted = {
+        (*sorted((place[title.removeprefix("Update: ")], i)),)
+        for i, title in enumerate(titles)
+        if title.startswith("Update: ") and title.removeprefix("Update: ") in place
+    }
+    told = pairs_of(found.page.story.tolist())
+    assert len(planted) > 5
+    assert planted == told  # precision and recall 1
+
+
+@pytest.mark.slow
+@needs_shared
+def test_stories_of_real_news_are_its_copies():
+    """Pairs of 2,225 BBC articles; labels by scikit-learn's own vectoriser."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    with zipfile.ZipFile(SHARED / "bbc" / "bbc-fulltext.zip") as archive:
+        names = [n for n in sorted(archive.namelist()) if n.count("/") == 2 and n.endswith(".txt")]
+        texts = [archive.read(name).decode("utf-8", "replace") for name in names]
+    vectors = TfidfVectorizer(sublinear_tf=True, stop_words="english").fit_transform(texts)
+    cosine = np.triu((vectors @ vectors.T).toarray(), 1)
+    copies = set(zip(*(rows.tolist() for rows in np.nonzero(cosine >= 0.8)), strict=True))
+    alike = set(zip(*(rows.tolist() for rows in np.nonzero(cosine >= 0.6)), strict=True))
+    config = TextConfig()
+    title, body = zip(*(text.split("\n", 1) for text in texts), strict=True)
+    ours = tfidf(count_terms(title, body, [""] * len(texts), config))
+    similar = similar_articles(ours, ours, np.arange(len(texts)), config)
+    told = pairs_of(story_index(similar, np.full(len(texts), UNKNOWN_TIME), PageConfig()).tolist())
+    assert len(copies & told) / len(copies) >= 0.97
+    assert len(alike & told) / len(told) >= 0.99
+    one_day = pairs_of(story_index(similar, np.zeros(len(texts), np.int64), PageConfig()).tolist())
+    assert len(alike & one_day) / len(one_day) >= 0.99
 
 
 def test_every_reason_has_words_and_none_names_a_missing_section():
