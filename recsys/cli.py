@@ -381,6 +381,12 @@ def evaluate(
                       f" ({-value.high:+.4f} to {-value.low:+.4f})")  # fmt: skip
     title = f"full list: from all live articles at noon, {full.n_lists} lists"
     _print_metrics(title, full.systems, ("hit@5", "hit@10", "ndcg@10", "coverage@5", "gini@5"))
+    for purpose, values in full.purposes.items():
+        title = f"{TITLES[purpose]}: {backtest.PURPOSE[purpose]}"
+        _print_metrics(title, {n: {"ndcg@5": value} for n, value in values.items()}, ("ndcg@5",))
+    for way, figures in full.pages.items():
+        said = ", ".join(f"{figure} {value:.3f}" for figure, value in figures.items())
+        out.print(f"  pages composed by {way}: {said}")
     if as_json is not None:
         plain = {n: report.as_json(n, found, full, lost[n]) for n, found in reports.items()}
         text = json.dumps(plain if len(plain) > 1 else plain[chosen[0]], indent=2)

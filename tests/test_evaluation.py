@@ -85,7 +85,14 @@ def test_random_is_a_coin_and_planted_tastes_are_found(nightly):
 
 def test_the_composed_page_repeats_no_story_and_finds_more_than_chance(nightly):
     _, _, _, lists = nightly
-    assert lists.page["redundancy"] == 0.0
+    assert lists.pages["assignment"]["redundancy"] == 0.0
+    assert lists.pages["by turns"]["redundancy"] == 0.0
+    assert lists.pages["four lists"]["redundancy"] > 0.0
+    for name, systems in lists.purposes.items():
+        assert set(systems) == {
+            *(f"{name}, {way}" for way in backtest.PAGES), "popularity", "recency", "random",
+        }  # fmt: skip
+        assert all(0 <= values.mean <= 1 for values in systems.values())
     assert lists.systems["page"]["hit@5"].mean > lists.systems["random"]["hit@5"].mean
 
 

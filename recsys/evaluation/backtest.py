@@ -15,12 +15,20 @@ from scipy.sparse import block_diag, csr_matrix
 
 from recsys.blend import PARTS, LiveModel, Reader, score, total
 from recsys.config import BlendConfig
+from recsys.counts import pair_of
 from recsys.evaluation import propensity
 from recsys.learn.examples import CHOICE_HOURS, Past, Seen, Trained, live_choices, seen_after
 from recsys.learn.heads import HeadReport, Heads, joined, learn, linear_score, mean_auc, ordering
 from recsys.learn.regimes import DAY_MS, Protocol, night_of
 from recsys.page.build import PageBuilder
-from recsys.page.compose import YOU_MAY_ALSO_LIKE, slots_of, top_n
+from recsys.page.compose import (
+    MUST_READS,
+    POPULAR_NOW,
+    YOU_MAY_ALSO_LIKE,
+    greedy,
+    slots_of,
+    top_n,
+)
 from recsys.rank import POPULARITY_HOURS, curve_parts
 from recsys.rows import HOUR_MS, iso
 
@@ -56,6 +64,15 @@ GROUPS = {
     "ALS": ("als",),
     "the article being read": ("context_", "age_distance"),
     "places within the choice": ("place_",),
+}
+# Ways to fill a page: ours; each list in turn its best; each list as if it were alone.
+PAGES = ("assignment", "by turns", "four lists")
+# What a list is for, and so what an article in it was worth: clicks on it in the hour that
+# followed, and reading time (in full reads) of those who clicked it in the day that followed.
+GAINS = {POPULAR_NOW: 1, MUST_READS: 24}
+PURPOSE = {
+    POPULAR_NOW: "clicks in the next hour",
+    MUST_READS: "reading time of the next day",
 }
 LIST_SYSTEMS = ("random", *PARTS_OF, "blend", "page")
 NOON_HOURS = 12
@@ -264,8 +281,15 @@ class FullList:
         Places each reader clicked in the following hours.
     user_key, n_reads : array of int64, shape (n_lists,)
         The reader, and how many reads the model knew of them.
+    noon : array of int64, shape (n_lists,)
+        Which noon each list was made at.
+    first_place : array of int64, shape (n_noons + 1,)
+        Noon i has places `first_place[i]:first_place[i + 1]`.
     pages
-        The four lists of each reader's page, as places.
+        By way of composing (`PAGES`), the lists of each reader's page by name, as places.
+    gains
+        By list with a purpose of its own (`GAINS`), what showing each article was worth
+        to it, shape (n_live,).
     share : array of float64, shape (n_live,)
         Share of a noon's readers who had read each article; smoothed, never 0.
     story : array of int64, shape (n_live,)
@@ -280,7 +304,10 @@ class FullList:
     relevant: list[set[int]]
     user_key: NDArray[np.int64]
     n_reads: NDArray[np.int64]
-    pages: list[list[list[int]]]
+    noon: NDArray[np.int64]
+    first_place: NDArray[np.int64]
+    pages: dict[str, list[dict[str, list[int]]]]
+    gains: dict[str, Floats]
     share: Floats
     story: NDArray[np.int64]
     unseen: NDArray[np.bool_]
@@ -306,7 +333,10 @@ def full_list(past: Past, served: list[ServedNight], *, random_state: int = 42) 
     lists: dict[str, list[NDArray[np.int64]]] = {name: [] for name in LIST_SYSTEMS}
     relevant: list[set[int]] = []
     readers: list[tuple[int, int]] = []
-    pages: list[list[list[int]]] = []
+    pages: dict[str, list[dict[str, list[int]]]] = {name: [] for name in PAGES}
+    gains: dict[str, list[Floats]] = {name: [np.zeros(0)] for name in GAINS}
+    noon_of: list[int] = []
+    first_place = [0]
     about: list[tuple[Floats, NDArray[np.int64], NDArray[np.bool_], csr_matrix]] = []
     offset = 0
     before_ms = max((night.before_ms for night in served), default=0)
@@ -326,22 +356,64 @@ def full_list(past: Past, served: list[ServedNight], *, random_state: int = 42) 
                 page = builder.page(choice.reader, None, longer).lists
                 liked = np.array([slot.place for slot in page[YOU_MAY_ALSO_LIKE]], dtype=np.int64)
                 lists["page"].append(_padded(liked, offset))
-                whole = builder.page(choice.reader, None, n_slots).lists
-                pages.append([[offset + s.place for s in slots] for slots in whole.values()])
+                noon_of.append(len(about))
+                for name, lists_of in _pages(builder, choice.reader, n_slots).items():
+                    moved = {key: [offset + p for p in found] for key, found in lists_of.items()}
+                    pages[name].append(moved)
             about.append(_about(at, offset))
+            for name, values in _gains(past, at, before_ms).items():
+                gains[name].append(values)
             offset += len(learned.live_rows)
+            first_place.append(offset)
     empty = np.zeros((0, LONGEST), dtype=np.int64)
     return FullList(
         lists={name: np.array(found) if found else empty for name, found in lists.items()},
         relevant=relevant,
         user_key=np.array([key for key, _ in readers], dtype=np.int64),
         n_reads=np.array([n for _, n in readers], dtype=np.int64),
+        noon=np.array(noon_of, dtype=np.int64),
+        first_place=np.array(first_place, dtype=np.int64),
         pages=pages,
+        gains={name: np.concatenate(values) for name, values in gains.items()},
         share=np.concatenate([np.zeros(0), *(part[0] for part in about)]),
         story=np.concatenate([np.zeros(0, np.int64), *(part[1] for part in about)]),
         unseen=np.concatenate([np.zeros(0, bool), *(part[2] for part in about)]),
         vectors=_blocks([part[3] for part in about]),
     )
+
+
+def _pages(
+    builder: PageBuilder, reader: Reader | None, n_slots: dict[str, int]
+) -> dict[str, dict[str, list[int]]]:
+    """Return a reader's page by each way of composing, as live places by list."""
+    built = builder.page(reader, None, n_slots)
+    orders = {name: builder.alone(name, built, None) for name in n_slots}
+    free = {name: order[~built.closed[order]].tolist() for name, order in orders.items()}
+    closed = np.flatnonzero(built.closed)
+    return {
+        "assignment": {name: [s.place for s in slots] for name, slots in built.lists.items()},
+        "by turns": greedy(free, n_slots, builder.model.story, closed),
+        "four lists": {name: free[name][:n] for name, n in n_slots.items()},
+    }
+
+
+def _gains(past: Past, at: Trained, before_ms: int) -> dict[str, Floats]:
+    """Return what each live article turned out to be worth to the lists of `GAINS`."""
+    night, live = at.night, at.model.page.live
+    found = {}
+    for name, hours in GAINS.items():
+        until_ms = min(night.as_of_ms + hours * HOUR_MS, before_ms)
+        later = past.store.clicks(from_ms=night.as_of_ms, before_ms=until_ms)
+        place = live.live_place(night.articles.id_map.index_of_keys(later.article_key))
+        counted = np.flatnonzero((place >= 0) & ~later.time_is_bound)
+        pair = pair_of(later.user_key[counted], later.article_key[counted])
+        counted = counted[np.unique(pair, return_index=True)[1]]  # one click a reader
+        full = past.config.collaborative.full_dwell_seconds
+        read = np.minimum(later.dwell_seconds[counted] / full, 1.0)
+        worth = np.ones(len(counted)) if name == POPULAR_NOW else np.nan_to_num(read, nan=0.5)
+        gain = np.bincount(place[counted], weights=worth, minlength=len(live.live_rows))
+        found[name] = gain.astype(np.float64)  # of no clicks numpy makes integers
+    return found
 
 
 def _about(

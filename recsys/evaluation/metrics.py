@@ -260,6 +260,33 @@ def ndcg_at_k(hits: NDArray[np.bool_], n_relevant: Ints, k: int) -> Floats:
         return np.where(n_relevant > 0, dcg / ideal, np.nan)
 
 
+def gain_ndcg_at_k(lists: NDArray[np.int64], gains: Floats, ideal: Floats, k: int) -> Floats:
+    """Return the discounted gain of lists against the best possible one.
+
+    Parameters
+    ----------
+    lists : array of int, shape (n_lists, n_slots)
+        Articles, -1 for no entry.
+    gains : array of float64, shape (n_articles,)
+        What each article was worth; not negative.
+    ideal : array of float64, shape (n_lists,)
+        DCG of the best list; NaN comes of 0.
+
+    Notes
+    -----
+    sum of gain / log2(rank + 1) over the first k, over the same of the best k.
+
+    References
+    ----------
+    Järvelin, Kekäläinen, "Cumulated gain-based evaluation of IR techniques", ACM
+    Transactions on Information Systems 20(4), 2002.
+    """
+    first = lists[:, :k]
+    worth = np.where(first >= 0, gains[np.maximum(first, 0)], 0.0) if gains.size else first * 0.0
+    dcg = (worth / np.log2(np.arange(2, first.shape[1] + 2))).sum(axis=1)
+    return np.where(ideal > 0, dcg / np.where(ideal > 0, ideal, 1.0), np.nan)
+
+
 def exposure(lists: NDArray[np.int64], n_articles: int) -> Ints:
     """Return how often each article stands in a list."""
     return np.bincount(lists[lists >= 0], minlength=n_articles)

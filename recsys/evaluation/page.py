@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from recsys.errors import RecsysError
+from recsys.evaluation.backtest import PURPOSE
 from recsys.evaluation.metrics import Interval
 from recsys.evaluation.report import FullListReport, InViewReport
 from recsys.learn.regimes import Protocol
@@ -72,7 +73,7 @@ def render(
         from jinja2 import Environment
     except ImportError as error:
         raise RecsysError("--html needs more packages: pip install 'recsys[report]'") from error
-    sections = [_by_regime(in_view), _lists(full)]
+    sections = [_by_regime(in_view), _lists(full), _pages(full)]
     for protocol, report in in_view.items():
         sections += _of_regime(protocol, report)
         if ablation.get(protocol):
@@ -141,6 +142,27 @@ def _by_regime(in_view: Mapping[Protocol, InViewReport]) -> Section:
     }
 
 
+def _pages(full: FullListReport) -> Section:
+    """Return how whole pages do, and lists by what they are for."""
+    rows = [
+        [name, *(f"{figures[c]:.3f}" for c in ("redundancy", "coverage", "gini"))]
+        for name, figures in full.pages.items()
+    ]
+    for name, systems in full.purposes.items():
+        rows += [[f"{PURPOSE[name]}: {title}", _cell(v), "", ""] for title, v in systems.items()]
+    return {
+        "title": "Whole pages, and lists by what they are for",
+        "text": (
+            "Pages by way of composing: share of slots that tell a story again, share of live"
+            " articles shown to anybody, unevenness of their exposure. Below, nDCG@5 of what"
+            " followed: clicks of the hour after for Popular Now, reading time of the day after"
+            " for Must-Reads."
+        ),
+        "columns": ("", "redundancy, or nDCG@5", "coverage", "gini"),
+        "rows": rows,
+    }
+
+
 def _lists(full: FullListReport) -> Section:
     def draw(figure: Any) -> None:
         left, right = figure.subplots(1, 2)
@@ -161,8 +183,7 @@ def _lists(full: FullListReport) -> Section:
         "title": "Full list: choose from all live articles",
         "text": (
             f"{full.n_lists} lists of {full.n_users} readers at noon; a hit is a click within 12"
-            f" hours. Whole pages: {full.page['redundancy']:.4f} of slots repeat a story;"
-            f" {full.page['cold_readers']:.3f} of the readers were cold."
+            f" hours; {full.cold_readers:.3f} of the readers were cold."
         ),
         "plot": _svg(draw),
         "columns": ("system", *_LIST_COLUMNS),

@@ -1,13 +1,14 @@
 """Scored impressions and lists into one report: means with intervals, beside baselines."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, is_dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recsys.evaluation import metrics
-from recsys.evaluation.backtest import FullList, InView
+from recsys.evaluation.backtest import PAGES, FullList, InView
 from recsys.evaluation.metrics import Interval, bootstrap
 from recsys.learn.regimes import DAY_MS, Protocol
 from recsys.rows import iso
@@ -87,16 +88,24 @@ class FullListReport:
         By system, by metric.
     strata
         By stratum of readers, by system: hit@5.
-    page
-        Of whole pages: `redundancy`, the share of slots whose story stood there already,
-        and `cold_readers`, the share of readers the model knew nothing of.
+    pages
+        Of whole pages by way of composing: `redundancy`, the share of slots whose story
+        stood there already, `coverage` and `gini`.
+    cold_readers
+        Share of readers the model knew nothing of.
+    purposes
+        By list with a purpose of its own, nDCG@5 of what articles in it turned out to be
+        worth to that purpose (`recsys.evaluation.backtest.GAINS`): the list, the same by other
+        ways of composing, and baselines.
     """
 
     n_lists: int
     n_users: int
     systems: dict[str, dict[str, Interval]]
     strata: dict[str, dict[str, Interval]]
-    page: dict[str, float]
+    pages: dict[str, dict[str, float]]
+    cold_readers: float
+    purposes: dict[str, dict[str, Interval]]
 
 
 def in_view_report(seen: InView) -> InViewReport:
@@ -232,11 +241,44 @@ def full_list_report(lists: FullList) -> FullListReport:
             for name, found in lists.lists.items()
         },
         strata=strata,
-        page={
-            "redundancy": metrics.redundancy(lists.pages, lists.story),
-            "cold_readers": float((lists.n_reads == 0).mean()) if len(lists.n_reads) else 0.0,
-        },
+        pages={name: _of_pages(pages, lists) for name, pages in lists.pages.items()},
+        cold_readers=float((lists.n_reads == 0).mean()) if len(lists.n_reads) else 0.0,
+        purposes={name: _of_purpose(name, lists) for name in lists.gains},
     )
+
+
+def _of_pages(pages: Sequence[Mapping[str, Sequence[int]]], lists: FullList) -> dict[str, float]:
+    """Return redundancy, coverage and Gini of whole pages."""
+    whole = [list(page.values()) for page in pages]
+    shown = np.bincount(
+        np.array([p for page in whole for found in page for p in found], dtype=np.int64),
+        minlength=len(lists.share),
+    )
+    return {
+        "redundancy": metrics.redundancy(whole, lists.story),
+        "coverage": metrics.catalog_coverage(shown),
+        "gini": metrics.gini(shown),
+    }
+
+
+def _of_purpose(name: str, lists: FullList) -> dict[str, Interval]:
+    """Return nDCG@5 of a list by what it is for, beside that of other lists."""
+    gains, k = lists.gains[name], 5
+    best = [
+        np.sort(gains[begin:end])[::-1][:k] for begin, end in pairwise(lists.first_place.tolist())
+    ]
+    dcg = np.array([(top / np.log2(np.arange(2, len(top) + 2))).sum() for top in best])
+    ideal = dcg[lists.noon] if len(lists.noon) else np.zeros(0)
+    systems = {f"{name}, {way}": [page[name] for page in lists.pages[way]] for way in PAGES}
+    padded = {
+        title: np.array([[*found, *[-1] * k][:k] for found in rows], dtype=np.int64).reshape(-1, k)
+        for title, rows in systems.items()
+    }
+    padded |= {title: lists.lists[title] for title in ("popularity", "recency", "random")}
+    return {
+        title: bootstrap(metrics.gain_ndcg_at_k(found, gains, ideal, k), lists.user_key)
+        for title, found in padded.items()
+    }
 
 
 def _of_lists(
@@ -270,7 +312,9 @@ def as_json(
         "n_lists": full.n_lists,
         "full_list_users": full.n_users,
         "full_list_strata": full.strata,
-        "page": full.page,
+        "pages": full.pages,
+        "cold_readers": full.cold_readers,
+        "purposes": full.purposes,
         "ablation": dict(ablation),
     }
     plain = _plain(found)

@@ -1,0 +1,136 @@
+"""Compose many pages of a published run, count what must never happen, compare ways to compose.
+
+    python scripts/check_pages.py --published published --readers 1000 --articles 20
+
+Prints one JSON line. Every page is asked for as a web server would, by `recommend()`.
+"""
+
+import argparse
+import json
+import time
+from contextlib import closing
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+
+from recsys import Recommender, snapshot
+from recsys.evaluation import metrics
+from recsys.page.compose import LISTS, YOU_MAY_ALSO_LIKE, compose, greedy, slots_of
+
+
+def main() -> None:
+    """Parse arguments, compose, print."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--published", type=Path, required=True)
+    parser.add_argument("--readers", type=int, default=1000)
+    parser.add_argument("--articles", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=0)
+    given = parser.parse_args()
+    print(json.dumps(check(given.published, given.readers, given.articles, given.seed)))
+
+
+def check(published: Path, n_readers: int, n_articles: int, seed: int) -> dict[str, object]:
+    """Return the figures of random readers beside random live articles."""
+    rng = np.random.default_rng(seed)
+    recommender = Recommender(published)
+    run = recommender._current()  # what a page was made from is not public
+    model, builder = run.model, run.builder
+    as_of = datetime.fromisoformat(run.meta.as_of)
+    known: set[str] = set()
+    for path in run.paths:
+        with closing(snapshot.connect(path)) as conn:
+            known |= snapshot.user_ids(conn)
+    readers = rng.choice(sorted(known), min(n_readers, len(known)), replace=False).tolist()
+    live = [run.articles[row].article_id for row in model.live.live_rows.tolist()]
+    beside = rng.choice(live, min(n_articles, len(live)), replace=False).tolist()
+    place_of = {article_id: place for place, article_id in enumerate(live)}
+    n_slots = slots_of(model.config.n, model.config.n_latest)
+    wrong = dict.fromkeys(("repeats", "stories repeated", "already read", "itself", "short"), 0)
+    pages: dict[str, list[list[list[int]]]] = {n: [] for n in ("assignment", "by turns", "alone")}
+    ratios, gaps, shortfalls, seconds = [], [], [], []
+    for user_id in readers:
+        reader, _ = recommender._reader(run, user_id)
+        read = set(reader.read.tolist())
+        for article_id in beside:
+            page = recommender.recommend(user_id, article_id, as_of=as_of)
+            lists = {name: [place_of[s.article_id] for s in slots] for name, slots in page.items()}
+            places = [place for found in lists.values() for place in found]
+            stories = [int(model.story[place]) for place in places]
+            wrong["repeats"] += len(places) - len(set(places))
+            wrong["stories repeated"] += len(stories) - len(set(stories))
+            wrong["already read"] += len(read & set(places))
+            wrong["itself"] += article_id in {
+                s.article_id for slots in page.values() for s in slots
+            }
+            wrong["short"] += sum(n_slots[name] - len(found) for name, found in lists.items())
+            context = run.known[article_id]
+            built = builder.page(reader, context, n_slots)
+            wishes = builder.wishes(built, context, n_slots)
+            begin = time.perf_counter()
+            compose(wishes, model.story)
+            seconds.append(time.perf_counter() - begin)
+            free = {
+                name: [
+                    p for p in builder.alone(name, built, context).tolist() if not built.closed[p]
+                ]
+                for name in LISTS
+            }
+            turns = greedy(free, n_slots, model.story, np.flatnonzero(built.closed))
+            best = compose(wishes, model.story)
+            gaps.append(1 - built.composed.value / built.composed.bound)
+            shortfalls.append(1 - _worth(wishes, turns) / best.value)
+            ratios.append(_gain(free, lists, built.values[YOU_MAY_ALSO_LIKE]))
+            pages["assignment"].append(list(lists.values()))
+            pages["by turns"].append(list(turns.values()))
+            pages["alone"].append([free[name][: n_slots[name]] for name in LISTS])
+    return {
+        "published": published.name, "run": run.meta.run_id, "pages": len(ratios),
+        "readers": len(readers), "articles": len(beside), "live": len(live), "wrong": wrong,
+        "ndcg of you may also like against its own ranking": round(float(np.mean(ratios)), 4),
+        "largest gap to the bound": round(float(max(gaps)), 6),
+        "turns fall short of the assignment": {
+            "mean": round(float(np.mean(shortfalls)), 4), "most": round(float(max(shortfalls)), 4),
+        },
+        "microseconds of an assignment": {
+            q: round(1e6 * float(np.quantile(seconds, p))) for q, p in (("p50", 0.5), ("p99", 0.99))
+        },
+        "ways": {name: _whole(found, model.story) for name, found in pages.items()},
+    }  # fmt: skip
+
+
+def _worth(wishes, lists) -> float:
+    """Return what a page is worth: priority x value / log2(rank + 1)."""
+    total = 0.0
+    for wish in wishes:
+        value = dict(zip(wish.places.tolist(), wish.values.tolist(), strict=True))
+        total += sum(
+            wish.priority * value.get(place, 0.0) / np.log2(rank + 2)
+            for rank, place in enumerate(lists[wish.name])
+        )
+    return total
+
+
+def _gain(free, lists, scores) -> float:
+    """Return nDCG of You May Also Like, gains being scores above the page's last candidate."""
+    n = len(lists[YOU_MAY_ALSO_LIKE])
+    order = free[YOU_MAY_ALSO_LIKE]
+    least = float(scores[order[min(21, len(order)) - 1]])
+    discount = 1 / np.log2(np.arange(2, n + 2))
+    ideal = float((np.maximum(scores[order[:n]] - least, 0) * discount).sum())
+    found = np.maximum(scores[lists[YOU_MAY_ALSO_LIKE]] - least, 0)
+    return float((found * discount).sum()) / ideal if ideal > 0 else 1.0
+
+
+def _whole(pages, story) -> dict[str, float]:
+    places = np.array([p for page in pages for found in page for p in found], dtype=np.int64)
+    shown = np.bincount(places, minlength=len(story))
+    return {
+        "redundancy": round(metrics.redundancy(pages, story), 4),
+        "coverage": round(metrics.catalog_coverage(shown), 4),
+        "gini": round(metrics.gini(shown), 4),
+    }
+
+
+if __name__ == "__main__":
+    main()
