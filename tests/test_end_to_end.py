@@ -131,6 +131,37 @@ def test_rank_orders_given_articles(site):
     assert sorted(line.split()[1] for line in done.stdout.splitlines()) == ["a0030", "a0031", "new"]
 
 
+def test_editors_rule_explain_and_look(site):
+    book = ("--store", "recsys.db", "--published", "published")
+    who = ("--author", "Ann", "--reason", "front page", "--from", "2026-03-01T00:00:00Z")
+    pin = ("rules", "add", "pin", "a0133", "--list", "must_reads", "--slot", "1")
+    assert "r1: pin a0133" in run(*pin, *book, *who, cwd=site).stdout
+    block = run("rules", "add", "block", "a0133", *book, *who, cwd=site, status=1)
+    assert "no pin holds" in block.stderr
+    assert run("rules", "add", "pin", *book, *who, cwd=site, status=2)
+    assert "a0133" in run("rules", "list", *book, cwd=site).stdout
+    page = ("--published", "published", "--user", "u0007", "--as-of", AS_OF)
+    told = run("explain", *page, "--list", "must_reads", cwd=site).stdout
+    assert "Chosen by the editors" in told
+    assert "rule r1: pin a0133 to slot 1 of must_reads (Ann: front page)" in told
+    plain = json.loads(run("explain", *page, "--json", cwd=site).stdout)
+    first = plain["lists"]["must_reads"][0]
+    assert (first["article_id"], first["rules"][0]["author"]) == ("a0133", "Ann")
+    run("explain", *page, "--list", "front", cwd=site, status=2)
+    run("preview", *page, "--article", "a0030", "--out", "page.html", cwd=site)
+    assert "Chosen by the editors" in (site / "page.html").read_text("utf-8")
+    run("rules", "export", *book, "--to", "rules.json", cwd=site)
+    run("rules", "end", "r1", *book, *who[:4], cwd=site)
+    assert "r1" in run("rules", "history", *book, cwd=site).stdout
+    present = ("recommend", *page[:4])  # the rule was in force at AS_OF, and stays so
+    assert "Chosen by the editors" not in run(*present, cwd=site).stdout
+    run("rules", "import", "rules.json", *book, cwd=site)
+    assert "Chosen by the editors" in run(*present, cwd=site).stdout
+    (site / "bad.json").write_text('[{"kind": "block", "value": 7}]')
+    assert "bad.json" in run("rules", "import", "bad.json", *book, cwd=site, status=1).stderr
+    run("rules", "end", "r2", *book, *who[:4], cwd=site)
+
+
 def test_tune_writes_settings_that_can_be_used(site):
     (site / "none.toml").write_text("[learn]\nmin_choices = 1000000\n", "utf-8")
     done = run(
