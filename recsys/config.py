@@ -145,8 +145,8 @@ class PopularityConfig:
         Of the smoothed click-through rate: views of the average rate added to each.
     now_half_life_hours, expected_half_life_hours
         Of "now" and of the expectation it is held against, in Popular Now.
-    importance_half_life_hours
-        Of the readers counted in Must-Reads.
+    importance_half_life_hours, importance_age_half_life_hours
+        Of the readers counted in Must-Reads, and of an article's importance.
     """
 
     half_life_hours: float = 3.0
@@ -156,6 +156,7 @@ class PopularityConfig:
     now_half_life_hours: float = 2.0
     expected_half_life_hours: float = 24.0
     importance_half_life_hours: float = 24.0
+    importance_age_half_life_hours: float = 12.0
 
     def __post_init__(self) -> None:
         """Check ranges."""

@@ -207,6 +207,7 @@ def _importance(
     counted: NDArray[np.int64],
     items: csr_matrix,
     category: NDArray[np.int64],
+    ages: NDArray[np.float64],
     config: Config,
 ) -> NDArray[np.float32]:
     n_articles, timed = len(night.articles.id_map), counted[night.timed[counted]]
@@ -222,7 +223,12 @@ def _importance(
     breadth = popularity.reader_breadth(
         night.article_index[counted], home[night.user_index[counted]], n_articles=n_articles
     )
-    return popularity.importance(readers, dwell, breadth)[night.live_rows].astype(np.float32)
+    live = night.live_rows
+    found = popularity.importance(
+        readers[live], dwell[live], breadth[live], np.maximum(ages, 0.0),
+        half_life_hours=config.popularity.importance_age_half_life_hours,
+    )  # fmt: skip
+    return found.astype(np.float32)
 
 
 def _rise(night: Night, counted: NDArray[np.int64], config: Config) -> NDArray[np.float32]:
@@ -300,7 +306,7 @@ def train_articles(
             night.events, articles.id_map.keys[live], ages, np.full(len(live), night.as_of_ms),
             config,
         )  # fmt: skip
-        importance = _importance(night, counted, items, category, config)
+        importance = _importance(night, counted, items, category, ages, config)
         stories = story_index(similar[live], night.written_ms[live], config.page)
         newest = np.lexsort((np.arange(len(live)), ages))
         rise = _rise(night, counted, config)

@@ -134,8 +134,11 @@ def importance(
     readers: NDArray[np.float64],
     dwell_share: NDArray[np.float64],
     breadth: NDArray[np.float64],
+    age_hours: NDArray[np.float64],
+    *,
+    half_life_hours: float,
 ) -> NDArray[np.float64]:
-    """Return how much an article is one that nobody should miss.
+    """Return how much an article is one that nobody should miss today.
 
     Parameters
     ----------
@@ -145,13 +148,24 @@ def importance(
         Mean reading time against a full read, in 0..1.
     breadth : array
         Evenness of its readers over the sections they usually read, in 0..1.
+    age_hours : array
+        Since the article came, not negative.
+    half_life_hours
+        Age at which an article matters half as much.
 
     Notes
     -----
-    log1p(readers) x (0.5 + dwell_share) x (0.5 + breadth): many readers, who stayed,
-    from all over. Weights by hand.
+    log1p(readers / (1 + age, a day at most)) x (0.5 + dwell_share) x (0.5 + breadth)
+    x 2^(-age / half life): many readers for its age, who stayed, from all over. Against
+    reading time of the day that followed, of all live articles at five hours of 19-22 May
+    2023 (EB-NeRD): nDCG@5 .540 at 12 hours, .587 at 6; without age .095, newest first .400,
+    popularity .375. Twelve, so that the list holds through a day.
     """
-    return np.log1p(readers) * (0.5 + dwell_share) * (0.5 + breadth)
+    pace = np.log1p(readers / (1.0 + np.minimum(age_hours, 24.0)))
+    result: NDArray[np.float64] = (
+        pace * (0.5 + dwell_share) * (0.5 + breadth) * np.exp2(-age_hours / half_life_hours)
+    )
+    return result
 
 
 def mean_dwell_share(
