@@ -253,6 +253,9 @@ class PageConfig:
         Cosine from which two live articles are the same story: copies of each other.
     event_similarity, event_hours
         Cosine from which they are if they were written within so many hours.
+    exempt
+        Lists that may tell a story again that stands elsewhere on the page; an article
+        stands once all the same.
     minimum
         Slots that each list keeps before another gets more, when articles run out.
     must_reads_of_section
@@ -272,6 +275,7 @@ class PageConfig:
     story_similarity: float = 0.75
     event_similarity: float = 0.65
     event_hours: float = 24.0
+    exempt: tuple[str, ...] = ()
     minimum: int = 3
     must_reads_of_section: int = 2
     diversity: float = 0.2
@@ -286,6 +290,10 @@ class PageConfig:
         _positive(self, "event_similarity")
         _not_negative(self, "minimum", "diversity", "event_hours")
         _positive(self, *(f.name for f in dataclasses.fields(self) if "priority" in f.name))
+        lists = [f.name.removesuffix("_priority") for f in dataclasses.fields(self)]
+        for name in self.exempt:
+            if name not in lists:
+                raise ConfigError(f"exempt must be names of lists, got {name!r}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -356,8 +364,12 @@ def toml_of(config: Config) -> str:
     """Return settings as the text of a `recsys.toml`; `load_config` reads them back equal."""
     lines = []
     for table, values in dataclasses.asdict(config).items():
-        lines += [f"[{table}]", *(f"{name} = {value!r}" for name, value in values.items()), ""]
+        lines += [f"[{table}]", *(f"{name} = {_toml(value)}" for name, value in values.items()), ""]
     return "\n".join(lines)
+
+
+def _toml(value: object) -> str:
+    return json.dumps(value) if isinstance(value, tuple) else repr(value)
 
 
 def _part(path: Path, table: str, make: Any, values: object) -> Any:
@@ -367,6 +379,8 @@ def _part(path: Path, table: str, make: Any, values: object) -> Any:
     for name, value in values.items():
         if name not in types:
             raise ConfigError(f"{path}: unknown key {table}.{name}; known: {', '.join(types)}")
+        if types[name] is tuple and isinstance(value, list):
+            values[name] = value = tuple(value)
         allowed = (int, float) if types[name] is float else (types[name],)
         if isinstance(value, bool) or not isinstance(value, allowed):
             raise ConfigError(

@@ -41,7 +41,7 @@ ReasonOption = Annotated[str, typer.Option(help="and why")]
 @rules.command()
 def add(
     kind: Annotated[str, typer.Argument(help=", ".join(KINDS))],
-    value: Annotated[str, typer.Argument(help="which articles: an id, a name, words of titles")],
+    value: Annotated[str, typer.Argument(help="which articles: an id, a name, a tag, words")],
     store: StoreOption,
     published: PublishedOption,
     author: AuthorOption,

@@ -338,8 +338,8 @@ def train_articles(
     known = [
         snapshot.KnownArticle(
             articles.id_map.ids[i], articles.titles[i], section[category[i]],
-            articles.authors[i], articles.urls[i], _or_none(articles.published_ms[i]),
-            _or_none(articles.expires_ms[i]),
+            articles.authors[i], articles.tags[i], articles.urls[i],
+            _or_none(articles.published_ms[i]), _or_none(articles.expires_ms[i]),
         )
         for i in range(n_articles)
     ]  # fmt: skip

@@ -255,6 +255,7 @@ def _select_articles(articles: Articles, rows: NDArray[np.int64]) -> Articles:
         categories=pick(articles.categories),
         urls=pick(articles.urls),
         authors=pick(articles.authors),
+        tags=pick(articles.tags),
         published_ms=articles.published_ms[rows],
         expires_ms=articles.expires_ms[rows],
         added_ms=articles.added_ms[rows],

@@ -23,6 +23,7 @@ ARTICLE_FIELDS = (
     "author",
     "url",
     "language",
+    "tags",  # separated by commas
     "published_at",
     "expires_at",
 )
@@ -131,7 +132,7 @@ class Articles:
     ----------
     id_map
         External ids; an article that was only clicked is here too, without text.
-    titles, categories, urls, authors
+    titles, categories, urls, authors, tags
         Text as normalised by ingest; "" where unknown. Bodies are read by `Store.bodies`.
     published_ms, expires_ms : array of int64
         Instants in ms; UNKNOWN_TIME where the publisher did not say.
@@ -146,6 +147,7 @@ class Articles:
     categories: Sequence[str]
     urls: Sequence[str]
     authors: Sequence[str]
+    tags: Sequence[str]
     published_ms: NDArray[np.int64]
     expires_ms: NDArray[np.int64]
     added_ms: NDArray[np.int64]

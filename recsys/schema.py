@@ -82,6 +82,7 @@ MIGRATIONS = (
     INSERT INTO click_hours SELECT DISTINCT clicked_at / 3600000, NULL FROM clicks;
     """,
     """
+    ALTER TABLE articles ADD COLUMN tags TEXT NOT NULL DEFAULT '';
     -- Editors' rules: a change adds a version, nothing is ever overwritten.
     CREATE TABLE rules (
         rule_id TEXT NOT NULL,

@@ -26,7 +26,7 @@ from recsys.explain import Explanation, Why
 from recsys.page.build import PageBuilder, Slot
 from recsys.page.compose import LISTS, slots_of
 from recsys.page.reasons import reason_text
-from recsys.page.rules import NO_RULES, Described, Resolved
+from recsys.page.rules import NO_RULES, Described, Resolved, host_of
 from recsys.readers import reader_at, unpack_profile
 from recsys.rows import UNKNOWN_TIME, from_ms, to_ms
 
@@ -152,6 +152,8 @@ class _Run:
             [article.article_id for article in self.articles],
             [article.author for article in self.articles],
             [article.category for article in self.articles],
+            [article.tags for article in self.articles],
+            [host_of(article.url) for article in self.articles],
             [article.title for article in self.articles],
             self.model.live.live_rows,
         )

@@ -46,6 +46,7 @@ CREATE TABLE articles (
     title TEXT NOT NULL,
     category TEXT NOT NULL,
     author TEXT NOT NULL,
+    tags TEXT NOT NULL,
     url TEXT NOT NULL,
     published_at INTEGER,       -- ms since 1970, UTC
     expires_at INTEGER
@@ -73,6 +74,7 @@ class KnownArticle:
     title: str
     category: str
     author: str
+    tags: str
     url: str
     published_ms: int | None
     expires_ms: int | None
@@ -217,7 +219,7 @@ def write(
             ),
         )
         conn.executemany(
-            "INSERT INTO articles VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO articles VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             ((i, *astuple(a)) for i, a in enumerate(articles)),
         )
         live_rows = model.live.live_rows
@@ -438,9 +440,10 @@ def load_model(conn: sqlite3.Connection, path: Path) -> tuple[PageModel, RankMod
         item_item=rows("item_item"), weights=BlendConfig(**about["weights"]),
         click_confidence=about["click_confidence"],
     )  # fmt: skip
+    settings = about["page"] | {"exempt": tuple(about["page"]["exempt"])}
     page = PageModel(
         live, arrays["story"], arrays["importance"], arrays["rise"], arrays["newest"],
-        about["n_categories"], PageConfig(**about["page"]),
+        about["n_categories"], PageConfig(**settings),
     )  # fmt: skip
     rank = RankModel(
         rows("vectors"), named("feature."), arrays["written_ms"],
@@ -483,7 +486,7 @@ def load_articles(conn: sqlite3.Connection) -> list[KnownArticle]:
     return [
         KnownArticle(*row)
         for row in conn.execute(
-            "SELECT article_id, title, category, author, url, published_at, expires_at"
+            "SELECT article_id, title, category, author, tags, url, published_at, expires_at"
             " FROM articles ORDER BY article_index"
         )
     ]

@@ -210,12 +210,12 @@ class Store:
         for row in rows.iter_rows(named=True):
             values = (
                 row["title"], row["body"], row["category"], row["author"], row["url"],
-                row["language"], row["published_at"], row["expires_at"],
+                row["language"], row["published_at"], row["expires_at"], row["tags"],
             )  # fmt: skip
             digest = text_digest(row["title"], row["body"], row["category"])
             before = self._conn.execute(
-                "SELECT title, body, category, author, url, language, published_at, expires_at"
-                " FROM articles WHERE article_key = ?",
+                "SELECT title, body, category, author, url, language, published_at, expires_at,"
+                " tags FROM articles WHERE article_key = ?",
                 (row["key"],),
             ).fetchone()
             if before == values:
@@ -223,14 +223,16 @@ class Store:
             if before is None:
                 new += 1
                 self._conn.execute(
-                    "INSERT INTO articles VALUES (?, ?,?,?,?,?,?,?,?, ?, ?, ?, 1)",
+                    "INSERT INTO articles (article_key, title, body, category, author, url,"
+                    " language, published_at, expires_at, tags, text_digest, added_at, updated_at)"
+                    " VALUES (?, ?,?,?,?,?,?,?,?,?, ?, ?, ?)",
                     (row["key"], *values, digest, at_ms, at_ms),
                 )
             else:
                 changed += 1
                 self._conn.execute(
                     "UPDATE articles SET title=?, body=?, category=?, author=?, url=?, language=?,"
-                    " published_at=?, expires_at=?, text_digest=?, updated_at=?,"
+                    " published_at=?, expires_at=?, tags=?, text_digest=?, updated_at=?,"
                     " revision = revision + 1 WHERE article_key = ?",
                     (*values, digest, at_ms, row["key"]),
                 )
@@ -315,7 +317,7 @@ class Store:
         its key is in `also` or its id in `also_ids`.
         """
         rows = self._conn.execute(
-            "SELECT i.article_id, i.article_key, a.title, a.category, a.url, a.author,"
+            "SELECT i.article_id, i.article_key, a.title, a.category, a.url, a.author, a.tags,"
             " a.published_at, a.expires_at, a.added_at, a.text_digest"
             " FROM article_ids i LEFT JOIN articles a USING (article_key)"
             " WHERE coalesce(a.published_at, 0) <= ?"
@@ -323,18 +325,19 @@ class Store:
             " OR i.article_id IN (SELECT value FROM json_each(?)) ORDER BY i.article_id",
             (known_by_ms, json.dumps([int(key) for key in also]), json.dumps(list(also_ids))),
         ).fetchall()
-        columns = list(zip(*rows, strict=True)) if rows else [()] * 10
-        texts = [tuple("" if v is None else v for v in columns[c]) for c in (2, 3, 4, 5, 9)]
+        columns = list(zip(*rows, strict=True)) if rows else [()] * 11
+        texts = [tuple("" if v is None else v for v in columns[c]) for c in (2, 3, 4, 5, 6, 10)]
         return Articles(
             id_map=IdMap(columns[0], np.array(columns[1], dtype=np.int64)),
             titles=texts[0],
             categories=texts[1],
             urls=texts[2],
             authors=texts[3],
-            published_ms=_nullable(columns[6]),
-            expires_ms=_nullable(columns[7]),
-            added_ms=_nullable(columns[8]),
-            digests=texts[4],
+            tags=texts[4],
+            published_ms=_nullable(columns[7]),
+            expires_ms=_nullable(columns[8]),
+            added_ms=_nullable(columns[9]),
+            digests=texts[5],
         )
 
     def bodies(self, keys: Sequence[int]) -> list[str]:

@@ -182,3 +182,12 @@ def test_clustered_intervals_are_wider_than_they_would_be_without():
     # The standard error of 40 independent means: 1.96 x std / sqrt(40) each way.
     width = 2 * 1.96 * values.std() / math.sqrt(40)
     assert clustered.high - clustered.low == pytest.approx(width, rel=0.15)
+
+
+def test_gain_ndcg_by_hand_arithmetic():
+    gains = np.array([0.0, 4.0, 2.0])
+    lists = np.array([[2, 1], [1, 2], [0, -1]])
+    best = 4.0 + 2.0 / np.log2(3)
+    found = metrics.gain_ndcg_at_k(lists, gains, np.array([best, best, 0.0]), 2)
+    assert found[:2] == pytest.approx([(2.0 + 4.0 / np.log2(3)) / best, 1.0])
+    assert np.isnan(found[2])

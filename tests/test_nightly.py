@@ -10,7 +10,7 @@ import pytest
 from conftest import BY_HAND, ROOT, SAMPLE
 
 from recsys import snapshot
-from recsys.config import Config, DataConfig, PublishConfig, load_config
+from recsys.config import Config, DataConfig, PublishConfig, load_config, toml_of
 from recsys.errors import (
     ConfigError,
     HeldBackError,
@@ -275,11 +275,16 @@ def test_settings_are_read_and_mistakes_named(tmp_path):
     config = load_config(path)
     assert (config.page.n, config.data.max_age_hours) == (3, 48)
     assert config.digest() != Config().digest()
+    path.write_text("[page]\nexempt = ['latest_stories']\n")
+    assert load_config(path).page.exempt == ("latest_stories",)
+    path.write_text(toml_of(load_config(path)))
+    assert load_config(path).page.exempt == ("latest_stories",)
     for text, says in (
         ("[pages]\nn = 3", "unknown table [pages]"),
         ("[page]\nm = 3", "unknown key page.m"),
         ("[page]\nn = 'three'", "page.n must be of type int"),
         ("[page]\nn = 0", "page.n must be positive"),
+        ("[page]\nexempt = ['front']", "names of lists"),
         ("[page\n", "cannot be read"),
     ):
         path.write_text(text)

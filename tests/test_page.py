@@ -190,6 +190,17 @@ def test_a_cap_counts_pins_and_never_takes_one_away():
     }
 
 
+def test_an_exempt_list_may_tell_a_story_again_by_another_article():
+    story = np.array([0, 0, 2, 3])  # 0 and 1 tell one story
+    lists = [wish("a", [0, 2], [1.0, 0.0]), wish("b", [1, 3], [1.0, 0.0], exempt=True)]
+    assert compose(lists, story).lists == {"a": [0, 2], "b": [1, 3]}
+    same = [wish("a", [0, 2], [1.0, 0.0]), wish("b", [0, 3], [1.0, 0.0], exempt=True)]
+    found = compose(same, story).lists
+    assert sorted(p for places in found.values() for p in places) == [-1, 0, 2, 3]
+    pinned = compose(lists, story, pins=[Pin("a", 1, 1)]).lists  # 1 stands in a, so not in b
+    assert pinned == {"a": [2, 1], "b": [3, -1]}
+
+
 def test_when_articles_run_out_each_list_keeps_its_minimum():
     both = ([0, 1, 2], [1.0, 0.5, 0.0])
     lists = [wish("a", *both, 3, priority=9.0, minimum=1), wish("b", *both, 3, minimum=1)]

@@ -29,6 +29,8 @@ ARTICLES = Described(
     article_ids=["a", "b", "c", "d", "e"],
     authors=["Ann Lee", "", "ann lee", "Bo", "Bo"],
     sections=["Politics", "Sports", "Politics", "", "Sports"],
+    tags=["Tax, Law", "", "law", "space", "cup"],
+    sources=["a.example", "b.example", "a.example", "", "b.example"],
     titles=["Tax law passes", "Cup final", "New tax on law firms", "Moon", "Final of the cup"],
     live_rows=np.array([0, 1, 2, 4]),
 )
@@ -37,7 +39,9 @@ ARTICLES = Described(
 @pytest.mark.parametrize(
     ("by", "value", "meant"),
     [("article", "c", "c"), ("author", "ANN LEE", "ac"), ("section", "sports", "be"),
-     ("text", "law tax", "ac"), ("text", "cup FINAL", "be"), ("article", "C", "")],
+     ("tag", " LAW", "ac"), ("tag", "la", ""),
+     ("source", "B.example", "be"), ("text", "law tax", "ac"), ("text", "cup FINAL", "be"),
+     ("article", "C", "")],
 )  # fmt: skip
 def test_a_rule_means_articles_by_id_name_section_or_words(by, value, meant):
     found = ARTICLES.matching(by, value)
@@ -81,13 +85,13 @@ def test_what_forbids_wins_over_what_shows_and_the_first_pin_of_a_slot_holds():
     ("changed", "says"),
     [
         ({"kind": "ban"}, "kind must be one of"),
-        ({"by": "tag"}, "by must be one of"),
+        ({"by": "mood"}, "by must be one of"),
         ({"list_name": "front"}, "list must be one of"),
         ({"author": " "}, "author and a reason"),
         ({"starts_ms": 5, "ends_ms": 5}, "ends before it starts"),
         ({"kind": "embargo"}, "needs an end"),
         ({"kind": "pin"}, "a pin needs"),
-        ({"kind": "cap"}, "by author or section"),
+        ({"kind": "cap"}, "by author, section, source"),
         ({"kind": "cap", "by": "section", "amount": 1.5}, "whole number"),
         ({"kind": "boost", "amount": float("nan")}, "finite"),
         ({"value": ""}, "which articles"),
@@ -264,6 +268,8 @@ def test_no_page_breaks_a_rule(rows, seed):
         article_ids=[f"a{i}" for i in range(80)],
         authors=[f"w{i % 7}" for i in range(80)],
         sections=[f"s{c}" if c else "" for c in live.category],
+        tags=[""] * 80,
+        sources=[""] * 80,
         titles=[f"t{i % 9}" for i in range(80)],
         live_rows=live.live_rows,
     )

@@ -266,3 +266,13 @@ def test_counts_at_many_instants_agree_with_counts_at_each(events, queries, half
             half_life_hours=half_life,
         )
         assert value == pytest.approx(one[article])
+
+
+def test_importance_by_hand_arithmetic():
+    # Seven readers in three hours, a full read, half breadth: log1p(7/4) x 1.5 x 1 x 2^(-3/12).
+    found = popularity.importance(
+        np.array([7.0, 0.0, 25.0]), np.array([1.0, 1.0, 0.5]), np.array([0.5, 1.0, 0.5]),
+        np.array([3.0, 0.0, 48.0]), half_life_hours=12.0,
+    )  # fmt: skip
+    wanted = [math.log1p(7 / 4) * 1.5 * 2**-0.25, 0.0, math.log1p(1.0) * 2**-4]
+    assert found.tolist() == pytest.approx(wanted)

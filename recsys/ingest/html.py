@@ -88,6 +88,7 @@ def _from_html(data: bytes) -> dict[str, str]:
         "title": document.title,
         "body": document.text,
         "category": (document.categories or [""])[0],
+        "tags": ", ".join(document.tags or ()),
         "author": document.author,
         "url": document.url,
         "language": document.language,

@@ -68,9 +68,9 @@ def _first_day(path: Path) -> datetime | None:
 
 def _news(frame: pl.DataFrame) -> pl.DataFrame:
     # Subcategories are words of their own ("football_nfl"), too fine for sections.
-    return frame.select(ROW, "article_id", "title", "body", "category", "url").with_columns(
-        pl.lit("en").alias("language")
-    )
+    return frame.select(
+        ROW, "article_id", "title", "body", "category", "url", pl.col("subcategory").alias("tags")
+    ).with_columns(pl.lit("en").alias("language"))
 
 
 def _behaviors(

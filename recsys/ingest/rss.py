@@ -55,6 +55,7 @@ def _article(entry: feedparser.FeedParserDict, language: str) -> dict[str, str]:
         "title": strip_tags(entry.get("title", "")),
         "body": strip_tags(html),
         "category": tags[0] if tags else "",
+        "tags": ", ".join(tags),
         "author": entry.get("author", ""),
         "url": entry.get("link", ""),
         "language": language,

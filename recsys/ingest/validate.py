@@ -97,6 +97,8 @@ def _typed(frame: pl.DataFrame, kind: Kind, received_ms: int) -> pl.DataFrame:
             columns[name], wrong = _propensities(series, columns["shown"])
             note(name, wrong, "not a chance above 0 and up to 1 for each article shown")
             continue
+        if name == "tags" and series.dtype == pl.List(pl.String):
+            series = series.list.join(", ", ignore_nulls=True)
         if name in LIST_FIELDS:
             columns[name] = _lists(series)
             if name in REQUIRED[kind]:

@@ -304,7 +304,10 @@ class PageBuilder:
         if name == YOU_MAY_ALSO_LIKE and config.diversity:
             places, worth = self._diverse(places, worth)
         priority = getattr(config, f"{name}_priority")
-        return Wish(name, n_slots[name], places[:n], worth[:n], priority, config.minimum)
+        return Wish(
+            name, n_slots[name], places[:n], worth[:n], priority, config.minimum,
+            name in config.exempt,
+        )  # fmt: skip
 
     def _ordered(
         self,

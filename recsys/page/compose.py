@@ -87,6 +87,8 @@ class Wish:
         What the list is worth to the page.
     minimum
         Slots it keeps before other lists get more, when articles run out.
+    exempt
+        Whether it may tell a story again that another list tells by another article.
     """
 
     name: str
@@ -95,6 +97,7 @@ class Wish:
     values: Floats
     priority: float = 1.0
     minimum: int = 0
+    exempt: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +160,7 @@ def compose(
     wishes
         What each list would show; nothing else is shown in it but pins.
     story : array of int64, shape (n_live,)
-        Story of each live article; one story, one slot.
+        Story of each live article; one story, one slot, but in exempt lists.
     caps
         What must not be exceeded. Pins count, but are never taken away.
     pins
@@ -201,7 +204,7 @@ class _Problem:
         ]
         self.wish_of = [i for i, _ in self.slots]
         places = np.concatenate([wish.places for wish in wishes])
-        columns, column = np.unique(story[places], return_inverse=True)
+        columns, column = np.unique(_of_story(wishes, places, story), return_inverse=True)
         n_rows, n_columns = len(self.slots), len(columns)
         # One column more for each slot: to stay empty, at no cost.
         self.cost = np.full((n_rows, n_columns + n_rows), _NEVER)
@@ -221,7 +224,8 @@ class _Problem:
             self.place[i, own] = wish.places
             begin, first = end, last
         if pins:
-            taken = np.isin(columns, story[[pin.place for pin in pins]])
+            pinned = np.array([pin.place for pin in pins])
+            taken = np.isin(columns, np.concatenate((story[pinned], len(story) + pinned)))
             self.cost[:, :n_columns][:, taken] = _NEVER
 
     def solved(self, refused: tuple[tuple[int, int], ...], order: int) -> _Node:
@@ -259,11 +263,26 @@ class _Problem:
         for pin in self.pins:
             lists[pin.name][pin.slot] = pin.place
         place = self.place[self.wish_of, node.chosen].tolist() if self.slots else []
-        for (i, slot), found in zip(self.slots, place, strict=True):
-            lists[self.wishes[i].name][slot] = found
+        order = {i: iter([p for (of, _), p in zip(self.slots, place, strict=True)
+                          if of == i and p >= 0]) for i in range(len(self.wishes))}  # fmt: skip
+        for i, slot in self.slots:  # what stays empty is at the end
+            lists[self.wishes[i].name][slot] = next(order[i], -1)
         filled = sum(worth for worth, found in zip(self.fill.tolist(), place, strict=True)
                      if found >= 0)  # fmt: skip
         return Composed(lists, -node.cost - filled, -bound - filled)
+
+
+def _of_story(wishes: Sequence[Wish], places: Ints, story: Ints) -> Ints:
+    """Return what takes one slot at most: a candidate's story, or in an exempt list itself.
+
+    An article that other lists would show too stays with its story, so that it stands once.
+    """
+    found = story[places]
+    if any(wish.exempt for wish in wishes):
+        exempt = np.repeat([wish.exempt for wish in wishes], [len(w.places) for w in wishes])
+        alone = exempt & ~np.isin(places, places[~exempt])
+        found = np.where(alone, len(story) + places, found)
+    return found
 
 
 def worths(scores: Floats | NDArray[np.float32], n_page: int) -> Floats:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
+from urllib.parse import urlsplit
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +17,10 @@ from numpy.typing import NDArray
 from recsys.page.compose import LISTS, Cap, Pin
 
 Kind = Literal["pin", "block", "boost", "embargo", "expire", "sensitive", "cap"]
-By = Literal["article", "author", "section", "text"]
+By = Literal["article", "author", "section", "tag", "source", "text"]
 KINDS: tuple[Kind, ...] = ("pin", "block", "boost", "embargo", "expire", "sensitive", "cap")
-BYS: tuple[By, ...] = ("article", "author", "section", "text")
+BYS: tuple[By, ...] = ("article", "author", "section", "tag", "source", "text")
+GROUPED: tuple[By, ...] = ("author", "section", "source")  # an article is of one of each
 EVERY = ""  # of lists
 _WORD = re.compile(r"\w+")
 Ints = NDArray[np.int64]
@@ -38,9 +40,10 @@ class Rule:
         `amount` of the span between a list's best and the last of a page. "embargo": not
         shown before `ends_ms`. "expire": not shown from `starts_ms` on. "sensitive": not
         recommended, and beside it only `only_by`/`only`. "cap": at most `amount` of each
-        author or section.
+        author, section or source.
     by, value
-        Which articles: by id, author, section, or words that are all in the title.
+        Which articles: by id, author, section, tag, source (the host of the address), or
+        words that are all in the title.
     list_name
         The list it is for, EVERY for the whole page.
     slot
@@ -90,8 +93,8 @@ def problem_of(rule: Rule) -> str:
         return "an embargo needs an end: when may it be shown?"
     if rule.kind == "pin" and (rule.by != "article" or rule.list_name == EVERY or rule.slot < 1):
         return "a pin needs an article, a list and a slot (1 is the first)"
-    if rule.kind == "cap" and (rule.by not in ("author", "section") or rule.amount < 0):
-        return "a cap is by author or section, and its amount is not negative"
+    if rule.kind == "cap" and (rule.by not in GROUPED or rule.amount < 0):
+        return f"a cap is by {', '.join(GROUPED)}, and its amount is not negative"
     if rule.kind == "cap" and rule.amount != int(rule.amount):
         return "a cap's amount is a whole number"
     if rule.kind == "boost" and not np.isfinite(rule.amount):
@@ -130,6 +133,20 @@ def conflicts(rule: Rule, others: Iterable[Rule]) -> list[str]:
     return found
 
 
+def host_of(url: str) -> str:
+    """Return the host of an address without "www.", "" for none.
+
+    Examples
+    --------
+    >>> host_of("https://www.news.example/politics/a0030"), host_of("")
+    ('news.example', '')
+    """
+    try:
+        return (urlsplit(url).hostname or "").removeprefix("www.")
+    except ValueError:
+        return ""
+
+
 @dataclass(frozen=True, slots=True)
 class Described:
     """What rules may ask of the known articles: parallel sequences.
@@ -140,6 +157,8 @@ class Described:
     article_ids: Sequence[str]
     authors: Sequence[str]
     sections: Sequence[str]
+    tags: Sequence[str]
+    sources: Sequence[str]
     titles: Sequence[str]
     live_rows: Ints
 
@@ -151,15 +170,20 @@ class Described:
                 [wanted <= set(_WORD.findall(title.casefold())) for title in self.titles],
                 dtype=bool,
             )
-        of = {"article": self.article_ids, "author": self.authors, "section": self.sections}[by]
-        wanted_value = value.casefold() if by != "article" else value
-        return np.array(
-            [(v if by == "article" else v.casefold()) == wanted_value for v in of], dtype=bool
-        )
+        if by == "article":
+            return np.array([id_ == value for id_ in self.article_ids], dtype=bool)
+        name = value.casefold().strip()
+        if by == "tag":
+            tags = ([tag.strip() for tag in text.casefold().split(",")] for text in self.tags)
+            return np.array([name in found for found in tags], dtype=bool)
+        return np.array([v.casefold() == name for v in self._by(by)], dtype=bool)
+
+    def _by(self, by: By) -> Sequence[str]:
+        return {"author": self.authors, "section": self.sections, "source": self.sources}[by]
 
     def groups(self, by: By, value: str) -> Ints:
-        """Return a number of each live article's author or section; -1 for none, or others."""
-        of = self.authors if by == "author" else self.sections
+        """Return a number of each live article's group; -1 for none, or others than `value`."""
+        of = self._by(by)
         names = [of[row].casefold() for row in self.live_rows.tolist()]
         number = {name: i for i, name in enumerate(sorted(set(names) - {""}))}
         if value:
