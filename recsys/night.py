@@ -190,6 +190,11 @@ def read_night(
     births = births_of(everything, events)
     born, last_seen = births.at(as_of_ms), _last_clicked(everything, events)
     live = _live(everything, born, last_seen, as_of_ms, config)
+    # What editors pin may be shown, however old, once it is out and until it is over.
+    pinned = np.zeros(len(born), dtype=bool)
+    pinned[_places(everything.id_map.ids, store.pinned_ids(as_of_ms))] = True
+    is_out = (born != UNKNOWN_TIME) & (born <= as_of_ms)
+    live |= pinned & is_out & ~_expired(everything, as_of_ms)
     clicked = np.zeros(len(everything.id_map), dtype=bool)
     place = everything.id_map.index_of_keys(clicks.article_key)
     clicked[place[place >= 0]] = True
@@ -313,6 +318,11 @@ def _live(
     young = (born != UNKNOWN_TIME) & (born <= as_of_ms)
     young &= born > as_of_ms - round(data.max_age_hours * HOUR_MS)
     active = last_seen > as_of_ms - round(data.active_hours * HOUR_MS)
-    expired = (articles.expires_ms != UNKNOWN_TIME) & (articles.expires_ms <= as_of_ms)
-    live: NDArray[np.bool_] = (young | active) & ~expired
+    live: NDArray[np.bool_] = (young | active) & ~_expired(articles, as_of_ms)
     return live
+
+
+def _expired(articles: Articles, as_of_ms: int) -> NDArray[np.bool_]:
+    known = articles.expires_ms != UNKNOWN_TIME
+    expired: NDArray[np.bool_] = known & (articles.expires_ms <= as_of_ms)
+    return expired

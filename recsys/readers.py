@@ -6,13 +6,21 @@ profiles of those who clicked or were shown something, and leaves the others alo
 """
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.blend import LiveModel, Reader
-from recsys.rank import READ_HOURS, READER_FEATURES, SHOWN_HOURS
+from recsys.blend import LiveModel, Reader, fold_in
+from recsys.page.build import PageModel
+from recsys.rank import (
+    READ_HOURS,
+    READER_FEATURES,
+    SHOWN_HOURS,
+    after_reads,
+    unknown_reader,
+)
 from recsys.rows import HOUR_MS
 
 Ints = NDArray[np.int64]
@@ -185,4 +193,24 @@ def advanced(
         read=np.union1d(profile.read, clicked[is_live[clicked]]),
         met=met,
         met_counts=counts,
+    )
+
+
+def after_clicks(model: PageModel, reader: Reader | None, fresh: Sequence[int]) -> Reader:
+    """Return a reader who has also clicked `fresh` (known indices, oldest first) just now."""
+    live = model.live
+    if reader is None:
+        reader = unknown_reader(live.factors.shape[1], model.n_categories)
+    newest_first = list(dict.fromkeys([*reversed(fresh), *reader.reads.tolist()]))
+    places = live.live_place(list(dict.fromkeys(fresh)))
+    places = places[places >= 0]
+    # A click the night already knew is not learned twice.
+    unseen = places[~np.isin(places, reader.read)]
+    return dataclasses.replace(
+        after_reads(reader, live.live_rows[unseen]),
+        factors=fold_in(
+            reader.factors, live.factors[unseen], gram=live.gram, confidence=live.click_confidence
+        ),
+        reads=np.array(newest_first[: live.weights.known_reads], dtype=np.int64),
+        read=np.union1d(reader.read, places),
     )

@@ -93,6 +93,19 @@ class Reject:
 
 
 @dataclass(frozen=True, slots=True)
+class RuleChange:
+    """One version of an editor's rule: what was done, by whom, why, and when (ms)."""
+
+    rule_id: str
+    version: int
+    change: str
+    rule: str
+    changed_by: str
+    reason: str
+    changed_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class IdMap:
     """External string ids, and their places 0..n-1 in matrices.
 

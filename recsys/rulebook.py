@@ -13,7 +13,8 @@ from pathlib import Path
 from recsys import snapshot
 from recsys.errors import RuleError
 from recsys.page.rules import Rule, conflicts, problem_of
-from recsys.store import RuleChange, Store
+from recsys.rows import RuleChange
+from recsys.store import Store
 
 
 class Rulebook:

@@ -4,7 +4,6 @@ Imports neither scikit-learn nor implicit. The clock is read here and only to kn
 what has expired, unless `as_of` is given.
 """
 
-import dataclasses
 import json
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,14 +19,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys import rank, snapshot
-from recsys.blend import Reader, fold_in
+from recsys.blend import Reader
 from recsys.errors import SnapshotError
 from recsys.explain import Explanation, Why
 from recsys.page.build import PageBuilder, Slot
 from recsys.page.compose import LISTS, slots_of
 from recsys.page.reasons import reason_text
 from recsys.page.rules import NO_RULES, Described, Resolved, host_of
-from recsys.readers import reader_at, unpack_profile
+from recsys.readers import after_clicks, reader_at, unpack_profile
 from recsys.rows import UNKNOWN_TIME, from_ms, to_ms
 
 PUBLISHED = Path("published")
@@ -270,7 +269,7 @@ class Recommender:
         reader, stored = self._reader(run, user_id)
         fresh = [run.known[a] for a in recent_clicks if a in run.known]
         if fresh:
-            reader = _after_clicks(run, reader, fresh)
+            reader = after_clicks(run.model, reader, fresh)
         n_slots = slots_of(n, run.n_latest)
         out = live.live_place([run.known[a] for a in exclude if a in run.known])
         blocked = np.concatenate((closed, out[out >= 0])) if len(out) else closed
@@ -347,7 +346,7 @@ class Recommender:
         reader, _ = self._reader(run, user_id)
         fresh = [run.known[a] for a in recent_clicks if a in run.known]
         if fresh:
-            reader = _after_clicks(run, reader, fresh)
+            reader = after_clicks(run.model, reader, fresh)
         context = None if article_id is None else run.known.get(article_id)
         known = np.array([run.known.get(a, -1) for a in candidates], dtype=np.int64)
         now_ms = to_ms(datetime.now(UTC) if as_of is None else as_of)
@@ -420,26 +419,6 @@ def _wanted(lists: Sequence[str] | None) -> tuple[str, ...]:
     if isinstance(lists, str) or unknown:
         raise ValueError(f"lists must be some of {', '.join(LISTS)}, got {lists!r}")
     return tuple(name for name in LISTS if name in lists)
-
-
-def _after_clicks(run: _Run, reader: Reader | None, fresh: Sequence[int]) -> Reader:
-    """Return a reader who has also clicked `fresh` (known indices, oldest first)."""
-    live = run.model.live
-    if reader is None:
-        reader = rank.unknown_reader(live.factors.shape[1], run.model.n_categories)
-    newest_first = list(dict.fromkeys([*reversed(fresh), *reader.reads.tolist()]))
-    places = live.live_place(list(dict.fromkeys(fresh)))
-    places = places[places >= 0]
-    # A click the night already knew is not learned twice.
-    unseen = places[~np.isin(places, reader.read)]
-    return dataclasses.replace(
-        rank.after_reads(reader, live.live_rows[unseen]),
-        factors=fold_in(
-            reader.factors, live.factors[unseen], gram=live.gram, confidence=live.click_confidence
-        ),
-        reads=np.array(newest_first[: live.weights.known_reads], dtype=np.int64),
-        read=np.union1d(reader.read, places),
-    )
 
 
 def _shown(why: Why, list_name: str, slot: Slot, drawn: dict[int, float]) -> Recommendation:

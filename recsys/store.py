@@ -37,6 +37,7 @@ from recsys.rows import (
     Impressions,
     Kind,
     Reject,
+    RuleChange,
 )
 from recsys.schema import MIGRATIONS
 
@@ -54,19 +55,6 @@ class Added:
     def __add__(self, other: "Added") -> "Added":
         """Return the sums."""
         return Added(self.new + other.new, self.changed + other.changed, self.known + other.known)
-
-
-@dataclass(frozen=True, slots=True)
-class RuleChange:
-    """One version of an editor's rule: what was done, by whom, why, and when (ms)."""
-
-    rule_id: str
-    version: int
-    change: str
-    rule: str
-    changed_by: str
-    reason: str
-    changed_ms: int
 
 
 def _nullable(column: Sequence[int | None]) -> NDArray[np.int64]:
@@ -495,6 +483,15 @@ class Store:
         """Return every change of every rule, in the order they were made."""
         rows = self._conn.execute("SELECT * FROM rules ORDER BY changed_at, rowid")
         return [RuleChange(*row) for row in rows]
+
+    def pinned_ids(self, at_ms: int) -> list[str]:
+        """Return the articles that rules pin at an instant or from some later one on."""
+        latest = {change.rule_id: json.loads(change.rule) for change in self.rule_changes()}
+        return [
+            rule["value"]
+            for rule in latest.values()
+            if rule["kind"] == "pin" and (rule["ends_ms"] is None or rule["ends_ms"] > at_ms)
+        ]
 
     def has_article(self, article_id: str) -> bool:
         """Return whether an article of this id was ever stored, clicked or shown."""

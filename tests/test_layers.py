@@ -26,7 +26,7 @@ ALLOWED = {
     "serving": BASE | {"blend", "explain", "readers", "rank", "page", "snapshot"},
     "counts": BASE | {"rank", "signals"},
     "night": BASE | {"store", "counts", "signals"},
-    "readers": BASE | {"blend", "rank"},
+    "readers": BASE | {"blend", "page", "rank"},
     "carry": BASE | {"night", "signals", "blend", "snapshot"},
     "refresh": LEARN | {"carry", "readers", "snapshot"},
     "model": BASE

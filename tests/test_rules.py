@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from test_page import N_SLOTS, random_model, random_reader
 
 from recsys import snapshot
+from recsys.config import Config
 from recsys.errors import RuleError
+from recsys.night import read_night
 from recsys.page.build import PageBuilder
 from recsys.page.compose import LISTS
 from recsys.page.rules import Described, Resolved, Rule, conflicts, problem_of
@@ -340,3 +342,22 @@ def test_text_drivers_add_up_to_the_text_part(by_hand):
             assert by_text <= why.parts.get("text", 0.0) + 0.02  # some reads count against it
             whole += by_text == pytest.approx(why.parts.get("text", 0.0), abs=0.02) and by_text > 0
     assert whole
+
+
+def test_a_pinned_article_is_live_however_old(sample, tmp_path):
+    import shutil
+
+    shutil.copy(sample.store, tmp_path / "recsys.db")
+    now_ms = to_ms(sample.as_of)
+    with Store(tmp_path / "recsys.db") as store:
+        before = read_night(store, now_ms, Config())
+        old = set(before.articles.id_map.ids)
+        old -= {before.articles.id_map.ids[row] for row in before.live_rows}
+        pinned = sorted(old)[0]
+        Rulebook(store, tmp_path).add(
+            rule("pin", pinned, list_name="must_reads", slot=1, ends_ms=now_ms + 10), now_ms=now_ms
+        )
+        for at, is_live in ((now_ms, True), (now_ms + 10, False)):
+            night = read_night(store, at, Config())
+            live = {night.articles.id_map.ids[row] for row in night.live_rows}
+            assert (pinned in live) == is_live
