@@ -17,6 +17,7 @@ import numpy as np
 from recsys import Recommender, snapshot
 from recsys.evaluation import metrics
 from recsys.page.compose import LISTS, YOU_MAY_ALSO_LIKE, compose, greedy, slots_of
+from recsys.rows import to_ms
 
 
 def main() -> None:
@@ -46,7 +47,11 @@ def check(published: Path, n_readers: int, n_articles: int, seed: int) -> dict[s
     beside = rng.choice(live, min(n_articles, len(live)), replace=False).tolist()
     place_of = {article_id: place for place, article_id in enumerate(live)}
     n_slots = slots_of(model.config.n, model.config.n_latest)
-    wrong = dict.fromkeys(("repeats", "stories repeated", "already read", "itself", "short"), 0)
+    wrong = dict.fromkeys(
+        ("repeats", "stories repeated", "already read", "itself", "rules broken", "short"), 0
+    )
+    rules, now_ms = recommender._resolved(run), to_ms(as_of)
+    n_pinned = 0
     pages: dict[str, list[list[list[int]]]] = {n: [] for n in ("assignment", "by turns", "alone")}
     ratios, gaps, shortfalls, seconds = [], [], [], []
     for user_id in readers:
@@ -65,6 +70,9 @@ def check(published: Path, n_readers: int, n_articles: int, seed: int) -> dict[s
             }
             wrong["short"] += sum(n_slots[name] - len(found) for name, found in lists.items())
             context = run.known[article_id]
+            editorial = rules.at(now_ms, context)
+            wrong["rules broken"] += _broken(lists, editorial)
+            n_pinned += sum(slot.rules != () for slots in page.values() for slot in slots)
             built = builder.page(reader, context, n_slots)
             wishes = builder.wishes(built, context, n_slots)
             begin = time.perf_counter()
@@ -86,7 +94,8 @@ def check(published: Path, n_readers: int, n_articles: int, seed: int) -> dict[s
             pages["alone"].append([free[name][: n_slots[name]] for name in LISTS])
     return {
         "published": published.name, "run": run.meta.run_id, "pages": len(ratios),
-        "readers": len(readers), "articles": len(beside), "live": len(live), "wrong": wrong,
+        "readers": len(readers), "articles": len(beside), "live": len(live),
+        "rules": len(rules.rules), "slots touched by rules": n_pinned, "wrong": wrong,
         "ndcg of you may also like against its own ranking": round(float(np.mean(ratios)), 4),
         "largest gap to the bound": round(float(max(gaps)), 6),
         "turns fall short of the assignment": {
@@ -97,6 +106,21 @@ def check(published: Path, n_readers: int, n_articles: int, seed: int) -> dict[s
         },
         "ways": {name: _whole(found, model.story) for name, found in pages.items()},
     }  # fmt: skip
+
+
+def _broken(lists, editorial) -> int:
+    """Return how often a page breaks a rule: an article barred, a cap exceeded."""
+    broken = 0
+    for name, places in lists.items():
+        for key in ("", name):
+            if key in editorial.barred:
+                broken += int(editorial.barred[key][places].sum())
+    for cap in editorial.caps:
+        places = [p for name, found in lists.items() if cap.name in (None, name) for p in found]
+        groups = np.array([cap.group[place] for place in places], dtype=np.int64)
+        counts = np.bincount(groups[groups >= 0])
+        broken += int(np.maximum(counts - cap.most, 0).sum())
+    return broken
 
 
 def _worth(wishes, lists) -> float:
