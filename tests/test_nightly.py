@@ -300,4 +300,239 @@ if __name__ == "__main__":
 
     at = datetime.fromisoformat(json.loads((SAMPLE / "sample.json").read_text())["as_of"])
     pages = golden_pages(Path(sys.argv[1]), at)
+    GOLDEN.write_text(json.dumps(pages, indent=1) + "\n", "utf-8")            for copy in (m for m in members if m.startswith("Update: ")):
+                others = [o for other in stories.values() if other is not members for o in other]
+                assert copy.removeprefix("Update: ") not in others
+    copies = {t for t in title.values() if t.startswith("Update: ")}
+    apart = {t for t in copies if t.removeprefix("Update: ") in title.values()}
+    together = {t for members in stories.values() if len(members) > 1 for t in members}
+    assert apart <= together
+
+
+def content(path):
+    """A run's content but for its name and its time of making."""
+    with closing(sqlite3.connect(path)) as conn:
+        tables = ("arrays", "articles", "readers", "pages")
+        return {name: conn.execute(f"SELECT * FROM {name}").fetchall() for name in tables}
+
+
+def test_the_same_night_again_gives_the_same_bytes(sample, tmp_path):
+    with Store(sample.store) as store:
+        report = run_nightly(store, tmp_path, as_of_ms=to_ms(sample.as_of), config=Config())
+    first = snapshot.run_path(sample.folder, sample.report.run_id)
+    assert content(first) == content(snapshot.run_path(tmp_path, report.run_id))
+    assert report.counts["articles_vectorised"] == 0  # counted once, on the first night
+
+
+def test_what_happens_after_the_cut_changes_nothing(sample, tmp_path):
+    cut = to_ms(sample.as_of) - 24 * HOUR_MS
+    with Store(tmp_path / "leak.db") as store:
+        load_files(store, expand([SAMPLE]), received_ms=to_ms(sample.as_of))
+        run_nightly(store, tmp_path / "before", as_of_ms=cut, config=BY_HAND)
+        rng = np.random.default_rng(7)
+        conn = store._conn
+        conn.execute("DELETE FROM impressions WHERE shown_at >= ?", (cut,))
+        conn.execute("DELETE FROM clicks WHERE clicked_at >= ? AND user_key % 2", (cut,))
+        users = [row[0] for row in conn.execute("SELECT user_key FROM users")]
+        articles = [row[0] for row in conn.execute("SELECT article_key FROM article_ids")]
+        conn.executemany(
+            "INSERT OR IGNORE INTO clicks VALUES (?, ?, ?, 1.0, '', 0)",
+            [(cut + i, int(rng.choice(users)), int(rng.choice(articles))) for i in range(3_000)],
+        )
+        conn.execute("UPDATE articles SET title = 'x', body = '' WHERE published_at > ?", (cut,))
+        run_nightly(store, tmp_path / "after", as_of_ms=cut, config=BY_HAND)
+    paths = [
+        snapshot.run_path(tmp_path / name, snapshot.require_current(tmp_path / name))
+        for name in ("before", "after")
+    ]
+    assert content(paths[0]) == content(paths[1])
+
+
+def test_a_click_made_after_the_cut_on_an_earlier_impression_is_not_known(store, load):
+    row = {
+        "user_id": "u", "shown_at": "2026-03-01T10:00:00Z", "shown": ["a", "b"],
+        "clicked": ["a"], "clicked_at": "2026-03-01T10:10:00Z",
+    }  # fmt: skip
+    load({"i.jsonl": json.dumps(row) + "\n"})
+    between = to_ms(datetime.fromisoformat("2026-03-01T10:05:00+00:00"))
+    night = read_night(store, between, Config())
+    assert len(night.user_index) == 0
+    assert len(night.live_rows) == 2
+
+
+def test_ids_alone_are_enough(store, load, tmp_path):
+    lines = [
+        {
+            "user_id": f"u{u}",
+            "article_id": f"a{(u + i) % 12}",
+            "clicked_at": f"2026-03-01T1{i}:00:00Z",
+        }
+        for u in range(30)
+        for i in range(4)
+    ]  # fmt: skip
+    load({"c.jsonl": "".join(json.dumps(line) + "\n" for line in lines)})
+    as_of = datetime.fromisoformat("2026-03-02T00:00:00+00:00")
+    run_nightly(store, tmp_path / "p", as_of_ms=to_ms(as_of), config=BY_HAND)
+    page = Recommender(tmp_path / "p").recommend("u3", "a1", n=2, as_of=as_of)
+    ids = [slot.article_id for slots in page.values() for slot in slots]
+    assert len(ids) == len(set(ids)) == 7  # 12 articles, 4 read, the one being read
+    assert not {"a3", "a4", "a5", "a6", "a1"} & set(ids)
+    assert page.notes  # and the page says what is missing
+
+
+def test_a_reader_who_read_everything_gets_an_empty_page_not_an_error(store, load, tmp_path):
+    lines = [
+        {"user_id": u, "article_id": f"a{i}", "clicked_at": "2026-03-01T10:00:00Z"}
+        for u in ("all", "some")
+        for i in range(3 if u == "some" else 6)
+    ]
+    load({"c.jsonl": "".join(json.dumps(line) + "\n" for line in lines)})
+    as_of = datetime.fromisoformat("2026-03-02T00:00:00+00:00")
+    run_nightly(store, tmp_path / "p", as_of_ms=to_ms(as_of), config=BY_HAND)
+    page = Recommender(tmp_path / "p").recommend("all", as_of=as_of)
+    assert [len(slots) for slots in page.values()] == [0, 0, 0, 0]
+
+
+def test_an_empty_store_is_held_back(store, tmp_path):
+    with pytest.raises(HeldBackError, match="no live articles"):
+        run_nightly(store, tmp_path / "p", as_of_ms=1_000_000, config=BY_HAND)
+    assert snapshot.current_run(tmp_path / "p") is None
+    assert [run["status"] for run in store.runs()] == ["held back"]
+
+
+def test_a_night_that_lost_its_articles_is_kept_but_not_served(sample, tmp_path):
+    with Store(sample.store) as store:
+        as_of_ms = to_ms(sample.as_of)
+        first = run_nightly(store, tmp_path, as_of_ms=as_of_ms, config=BY_HAND)
+        short = dataclasses.replace(BY_HAND, data=DataConfig(max_age_hours=2.0, active_hours=0.1))
+        with pytest.raises(HeldBackError, match="live articles"):
+            run_nightly(store, tmp_path, as_of_ms=as_of_ms, config=short)
+    assert snapshot.current_run(tmp_path) == first.run_id
+    assert len(snapshot.run_ids(tmp_path)) == 2
+
+
+def test_two_nights_at_once_do_not_mix(sample, tmp_path):
+    with (tmp_path / ".lock").open("w") as handle, Store(sample.store) as store:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        with pytest.raises(RunActiveError):
+            run_nightly(store, tmp_path, as_of_ms=to_ms(sample.as_of), config=BY_HAND)
+
+
+def test_old_runs_are_pruned_and_the_served_one_never(sample, tmp_path):
+    config = dataclasses.replace(BY_HAND, publish=PublishConfig(keep_runs=2))
+    with Store(sample.store) as store:
+        runs = [
+            run_nightly(store, tmp_path, as_of_ms=to_ms(sample.as_of), config=config).run_id
+            for _ in range(3)
+        ]
+    assert snapshot.run_ids(tmp_path) == runs[1:]
+    snapshot.make_current(tmp_path, runs[1])
+    assert snapshot.prune(tmp_path, 1) == []
+    assert snapshot.current_run(tmp_path) == runs[1]
+
+
+def test_a_damaged_run_is_never_made_current(sample, tmp_path):
+    with Store(sample.store) as store:
+        runs = [
+            run_nightly(store, tmp_path, as_of_ms=to_ms(sample.as_of), config=BY_HAND).run_id
+            for _ in range(2)
+        ]
+    path = snapshot.run_path(tmp_path, runs[0])
+    data = bytearray(path.read_bytes())
+    with closing(snapshot.connect(path)) as conn:
+        factors = conn.execute("SELECT data FROM arrays WHERE name = 'factors'").fetchone()[0]
+    place = data.find(factors[:64])
+    data[place + 8] ^= 1
+    path.write_bytes(bytes(data))
+    with pytest.raises(SnapshotError, match="damaged"):
+        snapshot.make_current(tmp_path, runs[0])
+    with pytest.raises(SnapshotError, match="no such run"):
+        snapshot.make_current(tmp_path, "000009-never")
+    assert snapshot.current_run(tmp_path) == runs[1]
+
+
+def test_plain_rows_tell_the_same_as_the_pages(sample):
+    rows = list(export_rows(sample.folder))
+    mine = [dict(zip(COLUMNS, row, strict=True)) for row in rows if row[2] == "u0007"]
+    page = Recommender(sample.folder).recommend("u0007", as_of=sample.as_of)
+    for name, slots in page.items():
+        found = sorted((row for row in mine if row["list"] == name), key=lambda r: r["rank"])
+        assert [row["article_id"] for row in found] == [slot.article_id for slot in slots]
+        assert [row["reason"] for row in found] == [slot.reason for slot in slots]
+    assert {row[0] for row in rows} == {"reader", "anonymous", "article"}
+
+
+def test_section_names_join_twins():
+    index, names = section_names(["FOODS", "Foods", "tv", "", "UK"])
+    assert index.tolist() == [1, 1, 2, 0, 3]
+    assert names == ["", "Foods", "Tv", "UK"]
+
+
+def test_a_refresh_brings_what_is_new_without_training(sample, tmp_path):
+    as_of_ms = to_ms(sample.as_of)
+    cut = as_of_ms - 12 * HOUR_MS
+    with Store(sample.store) as store:
+        first = run_nightly(store, tmp_path, as_of_ms=cut, config=BY_HAND)
+        second = run_nightly(store, tmp_path, as_of_ms=as_of_ms, config=BY_HAND, kind="refresh")
+        night = read_night(store, as_of_ms, Config())
+    recommender = Recommender(tmp_path)
+    assert recommender.recommend().run_id == second.run_id
+    run = recommender._run
+    old = snapshot.connect(snapshot.run_path(tmp_path, first.run_id))
+    before = {article.article_id for article in snapshot.load_articles(old)}
+    old_readers = {row[0] for row in old.execute("SELECT user_id FROM readers")}
+    old.close()
+    new = {run.articles[i].article_id for i in run.model.live.live_rows} - before
+    assert new  # published in those hours, and recommended:
+    page = recommender.recommend(as_of=sample.as_of)
+    assert new & {slot.article_id for slots in page.values() for slot in slots}
+    # Readers who came in those hours are known, with factors folded in from their clicks.
+    came = [user_id for user_id in night.users.ids if user_id not in old_readers]
+    assert came
+    readers = [recommender._reader(run, user_id)[0] for user_id in came]
+    assert any(reader.factors.any() for reader in readers)
+    # Every reader's published page is what a full scoring of this model gives.
+    n_slots = dict.fromkeys(LISTS, 5) | {"latest_stories": 6}
+    for user_id in night.users.ids[::20]:
+        reader, _ = recommender._reader(run, user_id)
+        built = run.builder.page(reader, None, n_slots).lists
+        served = recommender.recommend(user_id, as_of=sample.as_of)
+        for name in LISTS:
+            assert [slot.article_id for slot in served[name]] == [
+                run.articles[run.model.live.live_rows[slot.place]].article_id
+                for slot in built[name]
+            ]
+
+
+def test_settings_are_read_and_mistakes_named(tmp_path):
+    path = tmp_path / "recsys.toml"
+    path.write_text("[page]\nn = 3\n[data]\nmax_age_hours = 48\n")
+    config = load_config(path)
+    assert (config.page.n, config.data.max_age_hours) == (3, 48)
+    assert config.digest() != Config().digest()
+    path.write_text("[page]\nexempt = ['latest_stories']\n")
+    assert load_config(path).page.exempt == ("latest_stories",)
+    path.write_text(toml_of(load_config(path)))
+    assert load_config(path).page.exempt == ("latest_stories",)
+    for text, says in (
+        ("[pages]\nn = 3", "unknown table [pages]"),
+        ("[page]\nm = 3", "unknown key page.m"),
+        ("[page]\nn = 'three'", "page.n must be of type int"),
+        ("[page]\nn = 0", "page.n must be positive"),
+        ("[page]\nexempt = ['front']", "names of lists"),
+        ("[page\n", "cannot be read"),
+    ):
+        path.write_text(text)
+        with pytest.raises(ConfigError) as caught:
+            load_config(path)
+        assert says in str(caught.value)
+        assert str(path) in str(caught.value)
+
+
+if __name__ == "__main__":
+    import sys
+    from pathlib import Path
+
+    at = datetime.fromisoformat(json.loads((SAMPLE / "sample.json").read_text())["as_of"])
+    pages = golden_pages(Path(sys.argv[1]), at)
     GOLDEN.write_text(json.dumps(pages, indent=1) + "\n", "utf-8")
