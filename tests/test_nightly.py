@@ -62,9 +62,14 @@ def test_planted_copies_are_of_their_original_s_story(sample):
     run = Recommender(sample.folder)._run
     live = [run.articles[i] for i in run.model.live.live_rows]
     title = {place: article.title for place, article in enumerate(live)}
-    stories = {}
+    stories, written = {}, {}
     for place, story in enumerate(run.model.story.tolist()):
         stories.setdefault(story, []).append(title[place])
+        written.setdefault(title[place], run.rank.written_ms[run.model.live.live_rows[place]])
+    for members in stories.values():
+        # Copies, or reports of one event, each within a day of the next.
+        if len({m.removeprefix("Update: ") for m in members}) > 1:
+            assert np.diff(sorted(written[m] for m in members)).max() <= 24 * HOUR_MS
     copies = {t for t in title.values() if t.startswith("Update: ")}
     apart = {t for t in copies if t.removeprefix("Update: ") in title.values()}
     together = {t for members in stories.values() if len(members) > 1 for t in members}
