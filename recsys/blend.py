@@ -56,6 +56,15 @@ class Rows:
         return self.column[part], self.value[part]
 
 
+def places_in(live_rows: Ints, known: Sequence[int] | Ints) -> Ints:
+    """Return the place of known articles among ascending live ones, -1 for those not live."""
+    known = np.asarray(known, dtype=np.int64)
+    if not len(live_rows):
+        return np.full(len(known), -1, dtype=np.int64)
+    place = np.minimum(np.searchsorted(live_rows, known), len(live_rows) - 1)
+    return np.where(live_rows[place] == known, place, -1)
+
+
 @dataclass(frozen=True, slots=True)
 class LiveModel:
     """All that scoring needs to know of the articles.
@@ -107,11 +116,7 @@ class LiveModel:
 
     def live_place(self, known: Sequence[int] | Ints) -> Ints:
         """Return the live place of known articles, -1 for those not live."""
-        known = np.asarray(known, dtype=np.int64)
-        if not len(self.live_rows):
-            return np.full(len(known), -1, dtype=np.int64)
-        place = np.minimum(np.searchsorted(self.live_rows, known), len(self.live_rows) - 1)
-        return np.where(self.live_rows[place] == known, place, -1)
+        return places_in(self.live_rows, known)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, vstack
 
-from recsys.blend import LiveModel, Rows, fold_in
+from recsys.blend import LiveModel, Rows, fold_in, places_in
 from recsys.config import CollaborativeConfig, TextConfig
 from recsys.night import Earlier, Night
 from recsys.signals import collaborative, text
@@ -45,7 +45,7 @@ class Last:
     @property
     def earlier(self) -> Earlier:
         """Return what `read_night` wants to know of it."""
-        return Earlier(self.as_of_ms, self.article_ids, self.carry.first_ms, self.carry.machines)
+        return Earlier(self.article_ids, self.carry.first_ms, self.carry.machines)
 
 
 def live_since(last: Last, live: Ints) -> NDArray[np.bool_]:
@@ -64,18 +64,11 @@ def _on_columns(
     return matrix
 
 
-def _places_today(last: Last, live: Ints) -> Ints:
-    place = np.minimum(np.searchsorted(live, last.live.live_rows), max(len(live) - 1, 0))
-    if not len(live):
-        return np.full(len(last.live.live_rows), -1)
-    return np.where(live[place] == last.live.live_rows, place, -1)
-
-
 def carried_similar(last: Last, vectors: csr_matrix, live: Ints, config: TextConfig) -> csr_matrix:
     """Return the cosine of articles to live ones: the last run's, and those of what is new."""
     shape = (len(last.article_ids), len(live))
     everything = np.ones(len(last.live.live_rows), dtype=bool)
-    before = _on_columns(last.live.similar, _places_today(last, live), everything, shape)
+    before = _on_columns(last.live.similar, places_in(live, last.live.live_rows), everything, shape)
     is_new = ~np.isin(live, last.live.live_rows)
     return text.more_similar(before, vectors, live, is_new, config)
 
@@ -97,7 +90,7 @@ def carried_item_item(
     """Return who is read together: as learned, counted for what has come to life since."""
     n_before, n_articles, n_live = len(last.article_ids), items.shape[1], len(live)
     since = live_since(last, live)
-    columns = _places_today(last, live)
+    columns = places_in(live, last.live.live_rows)
     kept = _on_columns(last.live.item_item, columns, ~last.carry.live_since, (n_before, n_live))
     rows = np.arange(n_before, n_articles)
     older = np.flatnonzero(~since)
@@ -158,7 +151,7 @@ def carried_factors(
     user = user.copy()
     confidence = live.click_confidence
     fresh = np.flatnonzero(night.clicked_ms >= last.as_of_ms)
-    for row, articles in _grouped(night.user_index[fresh], night.article_index[fresh]):
+    for row, articles in grouped(night.user_index[fresh], night.article_index[fresh]):
         user[row] = fold_in(user[row], article[articles], gram=live.gram, confidence=confidence)
     # An article that has found its readers since gets the factors they give it: the other
     # half of an ALS step. On EB-NeRD three of four clicks of a day are on such articles.
@@ -166,12 +159,12 @@ def carried_factors(
     warm: NDArray[np.bool_] = (article != 0).any(axis=1)
     wanted = _found_readers(night, warm, config)[night.article_index]
     wanted[fresh] |= (warm & ~learned)[night.article_index[fresh]]
-    for column, users in _grouped(night.article_index[wanted], night.user_index[wanted]):
+    for column, users in grouped(night.article_index[wanted], night.user_index[wanted]):
         article[column] = fold_in(article[column], user[users], gram=spread, confidence=confidence)
     return collaborative.Factors(user, article, live.gram, spread)
 
 
-def _grouped(key: Ints, value: Ints) -> Iterator[tuple[int, Ints]]:
+def grouped(key: Ints, value: Ints) -> Iterator[tuple[int, Ints]]:
     """Yield each key and the values that go with it."""
     order = np.argsort(key, kind="stable")
     keys, start = np.unique(key[order], return_index=True)

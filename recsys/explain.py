@@ -145,10 +145,6 @@ class Why:
         if reader is None:
             return ()
         text = dict(reads_behind(live, reader.reads, place))
-        n_recent = min(len(reader.reads), live.weights.recent_reads)
-        scale = live.weights.text / max(
-            float(np.sum(live.weights.recent_decay ** np.arange(n_recent))), 1e-9
-        )
         known = live.live_place(reader.reads)
         places = known[known >= 0]
         factors, c = live.factors[places], live.click_confidence
@@ -157,7 +153,8 @@ class Why:
         als = dict(zip(live.live_rows[places].tolist(), terms.tolist(), strict=True))
         drivers = []
         for row in dict.fromkeys([*text, *als]):
-            by_text, by_als = scale * text.get(row, 0.0), live.weights.als * als.get(row, 0.0)
+            by_text = live.weights.text * text.get(row, 0.0)
+            by_als = live.weights.als * als.get(row, 0.0)
             article = self.articles[row]
             drivers.append(
                 Driver(article.article_id, article.title, round(by_text, 4), round(by_als, 4))

@@ -252,6 +252,7 @@ def train_articles(
     night: Night,
     config: Config,
     stage: Stage,
+    items: csr_matrix,
     carried: tuple[Last, NDArray[np.float32]] | None = None,
 ) -> ArticleModel:
     """Return what a night knows of the articles: every signal, for every live one.
@@ -262,6 +263,8 @@ def train_articles(
         What to learn from; vectors of new texts are kept in the store.
     stage
         Entered with the name of each stage.
+    items
+        All clicks of the night, from `items_of`.
     carried
         The run to carry on instead of learning anew, and its factors of the night's
         readers (see `recsys.carry.carried_factors`): a refresh.
@@ -283,11 +286,11 @@ def train_articles(
             similar = carried_similar(last, vectors, live, config.text)
             heaviest = carried_vectors(last, vectors, config.text)
     with stage("collaborative"):
-        items = _items(night, counted, config)
+        every = items
+        if len(counted) < len(night.user_index):
+            items = _items(night, counted, config)
         if carried is None or last is None:
-            factors = collaborative.fit_als(
-                _items(night, np.arange(len(night.user_index)), config), config.collaborative
-            )
+            factors = collaborative.fit_als(every, config.collaborative)
             everything = np.arange(n_articles)
             together = collaborative.item_item(items, everything, live, config.collaborative)
             since = np.zeros(len(live), dtype=bool)
@@ -363,13 +366,13 @@ def train(
         The run to carry on, and what it knew of the night's readers.
     """
     before = None if carried is None else carried[1]
+    items = items_of(night, config)
     made = train_articles(
-        store, night, config, stage,
+        store, night, config, stage, items,
         None if carried is None else (carried[0], carried[1].factors),
     )  # fmt: skip
     with stage("readers"):
         live, category = made.page.live.live_rows, made.page.live.category
-        items = _items(night, np.arange(len(night.user_index)), config)
         if before is None:
             likes = affinity.category_affinity(items, category, n_categories=made.page.n_categories)
             likes[:, 0] = 0.0  # "no section" is nothing to prefer
@@ -406,6 +409,11 @@ def factors_before(night: Night, last: Model) -> ReaderFactors:
         return found
 
     return ReaderFactors(of_today(last.factors.user), of_today(last.affinity))
+
+
+def items_of(night: Night, config: Config) -> csr_matrix:
+    """Return all clicks of a night as weights of readers and articles."""
+    return _items(night, np.arange(len(night.user_index)), config)
 
 
 def _items(night: Night, clicks: NDArray[np.int64], config: Config) -> csr_matrix:

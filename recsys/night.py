@@ -29,8 +29,6 @@ class Earlier:
 
     Attributes
     ----------
-    as_of_ms
-        When.
     article_ids
         Its known articles, in its order, which stays.
     first_ms : array of int64
@@ -39,7 +37,6 @@ class Earlier:
         Readers it left out.
     """
 
-    as_of_ms: int
     article_ids: Sequence[str]
     first_ms: NDArray[np.int64]
     machines: Sequence[str]
@@ -95,8 +92,8 @@ class Night:
         Oldest click that may be in here, and oldest click and impression that counts.
     articles
         The known articles: those an earlier run knew as it had them, then in id order.
-    users
-        Readers with a usable click, in id order.
+    everyone, users
+        All readers of the store, and those with a usable click, in id order.
     user_index, article_index, clicked_ms, dwell_seconds, timed
         Clicks, oldest first, one for each reader and article (their latest);
         `timed` is False where the log knew only a bound.
@@ -116,6 +113,7 @@ class Night:
     window_from_ms: int
     counted_from_ms: int
     articles: Articles
+    everyone: IdMap
     users: IdMap
     user_index: NDArray[np.int64]
     article_index: NDArray[np.int64]
@@ -214,6 +212,7 @@ def read_night(
         window_from_ms=from_ms,
         counted_from_ms=counted_from_ms,
         articles=articles,
+        everyone=all_users,
         users=users,
         user_index=users.index_of_keys(clicks.user_key),
         article_index=articles.id_map.index_of_keys(clicks.article_key),

@@ -17,14 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys import snapshot
-from recsys.carry import Last, readers_to_know
+from recsys.carry import Last, grouped, readers_to_know
 from recsys.config import BlendConfig, Config
 from recsys.errors import SnapshotError
-from recsys.model import ArticleModel, Stage, train_articles
+from recsys.model import ArticleModel, Stage, items_of, train_articles
 from recsys.night import COUNTED_DAYS, Night, read_night
 from recsys.rank import RankModel, unknown_reader
 from recsys.readers import Profile, advanced, pack_profile, profile_of, unpack_profile
-from recsys.rows import HOUR_MS, IdMap, iso, to_ms
+from recsys.rows import HOUR_MS, iso, to_ms
 from recsys.store import Store
 
 Ints = NDArray[np.int64]
@@ -98,12 +98,13 @@ def refresh(store: Store, folder: Path, as_of_ms: int, config: Config, stage: St
                 profile = before.profile(night.users.ids[row])
                 if profile is not None:
                     user[row] = profile.factors
-        model = train_articles(store, night, config, stage, (last, user))
+        items = items_of(night, config)
+        model = train_articles(store, night, config, stage, items, (last, user))
         with stage("readers"):
             profiles = {}
             if meta.base is not None:
                 profiles = dict(snapshot.load_profiles(conn))
-            touched = dict(_touched(night, last, store.users(), before, model, config.blend))
+            touched = dict(_touched(night, last, before, model, config.blend))
             profiles |= {user_id: pack_profile(found) for user_id, found in touched.items()}
     curves = rank.refresh_curves
     return Refreshed(
@@ -148,15 +149,14 @@ class _Before:
 
 
 def _touched(
-    night: Night, last: Last, users: IdMap, before: _Before, model: ArticleModel,
-    weights: BlendConfig,
+    night: Night, last: Last, before: _Before, model: ArticleModel, weights: BlendConfig
 ) -> Iterator[tuple[str, Profile]]:  # fmt: skip
     """Yield the readers who clicked or were shown something since, as they are now."""
-    live = model.page.live
+    live, users = model.page.live, night.everyone
     is_live = np.zeros(len(model.articles), dtype=bool)
     is_live[live.live_rows] = True
     fresh = np.flatnonzero(night.clicked_ms >= last.as_of_ms)
-    clicks = _by_user(night.users.keys[night.user_index[fresh]])
+    clicks = dict(grouped(night.users.keys[night.user_index[fresh]], fresh))
     row_of = dict(zip(night.users.keys.tolist(), range(len(night.users)), strict=True))
     new = [key for key in clicks if before.profile(night.users.ids[row_of[key]]) is None]
     before.n_new = len(new)
@@ -174,7 +174,7 @@ def _touched(
         if profile is None and key not in clicks:
             continue  # a run knows readers by their clicks
         profile = profile or nobody
-        mine = fresh[clicks.get(key, none)]
+        mine = clicks.get(key, none)
         yield users.ids[place], advanced(
             profile, night.article_index[mine], reads.of(key), views.of(key),
             factors=model.factors.user[row_of[key]] if len(mine) else profile.factors,
@@ -202,18 +202,9 @@ class _Since:
         article = night.articles.id_map.index_of_keys(article_key[since])
         since, article = since[article >= 0], article[article >= 0]
         self._article, self._event_ms = article, event_ms[since]
-        self.of_user = _by_user(user_key[since])
+        self.of_user = dict(grouped(user_key[since], np.arange(len(since))))
 
     def of(self, key: int) -> tuple[Ints, Ints]:
         """Return the articles of a reader's events, and when each was."""
         rows = self.of_user.get(key, np.zeros(0, dtype=np.int64))
         return self._article[rows], self._event_ms[rows]
-
-
-def _by_user(user_key: Ints) -> dict[int, Ints]:
-    """Return the places of each reader's rows, in order."""
-    order = np.argsort(user_key, kind="stable")
-    keys, start = np.unique(user_key[order], return_index=True)
-    if not len(keys):
-        return {}
-    return dict(zip(keys.tolist(), np.split(order, start[1:]), strict=True))

@@ -33,8 +33,7 @@ class Rulebook:
 
     def rules(self) -> list[Rule]:
         """Return the rules as they are now, in the order they were first added."""
-        latest = {change.rule_id: change for change in self._store.rule_changes()}
-        return [Rule(**json.loads(change.rule)) for change in latest.values()]
+        return [Rule(**row) for row in self._store.latest_rules()]
 
     def hand_out(self) -> list[Rule]:
         """Write the rules anew for the folder's servers, and return them."""

@@ -146,7 +146,6 @@ class _Run:
         if self.meta.base is not None:
             self.paths.append(snapshot.run_path(folder, self.meta.base))
         self.as_of_ms = to_ms(datetime.fromisoformat(self.meta.as_of))
-        self.n, self.n_latest = self.model.config.n, self.model.config.n_latest
         self.described = Described(
             [article.article_id for article in self.articles],
             [article.author for article in self.articles],
@@ -258,7 +257,7 @@ class Recommender:
         _check_ids(user_id, article_id, recent_clicks=recent_clicks, exclude=exclude)
         wanted = _wanted(lists)
         run = self._current()
-        live = run.model.live
+        live, config = run.model.live, run.model.config
         if isinstance(n, bool) or not isinstance(n, int) or n < 1:
             raise ValueError(f"n must be a whole number of at least 1, got {n!r}")
         if isinstance(explore, bool) or not isinstance(explore, int) or not 0 <= explore <= n:
@@ -270,7 +269,7 @@ class Recommender:
         fresh = [run.known[a] for a in recent_clicks if a in run.known]
         if fresh:
             reader = after_clicks(run.model, reader, fresh)
-        n_slots = slots_of(n, run.n_latest)
+        n_slots = slots_of(n, config.n_latest)
         out = live.live_place([run.known[a] for a in exclude if a in run.known])
         blocked = np.concatenate((closed, out[out >= 0])) if len(out) else closed
         rules = self._resolved(run)
@@ -280,7 +279,8 @@ class Recommender:
         )
         made = None
         has_page = reader is None or (stored is not None and context is None)
-        if has_page and not (fresh or exclude or explore) and n == run.n and editorial is NO_RULES:
+        as_made = n == config.n and not (fresh or exclude or explore)
+        if has_page and as_made and editorial is NO_RULES:
             made = self._published(run, stored, context, closed)
         notes: Mapping[str, str] = {}
         drawn: dict[int, float] = {}

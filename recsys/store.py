@@ -473,9 +473,8 @@ class Store:
         """
         try:
             with self._write():
-                self._conn.execute(
-                    "INSERT INTO rules VALUES (?, ?, ?, ?, ?, ?, ?)", astuple(change)
-                )
+                insert = "INSERT INTO rules VALUES (?, ?, ?, ?, ?, ?, ?)"
+                self._conn.execute(insert, astuple(change))
         except sqlite3.IntegrityError as error:
             raise StoreError(f"rule {change.rule_id} was changed meanwhile; try again") from error
 
@@ -484,12 +483,16 @@ class Store:
         rows = self._conn.execute("SELECT * FROM rules ORDER BY changed_at, rowid")
         return [RuleChange(*row) for row in rows]
 
+    def latest_rules(self) -> list[dict[str, Any]]:
+        """Return the latest version of every rule, in the order they were first added."""
+        latest = {change.rule_id: change.rule for change in self.rule_changes()}
+        return [json.loads(rule) for rule in latest.values()]
+
     def pinned_ids(self, at_ms: int) -> list[str]:
         """Return the articles that rules pin at an instant or from some later one on."""
-        latest = {change.rule_id: json.loads(change.rule) for change in self.rule_changes()}
         return [
             rule["value"]
-            for rule in latest.values()
+            for rule in self.latest_rules()
             if rule["kind"] == "pin" and (rule["ends_ms"] is None or rule["ends_ms"] > at_ms)
         ]
 

@@ -16,7 +16,9 @@ import numpy as np
 
 from recsys import Recommender, snapshot
 from recsys.evaluation import metrics
-from recsys.page.compose import LISTS, YOU_MAY_ALSO_LIKE, compose, greedy, slots_of
+from recsys.evaluation.backtest import PAGES, by_each_way
+from recsys.evaluation.report import of_pages
+from recsys.page.compose import YOU_MAY_ALSO_LIKE, compose, slots_of
 from recsys.rows import to_ms
 
 
@@ -52,7 +54,7 @@ def check(published: Path, n_readers: int, n_articles: int, seed: int) -> dict[s
     )
     rules, now_ms = recommender._resolved(run), to_ms(as_of)
     n_pinned = 0
-    pages: dict[str, list[list[list[int]]]] = {n: [] for n in ("assignment", "by turns", "alone")}
+    pages: dict[str, list[dict[str, list[int]]]] = {name: [] for name in PAGES}
     ratios, gaps, shortfalls, seconds = [], [], [], []
     for user_id in readers:
         reader, _ = recommender._reader(run, user_id)
@@ -76,22 +78,17 @@ def check(published: Path, n_readers: int, n_articles: int, seed: int) -> dict[s
             built = builder.page(reader, context, n_slots)
             wishes = builder.wishes(built, context, n_slots)
             begin = time.perf_counter()
-            compose(wishes, model.story)
-            seconds.append(time.perf_counter() - begin)
-            free = {
-                name: [
-                    p for p in builder.alone(name, built, context).tolist() if not built.closed[p]
-                ]
-                for name in LISTS
-            }
-            turns = greedy(free, n_slots, model.story, np.flatnonzero(built.closed))
             best = compose(wishes, model.story)
+            seconds.append(time.perf_counter() - begin)
+            # What was served stands for our way, since it follows the rules in force.
+            ways = by_each_way(builder, built, context, n_slots) | {PAGES[0]: lists}
             gaps.append(1 - built.composed.value / built.composed.bound)
-            shortfalls.append(1 - _worth(wishes, turns) / best.value)
-            ratios.append(_gain(free, lists, built.values[YOU_MAY_ALSO_LIKE]))
-            pages["assignment"].append(list(lists.values()))
-            pages["by turns"].append(list(turns.values()))
-            pages["alone"].append([free[name][: n_slots[name]] for name in LISTS])
+            shortfalls.append(1 - _worth(wishes, ways["by turns"]) / best.value)
+            order = builder.alone(YOU_MAY_ALSO_LIKE, built, context)
+            own = order[~built.closed[order]]
+            ratios.append(_gain(own, lists[YOU_MAY_ALSO_LIKE], built.values[YOU_MAY_ALSO_LIKE]))
+            for name in PAGES:
+                pages[name].append(ways[name])
     return {
         "published": published.name, "run": run.meta.run_id, "pages": len(ratios),
         "readers": len(readers), "articles": len(beside), "live": len(live),
@@ -104,7 +101,10 @@ def check(published: Path, n_readers: int, n_articles: int, seed: int) -> dict[s
         "microseconds of an assignment": {
             q: round(1e6 * float(np.quantile(seconds, p))) for q, p in (("p50", 0.5), ("p99", 0.99))
         },
-        "ways": {name: _whole(found, model.story) for name, found in pages.items()},
+        "ways": {
+            name: {key: round(value, 4) for key, value in of_pages(found, model.story).items()}
+            for name, found in pages.items()
+        },
     }  # fmt: skip
 
 
@@ -135,25 +135,12 @@ def _worth(wishes, lists) -> float:
     return total
 
 
-def _gain(free, lists, scores) -> float:
+def _gain(order, liked, scores) -> float:
     """Return nDCG of You May Also Like, gains being scores above the page's last candidate."""
-    n = len(lists[YOU_MAY_ALSO_LIKE])
-    order = free[YOU_MAY_ALSO_LIKE]
     least = float(scores[order[min(21, len(order)) - 1]])
-    discount = 1 / np.log2(np.arange(2, n + 2))
-    ideal = float((np.maximum(scores[order[:n]] - least, 0) * discount).sum())
-    found = np.maximum(scores[lists[YOU_MAY_ALSO_LIKE]] - least, 0)
-    return float((found * discount).sum()) / ideal if ideal > 0 else 1.0
-
-
-def _whole(pages, story) -> dict[str, float]:
-    places = np.array([p for page in pages for found in page for p in found], dtype=np.int64)
-    shown = np.bincount(places, minlength=len(story))
-    return {
-        "redundancy": round(metrics.redundancy(pages, story), 4),
-        "coverage": round(metrics.catalog_coverage(shown), 4),
-        "gini": round(metrics.gini(shown), 4),
-    }
+    ideal = metrics.dcg(np.maximum(scores[order[: len(liked)]] - least, 0))
+    found = metrics.dcg(np.maximum(scores[liked] - least, 0))
+    return float(found / ideal) if ideal > 0 else 1.0
 
 
 if __name__ == "__main__":

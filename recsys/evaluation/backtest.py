@@ -17,10 +17,18 @@ from recsys.blend import PARTS, LiveModel, Reader, score, total
 from recsys.config import BlendConfig
 from recsys.counts import pair_of
 from recsys.evaluation import propensity
-from recsys.learn.examples import CHOICE_HOURS, Past, Seen, Trained, live_choices, seen_after
+from recsys.learn.examples import (
+    CHOICE_HOURS,
+    Past,
+    Seen,
+    Trained,
+    later_clicks,
+    live_choices,
+    seen_after,
+)
 from recsys.learn.heads import HeadReport, Heads, joined, learn, linear_score, mean_auc, ordering
 from recsys.learn.regimes import DAY_MS, Protocol, night_of
-from recsys.page.build import PageBuilder
+from recsys.page.build import Built, PageBuilder
 from recsys.page.compose import (
     MUST_READS,
     POPULAR_NOW,
@@ -357,7 +365,8 @@ def full_list(past: Past, served: list[ServedNight], *, random_state: int = 42) 
                 liked = np.array([slot.place for slot in page[YOU_MAY_ALSO_LIKE]], dtype=np.int64)
                 lists["page"].append(_padded(liked, offset))
                 noon_of.append(len(about))
-                for name, lists_of in _pages(builder, choice.reader, n_slots).items():
+                built = builder.page(choice.reader, None, n_slots)
+                for name, lists_of in by_each_way(builder, built, None, n_slots).items():
                     moved = {key: [offset + p for p in found] for key, found in lists_of.items()}
                     pages[name].append(moved)
             about.append(_about(at, offset))
@@ -382,12 +391,11 @@ def full_list(past: Past, served: list[ServedNight], *, random_state: int = 42) 
     )
 
 
-def _pages(
-    builder: PageBuilder, reader: Reader | None, n_slots: dict[str, int]
+def by_each_way(
+    builder: PageBuilder, built: Built, context: int | None, n_slots: dict[str, int]
 ) -> dict[str, dict[str, list[int]]]:
-    """Return a reader's page by each way of composing, as live places by list."""
-    built = builder.page(reader, None, n_slots)
-    orders = {name: builder.alone(name, built, None) for name in n_slots}
+    """Return a page by each way of composing (`PAGES`), as live places by list."""
+    orders = {name: builder.alone(name, built, context) for name in n_slots}
     free = {name: order[~built.closed[order]].tolist() for name, order in orders.items()}
     closed = np.flatnonzero(built.closed)
     return {
@@ -399,19 +407,17 @@ def _pages(
 
 def _gains(past: Past, at: Trained, before_ms: int) -> dict[str, Floats]:
     """Return what each live article turned out to be worth to the lists of `GAINS`."""
-    night, live = at.night, at.model.page.live
+    n_live = len(at.model.page.live.live_rows)
     found = {}
     for name, hours in GAINS.items():
-        until_ms = min(night.as_of_ms + hours * HOUR_MS, before_ms)
-        later = past.store.clicks(from_ms=night.as_of_ms, before_ms=until_ms)
-        place = live.live_place(night.articles.id_map.index_of_keys(later.article_key))
-        counted = np.flatnonzero((place >= 0) & ~later.time_is_bound)
-        pair = pair_of(later.user_key[counted], later.article_key[counted])
-        counted = counted[np.unique(pair, return_index=True)[1]]  # one click a reader
+        until_ms = min(at.night.as_of_ms + hours * HOUR_MS, before_ms)
+        later, place = later_clicks(past, at, until_ms)
+        pair = pair_of(later.user_key, later.article_key)
+        counted = np.unique(pair, return_index=True)[1]  # one click a reader
         full = past.config.collaborative.full_dwell_seconds
         read = np.minimum(later.dwell_seconds[counted] / full, 1.0)
         worth = np.ones(len(counted)) if name == POPULAR_NOW else np.nan_to_num(read, nan=0.5)
-        gain = np.bincount(place[counted], weights=worth, minlength=len(live.live_rows))
+        gain = np.bincount(place[counted], weights=worth, minlength=n_live)
         found[name] = gain.astype(np.float64)  # of no clicks numpy makes integers
     return found
 

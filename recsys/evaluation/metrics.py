@@ -18,6 +18,7 @@ performance measures efficiently in the presence of tied scores", ECIR 2008.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -254,10 +255,16 @@ def map_at_k(hits: NDArray[np.bool_], n_relevant: Ints, k: int) -> Floats:
 def ndcg_at_k(hits: NDArray[np.bool_], n_relevant: Ints, k: int) -> Floats:
     """Return nDCG of lists with gain 1 a relevant article; in 0..1."""
     top = hits[:, :k]
-    dcg = (top / np.log2(np.arange(top.shape[1]) + 2.0)).sum(axis=1)
+    gained = dcg(top)
     ideal = _ideal_dcg(n_relevant, k)
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(n_relevant > 0, dcg / ideal, np.nan)
+        return np.where(n_relevant > 0, gained / ideal, np.nan)
+
+
+def dcg(gains: NDArray[Any]) -> Floats:
+    """Return the sum over ranks (the last axis) of gain / log2(rank + 1)."""
+    total: Floats = (gains / np.log2(np.arange(gains.shape[-1]) + 2.0)).sum(axis=-1)
+    return total
 
 
 def gain_ndcg_at_k(lists: NDArray[np.int64], gains: Floats, ideal: Floats, k: int) -> Floats:
@@ -283,8 +290,7 @@ def gain_ndcg_at_k(lists: NDArray[np.int64], gains: Floats, ideal: Floats, k: in
     """
     first = lists[:, :k]
     worth = np.where(first >= 0, gains[np.maximum(first, 0)], 0.0) if gains.size else first * 0.0
-    dcg = (worth / np.log2(np.arange(2, first.shape[1] + 2))).sum(axis=1)
-    return np.where(ideal > 0, dcg / np.where(ideal > 0, ideal, 1.0), np.nan)
+    return np.where(ideal > 0, dcg(worth) / np.where(ideal > 0, ideal, 1.0), np.nan)
 
 
 def exposure(lists: NDArray[np.int64], n_articles: int) -> Ints:

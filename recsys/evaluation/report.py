@@ -241,21 +241,23 @@ def full_list_report(lists: FullList) -> FullListReport:
             for name, found in lists.lists.items()
         },
         strata=strata,
-        pages={name: _of_pages(pages, lists) for name, pages in lists.pages.items()},
+        pages={name: of_pages(pages, lists.story) for name, pages in lists.pages.items()},
         cold_readers=float((lists.n_reads == 0).mean()) if len(lists.n_reads) else 0.0,
         purposes={name: _of_purpose(name, lists) for name in lists.gains},
     )
 
 
-def _of_pages(pages: Sequence[Mapping[str, Sequence[int]]], lists: FullList) -> dict[str, float]:
+def of_pages(
+    pages: Sequence[Mapping[str, Sequence[int]]], story: NDArray[np.int64]
+) -> dict[str, float]:
     """Return redundancy, coverage and Gini of whole pages."""
     whole = [list(page.values()) for page in pages]
     shown = np.bincount(
         np.array([p for page in whole for found in page for p in found], dtype=np.int64),
-        minlength=len(lists.share),
+        minlength=len(story),
     )
     return {
-        "redundancy": metrics.redundancy(whole, lists.story),
+        "redundancy": metrics.redundancy(whole, story),
         "coverage": metrics.catalog_coverage(shown),
         "gini": metrics.gini(shown),
     }
@@ -267,7 +269,7 @@ def _of_purpose(name: str, lists: FullList) -> dict[str, Interval]:
     best = [
         np.sort(gains[begin:end])[::-1][:k] for begin, end in pairwise(lists.first_place.tolist())
     ]
-    dcg = np.array([(top / np.log2(np.arange(2, len(top) + 2))).sum() for top in best])
+    dcg = np.array([metrics.dcg(top) for top in best])
     ideal = dcg[lists.noon] if len(lists.noon) else np.zeros(0)
     systems = {f"{name}, {way}": [page[name] for page in lists.pages[way]] for way in PAGES}
     padded = {

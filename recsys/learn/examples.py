@@ -28,7 +28,7 @@ from recsys.rank import (
     personal_features,
     with_places,
 )
-from recsys.rows import HOUR_MS, UNKNOWN_TIME, Impressions
+from recsys.rows import HOUR_MS, UNKNOWN_TIME, Clicks, Impressions
 from recsys.store import Store
 
 Floats = NDArray[np.float64]
@@ -300,22 +300,30 @@ class LiveChoice:
     clicked: set[int]
 
 
+def later_clicks(past: Past, at: Trained, until_ms: int) -> tuple[Clicks, Ints]:
+    """Return the clicks after a model on articles live then, of known time, and their places."""
+    night = at.night
+    later = past.store.clicks(from_ms=night.as_of_ms, before_ms=until_ms)
+    known = night.articles.id_map.index_of_keys(later.article_key)
+    place = at.model.page.live.live_place(known)
+    counted = (place >= 0) & ~later.time_is_bound
+    return select_clicks(later, counted), place[counted]
+
+
 def live_choices(past: Past, at: Trained, *, before_ms: int) -> Iterator[LiveChoice]:
     """Yield every reader who clicked a live, unread article in the hours after a model.
 
     Clicks at `before_ms` or later are not looked at.
     """
-    night, live = at.night, at.model.page.live
+    night = at.night
     until_ms = min(night.as_of_ms + CHOICE_HOURS * HOUR_MS, before_ms)
-    later = past.store.clicks(from_ms=night.as_of_ms, before_ms=until_ms)
-    place = live.live_place(night.articles.id_map.index_of_keys(later.article_key))
-    counted = np.flatnonzero((place >= 0) & ~later.time_is_bound)
-    counted = counted[np.argsort(later.user_key[counted], kind="stable")]
-    users, start = np.unique(later.user_key[counted], return_index=True)
+    later, place = later_clicks(past, at, until_ms)
+    order = np.argsort(later.user_key, kind="stable")
+    users, start = np.unique(later.user_key[order], return_index=True)
     row_of = night.users.index_of_keys(users)
     n_reads = _n_reads(night, row_of)
     for user_key, row, n, mine in zip(
-        users.tolist(), row_of.tolist(), n_reads.tolist(), np.split(place[counted], start[1:]),
+        users.tolist(), row_of.tolist(), n_reads.tolist(), np.split(place[order], start[1:]),
         strict=True,
     ):  # fmt: skip
         reader = reader_of(at.model, row) if row >= 0 else None

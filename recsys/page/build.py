@@ -6,7 +6,15 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.blend import STATIC_PARTS, BlockScorer, LiveModel, Reader, score, total
+from recsys.blend import (
+    STATIC_PARTS,
+    BlockScorer,
+    LiveModel,
+    Reader,
+    recent_weights,
+    score,
+    total,
+)
 from recsys.config import PageConfig
 from recsys.page.compose import (
     LATEST_STORIES,
@@ -273,41 +281,30 @@ class PageBuilder:
         caps: tuple[Cap, ...],
         reach: int,
     ) -> list[Wish]:
-        return [
-            self._wish(name, n_slots, values, closed, context, editorial, caps, reach)
-            for name in LISTS
-            if name in n_slots
-        ]
-
-    def _wish(
-        self,
-        name: str,
-        n_slots: dict[str, int],
-        values: Parts,
-        closed: NDArray[np.bool_],
-        context: int | None,
-        editorial: Editorial,
-        caps: tuple[Cap, ...],
-        reach: int,
-    ) -> Wish:
-        """Return what a list would show: those candidates that may matter."""
+        """Return what each list would show: those candidates that may matter."""
         config, n_page = self.model.config, sum(n_slots.values())
-        n = n_page + len(editorial.pins)
-        if any(cap.name in (None, name) for cap in caps):
-            n = max(n, reach)
-        barred = _barred(name, closed, editorial)
-        places, worth = self._ordered(name, values, barred, context, n + SPARE, editorial, n_page)
-        story = self.model.story[places]
-        if len(set(story.tolist())) < len(places):
-            first = np.sort(np.unique(story, return_index=True)[1])
-            places, worth = places[first], worth[first]
-        if name == YOU_MAY_ALSO_LIKE and config.diversity:
-            places, worth = self._diverse(places, worth)
-        priority = getattr(config, f"{name}_priority")
-        return Wish(
-            name, n_slots[name], places[:n], worth[:n], priority, config.minimum,
-            name in config.exempt,
-        )  # fmt: skip
+        wishes = []
+        for name in (name for name in LISTS if name in n_slots):
+            n = n_page + len(editorial.pins)
+            if any(cap.name in (None, name) for cap in caps):
+                n = max(n, reach)
+            barred = _barred(name, closed, editorial)
+            places, worth = self._ordered(
+                name, values, barred, context, n + SPARE, editorial, n_page
+            )
+            story = self.model.story[places]
+            if len(set(story.tolist())) < len(places):
+                first = np.sort(np.unique(story, return_index=True)[1])
+                places, worth = places[first], worth[first]
+            if name == YOU_MAY_ALSO_LIKE and config.diversity:
+                places, worth = self._diverse(places, worth)
+            wishes.append(
+                Wish(
+                    name, n_slots[name], places[:n], worth[:n],
+                    getattr(config, f"{name}_priority"), config.minimum, name in config.exempt,
+                )
+            )  # fmt: skip
+        return wishes
 
     def _ordered(
         self,
@@ -509,15 +506,15 @@ def _closest_read(live: LiveModel, reads: NDArray[np.int64], place: int) -> int:
 
 
 def reads_behind(live: LiveModel, reads: NDArray[np.int64], place: int) -> list[tuple[int, float]]:
-    """Return the recent reads (known indices) like a live article, and how much each adds."""
+    """Return the recent reads (known indices) like a live article, and the cosine each adds."""
+    recent = reads[: live.weights.recent_reads]
+    weights = recent_weights(len(recent), live.weights.recent_decay)
     found = []
-    decay = 1.0
-    for known in reads[: live.weights.recent_reads].tolist():
+    for known, weight in zip(recent.tolist(), weights.tolist(), strict=True):
         column, value = live.similar.row(known)
         at = int(np.searchsorted(column, place))
         if at < len(column) and column[at] == place:
-            found.append((known, float(decay * value[at])))
-        decay *= live.weights.recent_decay
+            found.append((known, weight * float(value[at])))
     return found
 
 
