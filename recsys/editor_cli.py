@@ -24,7 +24,7 @@ from recsys.cli_options import (
 )
 from recsys.errors import RuleError
 from recsys.page.compose import LISTS
-from recsys.page.rules import EVERY, KINDS, By, Rule
+from recsys.page.rules import EVERY, KINDS, By, Rule, rule_of
 from recsys.rows import iso, to_ms
 from recsys.rulebook import Rulebook
 from recsys.serving import Recommender
@@ -135,29 +135,12 @@ def import_rules(
     """Add the rules of a file: all of them, or none."""
     try:
         rows = json.loads(path.read_text("utf-8"))
-        found = [_rule_of(row) for row in rows]
+        found = [rule_of(row) for row in rows]
     except (OSError, ValueError, TypeError) as error:
         raise RuleError(f"{path}: cannot be read as a list of rules: {error}") from error
     with Store(store, must_exist=True) as opened:
         added = Rulebook(opened, published).add_all(found, now_ms=_now_ms(), force=force)
     out.print(f"{len(added)} rules from {path}", markup=False)
-
-
-def _rule_of(row: Any) -> Rule:
-    if not isinstance(row, dict):
-        raise TypeError(f"a rule is an object, got {row!r}")
-    values: dict[str, Any] = {"rule_id": ""} | row
-    rule = Rule(**values)
-    numbers = {"starts_ms": rule.starts_ms, "slot": rule.slot, "amount": rule.amount}
-    if rule.ends_ms is not None:
-        numbers["ends_ms"] = rule.ends_ms
-    for name, value in numbers.items():
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise TypeError(f"{name} must be a number, got {value!r}")
-    texts = (rule.kind, rule.by, rule.value, rule.author, rule.reason, rule.list_name, rule.only)
-    if not all(isinstance(text, str) for text in (*texts, rule.only_by)):
-        raise TypeError(f"all but times, slot and amount are text, got {row!r}")
-    return rule
 
 
 @rules.command("export")

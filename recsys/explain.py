@@ -53,6 +53,8 @@ class Explanation:
         Editors' rules that put it here, lifted or lowered it.
     displaced
         What the list ranks above it, and why that is not in the list.
+    note
+        How the list was filled against its own limits, or why it is short; mostly "".
     """
 
     parts: Mapping[str, float]
@@ -61,6 +63,7 @@ class Explanation:
     drivers: tuple[Driver, ...]
     rules: tuple[Rule, ...]
     displaced: tuple[Displaced, ...]
+    note: str
 
 
 class Why:
@@ -118,6 +121,7 @@ class Why:
             drivers=self._drivers(place) if name in (YOU_MAY_ALSO_LIKE, MUST_READS) else (),
             rules=tuple(rule for rule in self._rules if rule.rule_id in rules),
             displaced=self.displaced(name, order[:rank].tolist()),
+            note=self.built.notes.get(name, ""),
         )
 
     def _ranks(self, name: str, place: int) -> dict[str, int]:

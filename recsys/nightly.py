@@ -89,8 +89,11 @@ class _Clock:
 
 def reader_pages(
     model: Model, builder: PageBuilder, n_slots: dict[str, int], as_of_ms: int
-) -> Iterator[tuple[str, bytes, dict[str, list[Slot]]]]:
-    """Yield every reader, with packed profile and page, made in blocks."""
+) -> Iterator[tuple[str, bytes, dict[str, list[Slot]] | None]]:
+    """Yield every reader, with packed profile and page, made in blocks.
+
+    A page that has something to say of itself is left to whoever asks for it.
+    """
     live = model.page.live
     n_live = len(live.live_rows)
     similar = csr_matrix(
@@ -106,16 +109,20 @@ def reader_pages(
         pages = builder.block(readers, live.weights.text * cosine, n_slots)
         for row, reader, page in zip(rows, readers, pages, strict=True):
             profile = profile_of(reader, live.live_rows, as_of_ms)
-            yield model.user_ids[row], pack_profile(profile), page
+            lists = None if page.notes else page.lists
+            yield model.user_ids[row], pack_profile(profile), lists
 
 
 def common_pages(
     builder: PageBuilder, n_slots: dict[str, int]
 ) -> Iterator[tuple[str, int, dict[str, list[Slot]]]]:
-    """Yield the anonymous front page, then the anonymous page of each live article."""
-    yield snapshot.ANONYMOUS, -1, builder.page(None, None, n_slots).lists
-    for known in builder.model.live.live_rows.tolist():
-        yield snapshot.ARTICLE, known, builder.page(None, known, n_slots).lists
+    """Yield the anonymous front page, then that of each live article; as `reader_pages`."""
+    wanted = [(snapshot.ANONYMOUS, None)]
+    wanted += [(snapshot.ARTICLE, known) for known in builder.model.live.live_rows.tolist()]
+    for audience, known in wanted:
+        page = builder.page(None, known, n_slots)
+        if not page.notes:
+            yield audience, -1 if known is None else known, page.lists
 
 
 @contextmanager

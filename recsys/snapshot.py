@@ -22,7 +22,7 @@ from recsys.blend import LiveModel, Rows
 from recsys.config import BlendConfig, PageConfig
 from recsys.errors import NotPublishedError, SnapshotError
 from recsys.page.build import PageModel, Slot
-from recsys.page.rules import Rule
+from recsys.page.rules import Rule, rule_of
 from recsys.rank import RankModel
 
 POINTER = "current"
@@ -331,7 +331,7 @@ def load_rules(folder: Path) -> tuple[Rule, ...]:
     """
     path = folder / RULES
     try:
-        return tuple(Rule(**row) for row in json.loads(path.read_text("utf-8")))
+        return tuple(rule_of(row) for row in json.loads(path.read_text("utf-8")))
     except FileNotFoundError:
         return ()
     except (OSError, ValueError, TypeError) as error:

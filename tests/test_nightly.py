@@ -144,7 +144,10 @@ def test_ids_alone_are_enough(store, load, tmp_path):
     ids = [slot.article_id for slots in page.values() for slot in slots]
     assert len(ids) == len(set(ids)) == 7  # 12 articles, 4 read, the one being read
     assert not {"a3", "a4", "a5", "a6", "a1"} & set(ids)
-    assert page.notes  # and the page says what is missing
+    assert page.notes  # and the page says what is missing, as does each slot of a short list
+    short = {note.partition(": ")[0]: note.partition(": ")[2] for note in page.notes}
+    for name, slots in page.items():
+        assert all(slot.explanation.note == short.get(name, "") for slot in slots)
 
 
 def test_a_reader_who_read_everything_gets_an_empty_page_not_an_error(store, load, tmp_path):
@@ -158,6 +161,7 @@ def test_a_reader_who_read_everything_gets_an_empty_page_not_an_error(store, loa
     run_nightly(store, tmp_path / "p", as_of_ms=to_ms(as_of), config=BY_HAND)
     page = Recommender(tmp_path / "p").recommend("all", as_of=as_of)
     assert [len(slots) for slots in page.values()] == [0, 0, 0, 0]
+    assert [note.partition(":")[0] for note in page.notes] == list(LISTS)
 
 
 def test_an_empty_store_is_held_back(store, tmp_path):

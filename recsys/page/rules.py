@@ -7,8 +7,8 @@ read, and to the article being read.
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -75,6 +75,29 @@ class Rule:
     def active(self, now_ms: int) -> bool:
         """Return whether it is in force."""
         return self.starts_ms <= now_ms and (self.ends_ms is None or now_ms < self.ends_ms)
+
+
+def rule_of(row: Any) -> Rule:
+    """Return a rule out of a row of a file.
+
+    Raises
+    ------
+    TypeError
+        If the row is no object, or a field is missing, unknown or of the wrong type.
+    """
+    if not isinstance(row, dict):
+        raise TypeError(f"a rule is an object, got {row!r}")
+    values: dict[str, Any] = {"rule_id": ""} | row
+    rule = Rule(**values)
+    numbers = ("starts_ms", "ends_ms", "slot", "amount")
+    for name, value in asdict(rule).items():
+        if name in numbers:
+            fits = isinstance(value, (int, float)) and not isinstance(value, bool)
+            if not fits and not (name == "ends_ms" and value is None):
+                raise TypeError(f"{name} must be a number, got {value!r}")
+        elif not isinstance(value, str):
+            raise TypeError(f"{name} must be text, got {value!r}")
+    return rule
 
 
 def problem_of(rule: Rule) -> str:
@@ -204,23 +227,20 @@ class Editorial:
     pins, caps
         As of `recsys.page.compose`.
     touched : dict
-        By live place: the rules that lift, lower or pin it.
+        By (list, live place): the rules that lift, lower or pin it there.
     barred_by : dict
         By live place: the rule that bars it.
-    pinned_by : dict
-        By (list, slot): the rule.
     """
 
     barred: dict[str, Mask]
     boosts: dict[str, NDArray[np.float64]]
     pins: tuple[Pin, ...]
     caps: tuple[Cap, ...]
-    touched: dict[int, tuple[str, ...]]
+    touched: dict[tuple[str, int], tuple[str, ...]]
     barred_by: dict[int, str]
-    pinned_by: dict[tuple[str, int], str]
 
 
-NO_RULES = Editorial({}, {}, (), (), {}, {}, {})
+NO_RULES = Editorial({}, {}, (), (), {}, {})
 
 
 class Resolved:
@@ -253,9 +273,11 @@ class Resolved:
         boosts: dict[str, NDArray[np.float64]] = {}
         pins: list[Pin] = []
         caps: list[Cap] = []
-        touched: dict[int, tuple[str, ...]] = {}
+        touched: dict[tuple[str, int], tuple[str, ...]] = {}
         barred_by: dict[int, str] = {}
-        pinned_by: dict[tuple[str, int], str] = {}
+
+        def touch(rule: Rule, name: str, place: int) -> None:
+            touched[name, place] = (*touched.get((name, place), ()), rule.rule_id)
 
         def bar(rule: Rule, mask: Mask) -> None:
             every = barred.setdefault(rule.list_name, np.zeros(self._n_live, dtype=bool))
@@ -275,20 +297,20 @@ class Resolved:
                 bar(rule, meant)
                 if context is not None and self._beside[rule.rule_id][context]:
                     bar(rule, ~self._only[rule.rule_id])
-            else:
-                for place in np.flatnonzero(meant).tolist():
-                    touched[place] = (*touched.get(place, ()), rule.rule_id)
-            if rule.kind == "boost":
-                names = LISTS if rule.list_name == EVERY else (rule.list_name,)
-                for name in names:
+            elif rule.kind == "boost":
+                for name in LISTS if rule.list_name == EVERY else (rule.list_name,):
                     lift = boosts.setdefault(name, np.zeros(self._n_live))
                     lift += rule.amount * meant
+                    for place in np.flatnonzero(meant).tolist():
+                        touch(rule, name, place)
+        pinned: set[tuple[str, int]] = set()
         for rule in active:  # pins last: what is barred cannot be pinned
             if rule.kind == "pin":
                 off = barred.get(EVERY), barred.get(rule.list_name)
                 for place in np.flatnonzero(self._meant[rule.rule_id]).tolist():
                     at = (rule.list_name, rule.slot - 1)
-                    if at not in pinned_by and not any(m is not None and m[place] for m in off):
+                    if at not in pinned and not any(m is not None and m[place] for m in off):
                         pins.append(Pin(rule.list_name, rule.slot - 1, place))
-                        pinned_by[at] = rule.rule_id
-        return Editorial(barred, boosts, tuple(pins), tuple(caps), touched, barred_by, pinned_by)
+                        pinned.add(at)
+                        touch(rule, rule.list_name, place)
+        return Editorial(barred, boosts, tuple(pins), tuple(caps), touched, barred_by)
