@@ -73,7 +73,9 @@ def test_what_comes_from_data_is_escaped_and_only_web_addresses_are_links():
                 def explanation(self, *args):
                     from recsys.explain import Displaced, Explanation
 
-                    return Explanation({evil: 1.0}, {}, 1, (), (), (Displaced("x", evil, evil),))
+                    return Explanation(
+                        {evil: 1.0}, {}, 1, (), (), (Displaced("x", evil, evil),), evil
+                    )
 
             slot = Recommendation(
                 evil, evil, evil, "javascript:alert(1)", None, 1.0, evil, "x", 1.0, (), Why(),

@@ -11,7 +11,6 @@ from recsys.blend import (
     BlockScorer,
     LiveModel,
     Reader,
-    recent_weights,
     score,
     total,
 )
@@ -27,14 +26,16 @@ from recsys.page.compose import (
     Pin,
     Wish,
     compose,
+    first_of_group,
     top_n,
     worths,
 )
-from recsys.page.reasons import CHOSEN, leading_parts, reason_code
+from recsys.page.reasons import CHOSEN, closest_read, leading_parts, reason_code
 from recsys.page.rules import EVERY, NO_RULES, Editorial
 
 SPARE = 12  # candidates beyond those that can matter: some tell the same story
 UNDER_CAPS = 64  # candidates of a list whose best may be too many of one kind
+FARTHER = 4  # times as many are looked at: most may be of that kind
 POOL = 20  # articles a slot that explores is drawn from
 NOTHING = np.zeros(0, dtype=np.int64)
 
@@ -286,12 +287,15 @@ class PageBuilder:
         wishes = []
         for name in (name for name in LISTS if name in n_slots):
             n = n_page + len(editorial.pins)
-            if any(cap.name in (None, name) for cap in caps):
+            own = [cap for cap in caps if cap.name in (None, name)]
+            if own:
                 n = max(n, reach)
             barred = _barred(name, closed, editorial)
-            places, worth = self._ordered(
-                name, values, barred, context, n + SPARE, editorial, n_page
-            )
+            far = n * (FARTHER if own else 1) + SPARE
+            places, worth = self._ordered(name, values, barred, context, far, editorial, n_page)
+            for cap in own:  # no other list can take more of a group than it has slots
+                near = first_of_group(cap.group[places], cap.most + n_page - n_slots[name])
+                places, worth = places[near], worth[near]
             story = self.model.story[places]
             if len(set(story.tolist())) < len(places):
                 first = np.sort(np.unique(story, return_index=True)[1])
@@ -470,7 +474,7 @@ class PageBuilder:
             )
         because = -1
         if code == "because_read" and reader is not None:
-            because = _closest_read(self.model.live, reader.reads, place)
+            because = closest_read(self.model.live, reader.reads, place)
         return Slot(place, round(value, 4), code, because, editorial.touched.get((name, place), ()))
 
 
@@ -494,28 +498,6 @@ def _holding(
         if not closed[pin.place] and pin.slot < n_slots.get(pin.name, 0):
             held.setdefault(int(story[pin.place]), pin)
     return list(held.values())
-
-
-def _closest_read(live: LiveModel, reads: NDArray[np.int64], place: int) -> int:
-    """Return the recent read (known index) that adds most to a place's text part."""
-    best, best_value = -1, 0.0
-    for known, value in reads_behind(live, reads, place):
-        if value > best_value:
-            best, best_value = known, value
-    return best
-
-
-def reads_behind(live: LiveModel, reads: NDArray[np.int64], place: int) -> list[tuple[int, float]]:
-    """Return the recent reads (known indices) like a live article, and the cosine each adds."""
-    recent = reads[: live.weights.recent_reads]
-    weights = recent_weights(len(recent), live.weights.recent_decay)
-    found = []
-    for known, weight in zip(recent.tolist(), weights.tolist(), strict=True):
-        column, value = live.similar.row(known)
-        at = int(np.searchsorted(column, place))
-        if at < len(column) and column[at] == place:
-            found.append((known, weight * float(value[at])))
-    return found
 
 
 def slot_parts(

@@ -56,6 +56,22 @@ def top_n(scores: NDArray[np.float32], n: int) -> Ints:
     return near[np.argsort(-scores[near], kind="stable")][:n]
 
 
+def first_of_group(group: Ints, most: int) -> NDArray[np.bool_]:
+    """Return which are among the first `most` of their group; all of no group (-1).
+
+    Examples
+    --------
+    >>> first_of_group(np.array([4, 4, -1, 4, -1]), 2).tolist()
+    [True, True, True, False, True]
+    """
+    order = np.argsort(group, kind="stable")
+    ordered = group[order]
+    rank = np.arange(len(group)) - np.searchsorted(ordered, ordered)
+    first = np.zeros(len(group), dtype=bool)
+    first[order] = (rank < most) | (ordered < 0)
+    return first
+
+
 @cache
 def _slot_weight(slot: int) -> float:
     """Return how much a slot (0 the first) is looked at: 1 / log2(slot + 2), as in DCG.

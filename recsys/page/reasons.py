@@ -8,7 +8,7 @@ in the slot. A code that needs a section falls back where there is none.
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.blend import PARTS
+from recsys.blend import PARTS, LiveModel, recent_weights
 from recsys.page.compose import LATEST_STORIES, MUST_READS, POPULAR_NOW
 
 CHOSEN = "chosen"
@@ -95,3 +95,25 @@ def reason_text(code: str, *, title: str, category: str) -> str:
     'Popular in Politics'
     """
     return REASONS[code].replace("{title}", title).replace("{category}", category)
+
+
+def closest_read(live: LiveModel, reads: NDArray[np.int64], place: int) -> int:
+    """Return the recent read (known index) that adds most to a place's text part."""
+    best, best_value = -1, 0.0
+    for known, value in reads_behind(live, reads, place):
+        if value > best_value:
+            best, best_value = known, value
+    return best
+
+
+def reads_behind(live: LiveModel, reads: NDArray[np.int64], place: int) -> list[tuple[int, float]]:
+    """Return the recent reads (known indices) like a live article, and the cosine each adds."""
+    recent = reads[: live.weights.recent_reads]
+    weights = recent_weights(len(recent), live.weights.recent_decay)
+    found = []
+    for known, weight in zip(recent.tolist(), weights.tolist(), strict=True):
+        column, value = live.similar.row(known)
+        at = int(np.searchsorted(column, place))
+        if at < len(column) and column[at] == place:
+            found.append((known, weight * float(value[at])))
+    return found
