@@ -113,7 +113,7 @@ class Why:
 
     def explanation(self, name: str, place: int, rules: Sequence[str]) -> Explanation:
         """Return why a list has a live place in a slot that these rules touched."""
-        order = self.builder.alone(name, self.built, self._context)
+        order = self.builder.rankings.alone(name, self.built.scored)
         rank = int(np.flatnonzero(order == place)[0])
         return Explanation(
             parts=self.parts(name, place),
@@ -127,7 +127,7 @@ class Why:
 
     def _ranks(self, name: str, place: int) -> dict[str, int]:
         if name not in (YOU_MAY_ALSO_LIKE, MUST_READS):
-            values = self.built.values[name]
+            values = self.built.scored.values[name][0]
             return {name: int((values > values[place]).sum()) + 1}
         return {
             part: int((values > values[place]).sum()) + 1
@@ -179,7 +179,7 @@ class Why:
             twin = of_story.get(int(story[place]))
             if place in self._editorial.barred_by:
                 why = f"rule {self._editorial.barred_by[place]}"
-            elif built.closed[place]:
+            elif built.scored.closed[0, place]:
                 why = self._closed_why(place)
             elif place in stands:
                 why = f"stands in {stands[place]}"

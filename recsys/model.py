@@ -24,7 +24,7 @@ from recsys.carry import (
 from recsys.config import BlendConfig, Config
 from recsys.counts import Events
 from recsys.night import Night
-from recsys.page.build import PageModel
+from recsys.page.rankings import PageModel
 from recsys.page.stories import story_index
 from recsys.rank import RankModel, age_hours
 from recsys.rows import UNKNOWN_TIME, Articles

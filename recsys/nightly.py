@@ -23,7 +23,7 @@ from recsys.learn.examples import Past
 from recsys.learn.heads import HeadReport, learn
 from recsys.model import ArticleModel, Model, reader_of, recent_items, train
 from recsys.night import read_night
-from recsys.page.build import PageBuilder, Slot
+from recsys.page.build import PageBuilder, pack_pages
 from recsys.page.compose import slots_of
 from recsys.readers import pack_profile, profile_of
 from recsys.refresh import refresh
@@ -31,7 +31,7 @@ from recsys.rows import HOUR_MS, iso
 from recsys.store import Store
 
 Kind = Literal["nightly", "refresh"]
-BLOCK = 256  # readers scored at once: the block's score matrix stays in the cache
+BLOCK = 64  # readers scored at once: the block's score matrices stay in the cache
 LIBRARIES = ("recsys", "numpy", "scipy", "scikit-learn", "implicit", "polars", "sqlite-utils")
 
 
@@ -89,7 +89,7 @@ class _Clock:
 
 def reader_pages(
     model: Model, builder: PageBuilder, n_slots: dict[str, int], as_of_ms: int
-) -> Iterator[tuple[str, bytes, dict[str, list[Slot]] | None]]:
+) -> Iterator[tuple[str, bytes, bytes | None]]:
     """Yield every reader, with packed profile and page, made in blocks.
 
     A page that has something to say of itself is left to whoever asks for it.
@@ -106,23 +106,20 @@ def reader_pages(
         readers = [reader_of(model, row) for row in rows]
         recent = recent_items(model.reads[rows], live.weights)
         cosine = (recent @ similar).toarray().astype(np.float32)
-        pages = builder.block(readers, live.weights.text * cosine, n_slots)
+        pages = pack_pages(builder.block(readers, live.weights.text * cosine, n_slots))
         for row, reader, page in zip(rows, readers, pages, strict=True):
             profile = profile_of(reader, live.live_rows, as_of_ms)
-            lists = None if page.notes else page.lists
-            yield model.user_ids[row], pack_profile(profile), lists
+            yield model.user_ids[row], pack_profile(profile), page
 
 
-def common_pages(
-    builder: PageBuilder, n_slots: dict[str, int]
-) -> Iterator[tuple[str, int, dict[str, list[Slot]]]]:
+def common_pages(builder: PageBuilder, n_slots: dict[str, int]) -> Iterator[tuple[str, int, bytes]]:
     """Yield the anonymous front page, then that of each live article; as `reader_pages`."""
-    wanted = [(snapshot.ANONYMOUS, None)]
+    wanted: list[tuple[str, int | None]] = [(snapshot.ANONYMOUS, None)]
     wanted += [(snapshot.ARTICLE, known) for known in builder.model.live.live_rows.tolist()]
     for audience, known in wanted:
-        page = builder.page(None, known, n_slots)
-        if not page.notes:
-            yield audience, -1 if known is None else known, page.lists
+        (page,) = pack_pages(builder.page(None, known, n_slots).pages)
+        if page is not None:
+            yield audience, -1 if known is None else known, page
 
 
 @contextmanager

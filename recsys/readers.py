@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.blend import LiveModel, Reader, fold_in
-from recsys.page.build import PageModel
+from recsys.page.rankings import PageModel
 from recsys.rank import (
     READ_HOURS,
     READER_FEATURES,

@@ -4,7 +4,6 @@ Imports neither scikit-learn nor implicit. The clock is read here and only to kn
 what has expired, unless `as_of` is given.
 """
 
-import json
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -22,7 +21,7 @@ from recsys import rank, snapshot
 from recsys.blend import Reader
 from recsys.errors import SnapshotError
 from recsys.explain import Explanation, Why
-from recsys.page.build import PageBuilder, Slot
+from recsys.page.build import PageBuilder, Slot, unpack_page
 from recsys.page.compose import LISTS, slots_of
 from recsys.page.reasons import reason_text
 from recsys.page.rules import NO_RULES, Described, Resolved, host_of
@@ -360,7 +359,7 @@ class Recommender:
             for i in np.argsort(-score_of, kind="stable").tolist()
         )  # fmt: skip
 
-    def _reader(self, run: _Run, user_id: str | None) -> tuple[Reader | None, str | None]:
+    def _reader(self, run: _Run, user_id: str | None) -> tuple[Reader | None, bytes | None]:
         """Return a known reader and their published page; None for anybody else."""
         if user_id is None:
             return None, None
@@ -374,7 +373,7 @@ class Recommender:
         return None, None
 
     def _published(
-        self, run: _Run, stored: str | None, context: int | None, closed: NDArray[np.int64]
+        self, run: _Run, stored: bytes | None, context: int | None, closed: NDArray[np.int64]
     ) -> dict[str, list[Slot]] | None:
         """Return the page the night made, or None if it made none or some of it is over."""
         if stored is None:
@@ -390,15 +389,9 @@ class Recommender:
             if row is None:
                 return None
             stored = row[0]
-        page = json.loads(stored)
-        places = run.model.live.live_place([s[0] for slots in page.values() for s in slots])
-        if len(closed) and np.isin(places, closed).any():
-            return None
-        place = iter(places.tolist())
-        return {
-            name: [Slot(next(place), value, code, because) for _, value, code, because in slots]
-            for name, slots in page.items()
-        }
+        page = unpack_page(stored, slots_of(run.model.config.n, run.model.config.n_latest))
+        places = [slot.place for slots in page.values() for slot in slots]
+        return None if len(closed) and np.isin(places, closed).any() else page
 
 
 def _check_ids(user_id: object, article_id: object, **sequences: object) -> None:

@@ -21,13 +21,13 @@ from numpy.typing import NDArray
 from recsys.blend import LiveModel, Rows
 from recsys.config import BlendConfig, PageConfig
 from recsys.errors import NotPublishedError, SnapshotError
-from recsys.page.build import PageModel, Slot
+from recsys.page.rankings import PageModel
 from recsys.page.rules import Rule, rule_of
 from recsys.rank import RankModel
 
 POINTER = "current"
 RULES = "rules.json"
-FORMAT = 3
+FORMAT = 4
 READER, ANONYMOUS, ARTICLE = "reader", "anonymous", "article"
 _CARRY = "carry."
 
@@ -51,16 +51,16 @@ CREATE TABLE articles (
     published_at INTEGER,       -- ms since 1970, UTC
     expires_at INTEGER
 ) STRICT;
--- page: JSON {list: [[article_index, score, reason code, article_index named in it or -1], ...]}
+-- page: the slots of its lists, see SLOT in recsys.page.build
 CREATE TABLE readers (
     user_id TEXT PRIMARY KEY,
     profile BLOB NOT NULL,      -- see recsys.readers
-    page TEXT                   -- NULL in a refresh: made when it is asked for
+    page BLOB                   -- NULL, as in a refresh: made when it is asked for
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE pages (
     audience TEXT NOT NULL,     -- anonymous, or article: an anonymous reader of that article
     article_index INTEGER NOT NULL,
-    page TEXT NOT NULL,
+    page BLOB NOT NULL,
     PRIMARY KEY (audience, article_index)
 ) STRICT, WITHOUT ROWID;
 """
@@ -127,17 +127,6 @@ class Meta:
 # ---- packing ----------------------------------------------------------------------
 
 
-def pack_page(page: dict[str, list[Slot]], live_rows: NDArray[np.int64]) -> str:
-    """Return a page as JSON, articles by their known index."""
-    return json.dumps(
-        {
-            name: [[int(live_rows[s.place]), s.score, s.code, s.because] for s in slots]
-            for name, slots in page.items()
-        },
-        separators=(",", ":"),
-    )
-
-
 def _arrays_of(model: PageModel, rank: RankModel, carry: Carry) -> dict[str, NDArray[Any]]:
     live = model.live
     arrays: dict[str, NDArray[Any]] = {
@@ -170,8 +159,8 @@ def write(
     rank: RankModel,
     carry: Carry,
     articles: Sequence[KnownArticle],
-    readers: Iterable[tuple[str, bytes, dict[str, list[Slot]] | None]],
-    pages: Iterable[tuple[str, int, dict[str, list[Slot]]]],
+    readers: Iterable[tuple[str, bytes, bytes | None]],
+    pages: Iterable[tuple[str, int, bytes]],
 ) -> None:
     """Write a run to a file, whole or not at all: fsynced, verified, then renamed.
 
@@ -182,9 +171,9 @@ def write(
     meta, model, rank, carry, articles
         The run; `articles` in known order.
     readers
-        (user id, packed profile, page or None), each id once.
+        (user id, packed profile, packed page or None), each id once.
     pages
-        (audience, known index or -1, page).
+        (audience, known index or -1, packed page).
 
     Raises
     ------
@@ -222,20 +211,10 @@ def write(
             "INSERT INTO articles VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             ((i, *astuple(a)) for i, a in enumerate(articles)),
         )
-        live_rows = model.live.live_rows
         before = conn.total_changes
-        conn.executemany(
-            "INSERT INTO readers VALUES (?, ?, ?)",
-            (
-                (user_id, packed, None if page is None else pack_page(page, live_rows))
-                for user_id, packed, page in readers
-            ),
-        )
+        conn.executemany("INSERT INTO readers VALUES (?, ?, ?)", readers)
         n_readers = conn.total_changes - before
-        conn.executemany(
-            "INSERT INTO pages VALUES (?, ?, ?)",
-            ((audience, known, pack_page(page, live_rows)) for audience, known, page in pages),
-        )
+        conn.executemany("INSERT INTO pages VALUES (?, ?, ?)", pages)
         conn.execute("COMMIT")
     _sync(partial)
     _verify(partial, n_readers)
@@ -492,9 +471,9 @@ def load_articles(conn: sqlite3.Connection) -> list[KnownArticle]:
     ]
 
 
-def find_profile(conn: sqlite3.Connection, user_id: str) -> tuple[bytes, str | None] | None:
+def find_profile(conn: sqlite3.Connection, user_id: str) -> tuple[bytes, bytes | None] | None:
     """Return a reader's packed profile and page, as far as this very file has them."""
-    row: tuple[bytes, str | None] | None = conn.execute(
+    row: tuple[bytes, bytes | None] | None = conn.execute(
         "SELECT profile, page FROM readers WHERE user_id = ?", (user_id,)
     ).fetchone()
     return row

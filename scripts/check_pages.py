@@ -76,17 +76,19 @@ def check(published: Path, n_readers: int, n_articles: int, seed: int) -> dict[s
             wrong["rules broken"] += _broken(lists, editorial)
             n_pinned += sum(slot.rules != () for slots in page.values() for slot in slots)
             built = builder.page(reader, context, n_slots)
-            wishes = builder.wishes(built, context, n_slots)
+            wishes = builder.wishes(built, n_slots)
             begin = time.perf_counter()
             best = compose(wishes, model.story)
             seconds.append(time.perf_counter() - begin)
             # What was served stands for our way, since it follows the rules in force.
-            ways = by_each_way(builder, built, context, n_slots) | {PAGES[0]: lists}
-            gaps.append(1 - built.composed.value / built.composed.bound)
-            shortfalls.append(1 - _worth(wishes, ways["by turns"]) / best.value)
-            order = builder.alone(YOU_MAY_ALSO_LIKE, built, context)
-            own = order[~built.closed[order]]
-            ratios.append(_gain(own, lists[YOU_MAY_ALSO_LIKE], built.values[YOU_MAY_ALSO_LIKE]))
+            ways = by_each_way(builder, built, n_slots) | {PAGES[0]: lists}
+            composed = built.pages.composed
+            gaps.append(1 - composed.value[0] / composed.bound[0])
+            shortfalls.append(1 - _worth(wishes, ways["by turns"]) / best.value[0])
+            order = builder.rankings.alone(YOU_MAY_ALSO_LIKE, built.scored)
+            own = order[~built.scored.closed[0, order]]
+            scores = built.scored.values[YOU_MAY_ALSO_LIKE][0]
+            ratios.append(_gain(own, lists[YOU_MAY_ALSO_LIKE], scores))
             for name in PAGES:
                 pages[name].append(ways[name])
     return {
@@ -94,7 +96,9 @@ def check(published: Path, n_readers: int, n_articles: int, seed: int) -> dict[s
         "readers": len(readers), "articles": len(beside), "live": len(live),
         "rules": len(rules.rules), "slots touched by rules": n_pinned, "wrong": wrong,
         "ndcg of you may also like against its own ranking": round(float(np.mean(ratios)), 4),
-        "largest gap to the bound": round(float(max(gaps)), 6),
+        "gap to the bound": {
+            "mean": round(float(np.mean(gaps)), 4), "most": round(float(max(gaps)), 4),
+        },
         "turns fall short of the assignment": {
             "mean": round(float(np.mean(shortfalls)), 4), "most": round(float(max(shortfalls)), 4),
         },
@@ -127,7 +131,7 @@ def _worth(wishes, lists) -> float:
     """Return what a page is worth: priority x value / log2(rank + 1)."""
     total = 0.0
     for wish in wishes:
-        value = dict(zip(wish.places.tolist(), wish.values.tolist(), strict=True))
+        value = dict(zip(wish.places[0].tolist(), wish.values[0].tolist(), strict=True))
         total += sum(
             wish.priority * value.get(place, 0.0) / np.log2(rank + 2)
             for rank, place in enumerate(lists[wish.name])

@@ -16,9 +16,11 @@ from recsys.blend import LiveModel, Rows, fold_in, recent_weights, score, total
 from recsys.config import BlendConfig, PageConfig, TextConfig
 from recsys.model import train
 from recsys.night import read_night
-from recsys.page import build
-from recsys.page.build import PageBuilder, PageModel, slot_parts
-from recsys.page.compose import LISTS, Cap, Pin, Wish, compose, greedy, top_n
+from recsys.page import compose as composing
+from recsys.page import rankings
+from recsys.page.build import PageBuilder, pack_pages, slot_parts, slots_out_of, unpack_page
+from recsys.page.compose import LISTS, Cap, Pin, Wish, greedy
+from recsys.page.rankings import PageModel, top_n
 from recsys.page.reasons import REASONS, reason_code, reason_text
 from recsys.page.stories import story_index
 from recsys.rank import unknown_reader
@@ -77,11 +79,20 @@ def test_top_n_agrees_with_plain_sorting(scores, n):
     assert top_n(np.array(scores, dtype=np.float32), n).tolist() == naive
 
 
+class compose:
+    """A page composed alone, as a block of one."""
+
+    def __init__(self, wishes, story, caps=(), pins=()):
+        found = composing.compose(wishes, story, caps, pins)
+        self.lists = {name: places[0].tolist() for name, places in found.lists.items()}
+        self.value, self.bound = float(found.value[0]), float(found.bound[0])
+
+
 def worth_of(wishes, page):
     """What a page is worth by the formula: priority x value / log2(rank + 1)."""
     total = 0.0
     for wish, places in zip(wishes, page, strict=True):
-        value = dict(zip(wish.places.tolist(), wish.values.tolist(), strict=True))
+        value = dict(zip(wish.places[0].tolist(), wish.values[0].tolist(), strict=True))
         total += sum(
             wish.priority * value[place] / math.log2(rank + 2)
             for rank, place in enumerate(places)
@@ -111,7 +122,7 @@ def allowed(wishes, page, story, caps, pins=()):
 def brute_force(wishes, story, caps):
     """The best page of all there are: most slots filled, then most worth."""
     options = [
-        list(itertools.product([None, *wish.places.tolist()], repeat=wish.n_slots))
+        list(itertools.product([None, *wish.places[0].tolist()], repeat=wish.n_slots))
         for wish in wishes
     ]
     best = (-1, 0.0)
@@ -145,7 +156,7 @@ def test_no_page_is_better_than_the_composed_one(lists, links, groups, limits):
                 seen.add(int(story[place]))
                 places.append(place)
         falling = np.sort(np.array(worth[: len(places)], dtype=float))[::-1] / 50
-        wishes.append(Wish(name, n_slots, np.array(places), falling, priority=1.0 + (name == "a")))
+        wishes.append(wish(name, places, falling, n_slots, priority=1.0 + (name == "a")))
     caps = [Cap(name, np.array(groups), most) for name, most in limits]
     found = compose(wishes, story, caps)
     page = [[p if p >= 0 else None for p in found.lists[wish.name]] for wish in wishes]
@@ -163,7 +174,7 @@ def test_no_page_is_better_than_the_composed_one(lists, links, groups, limits):
 
 
 def wish(name, places, values, n_slots=2, **more):
-    return Wish(name, n_slots, np.array(places), np.array(values, dtype=float), **more)
+    return Wish(name, n_slots, np.array([places]), np.array([values], dtype=float), **more)
 
 
 def test_an_article_goes_where_it_is_worth_most():
@@ -239,15 +250,15 @@ def test_taking_turns_is_never_better():
         model = random_model(seed)
         builder = PageBuilder(model)
         built = builder.page(random_reader(np.random.default_rng(seed), model), None, N_SLOTS)
-        orders = {name: builder.alone(name, built, None).tolist() for name in LISTS}
-        closed = np.flatnonzero(built.closed)
+        orders = {name: builder.rankings.alone(name, built.scored).tolist() for name in LISTS}
+        closed = np.flatnonzero(built.scored.closed[0])
         turns = greedy(orders, N_SLOTS, model.story, closed)
-        wishes = builder.wishes(built, None, N_SLOTS)
+        wishes = builder.wishes(built, N_SLOTS)
         story = model.story
         page = [
-            [p for p in turns[w.name] if p in set(w.places.tolist())] for w in wishes
+            [p for p in turns[w.name] if p in set(w.places[0].tolist())] for w in wishes
         ]  # what a list does not even wish for is worth nothing to it
-        assert worth_of(wishes, page) <= built.composed.bound + 1e-6
+        assert worth_of(wishes, page) <= built.pages.composed.bound[0] + 1e-6
         assert len({int(story[p]) for places in page for p in places}) == sum(map(len, page))
 
 
@@ -258,14 +269,18 @@ def test_a_block_of_pages_is_the_pages_one_by_one(seed):
     readers = [random_reader(rng, model) for _ in range(20)]
     builder = PageBuilder(model)
     text = np.stack([score(model.live, reader, None)["text"] for reader in readers])
-    for reader, page in zip(readers, builder.block(readers, text, N_SLOTS), strict=True):
-        alone = builder.page(reader, None, N_SLOTS).lists
+    pages = builder.block(readers, text, N_SLOTS)
+    for i, (reader, packed) in enumerate(zip(readers, pack_pages(pages), strict=True)):
+        alone = builder.page(reader, None, N_SLOTS)
+        assert pages.notes[i] == alone.notes
+        together = {name: slots_out_of(rows[i]) for name, rows in pages.lists.items()}
+        assert packed is None or unpack_page(packed, N_SLOTS) == together
         for name in LISTS:
-            assert [(s.place, s.code, s.because) for s in page.lists[name]] == [
-                (s.place, s.code, s.because) for s in alone[name]
+            assert [(s.place, s.code, s.because) for s in together[name]] == [
+                (s.place, s.code, s.because) for s in alone.lists[name]
             ]
-            assert [s.score for s in page.lists[name]] == pytest.approx(
-                [s.score for s in alone[name]], abs=2e-4
+            assert [s.score for s in together[name]] == pytest.approx(
+                [s.score for s in alone.lists[name]], abs=2e-4
             )
 
 
@@ -293,8 +308,8 @@ def test_when_candidates_run_out_the_lists_are_shorter_not_wrong():
 
 
 def test_a_list_is_short_only_when_the_live_articles_run_out(monkeypatch):
-    monkeypatch.setattr(build, "UNDER_CAPS", 6)
-    monkeypatch.setattr(build, "SPARE", 0)
+    monkeypatch.setattr(rankings, "UNDER_CAPS", 6)
+    monkeypatch.setattr(rankings, "SPARE", 0)
     model = dataclasses.replace(random_model(2), story=np.arange(60))
     rng = np.random.default_rng(4)
     best = top_n(model.rise, 12)  # read more of the best than is looked at first
@@ -303,8 +318,8 @@ def test_a_list_is_short_only_when_the_live_articles_run_out(monkeypatch):
     alone = builder.page(reader, None, N_SLOTS).lists
     assert [len(alone[name]) for name in LISTS] == [5, 5, 5, 6]
     text = score(model.live, reader, None)["text"][np.newaxis]
-    (together,) = builder.block([reader], text, N_SLOTS)
-    assert together.lists == alone
+    together = builder.block([reader], text, N_SLOTS).lists
+    assert {name: slots_out_of(rows[0]) for name, rows in together.items()} == alone
 
 
 def test_must_reads_are_of_several_sections_as_long_as_there_are_some():

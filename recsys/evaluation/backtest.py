@@ -35,8 +35,8 @@ from recsys.page.compose import (
     YOU_MAY_ALSO_LIKE,
     greedy,
     slots_of,
-    top_n,
 )
+from recsys.page.rankings import top_n
 from recsys.rank import POPULARITY_HOURS, curve_parts
 from recsys.rows import HOUR_MS, iso
 
@@ -366,7 +366,7 @@ def full_list(past: Past, served: list[ServedNight], *, random_state: int = 42) 
                 lists["page"].append(_padded(liked, offset))
                 noon_of.append(len(about))
                 built = builder.page(choice.reader, None, n_slots)
-                for name, lists_of in by_each_way(builder, built, None, n_slots).items():
+                for name, lists_of in by_each_way(builder, built, n_slots).items():
                     moved = {key: [offset + p for p in found] for key, found in lists_of.items()}
                     pages[name].append(moved)
             about.append(_about(at, offset))
@@ -392,12 +392,13 @@ def full_list(past: Past, served: list[ServedNight], *, random_state: int = 42) 
 
 
 def by_each_way(
-    builder: PageBuilder, built: Built, context: int | None, n_slots: dict[str, int]
+    builder: PageBuilder, built: Built, n_slots: dict[str, int]
 ) -> dict[str, dict[str, list[int]]]:
     """Return a page by each way of composing (`PAGES`), as live places by list."""
-    orders = {name: builder.alone(name, built, context) for name in n_slots}
-    free = {name: order[~built.closed[order]].tolist() for name, order in orders.items()}
-    closed = np.flatnonzero(built.closed)
+    orders = {name: builder.rankings.alone(name, built.scored) for name in n_slots}
+    shut = built.scored.closed[0]
+    free = {name: order[~shut[order]].tolist() for name, order in orders.items()}
+    closed = np.flatnonzero(shut)
     return {
         "assignment": {name: [s.place for s in slots] for name, slots in built.lists.items()},
         "by turns": greedy(free, n_slots, builder.model.story, closed),

@@ -1,77 +1,36 @@
-"""One reader's page out of scores: rankings of the four lists, slots, reasons."""
+"""Readers' pages out of scores: the lists composed, slots, reasons."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.blend import (
-    STATIC_PARTS,
-    BlockScorer,
-    LiveModel,
-    Reader,
-    score,
-    total,
-)
-from recsys.config import PageConfig
+from recsys.blend import STATIC_PARTS, BlockScorer, Reader, score, total
 from recsys.page.compose import (
     LATEST_STORIES,
-    LISTS,
     MUST_READS,
     POPULAR_NOW,
     YOU_MAY_ALSO_LIKE,
-    Cap,
     Composed,
     Pin,
     Wish,
     compose,
-    first_of_group,
-    top_n,
-    worths,
 )
-from recsys.page.reasons import CHOSEN, closest_read, leading_parts, reason_code
-from recsys.page.rules import EVERY, NO_RULES, Editorial
+from recsys.page.rankings import PageModel, Rankings, Scored, barred, top_n
+from recsys.page.reasons import CHOSEN, CODES, closest_read, leading_parts, reason_codes
+from recsys.page.rules import NO_RULES, Editorial
 
-SPARE = 12  # candidates beyond those that can matter: some tell the same story
-UNDER_CAPS = 64  # candidates of a list whose best may be too many of one kind
-FARTHER = 4  # times as many are looked at: most may be of that kind
 POOL = 20  # articles a slot that explores is drawn from
 NOTHING = np.zeros(0, dtype=np.int64)
+# A slot of a block: live place (-1 for an empty one), score in its list, place of the reason
+# in `CODES`, and the known index of the read article a reason names, else -1.
+SLOT = np.dtype([("place", "<i4"), ("score", "<f4"), ("code", "u1"), ("because", "<i4")])
 
+Ints = NDArray[np.int64]
 Floats = NDArray[np.float32]
 Parts = dict[str, Floats]
-
-
-@dataclass(frozen=True, slots=True)
-class PageModel:
-    """What the page needs beside the scores.
-
-    Attributes
-    ----------
-    live
-        The articles and their signals.
-    story : array of int64, shape (n_live,)
-        Story of each live article.
-    importance : array of float32, shape (n_live,)
-        Score of Must-Reads before the personal part.
-    rise : array of float32, shape (n_live,)
-        Score of Popular Now.
-    newest : array of int64, shape (n_live,)
-        Live places, newest first: Latest Stories.
-    n_categories
-        Number of sections, the empty one (0) included.
-    config
-        What lists are worth to each other, and their limits.
-    """
-
-    live: LiveModel
-    story: NDArray[np.int64]
-    importance: NDArray[np.float32]
-    rise: NDArray[np.float32]
-    newest: NDArray[np.int64]
-    n_categories: int
-    config: PageConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +49,25 @@ class Slot:
 
 
 @dataclass(frozen=True, slots=True)
+class Pages:
+    """A block of pages.
+
+    Attributes
+    ----------
+    lists : dict of array of `SLOT`, shape (n_pages, n_slots)
+        By list; what is empty is at its end.
+    notes
+        By page, by list: how it was filled against its own limits, or why it is short.
+    composed
+        The solution.
+    """
+
+    lists: dict[str, NDArray[np.void]]
+    notes: list[dict[str, str]]
+    composed: Composed
+
+
+@dataclass(frozen=True, slots=True)
 class Built:
     """A page, and what it was made from.
 
@@ -99,22 +77,43 @@ class Built:
         The slots of each list.
     parts
         Weighted parts of every live article's score on this page.
-    values : dict of array of float32, shape (n_live,)
-        What each list thinks of every live article, before rules.
-    closed : array of bool, shape (n_live,)
-        What must not be on the page: read, being read, over, or of the same story.
-    notes
-        By list: how it was filled against its own rules, or why it is short.
-    composed
-        The solution.
+    scored
+        What each list thinks of every live article, and which are closed; a block of one.
+    pages
+        The page as a block of one.
     """
 
     lists: dict[str, list[Slot]]
     parts: Parts
-    values: Parts
-    closed: NDArray[np.bool_]
-    notes: dict[str, str]
-    composed: Composed
+    scored: Scored
+    pages: Pages
+
+    @property
+    def notes(self) -> dict[str, str]:
+        """Return by list how it was filled against its own limits, or why it is short."""
+        return self.pages.notes[0]
+
+
+def slots_out_of(rows: NDArray[np.void]) -> list[Slot]:
+    """Return the filled slots of one list of one page."""
+    return [
+        Slot(place, round(value, 4), CODES[code], because)
+        for place, value, code, because in rows.tolist()
+        if place >= 0
+    ]
+
+
+def pack_pages(pages: Pages) -> list[bytes | None]:
+    """Return each page as bytes, `SLOT`s of all lists; None for one that has notes to tell."""
+    rows = np.concatenate(list(pages.lists.values()), axis=1)
+    return [None if notes else row.tobytes() for row, notes in zip(rows, pages.notes, strict=True)]
+
+
+def unpack_page(packed: bytes, n_slots: dict[str, int]) -> dict[str, list[Slot]]:
+    """Return a page of `pack_pages`, its slots by list."""
+    rows = np.frombuffer(packed, dtype=SLOT)
+    ends = np.cumsum(list(n_slots.values()))
+    return dict(zip(n_slots, map(slots_out_of, np.split(rows, ends[:-1])), strict=True))
 
 
 class PageBuilder:
@@ -142,12 +141,8 @@ class PageBuilder:
             for name, part in static.items()
             if len(part)
         }
-        section = live.category[live.live_rows]
-        self._risen = top_n(model.rise, n_live)
-        self._has_section, self._is_rising = (section > 0).tolist(), (model.rise > 0).tolist()
-        self._newest_section = section[model.newest]
-        most = model.config.must_reads_of_section
-        self._caps = (Cap(MUST_READS, np.where(section > 0, section, -1), most),)
+        self._section = live.category[live.live_rows]
+        self.rankings = Rankings(model)
 
     @cached_property
     def _scorer(self) -> BlockScorer:
@@ -159,7 +154,7 @@ class PageBuilder:
         reader: Reader | None,
         context: int | None,
         n_slots: dict[str, int],
-        blocked: NDArray[np.int64] = NOTHING,
+        blocked: Ints = NOTHING,
         editorial: Editorial = NO_RULES,
     ) -> Built:
         """Return the lists of one page.
@@ -180,13 +175,23 @@ class PageBuilder:
         """
         parts = score(self.model.live, reader, context)
         scores = total(parts, len(self.model.story))
-        closed = self._closed(reader, context, blocked)
-        return self._built(reader, context, n_slots, closed, editorial, parts, scores)
+        readers = [] if reader is None else [reader]
+        scored = self._scored(readers, context, blocked, scores[np.newaxis])
+        of_block = {name: part[np.newaxis] for name, part in parts.items()}
+        pages = self._pages(readers, scored, n_slots, editorial, of_block)
+        lists = {
+            name: [
+                Slot(slot.place, slot.score, slot.code, slot.because, rules)
+                if (rules := editorial.touched.get((name, slot.place), ()))
+                else slot
+                for slot in slots_out_of(rows[0])
+            ]
+            for name, rows in pages.lists.items()
+        }
+        return Built(lists, parts, scored, pages)
 
-    def block(self, readers: list[Reader], text: Floats, n_slots: dict[str, int]) -> list[Built]:
+    def block(self, readers: Sequence[Reader], text: Floats, n_slots: dict[str, int]) -> Pages:
         """Return the pages of readers with no article before them, under no rules.
-
-        Their parts are of the text alone, all that slots need.
 
         Parameters
         ----------
@@ -200,174 +205,87 @@ class PageBuilder:
         factors = np.stack([reader.factors for reader in readers])
         affinity = np.stack([reader.affinity for reader in readers])
         scores = self._scorer.personal(factors, affinity, text) + self._static
-        return [
-            self._built(
-                reader, None, n_slots, self._closed(reader, None, NOTHING), NO_RULES,
-                {"text": text[row]}, scores[row],
-            )
-            for row, reader in enumerate(readers)
-        ]  # fmt: skip
+        scored = self._scored(readers, None, NOTHING, scores)
+        return self._pages(readers, scored, n_slots, NO_RULES, {"text": text})
 
-    def _built(
-        self,
-        reader: Reader | None,
-        context: int | None,
-        n_slots: dict[str, int],
-        closed: NDArray[np.bool_],
-        editorial: Editorial,
-        parts: Parts,
-        scores: Floats,
-    ) -> Built:
+    def _scored(
+        self, readers: Sequence[Reader], context: int | None, blocked: Ints, scores: Floats
+    ) -> Scored:
         model = self.model
-        must = model.importance
-        if reader is not None or context is not None:
+        must = np.broadcast_to(model.importance, scores.shape)
+        if readers or context is not None:
             must = must + model.live.weights.must_reads_personal * (scores - self._static)
         values = {
-            YOU_MAY_ALSO_LIKE: scores, MUST_READS: must,
-            POPULAR_NOW: model.rise, LATEST_STORIES: self._newness,
-        }  # fmt: skip
-        pins = _holding(editorial.pins, n_slots, model.story, closed)
-        notes: dict[str, str] = {}
-        n_live = len(model.story)
-        # Wider only for the rare page that comes out short: candidates, then our own caps.
-        for reach, caps in ((UNDER_CAPS, self._caps), (n_live, self._caps), (n_live, ())):
-            limits = (*caps, *editorial.caps)
-            wishes = self._wishes(n_slots, values, closed, context, editorial, limits, reach)
-            composed = compose(wishes, model.story, limits, pins)
-            short = [name for name, places in composed.lists.items() if -1 in places]
-            if not short:
-                break
-        if not caps and MUST_READS in composed.lists:
-            notes[MUST_READS] = "too few sections left: more of one than usual"
-        for name in short:
-            filled = sum(place >= 0 for place in composed.lists[name])
-            notes[name] = (
-                f"{filled} of {n_slots[name]} slots, no candidates left: of {n_live} live"
-                f" articles {int(closed.sum())} are read, over, or of the story being read"
-            )
-        held = {(pin.name, pin.slot) for pin in pins}
-        liked = [place for place in composed.lists.get(YOU_MAY_ALSO_LIKE, ()) if place >= 0]
-        lead = dict(zip(liked, self._lead(reader, parts, liked), strict=True))
-        lists = {
-            name: [
-                self._slot(
-                    reader, name, place, float(values[name][place]), lead.get(place, 0),
-                    editorial, pinned=(name, rank) in held,
-                )
-                for rank, place in enumerate(places)
-                if place >= 0
-            ]
-            for name, places in composed.lists.items()
-        }  # fmt: skip
-        return Built(lists, parts, values, closed, notes, composed)
+            YOU_MAY_ALSO_LIKE: scores,
+            MUST_READS: must,
+            POPULAR_NOW: np.broadcast_to(model.rise, scores.shape),
+            LATEST_STORIES: np.broadcast_to(self._newness, scores.shape),
+        }
+        return Scored(values, self._closed(readers, context, blocked, scores.shape), context)
 
-    def wishes(self, built: Built, context: int | None, n_slots: dict[str, int]) -> list[Wish]:
-        """Return what the lists of a page under no rules would show."""
-        return self._wishes(
-            n_slots, built.values, built.closed, context, NO_RULES, self._caps, UNDER_CAPS
-        )
-
-    def alone(self, name: str, built: Built, context: int | None) -> NDArray[np.int64]:
-        """Return all live articles as a list would rank them with no other list and no limit."""
-        nothing = np.zeros(len(built.closed), dtype=bool)
-        return self._ordered(name, built.values, nothing, context, len(nothing))[0]
-
-    def _wishes(
+    def _pages(
         self,
+        readers: Sequence[Reader],
+        scored: Scored,
         n_slots: dict[str, int],
-        values: Parts,
-        closed: NDArray[np.bool_],
-        context: int | None,
         editorial: Editorial,
-        caps: tuple[Cap, ...],
-        reach: int,
-    ) -> list[Wish]:
-        """Return what each list would show: those candidates that may matter."""
-        config, n_page = self.model.config, sum(n_slots.values())
-        wishes = []
-        for name in (name for name in LISTS if name in n_slots):
-            n = n_page + len(editorial.pins)
-            own = [cap for cap in caps if cap.name in (None, name)]
-            if own:
-                n = max(n, reach)
-            barred = _barred(name, closed, editorial)
-            far = n * (FARTHER if own else 1) + SPARE
-            places, worth = self._ordered(name, values, barred, context, far, editorial, n_page)
-            for cap in own:  # no other list can take more of a group than it has slots
-                near = first_of_group(cap.group[places], cap.most + n_page - n_slots[name])
-                places, worth = places[near], worth[near]
-            story = self.model.story[places]
-            if len(set(story.tolist())) < len(places):
-                first = np.sort(np.unique(story, return_index=True)[1])
-                places, worth = places[first], worth[first]
-            if name == YOU_MAY_ALSO_LIKE and config.diversity:
-                places, worth = self._diverse(places, worth)
-            wishes.append(
-                Wish(
-                    name, n_slots[name], places[:n], worth[:n],
-                    getattr(config, f"{name}_priority"), config.minimum, name in config.exempt,
-                )
-            )  # fmt: skip
-        return wishes
+        parts: Parts,
+    ) -> Pages:
+        composed, notes, pins = self._composed(scored, n_slots, editorial)
+        lists = {}
+        for name, places in composed.lists.items():
+            lists[name] = self._slots(name, places, readers, scored, parts)
+            for pin in pins:
+                if pin.name == name:
+                    lists[name]["code"][:, pin.slot] = CODES.index(CHOSEN)
+                    lists[name]["because"][:, pin.slot] = -1
+        return Pages(lists, notes, composed)
 
-    def _ordered(
-        self,
-        name: str,
-        values: Parts,
-        barred: NDArray[np.bool_],
-        context: int | None,
-        n: int,
-        editorial: Editorial = NO_RULES,
-        n_page: int = 1,
-    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Return the best candidates of a list, best first, and what each is worth to it."""
-        boosts = editorial.boosts.get(name)
-        if name in (YOU_MAY_ALSO_LIKE, MUST_READS):
-            scores = np.where(barred, -np.inf, values[name])
-            places = top_n(scores, n)
-        else:
-            order = self._risen if name == POPULAR_NOW else self._latest(context)
-            ahead = len(order) if boosts is not None else 4 * n
-            places = order[:ahead][~barred[order[:ahead]]]
-            if len(places) < n < len(order):
-                places = order[~barred[order]]
-            places = places if boosts is not None else places[:n]
-            scores = values[name]
-            if name == LATEST_STORIES:
-                scores = np.full(len(barred), -np.inf, dtype=np.float32)
-                scores[places] = -np.arange(len(places))
-        worth = worths(scores[places], n_page)
-        if boosts is not None:
-            lowest, reach = scores[places[n_page - 1 : n_page]], scores[places[:1]]
-            span = float((reach - lowest)[0]) if len(lowest) and len(reach) else 1.0
-            places = top_n(np.where(barred, -np.inf, scores + boosts * span), n)
-            worth = worths((scores + boosts * span)[places], n_page)
-        return places, worth
+    def _composed(
+        self, scored: Scored, n_slots: dict[str, int], editorial: Editorial
+    ) -> tuple[Composed, list[dict[str, str]], list[Pin]]:
+        """Return the pages, what they have to say of themselves, and the pins that hold."""
+        story, own = self.model.story, self.rankings.caps
+        n_pages, n_live = scored.closed.shape
+        # A page under rules is made alone, so all pages of a block have the same pins: none.
+        pins = _holding(editorial.pins, n_slots, story, scored.closed[:1])
+        pages = np.arange(n_pages)
+        notes: list[dict[str, str]] = [{} for _ in range(n_pages)]
+        found: Composed | None = None
+        # Wider only for the rare page that comes out short: candidates, then our own caps.
+        for reach, caps in ((None, own), (n_live, own), (n_live, ())):
+            limits = (*caps, *editorial.caps)
+            rest = scored if found is None else scored.of(pages)
+            wishes = self.rankings.wishes(rest, n_slots, editorial, limits, reach)
+            composed = compose(wishes, story, limits, pins)
+            if found is None:
+                found = composed
+            else:
+                for name, places in composed.lists.items():
+                    found.lists[name][pages] = places
+                found.value[pages], found.bound[pages] = composed.value, composed.bound
+            if not caps:
+                for page in pages.tolist():
+                    notes[page][MUST_READS] = "too few sections left: more of one than usual"
+            short = np.any([(places < 0).any(axis=1) for places in composed.lists.values()], axis=0)
+            pages = pages[short]
+            if not len(pages):
+                break
+        assert found is not None
+        for page in pages.tolist():
+            for name, places in found.lists.items():
+                filled, n = int((places[page] >= 0).sum()), n_slots[name]
+                if filled < n:
+                    notes[page][name] = (
+                        f"{filled} of {n} slots, no candidates left: of {n_live} live articles"
+                        f" {int(scored.closed[page].sum())} are read, over, or of the story"
+                        " being read"
+                    )
+        return found, notes, pins
 
-    def _diverse(
-        self, places: NDArray[np.int64], worth: NDArray[np.float64]
-    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Return candidates, each worth less by what it says again of better ones.
-
-        References
-        ----------
-        Carbonell, Goldstein, "The use of MMR, diversity-based reranking for reordering
-        documents and producing summaries", SIGIR 1998; here against all better candidates.
-        """
-        similar, live_rows = self.model.live.similar, self.model.live.live_rows
-        start, end = similar.start[live_rows[places]], similar.start[live_rows[places] + 1]
-        size = end - start
-        owner = np.repeat(np.arange(len(places)), size)
-        at = np.arange(len(owner)) + np.repeat(start - (np.cumsum(size) - size), size)
-        rank_of = np.full(len(live_rows), len(places))
-        rank_of[places] = np.arange(len(places))
-        other = rank_of[similar.column[at]]
-        better = other < owner
-        again = np.zeros(len(places))
-        np.maximum.at(again, owner[better], similar.value[at[better]])
-        worth = worth - self.model.config.diversity * again
-        order = np.argsort(-worth, kind="stable")
-        return places[order], worth[order]
+    def wishes(self, built: Built, n_slots: dict[str, int]) -> list[Wish]:
+        """Return what the lists of a page under no rules would show; a block of one."""
+        return self.rankings.wishes(built.scored, n_slots)
 
     def explored(
         self,
@@ -390,100 +308,82 @@ class PageBuilder:
             By live place drawn: the chance it had, exactly - slots drawn over articles to
             draw from.
         """
-        story, liked = self.model.story, built.lists[YOU_MAY_ALSO_LIKE]
-        kept = built.lists | {YOU_MAY_ALSO_LIKE: liked[: max(len(liked) - n, 0)]}
-        barred = _barred(YOU_MAY_ALSO_LIKE, built.closed, editorial)
+        name, story, liked = YOU_MAY_ALSO_LIKE, self.model.story, built.lists[YOU_MAY_ALSO_LIKE]
+        kept = built.lists | {name: liked[: max(len(liked) - n, 0)]}
+        closed = barred(name, built.scored.closed, editorial)[0]
         used = {int(story[slot.place]) for slots in kept.values() for slot in slots}
-        scores = built.values[YOU_MAY_ALSO_LIKE]
         pool: list[int] = []
-        for place in top_n(np.where(barred, -np.inf, scores), len(story)):
+        for place in top_n(np.where(closed, -np.inf, built.scored.values[name][0]), len(story)):
             if int(story[place]) not in used and len(pool) < POOL:
                 used.add(int(story[place]))
                 pool.append(int(place))
-        n_drawn = min(len(liked) - len(kept[YOU_MAY_ALSO_LIKE]), len(pool))
+        n_drawn = min(len(liked) - len(kept[name]), len(pool))
         drawn = [pool[i] for i in rng.permutation(len(pool))[:n_drawn].tolist()]
-        slots = [
-            self._slot(
-                reader, YOU_MAY_ALSO_LIKE, place, float(scores[place]), lead, editorial,
-                pinned=False,
-            )
-            for place, lead in zip(drawn, self._lead(reader, built.parts, drawn), strict=True)
-        ]  # fmt: skip
-        page = kept | {YOU_MAY_ALSO_LIKE: kept[YOU_MAY_ALSO_LIKE] + slots}
-        return page, dict.fromkeys(drawn, n_drawn / max(len(pool), 1))
+        readers = [] if reader is None else [reader]
+        parts = {part: values[np.newaxis] for part, values in built.parts.items()}
+        places = np.array(drawn, dtype=np.int64)[np.newaxis]
+        slots = slots_out_of(self._slots(name, places, readers, built.scored, parts)[0])
+        return kept | {name: kept[name] + slots}, dict.fromkeys(drawn, n_drawn / max(len(pool), 1))
 
     def _closed(
-        self, reader: Reader | None, context: int | None, blocked: NDArray[np.int64]
+        self,
+        readers: Sequence[Reader],
+        context: int | None,
+        blocked: Ints,
+        shape: tuple[int, ...],
     ) -> NDArray[np.bool_]:
-        """Return which live places must not be on the page, nor any of their story."""
+        """Return which live places must not be on the pages, nor any of their story."""
         story = self.model.story
-        closed = np.zeros(len(story), dtype=bool)
-        closed[story[blocked]] = True
-        if reader is not None:
-            closed[story[reader.read]] = True
+        closed = np.zeros(shape, dtype=bool)
+        closed[:, story[blocked]] = True
+        for page, reader in enumerate(readers):
+            closed[page, story[reader.read]] = True
         if context is not None:
             live = self.model.live
             here = live.live_place([context])
             column, value = live.similar.row(context)
             same = column[value >= self.model.config.story_similarity]
-            closed[story[here[here >= 0]]] = True
-            closed[story[same]] = True
-        return closed[story]
+            closed[:, story[here[here >= 0]]] = True
+            closed[:, story[same]] = True
+        result: NDArray[np.bool_] = closed[:, story]
+        return result
 
-    def _latest(self, context: int | None) -> NDArray[np.int64]:
-        """Return the newest, those of the article's section first."""
-        newest = self.model.newest
-        section = 0 if context is None else self.model.live.category[context]
-        if section == 0:
-            return newest
-        same = self._newest_section == section
-        return np.concatenate((newest[same], newest[~same]))
-
-    def _lead(self, reader: Reader | None, parts: Parts, places: list[int]) -> list[int]:
+    def _lead(self, readers: Sequence[Reader], parts: Parts, places: Ints) -> Ints:
         """Return the part (place in `PARTS`) that most lifts each of some live places."""
-        if not places:
-            return []
         live, weights = self.model.live, self.model.live.weights
-        found = {name: part[places] for name, part in parts.items()}
-        if reader is not None and "als" not in parts:  # of a block, where nobody needs them all
-            found["als"] = weights.als * (live.factors[places] @ reader.factors)
-            section = live.category[live.live_rows[places]]
-            found["affinity"] = weights.affinity * reader.affinity[section]
-        centred = {name: part[places] for name, part in self._centred.items()}
-        lead: list[int] = leading_parts(found | centred).tolist()
-        return lead
+        found = {name: np.take_along_axis(part, places, axis=1) for name, part in parts.items()}
+        if readers and "als" not in parts:  # of a block, where nobody needs them all
+            factors = np.stack([reader.factors for reader in readers])
+            affinity = np.stack([reader.affinity for reader in readers])
+            found["als"] = weights.als * np.einsum("psf,pf->ps", live.factors[places], factors)
+            section = self._section[places]
+            found["affinity"] = weights.affinity * np.take_along_axis(affinity, section, axis=1)
+        return leading_parts(found | {name: part[places] for name, part in self._centred.items()})
 
-    def _slot(
-        self,
-        reader: Reader | None,
-        name: str,
-        place: int,
-        value: float,
-        lead: int,
-        editorial: Editorial,
-        *,
-        pinned: bool,
-    ) -> Slot:
-        code = CHOSEN
-        if not pinned:
-            code = reason_code(
-                name,
-                lead,
-                has_category=self._has_section[place],
-                rising=self._is_rising[place],
-            )
-        because = -1
-        if code == "because_read" and reader is not None:
-            because = closest_read(self.model.live, reader.reads, place)
-        return Slot(place, round(value, 4), code, because, editorial.touched.get((name, place), ()))
-
-
-def _barred(name: str, closed: NDArray[np.bool_], editorial: Editorial) -> NDArray[np.bool_]:
-    """Return what a list must not show."""
-    for key in (EVERY, name):
-        if key in editorial.barred:
-            closed = closed | editorial.barred[key]
-    return closed
+    def _slots(
+        self, name: str, places: Ints, readers: Sequence[Reader], scored: Scored, parts: Parts
+    ) -> NDArray[np.void]:
+        """Return slots with their scores and reasons; a place of -1 is an empty one."""
+        slots = np.zeros(places.shape, dtype=SLOT)
+        slots["place"], slots["because"] = places, -1
+        if not len(self.model.story):
+            return slots
+        there = np.maximum(places, 0)
+        slots["score"] = np.take_along_axis(scored.values[name], there, axis=1).round(4)
+        lead = np.zeros_like(there)
+        if name == YOU_MAY_ALSO_LIKE:
+            lead = self._lead(readers, parts, there)
+        slots["code"] = reason_codes(
+            name, lead, self._section[there] > 0, self.model.rise[there] > 0
+        )
+        if readers:
+            named = (slots["code"] == CODES.index("because_read")) & (places >= 0)
+            for page, slot in zip(*(at.tolist() for at in np.nonzero(named)), strict=True):
+                place = int(places[page, slot])
+                slots["because"][page, slot] = closest_read(
+                    self.model.live, readers[page].reads, place
+                )
+        return slots
 
 
 def _holding(
@@ -495,7 +395,7 @@ def _holding(
     """Return the pins that hold: not read, not being read, the first of a story."""
     held: dict[int, Pin] = {}
     for pin in pins:
-        if not closed[pin.place] and pin.slot < n_slots.get(pin.name, 0):
+        if not closed[0, pin.place] and pin.slot < n_slots.get(pin.name, 0):
             held.setdefault(int(story[pin.place]), pin)
     return list(held.values())
 

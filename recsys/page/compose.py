@@ -6,12 +6,13 @@ the page. A story takes at most one slot, so no article and no story stands twic
 best page is a linear assignment, solved exactly. Caps (so many of a section, of an author)
 are no part of an assignment: the best page without them bounds what one within them can be
 worth; of too many, the best few stay, and the rest of the page is assigned anew.
+
+Pages are composed in blocks, the first axis of every array: one page is a block of one.
 """
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,7 @@ from scipy.optimize import linear_sum_assignment
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
+Mask = NDArray[np.bool_]
 
 # On the page in this order, which is the reader's.
 YOU_MAY_ALSO_LIKE = "you_may_also_like"
@@ -37,64 +39,17 @@ def slots_of(n: int, n_latest: int) -> dict[str, int]:
     return dict.fromkeys(LISTS, n) | {LATEST_STORIES: n_latest}
 
 
-def top_n(scores: NDArray[np.float32], n: int) -> Ints:
-    """Return the places of the `n` best scores, best first, ties by place.
-
-    -inf marks what must not be chosen and is left out.
-
-    Examples
-    --------
-    >>> top_n(np.array([1.0, 3.0, -np.inf, 3.0], dtype=np.float32), 3).tolist()
-    [1, 3, 0]
-    """
-    n = min(n, len(scores))
-    if n < 1:
-        return np.zeros(0, dtype=np.int64)
-    # All that reach the n-th best score, so that ties at the edge go by place.
-    edge = np.partition(scores, len(scores) - n)[len(scores) - n]
-    near = np.flatnonzero((scores >= edge) & (scores > -np.inf))
-    return near[np.argsort(-scores[near], kind="stable")][:n]
-
-
-def first_of_group(group: Ints, most: int) -> NDArray[np.bool_]:
-    """Return which are among the first `most` of their group; all of no group (-1).
-
-    Examples
-    --------
-    >>> first_of_group(np.array([4, 4, -1, 4, -1]), 2).tolist()
-    [True, True, True, False, True]
-    """
-    order = np.argsort(group, kind="stable")
-    ordered = group[order]
-    rank = np.arange(len(group)) - np.searchsorted(ordered, ordered)
-    first = np.zeros(len(group), dtype=bool)
-    first[order] = (rank < most) | (ordered < 0)
-    return first
-
-
-@cache
-def _slot_weight(slot: int) -> float:
-    """Return how much a slot (0 the first) is looked at: 1 / log2(slot + 2), as in DCG.
-
-    References
-    ----------
-    Järvelin, Kekäläinen, "Cumulated gain-based evaluation of IR techniques", ACM
-    Transactions on Information Systems 20(4), 2002.
-    """
-    return 1.0 / math.log2(slot + 2)
-
-
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What one list would show.
+    """What one list would show on each page of a block.
 
     Attributes
     ----------
     name, n_slots
         The list, and its slots.
-    places : array of int64, shape (n_candidates,)
-        Live places, one a story, best first.
-    values : array of float64, shape (n_candidates,)
+    places : array of int64, shape (n_pages, n_candidates)
+        Live places, one a story, best first; -1 where a page has no more.
+    values : array of float64, shape (n_pages, n_candidates)
         What each is worth to the list, from 1 for the best to 0; not rising.
     priority
         What the list is worth to the page.
@@ -136,27 +91,27 @@ class Pin:
 
 @dataclass(frozen=True, slots=True)
 class Composed:
-    """A page.
+    """A block of pages.
 
     Attributes
     ----------
-    lists
+    lists : dict of array of int64, shape (n_pages, n_slots)
         Live places by list, best first; -1 for a slot that stays empty.
-    value
-        Position-weighted worth of the page, pins left out.
-    bound
+    value : array of float64, shape (n_pages,)
+        Position-weighted worth of each page, pins left out.
+    bound : array of float64, shape (n_pages,)
         No page within the caps that fills as much is worth more.
     """
 
-    lists: dict[str, list[int]]
-    value: float
-    bound: float
+    lists: dict[str, Ints]
+    value: Floats
+    bound: Floats
 
 
 def compose(
     wishes: Sequence[Wish], story: Ints, caps: Sequence[Cap] = (), pins: Sequence[Pin] = ()
 ) -> Composed:
-    """Return the best page; within caps, a good one, and the bound on any better.
+    """Return the best pages; within caps, good ones, and the bound on any better.
 
     Parameters
     ----------
@@ -167,7 +122,7 @@ def compose(
     caps
         What must not be exceeded. Pins count, but are never taken away.
     pins
-        Articles that hold a slot, at most one a slot and one a story.
+        Articles that hold a slot of every page, at most one a slot and one a story.
 
     Notes
     -----
@@ -176,150 +131,213 @@ def compose(
     0.015 % less than the best of the latter on average, 0.7 % at most.
     """
     problem = _Problem(wishes, story, pins)
-    chosen = unlimited = problem.assigned(problem.cost)
+    chosen = unlimited = _assigned(problem.cost)
     if caps:
         chosen = problem.repaired(chosen, [problem.limit(cap) for cap in caps])
     return problem.composed(chosen, unlimited)
 
 
+def _assigned(cost: Floats) -> Ints:
+    """Return the column of each slot that costs least in all, page by page."""
+    chosen = [linear_sum_assignment(page)[1] for page in cost]
+    return np.array(chosen, dtype=np.int64).reshape(cost.shape[:2])
+
+
 @dataclass(frozen=True, slots=True)
 class _Limit:
-    """A cap in a problem: the group of each choice, and the room of each group.
-
-    `group` is an array of int64, shape (n_slots, n_columns); its highest number stands for
-    no group, with room for all.
-    """
+    """A cap in a block: the group of each candidate, -1 for none, and the room of each."""
 
     group: Ints
     room: Ints
 
 
 class _Problem:
-    """Slots x stories: what each pair is worth, and whose article it would be."""
+    """Slots x stories of each page: what each pair is worth, and whose article it would be.
+
+    Candidates of all lists stand side by side; a story has a column, and so has each slot
+    that stays empty.
+    """
 
     def __init__(self, wishes: Sequence[Wish], story: Ints, pins: Sequence[Pin]) -> None:
         self.wishes, self.pins = wishes, pins
         held = {(pin.name, pin.slot) for pin in pins}
         self.slots = [
-            (i, slot)
-            for i, wish in enumerate(wishes)
-            for slot in range(wish.n_slots)
-            if (wish.name, slot) not in held
+            [slot for slot in range(wish.n_slots) if (wish.name, slot) not in held]
+            for wish in wishes
         ]
-        self.wish_of = [i for i, _ in self.slots]
-        places = np.concatenate([wish.places for wish in wishes])
-        columns, column = np.unique(_of_story(wishes, places, story), return_inverse=True)
-        n_rows, n_columns = len(self.slots), len(columns)
-        self.rows = np.arange(n_rows)
-        # One column more for each slot: to stay empty, at no cost.
-        self.cost = np.full((n_rows, n_columns + n_rows), _NEVER)
-        self.cost[:, n_columns:][np.diag_indices(n_rows)] = 0.0
-        self.place = np.full((len(wishes), n_columns + n_rows), -1, dtype=np.int64)
-        weights, fill = np.zeros(n_rows), np.zeros(n_rows)
-        for row, (i, slot) in enumerate(self.slots):
-            weights[row] = wishes[i].priority * _slot_weight(slot)
-            fill[row] = _MINIMUM if slot < wishes[i].minimum else _FILLED
-        self.fill = fill
-        begin = first = 0
+        ends = np.cumsum([0, *map(len, self.slots)])
+        self.rows = [np.arange(a, b) for a, b in zip(ends, ends[1:], strict=False)]
+        ends = np.cumsum([0, *(wish.places.shape[1] for wish in wishes)])
+        self.span = [slice(int(a), int(b)) for a, b in zip(ends, ends[1:], strict=False)]
+        self.place = np.concatenate([wish.places for wish in wishes], axis=1)
+        told = self._told(story)
+        self.column = _numbered(told)
+        n_pages, n_candidates = self.place.shape
+        n_rows, n_columns = sum(map(len, self.rows)), int(self.column.max(initial=-1)) + 1
+        self.every = np.arange(n_pages)[:, np.newaxis]
+        self.cost = np.full((n_pages, n_rows, n_columns + n_rows), _NEVER)
+        diagonal = np.arange(n_rows)
+        self.cost[:, diagonal, n_columns + diagonal] = 0.0  # to stay empty costs nothing
+        # Whose article a list shows in a column; the last candidate is nobody.
+        self.candidate = np.full((n_pages, len(wishes), n_columns + n_rows), n_candidates)
+        self.list_of = np.repeat(np.arange(len(wishes)), [len(rows) for rows in self.rows])
+        self.fill = np.zeros(n_rows)
         for i, wish in enumerate(wishes):
-            end, last = begin + self.wish_of.count(i), first + len(wish.places)
-            own = column[first:last]
-            worth = np.outer(weights[begin:end], wish.values) + fill[begin:end, np.newaxis]
-            self.cost[begin:end, own] = -worth
-            self.place[i, own] = wish.places
-            begin, first = end, last
+            slots, rows, column = self.slots[i], self.rows[i], self.column[:, self.span[i]]
+            weight = np.array([wish.priority / math.log2(slot + 2) for slot in slots])
+            self.fill[rows] = [_MINIMUM if slot < wish.minimum else _FILLED for slot in slots]
+            worth = weight[:, np.newaxis] * wish.values[:, np.newaxis]
+            cost = np.where(
+                wish.places[:, np.newaxis] >= 0, -worth - self.fill[rows, np.newaxis], _NEVER
+            )
+            self.cost[self.every[:, :, np.newaxis], rows[:, np.newaxis], column[:, np.newaxis]] = (
+                cost
+            )
+            self.candidate[self.every, i, column] = np.arange(n_candidates)[self.span[i]]
         if pins:
             pinned = np.array([pin.place for pin in pins])
-            taken = np.isin(columns, np.concatenate((story[pinned], len(story) + pinned)))
-            self.cost[:, :n_columns][:, taken] = _NEVER
+            taken = np.isin(told, np.concatenate((story[pinned], len(story) + pinned)))
+            page, at_candidate = np.nonzero(taken)
+            self.cost[page, :, self.column[page, at_candidate]] = _NEVER
 
-    def assigned(self, cost: Floats) -> Ints:
-        """Return the column of each slot that costs least in all."""
-        chosen: Ints = linear_sum_assignment(cost)[1]
-        return chosen
+    def _told(self, story: Ints) -> Ints:
+        """Return what takes one slot at most: a candidate's story, or in an exempt list itself.
+
+        An article that other lists would show too stays with its story, so that it stands
+        once.
+        """
+        found = np.where(self.place >= 0, story[self.place], 2 * len(story))
+        for wish, span in zip(self.wishes, self.span, strict=True):
+            if wish.exempt:
+                mine = self.place[:, span, np.newaxis]
+                others = [s for w, s in zip(self.wishes, self.span, strict=True) if not w.exempt]
+                shared = [(mine == self.place[:, np.newaxis, s]).any(axis=2) for s in others]
+                alone = (wish.places >= 0) & ~np.any([*shared, wish.places < 0], axis=0)
+                found[:, span] = np.where(alone, len(story) + wish.places, found[:, span])
+        return found
 
     def limit(self, cap: Cap) -> _Limit:
-        """Return what a cap means for each choice."""
-        inside = [cap.name in (None, wish.name) for wish in self.wishes]
+        """Return what a cap means for each candidate."""
         group = np.append(cap.group, -1)[self.place]
-        group[np.logical_not(inside)] = -1
-        n_groups = int(cap.group.max(initial=-1)) + 1
+        for wish, span in zip(self.wishes, self.span, strict=True):
+            if cap.name not in (None, wish.name):
+                group[:, span] = -1
         pinned = cap.group[[p.place for p in self.pins if cap.name in (None, p.name)]]
+        n_groups = int(cap.group.max(initial=-1)) + 1
         room = cap.most - np.bincount(pinned[pinned >= 0], minlength=n_groups)
-        group[group < 0] = n_groups
-        return _Limit(group[self.wish_of], np.append(np.maximum(room, 0), len(self.rows)))
+        return _Limit(group, np.append(np.maximum(room, 0), 0))
+
+    def _picked(self, chosen: Ints, pages: Ints) -> Ints:
+        """Return the candidate in each slot of some pages."""
+        picked: Ints = self.candidate[pages[:, np.newaxis], self.list_of, chosen[pages]]
+        return picked
 
     def repaired(self, chosen: Ints, limits: Sequence[_Limit]) -> Ints:
-        """Return a page within the limits: where too many are chosen, the best few stay."""
-        cost = self.cost.copy()
-        while True:
-            closed = np.zeros(cost.shape, dtype=bool)
+        """Return pages within the limits: where too many are chosen, the best few stay."""
+        cost, chosen = self.cost.copy(), chosen.copy()
+        pages = np.arange(len(chosen))
+        slots = np.arange(chosen.shape[1])
+        while len(pages):
+            every = pages[:, np.newaxis]
+            paid = np.full((len(pages), self.place.shape[1] + 1), np.inf)
+            np.put_along_axis(
+                paid, self._picked(chosen, pages), self.cost[every, slots, chosen[pages]], axis=1
+            )
+            closed = np.zeros((len(pages), self.place.shape[1]), dtype=bool)
             for limit in limits:
-                of = limit.group[self.rows, chosen]
-                for group in np.flatnonzero(np.bincount(of) > limit.room[: of.max() + 1]):
-                    rows = np.flatnonzero(of == group)
-                    rows = rows[np.argsort(self.cost[rows, chosen[rows]], kind="stable")]
-                    rest = limit.group == group
-                    rest[:, chosen[rows[: limit.room[group]]]] = False
-                    closed |= rest
-            if not closed.any():
-                return chosen
-            cost[closed] = _NEVER
-            chosen = self.assigned(cost)
+                closed |= self._closed(limit, paid[:, :-1], pages)
+            wrong = closed.any(axis=1)
+            pages, closed = pages[wrong], closed[wrong]
+            for rows, span in zip(self.rows, self.span, strict=True):
+                page, candidate = np.nonzero(closed[:, span])
+                column = self.column[pages[page], span.start + candidate]
+                cost[pages[page, np.newaxis], rows, column[:, np.newaxis]] = _NEVER
+            chosen[pages] = _assigned(cost[pages])
+        return chosen
+
+    def _closed(self, limit: _Limit, paid: Floats, pages: Ints) -> Mask:
+        """Return the candidates of groups of which too many stand, but for the best few."""
+        group, every = limit.group[pages], np.arange(len(pages))[:, np.newaxis]
+        stands = np.isfinite(paid) & (group >= 0)
+        first = first_of_group(np.where(stands, group, -1), limit.room, paid)
+        is_over = np.zeros((len(pages), len(limit.room)), dtype=bool)
+        page, candidate = np.nonzero(stands & ~first)
+        is_over[page, group[page, candidate]] = True
+        # What stays may go to another list, where it is another candidate.
+        kept = np.zeros((len(pages), self.cost.shape[2]), dtype=bool)
+        page, candidate = np.nonzero(stands & first)
+        kept[page, self.column[pages[page], candidate]] = True
+        result: Mask = is_over[every, group] & (group >= 0) & ~kept[every, self.column[pages]]
+        return result
 
     def composed(self, chosen: Ints, unlimited: Ints) -> Composed:
-        """Return the page of a solution, with pins in their slots, and its bound."""
-        lists = {wish.name: [-1] * wish.n_slots for wish in self.wishes}
+        """Return the pages of a solution, with pins in their slots, and their bound."""
+        n_pages = len(chosen)
+        padded = np.append(self.place, np.full((n_pages, 1), -1), axis=1)
+        place = np.take_along_axis(padded, self._picked(chosen, self.every[:, 0]), axis=1)
+        lists = {}
+        for wish, slots, rows in zip(self.wishes, self.slots, self.rows, strict=True):
+            mine = place[:, rows]  # what stays empty is at the end
+            order = np.argsort(mine < 0, axis=1, kind="stable")
+            lists[wish.name] = np.full((n_pages, wish.n_slots), -1)
+            lists[wish.name][:, slots] = np.take_along_axis(mine, order, axis=1)
         for pin in self.pins:
-            lists[pin.name][pin.slot] = pin.place
-        place = self.place[self.wish_of, chosen].tolist() if self.slots else []
-        order = {i: iter([p for (of, _), p in zip(self.slots, place, strict=True)
-                          if of == i and p >= 0]) for i in range(len(self.wishes))}  # fmt: skip
-        for i, slot in self.slots:  # what stays empty is at the end
-            lists[self.wishes[i].name][slot] = next(order[i], -1)
-        filled = float(self.fill[self.place[self.wish_of, chosen] >= 0].sum())
-        worth, bound = (-float(self.cost[self.rows, c].sum()) for c in (chosen, unlimited))
+            lists[pin.name][:, pin.slot] = pin.place
+        filled = (self.fill * (place >= 0)).sum(axis=1)
+        worth, bound = (
+            -np.take_along_axis(self.cost, columns[:, :, np.newaxis], axis=2).sum(axis=(1, 2))
+            for columns in (chosen, unlimited)
+        )
         return Composed(lists, worth - filled, bound - filled)
 
 
-def _of_story(wishes: Sequence[Wish], places: Ints, story: Ints) -> Ints:
-    """Return what takes one slot at most: a candidate's story, or in an exempt list itself.
-
-    An article that other lists would show too stays with its story, so that it stands once.
-    """
-    found = story[places]
-    if any(wish.exempt for wish in wishes):
-        exempt = np.repeat([wish.exempt for wish in wishes], [len(w.places) for w in wishes])
-        alone = exempt & ~np.isin(places, places[~exempt])
-        found = np.where(alone, len(story) + places, found)
-    return found
-
-
-def worths(scores: Floats | NDArray[np.float32], n_page: int) -> Floats:
-    """Return falling scores on a scale common to all lists.
-
-    1 for the best, 0 for the one that would be the last on a page of this list alone;
-    what is below that keeps its order.
-
-    Parameters
-    ----------
-    scores : array, shape (n_candidates,)
-        Of a list's candidates, best first.
-    n_page
-        Slots of all lists.
+def _numbered(values: Ints) -> Ints:
+    """Return for each row the number of each value among the row's distinct ones, rising.
 
     Examples
     --------
-    >>> worths(np.array([5.0, 4.0, 3.0, 2.0]), 3).tolist()
-    [1.0, 0.5, 0.0, -0.5]
+    >>> _numbered(np.array([[7, 3, 7], [1, 2, 0]])).tolist()
+    [[1, 0, 1], [1, 2, 0]]
     """
-    if not len(scores):
-        return np.zeros(0)
-    values = scores.astype(np.float64)
-    low = values[min(n_page, len(values)) - 1]
-    reach = values[0] - low
-    result: Floats = (values - low) / reach if reach > 0 else values - low
+    order = np.argsort(values, axis=1, kind="stable")
+    ordered = np.take_along_axis(values, order, axis=1)
+    number = np.zeros_like(values)
+    number[:, 1:] = np.cumsum(ordered[:, 1:] != ordered[:, :-1], axis=1)
+    result = np.empty_like(values)
+    np.put_along_axis(result, order, number, axis=1)
     return result
+
+
+def first_of_group(group: Ints, most: int | Ints, key: Floats | None = None) -> Mask:
+    """Return for each row which are among the first of their group; all of no group (-1).
+
+    Parameters
+    ----------
+    group : array of int64, shape (n_rows, n)
+        Group of each.
+    most
+        How many of each group, or an array of that by group.
+    key : array, shape (n_rows, n)
+        The least come first; by default the order they stand in.
+
+    Examples
+    --------
+    >>> first_of_group(np.array([[4, 4, -1, 4, -1]]), 2).tolist()
+    [[True, True, True, False, True]]
+    """
+    if key is None:
+        order = np.argsort(group, axis=1, kind="stable")
+    else:
+        order = np.lexsort((key, group), axis=1)
+    ordered = np.take_along_axis(group, order, axis=1)
+    at = np.arange(group.shape[1])
+    begins = np.ones(group.shape, dtype=bool)
+    begins[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
+    rank = at - np.maximum.accumulate(np.where(begins, at, 0), axis=1)
+    limit = most if isinstance(most, int) else most[ordered]
+    first = np.empty(group.shape, dtype=bool)
+    np.put_along_axis(first, order, (rank < limit) | (ordered < 0), axis=1)
+    return first
 
 
 def greedy(

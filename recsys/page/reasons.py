@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.blend import PARTS, LiveModel, recent_weights
-from recsys.page.compose import LATEST_STORIES, MUST_READS, POPULAR_NOW
+from recsys.page.compose import LATEST_STORIES, LISTS, MUST_READS, POPULAR_NOW
 
 CHOSEN = "chosen"
 REASONS = {
@@ -84,6 +84,34 @@ def reason_code(list_name: str, part: int, *, has_category: bool, rising: bool) 
         return "must_read"
     code = "new" if list_name == LATEST_STORIES else _OF_PART[PARTS[part]]
     return code if has_category else _WITHOUT_SECTION.get(code, code)
+
+
+CODES = tuple(REASONS)
+_RANGE = (False, True)
+_TABLE = {
+    name: np.array(
+        [
+            [
+                [CODES.index(reason_code(name, part, has_category=c, rising=r)) for r in _RANGE]
+                for c in _RANGE
+            ]
+            for part in range(len(PARTS))
+        ],
+        dtype=np.uint8,
+    )
+    for name in LISTS
+}
+
+
+def reason_codes(
+    list_name: str,
+    part: NDArray[np.int64],
+    has_category: NDArray[np.bool_],
+    rising: NDArray[np.bool_],
+) -> NDArray[np.uint8]:
+    """Return `reason_code` of many slots of one list, as places in `CODES`."""
+    codes: NDArray[np.uint8] = _TABLE[list_name][part, has_category.astype(int), rising.astype(int)]
+    return codes
 
 
 def reason_text(code: str, *, title: str, category: str) -> str:

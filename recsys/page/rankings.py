@@ -1,0 +1,327 @@
+"""What each list would show: live articles in its own order, before lists meet on a page.
+
+In blocks, the first axis of every array: one page is a block of one.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys.blend import LiveModel
+from recsys.config import PageConfig
+from recsys.page.compose import (
+    LATEST_STORIES,
+    LISTS,
+    MUST_READS,
+    POPULAR_NOW,
+    YOU_MAY_ALSO_LIKE,
+    Cap,
+    Wish,
+    first_of_group,
+)
+from recsys.page.rules import EVERY, NO_RULES, Editorial
+
+SPARE = 12  # candidates beyond those that can matter: some tell the same story
+UNDER_CAPS = 64  # candidates of a list whose best may be too many of one kind
+FARTHER = 4  # times as many are looked at: most may be of that kind
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class PageModel:
+    """What the page needs beside the scores.
+
+    Attributes
+    ----------
+    live
+        The articles and their signals.
+    story : array of int64, shape (n_live,)
+        Story of each live article.
+    importance : array of float32, shape (n_live,)
+        Score of Must-Reads before the personal part.
+    rise : array of float32, shape (n_live,)
+        Score of Popular Now.
+    newest : array of int64, shape (n_live,)
+        Live places, newest first: Latest Stories.
+    n_categories
+        Number of sections, the empty one (0) included.
+    config
+        What lists are worth to each other, and their limits.
+    """
+
+    live: LiveModel
+    story: NDArray[np.int64]
+    importance: NDArray[np.float32]
+    rise: NDArray[np.float32]
+    newest: NDArray[np.int64]
+    n_categories: int
+    config: PageConfig
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """What a block of pages is made from.
+
+    Attributes
+    ----------
+    values : dict of array of float32, shape (n_pages, n_live)
+        What each list thinks of every live article.
+    closed : array of bool, shape (n_pages, n_live)
+        What must not be on a page: read, being read, over, or of the same story.
+    context
+        Known index of the article being read, None on a front page.
+    """
+
+    values: dict[str, Floats]
+    closed: Mask
+    context: int | None
+
+    def of(self, pages: Ints) -> "Scored":
+        """Return what some of the pages are made from."""
+        values = {name: of_list[pages] for name, of_list in self.values.items()}
+        return Scored(values, self.closed[pages], self.context)
+
+
+class Rankings:
+    """Ranks the live articles of one run for each list.
+
+    Attributes
+    ----------
+    model
+        The run.
+    caps
+        Our own: so many of a section in Must-Reads.
+    """
+
+    def __init__(self, model: PageModel) -> None:
+        self.model = model
+        section = model.live.category[model.live.live_rows]
+        most = model.config.must_reads_of_section
+        self.caps = (Cap(MUST_READS, np.where(section > 0, section, -1), most),)
+        self._risen = top_n(model.rise, len(model.rise))
+        self._newest_section = section[model.newest]
+
+    def wishes(
+        self,
+        scored: Scored,
+        n_slots: dict[str, int],
+        editorial: Editorial = NO_RULES,
+        caps: Sequence[Cap] | None = None,
+        reach: int | None = None,
+    ) -> list[Wish]:
+        """Return what each list would show: those candidates that may matter.
+
+        Parameters
+        ----------
+        scored, n_slots, editorial
+            The pages, the slots of their lists, and what editors' rules ask.
+        caps
+            All that hold, by default our own.
+        reach
+            Candidates of a list under a cap, by default `UNDER_CAPS`.
+        """
+        config, n_page = self.model.config, sum(n_slots.values())
+        wishes = []
+        for name in (name for name in LISTS if name in n_slots):
+            n = n_page + len(editorial.pins)
+            own = [c for c in (self.caps if caps is None else caps) if c.name in (None, name)]
+            if own:
+                n = max(n, reach or UNDER_CAPS)
+            far = n * (FARTHER if own else 1) + SPARE
+            places, worth = self._ordered(name, scored, far, editorial, n_page)
+            for cap in own:  # no other list can take more of a group than it has slots
+                group = np.append(cap.group, -1)[places]
+                near = first_of_group(group, cap.most + n_page - n_slots[name])
+                places, worth = _kept(near, places, worth)
+            story = np.where(places >= 0, self.model.story[places], -1)
+            places, worth = _kept(first_of_group(story, 1), places, worth)
+            if name == YOU_MAY_ALSO_LIKE and config.diversity:
+                places, worth = self._diverse(places, worth)
+            wishes.append(
+                Wish(
+                    name, n_slots[name], places[:, :n], worth[:, :n],
+                    getattr(config, f"{name}_priority"), config.minimum, name in config.exempt,
+                )
+            )  # fmt: skip
+        return wishes
+
+    def alone(self, name: str, scored: Scored) -> Ints:
+        """Return all live articles as a list would rank them on the first of some pages.
+
+        With no other list there, and nothing closed.
+        """
+        first = Scored(
+            {name: scored.values[name][:1]}, np.zeros_like(scored.closed[:1]), scored.context
+        )
+        order: Ints = self._ordered(name, first, scored.closed.shape[1], NO_RULES, 1)[0][0]
+        return order
+
+    def _ordered(
+        self, name: str, scored: Scored, n: int, editorial: Editorial, n_page: int
+    ) -> tuple[Ints, NDArray[np.float64]]:
+        """Return the best candidates of a list, best first, and what each is worth to it."""
+        closed = barred(name, scored.closed, editorial)
+        boosts, values = editorial.boosts.get(name), scored.values[name]
+        if name not in (POPULAR_NOW, LATEST_STORIES):
+            places, found = tops(np.where(closed, -np.inf, values), n)
+        else:
+            order = self._risen if name == POPULAR_NOW else self._latest(scored.context)
+            places = _free(order, closed, len(order) if boosts is not None else n)
+            found = np.take_along_axis(values, np.maximum(places, 0), axis=1)
+            if name == LATEST_STORIES:
+                found = np.broadcast_to(-np.arange(places.shape[1], dtype=np.float32), found.shape)
+            found = np.where(places >= 0, found, -np.inf)
+        if boosts is not None:
+            last = np.clip((places >= 0).sum(axis=1), 1, n_page) - 1
+            lowest = np.take_along_axis(found, last[:, np.newaxis], axis=1)
+            span = np.where(np.isfinite(lowest), found[:, :1] - lowest, 1.0)
+            lifted = np.full(closed.shape, -np.inf, dtype=np.float32)
+            if name in (POPULAR_NOW, LATEST_STORIES):
+                page, at = np.nonzero(places >= 0)
+                lifted[page, places[page, at]] = found[page, at]
+            else:
+                lifted = np.where(closed, -np.inf, values)
+            places, found = tops(lifted + (boosts * span).astype(np.float32), n)
+        return places, worths(found, n_page)
+
+    def _latest(self, context: int | None) -> Ints:
+        """Return the newest, those of the article's section first."""
+        newest = self.model.newest
+        section = 0 if context is None else self.model.live.category[context]
+        if section == 0:
+            return newest
+        same = self._newest_section == section
+        return np.concatenate((newest[same], newest[~same]))
+
+    def _diverse(
+        self, places: Ints, worth: NDArray[np.float64]
+    ) -> tuple[Ints, NDArray[np.float64]]:
+        """Return candidates, each worth less by what it says again of better ones.
+
+        References
+        ----------
+        Carbonell, Goldstein, "The use of MMR, diversity-based reranking for reordering
+        documents and producing summaries", SIGIR 1998; here against all better candidates.
+        """
+        similar, live_rows = self.model.live.similar, self.model.live.live_rows
+        n_pages, n = places.shape
+        page, rank = np.nonzero(places >= 0)
+        rows = live_rows[places[page, rank]]
+        start, size = similar.start[rows], similar.start[rows + 1] - similar.start[rows]
+        owner = np.repeat(np.arange(len(rows)), size)
+        at = np.arange(len(owner)) + np.repeat(start - (np.cumsum(size) - size), size)
+        rank_of = np.full((n_pages, len(live_rows)), n)
+        rank_of[page, places[page, rank]] = rank
+        better = rank_of[page[owner], similar.column[at]] < rank[owner]
+        again = np.zeros(len(rows))
+        np.maximum.at(again, owner[better], similar.value[at[better]])
+        worth = worth.copy()
+        worth[page, rank] -= self.model.config.diversity * again
+        order = np.argsort(np.where(places >= 0, -worth, np.inf), axis=1, kind="stable")
+        return np.take_along_axis(places, order, axis=1), np.take_along_axis(worth, order, axis=1)
+
+
+def barred(name: str, closed: Mask, editorial: Editorial) -> Mask:
+    """Return what a list must not show."""
+    for key in (EVERY, name):
+        if key in editorial.barred:
+            closed = closed | editorial.barred[key]
+    return closed
+
+
+def tops(scores: Floats, n: int) -> tuple[Ints, Floats]:
+    """Return for each row the places of the best scores and the scores, ties by place.
+
+    Parameters
+    ----------
+    scores : array of float32, shape (n_rows, n_live)
+        -inf marks what must not be chosen and is left out.
+    n
+        How many.
+
+    Returns
+    -------
+    places, values : array, shape (n_rows, n or less)
+        Best first; -1 and -inf where a row has no more.
+
+    Examples
+    --------
+    >>> scores = np.array([[1.0, 3.0, -np.inf, 3.0]], dtype=np.float32)
+    >>> tops(scores, 4)[0].tolist()
+    [[1, 3, 0, -1]]
+    """
+    n_rows, n_live = scores.shape
+    n = min(n, n_live)
+    if n < 1:
+        return np.zeros((n_rows, 0), dtype=np.int64), scores[:, :0]
+    # All that reach the n-th best score, so that ties at the edge go by place.
+    edge = np.partition(scores, n_live - n, axis=1)[:, n_live - n, np.newaxis]
+    row, place = np.nonzero((scores >= edge) & (scores > -np.inf))
+    count = np.bincount(row, minlength=n_rows)
+    at = np.arange(len(row)) - np.repeat(np.cumsum(count) - count, count)
+    places = np.full((n_rows, max(int(count.max(initial=0)), n)), -1)
+    values = np.full(places.shape, -np.inf, dtype=np.float32)
+    places[row, at], values[row, at] = place, scores[row, place]
+    order = np.argsort(-values, axis=1, kind="stable")[:, :n]
+    return np.take_along_axis(places, order, axis=1), np.take_along_axis(values, order, axis=1)
+
+
+def top_n(scores: Floats, n: int) -> Ints:
+    """Return the places of the `n` best of one row of scores, as `tops`."""
+    places: Ints = tops(scores[np.newaxis], n)[0][0]
+    return places[places >= 0]
+
+
+def _free(order: Ints, closed: Mask, n: int) -> Ints:
+    """Return for each row the first `n` of an order that are not closed; -1 for no more."""
+    n = min(n, len(order))
+    for ahead in (order[: 4 * n], order):
+        shut = closed[:, ahead]
+        if len(ahead) == len(order) or ((~shut).sum(axis=1) >= n).all():
+            break
+    first = np.argsort(shut, axis=1, kind="stable")[:, :n]
+    return np.where(np.take_along_axis(shut, first, axis=1), -1, ahead[first])
+
+
+def _kept(mask: Mask, places: Ints, worth: NDArray[np.float64]) -> tuple[Ints, NDArray[np.float64]]:
+    """Return candidates without some, the others moved up; -1 where there are no more."""
+    if mask.all():
+        return places, worth
+    order = np.argsort(~mask, axis=1, kind="stable")
+    places = np.where(mask, places, -1)
+    return np.take_along_axis(places, order, axis=1), np.take_along_axis(worth, order, axis=1)
+
+
+def worths(scores: Floats, n_page: int) -> NDArray[np.float64]:
+    """Return falling scores on a scale common to all lists.
+
+    1 for the best, 0 for the one that would be the last on a page of this list alone;
+    what is below that keeps its order.
+
+    Parameters
+    ----------
+    scores : array, shape (n_rows, n_candidates)
+        Of a list's candidates, best first; -inf, where there are no more, gives 0.
+    n_page
+        Slots of all lists.
+
+    Examples
+    --------
+    >>> worths(np.array([[5.0, 4.0, 3.0, 2.0]]), 3).tolist()
+    [[1.0, 0.5, 0.0, -0.5]]
+    """
+    if not scores.shape[1]:
+        return np.zeros(scores.shape)
+    values = scores.astype(np.float64)
+    there = np.isfinite(values)
+    last = np.clip(there.sum(axis=1), 1, n_page) - 1
+    values = np.where(there, values, 0.0)
+    low = np.take_along_axis(values, last[:, np.newaxis], axis=1)
+    reach = values[:, :1] - low
+    scaled = (values - low) / np.where(reach > 0, reach, 1.0)
+    return np.where(there, scaled, 0.0)
