@@ -220,7 +220,7 @@ class LearnConfig:
     min_choices
         With fewer choices the shipped weights are served.
     max_choices
-        If there are more impressions, evenly spread ones of them are taken.
+        Each head learns from so many, evenly spread over days and readers, if there are more.
     n_negatives
         Live articles drawn beside those clicked, for each choice among all that are live.
     random_state

@@ -138,7 +138,7 @@ def article_vectors(store: Store, articles: Articles, config: Config) -> tuple[c
     counted_by = ("n_features", "title_weight", "category_weight")
     settings = text_digest(TERMS_VERSION, *(repr(getattr(config.text, n)) for n in counted_by))
     wanted = [f"{settings[:8]}:{digest}" if digest else "" for digest in articles.digests]
-    stored_digests, stored = store.text_vectors(config.text.n_features)
+    stored_digests, stored = store.kept.text_vectors(config.text.n_features)
     stored_row = {key: row for row, key in enumerate(stored_digests)}
     keys = articles.id_map.keys.tolist()
     new = [i for i, key in enumerate(keys) if wanted[i] and stored_digests.get(key) != wanted[i]]
@@ -148,7 +148,7 @@ def article_vectors(store: Store, articles: Articles, config: Config) -> tuple[c
         [articles.categories[i] for i in new],
         config.text,
     ) if new else csr_matrix((0, config.text.n_features), dtype=np.float32)  # fmt: skip
-    store.put_text_vectors([keys[i] for i in new], [wanted[i] for i in new], counted)
+    store.kept.put_text_vectors([keys[i] for i in new], [wanted[i] for i in new], counted)
     new_row = {i: row for row, i in enumerate(new)}
     indptr, indices, data = [0], [], []
     for i, key in enumerate(keys):

@@ -253,7 +253,7 @@ def _run(
         with stage("read"):
             night = read_night(store, as_of_ms, config)
         with stage("learn"):
-            heads = learn(Past(store, config), as_of_ms, ("nightly", "hourly"))
+            heads = learn(Past(store, config, keep=True), as_of_ms, ("nightly", "hourly"))
         report.heads = heads.reports
         config = dataclasses.replace(config, blend=heads.weights)
         model = train(store, night, config, stage)

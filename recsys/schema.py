@@ -95,4 +95,13 @@ MIGRATIONS = (
         PRIMARY KEY (rule_id, version)
     ) STRICT;
     """,
+    """
+    -- What past days taught, see recsys.learn.examples; dropped when older rows come.
+    CREATE TABLE examples (
+        until_ms INTEGER NOT NULL,         -- the end of the day
+        what TEXT NOT NULL,                -- the head, the day's beginning, the settings
+        packed BLOB NOT NULL,
+        PRIMARY KEY (until_ms, what)
+    ) STRICT;
+    """,
 )

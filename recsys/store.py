@@ -22,11 +22,11 @@ from typing import Any
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix
 from sqlite_utils import Database
 
 from recsys.columns import pack_hour, unpack_hours
 from recsys.errors import StoreError
+from recsys.kept import Kept
 from recsys.rows import (
     HOUR_MS,
     TIME_IS_BOUND,
@@ -75,6 +75,11 @@ class Store:
     ------
     StoreError
         If the file is no store, is locked, or was written by a newer version.
+
+    Attributes
+    ----------
+    kept
+        What nights worked out from the rows and keep beside them.
     """
 
     def __init__(self, path: Path, *, must_exist: bool = False) -> None:
@@ -91,6 +96,7 @@ class Store:
             self._conn.execute("PRAGMA cache_size = -65536")  # KiB
             self._db = Database(self._conn)
             self._migrate(path)
+            self.kept = Kept(self._conn, self._write)
         except (sqlite3.Error, OSError) as error:
             raise StoreError(f"{path}: cannot be opened as a store: {error}") from error
 
@@ -195,6 +201,7 @@ class Store:
             keys, left_on="article_id", right_on="id", how="left", maintain_order="left"
         )
         new = changed = 0
+        differ = []  # since when; without a date, since ever
         for row in rows.iter_rows(named=True):
             values = (
                 row["title"], row["body"], row["category"], row["author"], row["url"],
@@ -208,6 +215,7 @@ class Store:
             ).fetchone()
             if before == values:
                 continue
+            differ += [row["published_at"] or 0, (values if before is None else before)[6] or 0]
             if before is None:
                 new += 1
                 self._conn.execute(
@@ -224,6 +232,7 @@ class Store:
                     " revision = revision + 1 WHERE article_key = ?",
                     (*values, digest, at_ms, row["key"]),
                 )
+        self.kept.drop_examples(min(differ, default=None))
         return Added(new, changed, len(rows) - new - changed)
 
     def _add_clicks(self, rows: pl.DataFrame) -> Added:
@@ -255,6 +264,7 @@ class Store:
             rows.filter(TIME_IS_BOUND).select(*columns, pl.lit(1)).iter_rows(),
         )
         new = self._conn.total_changes - before
+        self.kept.drop_examples(min(rows["clicked_at"].to_list()) if new else None)
         return Added(new=new, known=len(rows) - new)
 
     def _with_keys(self, rows: pl.DataFrame) -> pl.DataFrame:
@@ -287,6 +297,7 @@ class Store:
             "INSERT OR IGNORE INTO impressions VALUES (?, ?, ?, ?, ?, ?, ?, ?)", packed()
         )
         new = self._conn.total_changes - before
+        self.kept.drop_examples(min(rows["shown_at"].to_list()) if new else None)
         return Added(new=new, known=len(rows) - new)
 
     # ---- reading ----------------------------------------------------------------
@@ -410,51 +421,6 @@ class Store:
         if found is None:
             raise StoreError("the store has no impressions; evaluation needs some (recsys ingest)")
         return int(found)
-
-    def text_vectors(self, n_features: int) -> tuple[dict[int, str], csr_matrix]:
-        """Return the digest each stored vector was made from, and the vectors.
-
-        Rows of the matrix follow the order of the dict's article keys.
-        """
-        digests: dict[int, str] = {}
-        terms, counts, lengths = [], [], [0]
-        query = (
-            "SELECT article_key, text_digest, terms, counts FROM text_vectors ORDER BY article_key"
-        )
-        for key, digest, term_bytes, count_bytes in self._conn.execute(query):
-            digests[key] = digest
-            terms.append(term_bytes)
-            counts.append(count_bytes)
-            lengths.append(len(term_bytes) // 4)
-        matrix = csr_matrix(
-            (
-                np.frombuffer(b"".join(counts), dtype="<f4"),
-                np.frombuffer(b"".join(terms), dtype="<i4"),
-                np.cumsum(lengths),
-            ),
-            shape=(len(digests), n_features),
-        )
-        return digests, matrix
-
-    def put_text_vectors(
-        self, keys: Sequence[int], digests: Sequence[str], vectors: csr_matrix
-    ) -> None:
-        """Store the term counts of articles, replacing what was there."""
-        with self._write():
-            self._conn.executemany(
-                "INSERT OR REPLACE INTO text_vectors VALUES (?, ?, ?, ?)",
-                (
-                    (
-                        int(key),
-                        digest,
-                        vectors.indices[start:end].astype("<i4").tobytes(),
-                        vectors.data[start:end].astype("<f4").tobytes(),
-                    )
-                    for key, digest, start, end in zip(
-                        keys, digests, vectors.indptr[:-1], vectors.indptr[1:], strict=True
-                    )
-                ),
-            )
 
     def counts(self) -> dict[str, int]:
         """Return the number of rows of each table."""

@@ -230,3 +230,39 @@ def test_numbers_tell_when_old_articles_were_written(store, load):
     index = {i: row for row, i in enumerate(night.articles.id_map.ids)}
     assert night.written_ms[index["1010"]] == hour + 10 * HOUR_MS
     assert night.born_ms[index["1011.5"]] == hour + 70 * HOUR_MS  # no number, no telling
+
+
+def test_a_day_teaches_the_same_kept_or_made_anew(newsroom, tmp_path, monkeypatch):
+    begin, end = RECEIVED_MS - 2 * DAY_MS, RECEIVED_MS - DAY_MS
+    config = Config(learn=LearnConfig(days=1, max_choices=300))
+    regimes = ["nightly", "hourly"]
+    plain = heads.learn(Past(newsroom, config), end, regimes)
+    path = tmp_path / "recsys.db"
+    with Store(path) as store:
+        load_files(store, expand([SAMPLE]), received_ms=RECEIVED_MS)
+        first = heads.learn(Past(store, config, keep=True), end, regimes)
+        assert_same_heads(first, plain)
+        made = []
+        monkeypatch.setattr(Past, "_made", lambda *args: made.append(args))
+        assert_same_heads(heads.learn(Past(store, config, keep=True), end, regimes), plain)
+        # A click of the day after changes nothing, one of that day does.
+        rest = {"user_id": "u0001", "article_id": "a0001"}
+        for at, kept in ((end, True), (begin - DAY_MS, False)):
+            log = tmp_path / f"{at}.jsonl"
+            log.write_text(json.dumps(rest | {"clicked_at": from_ms(at).isoformat()}) + "\n")
+            load_files(store, [log], received_ms=RECEIVED_MS)
+            if kept:
+                assert_same_heads(heads.learn(Past(store, config, keep=True), end, regimes), plain)
+            else:
+                with pytest.raises(AttributeError):  # it has to make the night again
+                    heads.learn(Past(store, config, keep=True), end, regimes)
+        assert made
+
+
+def assert_same_heads(found, expected):
+    assert found.weights == expected.weights
+    assert found.reports == expected.reports
+    for regime, curves in expected.curves.items():
+        assert found.curves[regime].keys() == curves.keys()
+        for name, curve in curves.items():
+            np.testing.assert_array_equal(found.curves[regime][name], curve)

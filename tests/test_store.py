@@ -105,8 +105,8 @@ def test_text_vectors_come_back_bit_for_bit(store, load):
     load({"a.jsonl": article(article_id="a") + article(article_id="b", title="Other words")})
     keys = store.articles(known_by_ms=RECEIVED_MS).id_map.keys.tolist()
     counts = count_terms(["Title", "Other words"], ["", ""], ["", ""], TextConfig())
-    store.put_text_vectors(keys, ["x", "y"], counts)
-    digests, found = store.text_vectors(counts.shape[1])
+    store.kept.put_text_vectors(keys, ["x", "y"], counts)
+    digests, found = store.kept.text_vectors(counts.shape[1])
     assert digests == dict(zip(keys, ["x", "y"], strict=True))
     assert (found != counts).nnz == 0
 

@@ -5,7 +5,8 @@ what is personal: what is learned from is what is served, and what is measured t
 """
 
 import dataclasses
-from collections.abc import Callable, Iterator
+import io
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +18,7 @@ from recsys.blend import PARTS, STATIC_PARTS, Reader, score
 from recsys.config import Config
 from recsys.counts import Events
 from recsys.learn.choice import Choices
-from recsys.learn.regimes import Protocol, count_cut
+from recsys.learn.regimes import DAY_MS, Protocol, count_cut
 from recsys.model import Model, factors_before, last_of, reader_of, static_signals, train
 from recsys.night import Night, births_of, read_night, select_clicks
 from recsys.page.compose import LISTS
@@ -35,6 +36,7 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Listener = Callable[[str], None]
 
+EXAMPLES_VERSION = 1  # to be raised when a feature or a signal comes to mean something else
 CHOICE_HOURS = 12  # after an instant in which a click on a live article counts as its choice
 POSITION = "position"
 _FEATURE_OF = {"text": "recent_text"}  # a part of the linear score, among the features
@@ -48,6 +50,14 @@ class Trained:
     model: Model
 
 
+@dataclass(frozen=True, slots=True)
+class Examples:
+    """Choices of one day to learn from, and the unweighted parts of the linear score."""
+
+    choices: Choices
+    signals: Mapping[str, Floats]
+
+
 class Past:
     """Nights of the past, each made once: as a nightly run or a refresh would have.
 
@@ -57,12 +67,19 @@ class Past:
         As of a night.
     listener
         Told of each model made.
+    keep
+        Whether the store keeps what each day taught, for later nights to learn from.
     """
 
     def __init__(
-        self, store: Store, config: Config, listener: Listener = lambda what: None
+        self,
+        store: Store,
+        config: Config,
+        listener: Listener = lambda what: None,
+        *,
+        keep: bool = False,
     ) -> None:
-        self.store, self.config, self._listener = store, config, listener
+        self.store, self.config, self._listener, self._keep = store, config, listener, keep
         self._nights: dict[tuple[int, int], Trained] = {}
         self._seen: dict[tuple[int, Protocol, int, int, int], Seen] = {}
 
@@ -88,6 +105,20 @@ class Past:
             self._seen[key] = seen_after(self, last, protocol, **span, most=most)
         return self._seen[key]
 
+    def examples(
+        self, what: str, begin_ms: int, end_ms: int, make: Callable[[], Examples]
+    ) -> Examples:
+        """Return what a day taught a head; made, or as the store kept it."""
+        if not self._keep:
+            return make()
+        what = f"{what} from {begin_ms}, {self.config.digest()}, {EXAMPLES_VERSION}"
+        packed = self.store.kept.examples(end_ms, what)
+        if packed is None:
+            packed = _pack(make())
+            oldest_ms = end_ms - self.config.learn.days * DAY_MS
+            self.store.kept.put_examples(end_ms, what, packed, oldest_ms=oldest_ms)
+        return _unpack(packed)
+
     def _made(self, as_of_ms: int, until_ms: int, last: Trained | None) -> Trained:
         self._listener("model of a night" if last is None else "refresh of an hour")
         shown = self.store.impressions(from_ms=as_of_ms, before_ms=until_ms)
@@ -100,6 +131,31 @@ class Past:
             carried = (run, factors_before(night, last.model))
         model = train(self.store, night, self.config, lambda stage: nullcontext(), carried)
         return Trained(night, model)
+
+
+def _pack(examples: Examples) -> bytes:
+    """Return examples as an uncompressed NPZ file."""
+    choices = examples.choices
+    arrays: dict[str, Any] = {"chosen": choices.chosen, "start": choices.start}
+    arrays |= {f"feature {name}": values for name, values in choices.features.items()}
+    arrays |= {f"signal {name}": values for name, values in examples.signals.items()}
+    file = io.BytesIO()
+    np.savez(file, **arrays)
+    return file.getvalue()
+
+
+def _unpack(packed: bytes) -> Examples:
+    with np.load(io.BytesIO(packed), allow_pickle=False) as arrays:
+        found = {
+            kind: {
+                name.removeprefix(kind): arrays[name]
+                for name in arrays.files
+                if name.startswith(kind)
+            }
+            for kind in ("feature ", "signal ")
+        }
+        choices = Choices(found["feature "], arrays["chosen"], arrays["start"])
+    return Examples(choices, found["signal "])
 
 
 @dataclass(frozen=True, slots=True)
@@ -333,11 +389,12 @@ def live_choices(past: Past, at: Trained, *, before_ms: int) -> Iterator[LiveCho
 
 
 def sampled_live_choices(
-    past: Past, at: Trained, rng: np.random.Generator, *, before_ms: int
+    past: Past, at: Trained, rng: np.random.Generator, *, before_ms: int, most: int
 ) -> Choices:
     """Return `live_choices` among what was clicked and some other live articles.
 
-    Features are the unweighted parts of the linear score.
+    Features are the unweighted parts of the linear score. If there are more choices than
+    `most`, evenly spread ones of them are taken.
 
     References
     ----------
@@ -350,7 +407,9 @@ def sampled_live_choices(
     plain = dataclasses.replace(live, weights=dataclasses.replace(live.weights, **ones))
     features: list[Floats] = [np.zeros((0, len(PARTS)))]
     chosen: list[NDArray[np.bool_]] = [np.zeros(0, dtype=bool)]
-    for choice in live_choices(past, at, before_ms=before_ms):
+    found = list(live_choices(past, at, before_ms=before_ms))
+    for i in np.linspace(0, len(found) - 1, min(most, len(found))).astype(np.int64).tolist():
+        choice = found[i]
         parts = score(plain, choice.reader, None)
         read = [] if choice.reader is None else choice.reader.read.tolist()
         clicked = np.array(sorted(choice.clicked), dtype=np.int64)

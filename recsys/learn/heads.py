@@ -9,6 +9,7 @@ learned in view find .05 to .28 of next clicks where those learned live find .43
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from recsys.blend import PARTS
 from recsys.config import BlendConfig, Config
 from recsys.evaluation import metrics
 from recsys.learn.choice import Choices, CurveFit, fit_weights
-from recsys.learn.examples import POSITION, Past, sampled_live_choices
+from recsys.learn.examples import POSITION, Examples, Past, sampled_live_choices
 from recsys.learn.regimes import DAY_MS, Protocol
 from recsys.rank import curve_parts
 from recsys.rows import HOUR_MS
@@ -107,22 +108,33 @@ def learn(past: Past, as_of_ms: int, regimes: Sequence[Protocol]) -> Heads:
 
 
 def _days(past: Past, as_of_ms: int) -> list[tuple[int, int]]:
-    """Return begin and end of the days to learn from, as far as the log reaches back."""
+    """Return begin and end of the days to learn from, as far as the log reaches back.
+
+    They end with a whole hour, so that nights that start about the same time share them.
+    """
     oldest = past.store.first_event_ms()
-    begins = [as_of_ms - back * DAY_MS for back in range(past.config.learn.days, 0, -1)]
+    end_ms = as_of_ms // HOUR_MS * HOUR_MS
+    begins = [end_ms - back * DAY_MS for back in range(past.config.learn.days, 0, -1)]
     return [(b, b + DAY_MS) for b in begins if oldest is not None and b > oldest]
 
 
 def _finding(past: Past, as_of_ms: int) -> tuple[BlendConfig, HeadReport]:
     """Return the weights of the linear score, learned among all live articles."""
-    config = past.config
-    rng = np.random.default_rng(config.learn.random_state)
-    found = []
-    for begin, end in _days(past, as_of_ms):
+    config, days = past.config, _days(past, as_of_ms)
+    most = -(-config.learn.max_choices // max(config.learn.days, 1))
+
+    def made(begin: int, end: int) -> Examples:
+        # Of its own a day, so that a day teaches the same whichever night learns from it.
+        rng = np.random.default_rng((config.learn.random_state, begin // HOUR_MS))
         instant = begin + LIVE_HOURS * HOUR_MS
         at = past.refreshed(past.night(begin, end), instant, instant)
-        found.append(sampled_live_choices(past, at, rng, before_ms=as_of_ms))
-    choices = joined(found, PARTS)
+        return Examples(sampled_live_choices(past, at, rng, before_ms=end, most=most), {})
+
+    found = [
+        past.examples(f"finding {most}", begin, end, partial(made, begin, end))
+        for begin, end in days
+    ]
+    choices = joined([day.choices for day in found], PARTS)
     shipped = {name: float(getattr(config.blend, name)) for name in PARTS}
     if len(choices) < config.learn.min_choices:
         return config.blend, _too_few(len(choices), config)
@@ -156,9 +168,15 @@ def ordering(
         Features to leave out, for an ablation.
     """
     config, days = past.config, _days(past, as_of_ms)
-    most = -(-config.learn.max_choices // max(len(days), 1))
+    most = -(-config.learn.max_choices // max(config.learn.days, 1))
+
+    def made(begin: int, end: int) -> Examples:
+        last = past.night(begin, end)
+        found = past.seen_after(last, regime, from_ms=begin, before_ms=end, most=most)
+        return Examples(found.choices, found.signals)
+
     seen = [
-        past.seen_after(past.night(begin, end), regime, from_ms=begin, before_ms=end, most=most)
+        past.examples(f"ordering, {regime} {most}", begin, end, partial(made, begin, end))
         for begin, end in days
     ]
     names = [name for part in seen[:1] for name in part.choices.features if name not in without]
