@@ -230,6 +230,16 @@ def context_signals(model: LiveModel, context: int | None) -> dict[str, Floats]:
 def score(model: LiveModel, reader: Reader | None, context: int | None) -> dict[str, Floats]:
     """Return the weighted parts of every live article's score, by name of `PARTS`.
 
+    Those of `personal_parts`, and those that are the same for everybody.
+    """
+    return personal_parts(model, reader, context) | model.static_parts()
+
+
+def personal_parts(
+    model: LiveModel, reader: Reader | None, context: int | None
+) -> dict[str, Floats]:
+    """Return the weighted parts that are of this reader or of this article.
+
     Parameters
     ----------
     model
@@ -253,7 +263,7 @@ def score(model: LiveModel, reader: Reader | None, context: int | None) -> dict[
         parts["text"] = weights.text * text_of_recent(model, reader.reads)
         parts["als"] = weights.als * (model.factors @ reader.factors)
         parts["affinity"] = weights.affinity * reader.affinity[model.category[model.live_rows]]
-    return parts | model.static_parts()
+    return parts
 
 
 def total(parts: dict[str, Floats], n_live: int) -> NDArray[np.float32]:

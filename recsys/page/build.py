@@ -7,15 +7,17 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.blend import STATIC_PARTS, BlockScorer, Reader, score, total
+from recsys.blend import STATIC_PARTS, BlockScorer, Reader, personal_parts, total
 from recsys.page.compose import (
     LATEST_STORIES,
+    LISTS,
     MUST_READS,
     POPULAR_NOW,
     YOU_MAY_ALSO_LIKE,
     Composed,
     Pin,
     Wish,
+    along,
     compose,
 )
 from recsys.page.rankings import PageModel, Rankings, Scored, barred, top_n
@@ -131,9 +133,8 @@ class PageBuilder:
     def __init__(self, model: PageModel) -> None:
         self.model = model
         live, n_live = model.live, len(model.story)
-        static = live.static_parts()
+        self._static_parts = static = live.static_parts()
         self._static = total(static, n_live)
-        self._newness = static["recency"]
         # Less their mean, static parts tell what sets an article apart; else
         # "popular" would be said of everything. One that counts against is no reason.
         self._centred = {
@@ -173,8 +174,9 @@ class PageBuilder:
         editorial
             What editors' rules ask.
         """
-        parts = score(self.model.live, reader, context)
-        scores = total(parts, len(self.model.story))
+        personal = personal_parts(self.model.live, reader, context)
+        scores = total(personal, len(self.model.story)) + self._static
+        parts = personal | self._static_parts
         readers = [] if reader is None else [reader]
         scored = self._scored(readers, context, blocked, scores[np.newaxis])
         of_block = {name: part[np.newaxis] for name, part in parts.items()}
@@ -219,7 +221,7 @@ class PageBuilder:
             YOU_MAY_ALSO_LIKE: scores,
             MUST_READS: must,
             POPULAR_NOW: np.broadcast_to(model.rise, scores.shape),
-            LATEST_STORIES: np.broadcast_to(self._newness, scores.shape),
+            LATEST_STORIES: np.broadcast_to(self._static_parts["recency"], scores.shape),
         }
         return Scored(values, self._closed(readers, context, blocked, scores.shape), context)
 
@@ -232,13 +234,17 @@ class PageBuilder:
         parts: Parts,
     ) -> Pages:
         composed, notes, pins = self._composed(scored, n_slots, editorial)
-        lists = {}
-        for name, places in composed.lists.items():
-            lists[name] = self._slots(name, places, readers, scored, parts)
-            for pin in pins:
-                if pin.name == name:
-                    lists[name]["code"][:, pin.slot] = CODES.index(CHOSEN)
-                    lists[name]["because"][:, pin.slot] = -1
+        slots = self._slots(composed.lists, readers, scored, parts)
+        lists = dict(
+            zip(
+                composed.lists,
+                np.split(slots, np.cumsum([p.shape[1] for p in composed.lists.values()]), axis=1),
+                strict=False,  # after the last there is nothing
+            )
+        )
+        for pin in pins:
+            lists[pin.name]["code"][:, pin.slot] = CODES.index(CHOSEN)
+            lists[pin.name]["because"][:, pin.slot] = -1
         return Pages(lists, notes, composed)
 
     def _composed(
@@ -322,7 +328,7 @@ class PageBuilder:
         readers = [] if reader is None else [reader]
         parts = {part: values[np.newaxis] for part, values in built.parts.items()}
         places = np.array(drawn, dtype=np.int64)[np.newaxis]
-        slots = slots_out_of(self._slots(name, places, readers, built.scored, parts)[0])
+        slots = slots_out_of(self._slots({name: places}, readers, built.scored, parts)[0])
         return kept | {name: kept[name] + slots}, dict.fromkeys(drawn, n_drawn / max(len(pool), 1))
 
     def _closed(
@@ -351,30 +357,36 @@ class PageBuilder:
     def _lead(self, readers: Sequence[Reader], parts: Parts, places: Ints) -> Ints:
         """Return the part (place in `PARTS`) that most lifts each of some live places."""
         live, weights = self.model.live, self.model.live.weights
-        found = {name: np.take_along_axis(part, places, axis=1) for name, part in parts.items()}
+        found = {name: along(part, places) for name, part in parts.items()}
         if readers and "als" not in parts:  # of a block, where nobody needs them all
             factors = np.stack([reader.factors for reader in readers])
             affinity = np.stack([reader.affinity for reader in readers])
             found["als"] = weights.als * np.einsum("psf,pf->ps", live.factors[places], factors)
             section = self._section[places]
-            found["affinity"] = weights.affinity * np.take_along_axis(affinity, section, axis=1)
+            found["affinity"] = weights.affinity * along(affinity, section)
         return leading_parts(found | {name: part[places] for name, part in self._centred.items()})
 
     def _slots(
-        self, name: str, places: Ints, readers: Sequence[Reader], scored: Scored, parts: Parts
+        self, lists: dict[str, Ints], readers: Sequence[Reader], scored: Scored, parts: Parts
     ) -> NDArray[np.void]:
-        """Return slots with their scores and reasons; a place of -1 is an empty one."""
+        """Return the slots of all lists, with their scores and reasons; -1 is an empty place."""
+        places = np.concatenate(list(lists.values()), axis=1)
         slots = np.zeros(places.shape, dtype=SLOT)
         slots["place"], slots["because"] = places, -1
         if not len(self.model.story):
             return slots
-        there = np.maximum(places, 0)
-        slots["score"] = np.take_along_axis(scored.values[name], there, axis=1).round(4)
-        lead = np.zeros_like(there)
-        if name == YOU_MAY_ALSO_LIKE:
-            lead = self._lead(readers, parts, there)
+        there, lead = np.maximum(places, 0), np.zeros_like(places)
+        list_of = np.repeat(
+            [LISTS.index(name) for name in lists], [p.shape[1] for p in lists.values()]
+        )
+        for name in lists:
+            mine = list_of == LISTS.index(name)
+            slots["score"][:, mine] = along(scored.values[name], there[:, mine])
+            if name == YOU_MAY_ALSO_LIKE:
+                lead[:, mine] = self._lead(readers, parts, there[:, mine])
+        slots["score"] = slots["score"].round(4)
         slots["code"] = reason_codes(
-            name, lead, self._section[there] > 0, self.model.rise[there] > 0
+            list_of, lead, self._section[there] > 0, self.model.rise[there] > 0
         )
         if readers:
             named = (slots["code"] == CODES.index("because_read")) & (places >= 0)

@@ -19,6 +19,7 @@ from recsys.page.compose import (
     YOU_MAY_ALSO_LIKE,
     Cap,
     Wish,
+    along,
     first_of_group,
 )
 from recsys.page.rules import EVERY, NO_RULES, Editorial
@@ -105,6 +106,7 @@ class Rankings:
         self.caps = (Cap(MUST_READS, np.where(section > 0, section, -1), most),)
         self._risen = top_n(model.rise, len(model.rise))
         self._newest_section = section[model.newest]
+        self._latest_of: dict[int, Ints] = {0: model.newest}
 
     def wishes(
         self,
@@ -172,13 +174,13 @@ class Rankings:
         else:
             order = self._risen if name == POPULAR_NOW else self._latest(scored.context)
             places = _free(order, closed, len(order) if boosts is not None else n)
-            found = np.take_along_axis(values, np.maximum(places, 0), axis=1)
+            found = along(values, np.maximum(places, 0))
             if name == LATEST_STORIES:
                 found = np.broadcast_to(-np.arange(places.shape[1], dtype=np.float32), found.shape)
             found = np.where(places >= 0, found, -np.inf)
         if boosts is not None:
-            last = np.clip((places >= 0).sum(axis=1), 1, n_page) - 1
-            lowest = np.take_along_axis(found, last[:, np.newaxis], axis=1)
+            last = _last(places >= 0, n_page)
+            lowest = along(found, last[:, np.newaxis])
             span = np.where(np.isfinite(lowest), found[:, :1] - lowest, 1.0)
             lifted = np.full(closed.shape, -np.inf, dtype=np.float32)
             if name in (POPULAR_NOW, LATEST_STORIES):
@@ -191,12 +193,12 @@ class Rankings:
 
     def _latest(self, context: int | None) -> Ints:
         """Return the newest, those of the article's section first."""
-        newest = self.model.newest
-        section = 0 if context is None else self.model.live.category[context]
-        if section == 0:
-            return newest
-        same = self._newest_section == section
-        return np.concatenate((newest[same], newest[~same]))
+        section = 0 if context is None else int(self.model.live.category[context])
+        if section not in self._latest_of:
+            same = self._newest_section == section
+            newest = self.model.newest
+            self._latest_of[section] = np.concatenate((newest[same], newest[~same]))
+        return self._latest_of[section]
 
     def _diverse(
         self, places: Ints, worth: NDArray[np.float64]
@@ -223,7 +225,7 @@ class Rankings:
         worth = worth.copy()
         worth[page, rank] -= self.model.config.diversity * again
         order = np.argsort(np.where(places >= 0, -worth, np.inf), axis=1, kind="stable")
-        return np.take_along_axis(places, order, axis=1), np.take_along_axis(worth, order, axis=1)
+        return along(places, order), along(worth, order)
 
 
 def barred(name: str, closed: Mask, editorial: Editorial) -> Mask:
@@ -268,7 +270,7 @@ def tops(scores: Floats, n: int) -> tuple[Ints, Floats]:
     values = np.full(places.shape, -np.inf, dtype=np.float32)
     places[row, at], values[row, at] = place, scores[row, place]
     order = np.argsort(-values, axis=1, kind="stable")[:, :n]
-    return np.take_along_axis(places, order, axis=1), np.take_along_axis(values, order, axis=1)
+    return along(places, order), along(values, order)
 
 
 def top_n(scores: Floats, n: int) -> Ints:
@@ -285,7 +287,7 @@ def _free(order: Ints, closed: Mask, n: int) -> Ints:
         if len(ahead) == len(order) or ((~shut).sum(axis=1) >= n).all():
             break
     first = np.argsort(shut, axis=1, kind="stable")[:, :n]
-    return np.where(np.take_along_axis(shut, first, axis=1), -1, ahead[first])
+    return np.where(along(shut, first), -1, ahead[first])
 
 
 def _kept(mask: Mask, places: Ints, worth: NDArray[np.float64]) -> tuple[Ints, NDArray[np.float64]]:
@@ -294,7 +296,13 @@ def _kept(mask: Mask, places: Ints, worth: NDArray[np.float64]) -> tuple[Ints, N
         return places, worth
     order = np.argsort(~mask, axis=1, kind="stable")
     places = np.where(mask, places, -1)
-    return np.take_along_axis(places, order, axis=1), np.take_along_axis(worth, order, axis=1)
+    return along(places, order), along(worth, order)
+
+
+def _last(there: Mask, n_page: int) -> Ints:
+    """Return for each row the last candidate that a page of the list alone would show."""
+    last: Ints = np.minimum(np.maximum(there.sum(axis=1), 1), n_page) - 1
+    return last
 
 
 def worths(scores: Floats, n_page: int) -> NDArray[np.float64]:
@@ -319,9 +327,9 @@ def worths(scores: Floats, n_page: int) -> NDArray[np.float64]:
         return np.zeros(scores.shape)
     values = scores.astype(np.float64)
     there = np.isfinite(values)
-    last = np.clip(there.sum(axis=1), 1, n_page) - 1
+    last = _last(there, n_page)
     values = np.where(there, values, 0.0)
-    low = np.take_along_axis(values, last[:, np.newaxis], axis=1)
+    low = along(values, last[:, np.newaxis])
     reach = values[:, :1] - low
     scaled = (values - low) / np.where(reach > 0, reach, 1.0)
     return np.where(there, scaled, 0.0)

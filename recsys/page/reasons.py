@@ -88,29 +88,31 @@ def reason_code(list_name: str, part: int, *, has_category: bool, rising: bool) 
 
 CODES = tuple(REASONS)
 _RANGE = (False, True)
-_TABLE = {
-    name: np.array(
+_TABLE = np.array(
+    [
         [
             [
                 [CODES.index(reason_code(name, part, has_category=c, rising=r)) for r in _RANGE]
                 for c in _RANGE
             ]
             for part in range(len(PARTS))
-        ],
-        dtype=np.uint8,
-    )
-    for name in LISTS
-}
+        ]
+        for name in LISTS
+    ],
+    dtype=np.uint8,
+)
 
 
 def reason_codes(
-    list_name: str,
+    list_of: NDArray[np.int64],
     part: NDArray[np.int64],
     has_category: NDArray[np.bool_],
     rising: NDArray[np.bool_],
 ) -> NDArray[np.uint8]:
-    """Return `reason_code` of many slots of one list, as places in `CODES`."""
-    codes: NDArray[np.uint8] = _TABLE[list_name][part, has_category.astype(int), rising.astype(int)]
+    """Return `reason_code` of many slots, of lists by their place in `LISTS`, in `CODES`."""
+    codes: NDArray[np.uint8] = _TABLE[
+        list_of, part, has_category.astype(np.int64), rising.astype(np.int64)
+    ]
     return codes
 
 
