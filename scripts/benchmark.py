@@ -1,20 +1,27 @@
-"""Time the real commands on a made-up newsroom; one JSON line a stage.
+"""Time the real commands on a made-up newsroom, and yardsticks beside them; JSON lines.
 
     python scripts/benchmark.py --size S >> data/benchmarks/results.jsonl
+    python scripts/benchmark.py --table data/benchmarks/results.jsonl
 
 The newsroom is seeded: Zipf popularity, article lifetimes of 1 to 3 days, readers with
-tastes, articles of some 300 words. Seconds depend on the machine and on what else it does:
-compare lines of one run only.
+tastes, articles of some 300 words; its log has no impressions, so of learning only the head
+that finds articles is timed. Seconds depend on the machine and on what else it does: compare
+lines of one run only, which is why limits and peers are timed in the same run.
 """
 
 import argparse
 import json
 import os
 import platform
+import resource
+import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
@@ -24,28 +31,33 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from recsys import snapshot
+
 AS_OF = datetime(2026, 3, 2, 4, tzinfo=UTC)
 DAYS = 30
 SECTIONS = 12
 VOCABULARY = 40_000
+FILES = (("articles", "parquet"), ("clicks", "csv"))
 LIBRARIES = ("numpy", "scipy", "scikit-learn", "implicit", "polars")
 
 
 @dataclass(frozen=True)
 class Size:
-    """How big a newsroom is; `fresh` are the clicks of the hour before a refresh."""
+    """How big a newsroom is."""
 
     articles: int
     users: int
     clicks: int
-    fresh: int
 
 
 SIZES = {
-    "XS": Size(500, 500, 8_000, 500),
-    "S": Size(2_000, 5_000, 100_000, 2_000),
-    "M": Size(20_000, 100_000, 3_000_000, 20_000),
+    "XS": Size(500, 500, 8_000),
+    "S": Size(2_000, 5_000, 100_000),
+    "M": Size(20_000, 100_000, 3_000_000),
+    "L": Size(100_000, 1_000_000, 30_000_000),
 }
+# Ages in hours of what is new since the first night (a day), and since the next (an hour).
+PARTS = {"first": (DAYS * 24.0, 25.0), "day": (25.0, 1.0), "hour": (1.0, 0.0)}
 
 
 def articles(size: Size, rng: np.random.Generator) -> pl.DataFrame:
@@ -85,23 +97,27 @@ def clicks(
     article = (article // step * step).astype(np.int64)
     taste = user % SECTIONS
     article = np.where(rng.random(n) < 0.5, article // SECTIONS * SECTIONS + taste, article)
+    article = np.minimum(article, size.articles - 1)
+    clicked_ms = round(AS_OF.timestamp() * 1000) - (age_hours * 3_600_000).astype(np.int64)
     return pl.DataFrame(
-        {
-            "user_id": [f"u{u}" for u in user],
-            "article_id": [f"a{a:06d}" for a in np.minimum(article, size.articles - 1)],
-            "clicked_at": [(AS_OF - timedelta(hours=float(age))).isoformat() for age in age_hours],
-            "dwell_seconds": rng.gamma(2.0, 20.0, n),
-        }
+        {"user": user, "article": article, "ms": clicked_ms, "dwell": rng.gamma(2.0, 20.0, n)}
+    ).select(
+        pl.format("u{}", "user").alias("user_id"),
+        pl.format("a{}", pl.col("article").cast(pl.String).str.zfill(6)).alias("article_id"),
+        pl.from_epoch("ms", "ms").dt.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").alias("clicked_at"),
+        pl.col("dwell").round(2).alias("dwell_seconds"),
     )
 
 
 def make(name: str, root: Path) -> None:
     """Write a newsroom's files. In a process of its own: children inherit a peak of memory."""
     size, rng = SIZES[name], np.random.default_rng(42)
-    articles(size, rng).write_parquet(root / "articles.parquet")
-    old = clicks(size, rng, n=size.clicks, since=DAYS * 24.0, until=1.0)
-    old.write_csv(root / "clicks.csv")
-    clicks(size, rng, n=size.fresh, since=1.0, until=0.0).write_csv(root / "fresh.csv")
+    table = articles(size, rng)
+    for part, (since, until) in PARTS.items():
+        begin, end = (round(size.articles * (1 - age / 24 / DAYS)) for age in (since, until))
+        table[begin:end].write_parquet(root / f"articles-{part}.parquet")
+        n = round(size.clicks * (since - until) / 24 / DAYS)
+        clicks(size, rng, n=n, since=since, until=until).write_csv(root / f"clicks-{part}.csv")
 
 
 def timed(*arguments: str | Path) -> tuple[float, float]:
@@ -112,56 +128,211 @@ def timed(*arguments: str | Path) -> tuple[float, float]:
     _, status, usage = os.wait4(process.pid, 0)
     if status:
         raise SystemExit(f"recsys {' '.join(map(str, arguments))}: failed")
-    return time.perf_counter() - start, usage.ru_maxrss / 1024
+    return round(time.perf_counter() - start, 2), round(usage.ru_maxrss / 1024)
 
 
 def main() -> None:
-    """Make a newsroom, run the commands, print a line for each."""
+    """Make a newsroom, run the commands, print a line for each; or the table of such lines."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--size", choices=SIZES, default="S")
-    name = parser.parse_args().size
-    size = SIZES[name]
+    parser.add_argument("--table", type=Path, help="print results as a Markdown table instead")
+    given = parser.parse_args()
+    if given.table is not None:
+        print(table_of(given.table))
+        return
+    size = SIZES[given.size]
     about = {
-        "size": name, "articles": size.articles, "users": size.users, "clicks": size.clicks,
-        "cores": os.cpu_count(), "cpu": platform.processor() or platform.machine(),
+        "size": given.size, "articles": size.articles, "users": size.users,
+        "clicks": size.clicks, "cores": os.cpu_count(),
+        "cpu": platform.processor() or platform.machine(), "on": f"{datetime.now(UTC):%Y-%m-%d}",
         "python": platform.python_version(), **{lib: version(lib) for lib in LIBRARIES},
     }  # fmt: skip
 
-    def report(stage: str, rows: int, seconds: float, peak_mb: float) -> None:
-        line = {"stage": stage, "rows": rows, "seconds": round(seconds, 2),
-                "rows_a_second": round(rows / seconds), "peak_mb": round(peak_mb)}  # fmt: skip
-        print(json.dumps(line | about), flush=True)
+    def report(stage: str, **figures: float) -> None:
+        print(json.dumps({"stage": stage, **figures} | about), flush=True)
 
     with tempfile.TemporaryDirectory() as folder:
         root, store = Path(folder), Path(folder) / "recsys.db"
         published = root / "published"
-        maker = get_context("spawn").Process(target=make, args=(name, root))
+        maker = get_context("spawn").Process(target=make, args=(given.size, root))
         maker.start()
         maker.join()
-        at, earlier = AS_OF.isoformat(), (AS_OF - timedelta(hours=1)).isoformat()
         run = ("--store", store, "--published", published, "--as-of")
-        runs = (
-            ("ingest articles", size.articles, ("ingest", root / "articles.parquet", *run[:2])),
-            ("ingest clicks", size.clicks, ("ingest", root / "clicks.csv", *run[:2])),
-            ("first night", size.clicks, ("nightly", *run, earlier)),
-            ("ingest an hour", size.fresh, ("ingest", root / "fresh.csv", *run[:2])),
-            ("refresh", size.fresh, ("refresh", *run, at)),
-            ("next night", size.clicks, ("nightly", *run, at)),
-        )
-        for stage, rows, arguments in runs:
-            report(stage, rows, *timed(*arguments))
-            if arguments[0] != "ingest":
-                stages(store, stage, about)
+        for part, command, stage in (
+            ("first", "nightly", "first night"), ("day", "nightly", "next night"),
+            ("hour", "refresh", "refresh"),
+        ):  # fmt: skip
+            files = [root / f"{kind}-{part}.{end}" for kind, end in FILES]
+            n_clicks = sum(1 for _ in files[1].open("rb")) - 1
+            took, peak_mb = timed("ingest", files[0], *run[:2])
+            report(f"ingest articles, {part}", seconds=took, peak_mb=peak_mb)
+            took, peak_mb = timed("ingest", files[1], *run[:2])
+            report(f"ingest clicks, {part}", seconds=took, peak_mb=peak_mb,
+                   rows_a_second=round(n_clicks / took))  # fmt: skip
+            if part == "first":
+                report("yardsticks of ingest", **insert_yardsticks(files[1], root))
+            at = AS_OF - timedelta(hours=PARTS[part][1])
+            took, peak_mb = timed(command, *run, at.isoformat())
+            report(stage, seconds=took, peak_mb=peak_mb, **stages(store))
+        with get_context("spawn").Pool(1) as pool:
+            report("scoring", **pool.apply(scoring, (published,)))
+        with get_context("spawn").Pool(1) as pool:
+            report("serving", **pool.apply(serving, (published,)))
 
 
-def stages(store: Path, run: str, about: dict[str, object]) -> None:
-    """Print the seconds of each stage of the last run, from the ledger."""
+def stages(store: Path) -> dict[str, float]:
+    """Return the seconds of each stage of the last run, from the ledger."""
     from recsys.store import Store
 
     with Store(store, must_exist=True) as opened:
-        report = opened.runs()[-1]["report"]
-    line = {"stages_of": run, "seconds": report["seconds"], "size": about["size"]}
-    print(json.dumps(line), flush=True)
+        found: dict[str, float] = opened.runs()[-1]["report"]["seconds"]
+    return {f"{name} s": seconds for name, seconds in found.items()}
+
+
+def best_of(function: Callable[[], object], times: int = 3) -> float:
+    """Return the least seconds of a few calls: what the machine can do."""
+    found = []
+    for _ in range(times):
+        start = time.perf_counter()
+        function()
+        found.append(time.perf_counter() - start)
+    return min(found)
+
+
+def insert_yardsticks(path: Path, root: Path) -> dict[str, float]:
+    """Return rows a second of plain inserts of clicks already in memory: limit and peer."""
+    from sqlite_utils import Database
+
+    rows = pl.read_csv(path, n_rows=200_000).rows()
+    columns = ("user_id", "article_id", "clicked_at", "dwell_seconds")
+
+    def raw() -> None:
+        with closing(sqlite3.connect(root / "raw.db")) as conn, conn:
+            conn.execute("DROP TABLE IF EXISTS c")
+            conn.execute("CREATE TABLE c (u TEXT, a TEXT, t TEXT, d REAL)")
+            conn.executemany("INSERT INTO c VALUES (?, ?, ?, ?)", rows)
+
+    def peer() -> None:
+        database = Database(root / "utils.db")
+        with closing(database.conn):
+            database["c"].insert_all((dict(zip(columns, row, strict=True)) for row in rows),
+                                     replace=True, pk=columns[:3])  # fmt: skip
+
+    return {"sqlite3 executemany rows/s": round(len(rows) / best_of(raw, 2)),
+            "sqlite-utils insert_all rows/s": round(len(rows) / best_of(peer, 1))}  # fmt: skip
+
+
+def scoring(published: Path) -> dict[str, float]:
+    """Return microseconds a reader: the limit (GEMM), the peer (`implicit.topk`), ours."""
+    from implicit.cpu.topk import topk
+    from threadpoolctl import threadpool_limits
+
+    from recsys import Recommender
+    from recsys.blend import BlockScorer
+    from recsys.nightly import BLOCK
+    from recsys.page.build import pack_pages
+    from recsys.page.compose import slots_of
+    from recsys.page.rankings import tops
+    from recsys.readers import reader_at, unpack_profile
+
+    run = Recommender(published)._current()
+    live, model = run.model.live, run.model
+    readers = []
+    with (
+        closing(snapshot.connect(run.paths[-1])) as conn,
+        closing(snapshot.load_profiles(conn)) as profiles,
+    ):
+        for _, packed, *_ in profiles:
+            profile = unpack_profile(packed, n_factors=live.factors.shape[1])
+            readers.append(reader_at(profile, live, model.n_categories, run.as_of_ms))
+            if len(readers) == 20 * BLOCK:
+                break
+    factors = np.stack([reader.factors for reader in readers])
+    affinity = np.stack([reader.affinity for reader in readers])
+    scorer = BlockScorer.of(live, model.n_categories)
+    both = np.hstack((factors, affinity))
+    items = np.ascontiguousarray(scorer.article_side.T)
+    n_slots = slots_of(model.config.n, model.config.n_latest)
+    n = sum(n_slots.values())
+    text = np.zeros((BLOCK, len(live.live_rows)), dtype=np.float32)
+    blocks = [slice(i, i + BLOCK) for i in range(0, len(readers), BLOCK)]
+
+    def kernel() -> None:
+        for block in blocks:
+            part = text[: len(readers[block])]
+            tops(scorer.personal(factors[block], affinity[block], part), n)
+
+    def pages() -> None:
+        for block in blocks:
+            pack_pages(run.builder.block(readers[block], text[: len(readers[block])], n_slots))
+
+    each = 1e6 / len(readers)
+    with threadpool_limits(1):
+        limit = best_of(lambda: [both[block] @ scorer.article_side for block in blocks])
+        peer = best_of(lambda: topk(items, both, n, num_threads=1))
+        return {"live": len(live.live_rows), "gemm us": round(limit * each, 2),
+                "implicit.topk us": round(peer * each, 2),
+                "kernel us": round(best_of(kernel) * each, 2),
+                "whole page us": round(best_of(pages) * each, 2)}  # fmt: skip
+
+
+def serving(published: Path) -> dict[str, float]:
+    """Return latencies of `recommend` in microseconds, pages a second of threads, and starts."""
+    from recsys import Recommender
+
+    began = time.perf_counter()
+    recommender = Recommender(published)
+    figures = {"open s": round(time.perf_counter() - began, 3)}
+    command = [sys.executable, "-c", "import recsys"]
+    figures["import s"] = round(best_of(lambda: subprocess.run(command, check=True)), 3)
+    run = recommender._current()
+    with closing(snapshot.connect(run.paths[-1])) as conn:
+        rng = np.random.default_rng(1)
+        users = rng.choice(sorted(snapshot.user_ids(conn)), 400).tolist()
+    ids = [run.articles[row].article_id for row in run.model.live.live_rows.tolist()]
+    beside = rng.choice(ids, 400).tolist()
+    at = AS_OF.replace(tzinfo=None)
+
+    def whole(i: int) -> None:
+        clicks = beside[(i + 7) % 300 :][:3]
+        recommender.recommend(users[i % 400], beside[i % 400], recent_clicks=clicks, as_of=at)
+
+    asked: dict[str, Callable[[int], object]] = {
+        "reader, article, 3 clicks": whole,
+        "reader": lambda i: recommender.recommend(users[i % 400], as_of=at),
+        "article": lambda i: recommender.recommend(None, beside[i % 400], as_of=at),
+        "nobody": lambda i: recommender.recommend(as_of=at),
+    }
+    for name, ask in asked.items():
+        seconds = []
+        for i in range(420):
+            start = time.perf_counter()
+            ask(i)
+            seconds.append(time.perf_counter() - start)
+        for q in (50, 99):
+            figures[f"{name}: p{q} us"] = round(1e6 * float(np.percentile(seconds[20:], q)))
+    for n_threads in (1, 8):
+        with ThreadPoolExecutor(n_threads) as pool:
+            took = best_of(lambda pool=pool: list(pool.map(whole, range(400))), 2)
+        figures[f"pages/s, {n_threads} threads"] = round(400 / took)
+    figures["peak_mb"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    return figures
+
+
+def table_of(path: Path) -> str:
+    """Return the latest run of each size as a Markdown table."""
+    lines = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+    about = {"size", "articles", "users", "clicks", "cores", "cpu", "on", "python", "stage"}
+    figures: dict[tuple[str, str], dict[str, float]] = {}
+    for line in lines:
+        for name, value in line.items():
+            if name not in about | set(LIBRARIES):
+                figures.setdefault((line["stage"], name), {})[line["size"]] = value
+    sizes = [size for size in SIZES if any(size in found for found in figures.values())]
+    rows = [("stage", "figure", *sizes), ("---",) * (2 + len(sizes))]
+    for (stage, name), found in figures.items():
+        rows.append((stage, name, *(f"{found[s]:,g}" if s in found else "-" for s in sizes)))
+    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
 
 
 if __name__ == "__main__":
