@@ -104,6 +104,7 @@ class Rankings:
         section = model.live.category[model.live.live_rows]
         most = model.config.must_reads_of_section
         self.caps = (Cap(MUST_READS, np.where(section > 0, section, -1), most),)
+        self._told_again = np.bincount(model.story)[model.story] > 1
         self._risen = top_n(model.rise, len(model.rise))
         self._newest_section = section[model.newest]
         self._latest_of: dict[int, Ints] = {0: model.newest}
@@ -140,8 +141,9 @@ class Rankings:
                 group = np.append(cap.group, -1)[places]
                 near = first_of_group(group, cap.most + n_page - n_slots[name])
                 places, worth = _kept(near, places, worth)
-            story = np.where(places >= 0, self.model.story[places], -1)
-            places, worth = _kept(first_of_group(story, 1), places, worth)
+            if self._told_again[places].any():
+                story = np.where(places >= 0, self.model.story[places], -1)
+                places, worth = _kept(first_of_group(story, 1), places, worth)
             if name == YOU_MAY_ALSO_LIKE and config.diversity:
                 places, worth = self._diverse(places, worth)
             wishes.append(
