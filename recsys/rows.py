@@ -7,7 +7,7 @@ it is a `datetime` with an offset.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 import numpy as np
@@ -55,11 +55,12 @@ ROW = "row"  # 1-based line (text formats) or row (Parquet) in the file
 TIME_IS_BOUND = "time_is_bound"
 
 HOUR_MS = 3_600_000
+_EPOCH, _MILLISECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(milliseconds=1)
 UNKNOWN_TIME = np.iinfo(np.int64).min  # in arrays of instants; NULL in the store
 
 
 def to_ms(instant: datetime) -> int:
-    """Return milliseconds since 1970 of an instant; a naive one is taken as UTC.
+    """Return the millisecond since 1970 that an instant falls in; a naive one is taken as UTC.
 
     Examples
     --------
@@ -68,7 +69,7 @@ def to_ms(instant: datetime) -> int:
     """
     if instant.tzinfo is None:
         instant = instant.replace(tzinfo=UTC)
-    return round(instant.timestamp() * 1000)
+    return (instant - _EPOCH) // _MILLISECOND  # exact, unlike a timestamp, which is a float
 
 
 def from_ms(instant_ms: int) -> datetime:

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from recsys.errors import InputRefusedError
-from recsys.ingest import blocks, delimited, detect, jsonl
+from recsys.ingest import blocks, delimited, detect, jsonl, validate
 from recsys.ingest.batches import Batch
 from recsys.ingest.validate import check
 from recsys.rows import to_ms
@@ -386,3 +386,11 @@ def test_to_ms_of_the_golden_instant():
     from datetime import datetime
 
     assert to_ms(datetime.fromisoformat("2026-03-01T10:00:00+00:00")) == CLICKED_MS
+
+
+@pytest.mark.parametrize("zone", ["Z", "+00:00", "+0000", "+02:00"])
+def test_an_instant_is_the_same_millisecond_in_every_spelling(zone):
+    hour = "14" if zone == "+02:00" else "12"
+    value, wrong = validate._times(pl.Series([f"2026-03-01T{hour}:00:00.735999{zone}"]))
+    assert value.to_list() == [1_772_366_400_735]  # 2026-03-01T12:00:00Z and 735.999 ms
+    assert not wrong.any()

@@ -209,7 +209,8 @@ def _times(series: pl.Series) -> tuple[pl.Series, pl.Series]:
         return series.cast(pl.Datetime("ms")).dt.epoch("ms"), series.is_null() & False
     text = _strings(series)
     # exact=True and a literal T/Z: the fast path takes one form, never guesses.
-    value = text.str.to_datetime("%Y-%m-%dT%H:%M:%S%.fZ", strict=False, time_unit="ms").dt.epoch(
+    plain = text.str.replace(r"\+00:?00$", "Z")
+    value = plain.str.to_datetime("%Y-%m-%dT%H:%M:%S%.fZ", strict=False, time_unit="ms").dt.epoch(
         "ms"
     )
     rest = text.is_not_null() & value.is_null()

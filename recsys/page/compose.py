@@ -295,9 +295,9 @@ class _Problem:
 def along(values: NDArray[Any], at: Ints) -> NDArray[Any]:
     """Return for each row the values at some of its places: what `numpy.take_along_axis` does.
 
-    In half its time on a single page, where a call costs more than what it does.
+    In a fraction of its time on a single page, where a call costs more than what it does.
     """
-    return values[np.arange(len(at))[:, np.newaxis], at]
+    return values[:, at[0]] if len(at) == 1 else values[np.arange(len(at))[:, np.newaxis], at]
 
 
 def _numbered(values: Ints) -> Ints:

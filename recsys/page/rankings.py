@@ -28,6 +28,8 @@ SPARE = 12  # candidates beyond those that can matter: some tell the same story
 UNDER_CAPS = 64  # candidates of a list whose best may be too many of one kind
 FARTHER = 4  # times as many are looked at: most may be of that kind
 
+_LEAST = np.finfo(np.float32).min  # of what may be chosen at all
+
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -108,6 +110,7 @@ class Rankings:
         self._risen = top_n(model.rise, len(model.rise))
         self._newest_section = section[model.newest]
         self._latest_of: dict[int, Ints] = {0: model.newest}
+        self._first_of: dict[tuple[str, int, int, int], tuple[Ints, NDArray[np.float64]]] = {}
 
     def wishes(
         self,
@@ -175,6 +178,8 @@ class Rankings:
             places, found = tops(np.where(closed, -np.inf, values), n)
         else:
             order = self._risen if name == POPULAR_NOW else self._latest(scored.context)
+            if boosts is None and not closed[:, order[:n]].any():  # as most pages
+                return self._undisturbed(name, order, values[:1], n, n_page, len(closed))
             places = _free(order, closed, len(order) if boosts is not None else n)
             found = along(values, np.maximum(places, 0))
             if name == LATEST_STORIES:
@@ -192,6 +197,20 @@ class Rankings:
                 lifted = np.where(closed, -np.inf, values)
             places, found = tops(lifted + (boosts * span).astype(np.float32), n)
         return places, worths(found, n_page)
+
+    def _undisturbed(
+        self, name: str, order: Ints, values: Floats, n: int, n_page: int, n_pages: int
+    ) -> tuple[Ints, NDArray[np.float64]]:
+        """Return what a list with one order for all shows where nothing of it is closed."""
+        key = (name, id(order), n, n_page)
+        if key not in self._first_of:
+            places = order[np.newaxis, :n]
+            found = values[:, order[:n]]
+            if name == LATEST_STORIES:
+                found = -np.arange(places.shape[1], dtype=np.float32)[np.newaxis]
+            self._first_of[key] = places, worths(found, n_page)
+        places, worth = self._first_of[key]
+        return np.repeat(places, n_pages, axis=0), np.repeat(worth, n_pages, axis=0)
 
     def _latest(self, context: int | None) -> Ints:
         """Return the newest, those of the article's section first."""
@@ -263,9 +282,14 @@ def tops(scores: Floats, n: int) -> tuple[Ints, Floats]:
     n = min(n, n_live)
     if n < 1:
         return np.zeros((n_rows, 0), dtype=np.int64), scores[:, :0]
-    # All that reach the n-th best score, so that ties at the edge go by place.
-    edge = np.partition(scores, n_live - n, axis=1)[:, n_live - n, np.newaxis]
-    row, place = np.nonzero((scores >= edge) & (scores > -np.inf))
+    # All that reach the n-th best score, so that ties at the edge go by place. Of strided parts
+    # the best scores, the n-th best of those is reached by n at least, and sooner found.
+    n_parts = 4 * n
+    best = scores
+    if n_live >= 4 * n_parts:
+        best = scores[:, : n_live // n_parts * n_parts].reshape(n_rows, -1, n_parts).max(axis=1)
+    edge = np.partition(best, best.shape[1] - n, axis=1)[:, best.shape[1] - n, np.newaxis]
+    row, place = np.nonzero(scores >= np.maximum(edge, _LEAST))
     count = np.bincount(row, minlength=n_rows)
     at = np.arange(len(row)) - np.repeat(np.cumsum(count) - count, count)
     places = np.full((n_rows, max(int(count.max(initial=0)), n)), -1)
