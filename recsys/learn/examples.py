@@ -79,7 +79,7 @@ class Past:
         *,
         keep: bool = False,
     ) -> None:
-        self.store, self.config, self._listener, self._keep = store, config, listener, keep
+        self.store, self.config, self._listener, self.keep = store, config, listener, keep
         self._nights: dict[tuple[int, int], Trained] = {}
         self._seen: dict[tuple[int, Protocol, int, int, int], Seen] = {}
 
@@ -109,7 +109,7 @@ class Past:
         self, what: str, begin_ms: int, end_ms: int, make: Callable[[], Examples]
     ) -> Examples:
         """Return what a day taught a head; made, or as the store kept it."""
-        if not self._keep:
+        if not self.keep:
             return make()
         what = f"{what} from {begin_ms}, {self.config.digest()}, {EXAMPLES_VERSION}"
         packed = self.store.kept.examples(end_ms, what)
@@ -118,6 +118,11 @@ class Past:
             oldest_ms = end_ms - self.config.learn.days * DAY_MS
             self.store.kept.put_examples(end_ms, what, packed, oldest_ms=oldest_ms)
         return _unpack(packed)
+
+    def let_go(self) -> None:
+        """Forget the nights: they would be made anew."""
+        self._nights.clear()
+        self._seen.clear()
 
     def _made(self, as_of_ms: int, until_ms: int, last: Trained | None) -> Trained:
         self._listener("model of a night" if last is None else "refresh of an hour")

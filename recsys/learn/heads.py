@@ -9,7 +9,6 @@ learned in view find .05 to .28 of next clicks where those learned live find .43
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -99,6 +98,12 @@ def learn(past: Past, as_of_ms: int, regimes: Sequence[Protocol]) -> Heads:
     Heads
         What was learned too little about is as shipped, and the reports say so.
     """
+    if past.keep:
+        for day in _days(past, as_of_ms):  # one night in memory at a time
+            _finding_day(past, *day)
+            for regime in regimes:
+                _ordering_day(past, regime, *day)
+            past.let_go()
     reports = {}
     weights, reports["finding"] = _finding(past, as_of_ms)
     curves: dict[Protocol, dict[str, Floats]] = {}
@@ -118,22 +123,41 @@ def _days(past: Past, as_of_ms: int) -> list[tuple[int, int]]:
     return [(b, b + DAY_MS) for b in begins if oldest is not None and b > oldest]
 
 
-def _finding(past: Past, as_of_ms: int) -> tuple[BlendConfig, HeadReport]:
-    """Return the weights of the linear score, learned among all live articles."""
-    config, days = past.config, _days(past, as_of_ms)
-    most = -(-config.learn.max_choices // max(config.learn.days, 1))
+def _most(config: Config) -> int:
+    """Return how many choices of a day are learned from."""
+    return -(-config.learn.max_choices // max(config.learn.days, 1))
 
-    def made(begin: int, end: int) -> Examples:
+
+def _finding_day(past: Past, begin: int, end: int) -> Examples:
+    """Return what a day teaches of finding."""
+    most = _most(past.config)
+
+    def made() -> Examples:
         # Of its own a day, so that a day teaches the same whichever night learns from it.
-        rng = np.random.default_rng((config.learn.random_state, begin // HOUR_MS))
+        rng = np.random.default_rng((past.config.learn.random_state, begin // HOUR_MS))
         instant = begin + LIVE_HOURS * HOUR_MS
         at = past.refreshed(past.night(begin, end), instant, instant)
         return Examples(sampled_live_choices(past, at, rng, before_ms=end, most=most), {})
 
-    found = [
-        past.examples(f"finding {most}", begin, end, partial(made, begin, end))
-        for begin, end in days
-    ]
+    return past.examples("finding", begin, end, made)
+
+
+def _ordering_day(past: Past, regime: Protocol, begin: int, end: int) -> Examples:
+    """Return what a day teaches of ordering."""
+    most = _most(past.config)
+
+    def made() -> Examples:
+        last = past.night(begin, end)
+        found = past.seen_after(last, regime, from_ms=begin, before_ms=end, most=most)
+        return Examples(found.choices, found.signals)
+
+    return past.examples(f"ordering, {regime}", begin, end, made)
+
+
+def _finding(past: Past, as_of_ms: int) -> tuple[BlendConfig, HeadReport]:
+    """Return the weights of the linear score, learned among all live articles."""
+    config = past.config
+    found = [_finding_day(past, *day) for day in _days(past, as_of_ms)]
     choices = joined([day.choices for day in found], PARTS)
     shipped = {name: float(getattr(config.blend, name)) for name in PARTS}
     if len(choices) < config.learn.min_choices:
@@ -167,18 +191,8 @@ def ordering(
     without
         Features to leave out, for an ablation.
     """
-    config, days = past.config, _days(past, as_of_ms)
-    most = -(-config.learn.max_choices // max(config.learn.days, 1))
-
-    def made(begin: int, end: int) -> Examples:
-        last = past.night(begin, end)
-        found = past.seen_after(last, regime, from_ms=begin, before_ms=end, most=most)
-        return Examples(found.choices, found.signals)
-
-    seen = [
-        past.examples(f"ordering, {regime} {most}", begin, end, partial(made, begin, end))
-        for begin, end in days
-    ]
+    config = past.config
+    seen = [_ordering_day(past, regime, *day) for day in _days(past, as_of_ms)]
     names = [name for part in seen[:1] for name in part.choices.features if name not in without]
     choices = joined([part.choices for part in seen], names)
     if len(choices) < config.learn.min_choices:
