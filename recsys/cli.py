@@ -8,6 +8,7 @@ or a file that is not what it should be; 3 held back; 4 another run is active.
 
 import dataclasses
 import json
+import os
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -171,6 +172,7 @@ def _run(
             config=settings,
             kind=kind,
             listener=lambda stage: err.print(f"{kind}: {stage}") if err.is_terminal else None,
+            n_processes=os.cpu_count() or 1,
         )
     out.print(f"published {report.run_id} as of {report.as_of}")
     out.print("  " + ", ".join(f"{n} {name}" for name, n in report.counts.items()))

@@ -3,6 +3,7 @@
 The one composer of the signals; nightly publishes what it returns.
 """
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -72,15 +73,15 @@ class ArticleModel:
 
 
 @dataclass(frozen=True, slots=True)
-class Model(ArticleModel):
-    """A trained night: the models of the articles, and every reader.
+class Readers:
+    """What a night knows of readers; a shard of them is the same of some.
 
     Attributes
     ----------
     user_ids
-        The readers; rows of what follows, and of `factors.user`.
-    affinity, read_places
-        Section tastes, and live articles read.
+        The readers; rows of what follows.
+    factors, affinity, read_places
+        ALS factors, section tastes, and live articles read.
     reads
         Latest reads of each, newest first within a row, over known articles.
     met, met_counts
@@ -89,11 +90,28 @@ class Model(ArticleModel):
     """
 
     user_ids: Sequence[str]
+    factors: NDArray[np.float32]
     affinity: NDArray[np.float32]
     read_places: csr_matrix
     reads: csr_matrix
     met: csr_matrix
     met_counts: NDArray[np.float32]
+
+    def of(self, rows: Sequence[int]) -> "Readers":
+        """Return some readers."""
+        start = self.met.indptr
+        inside = np.concatenate([np.arange(start[row], start[row + 1]) for row in rows])
+        return Readers(
+            [self.user_ids[row] for row in rows], self.factors[rows], self.affinity[rows],
+            self.read_places[rows], self.reads[rows], self.met[rows], self.met_counts[:, inside],
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Model(ArticleModel):
+    """A trained night: the models of the articles, and every reader."""
+
+    readers: Readers
 
 
 def section_names(
@@ -382,13 +400,18 @@ def train(
         met, met_counts = _met(night)
     return Model(
         made.page, made.rank, made.carry, made.articles, made.factors, made.counts,
-        user_ids=night.users.ids,
-        affinity=likes,
-        read_places=items[:, live],
-        reads=_latest_reads(night, config.blend.known_reads),
-        met=met,
-        met_counts=met_counts,
+        Readers(
+            user_ids=night.users.ids, factors=made.factors.user, affinity=likes,
+            read_places=items[:, live], reads=_latest_reads(night, config.blend.known_reads),
+            met=met, met_counts=met_counts,
+        ),
     )  # fmt: skip
+
+
+def with_weights(model: Model, weights: BlendConfig) -> Model:
+    """Return a model whose parts weigh otherwise in the score."""
+    live = dataclasses.replace(model.page.live, weights=weights)
+    return dataclasses.replace(model, page=dataclasses.replace(model.page, live=live))
 
 
 def last_of(night: Night, model: Model) -> Last:
@@ -399,7 +422,7 @@ def last_of(night: Night, model: Model) -> Last:
 
 def factors_before(night: Night, last: Model) -> ReaderFactors:
     """Return what an earlier model knew of a night's readers, zeros of those who came since."""
-    row_of = {user_id: row for row, user_id in enumerate(last.user_ids)}
+    row_of = {user_id: row for row, user_id in enumerate(last.readers.user_ids)}
     rows = np.array([row_of.get(user_id, -1) for user_id in night.users.ids], dtype=np.int64)
     here = rows >= 0
 
@@ -408,7 +431,7 @@ def factors_before(night: Night, last: Model) -> ReaderFactors:
         found[here] = values[rows[here]]
         return found
 
-    return ReaderFactors(of_today(last.factors.user), of_today(last.affinity))
+    return ReaderFactors(of_today(last.readers.factors), of_today(last.readers.affinity))
 
 
 def items_of(night: Night, config: Config) -> csr_matrix:
@@ -474,18 +497,18 @@ def _met(night: Night) -> tuple[csr_matrix, NDArray[np.float32]]:
     return met, np.array(list(found.values()), dtype=np.float32)
 
 
-def reader_of(model: Model, row: int) -> Reader:
-    """Return one reader of a model."""
+def reader_of(readers: Readers, row: int) -> Reader:
+    """Return one of the readers."""
 
     def part(matrix: csr_matrix) -> slice:
         return slice(matrix.indptr[row], matrix.indptr[row + 1])
 
-    reads, read, met = model.reads, model.read_places, model.met
+    reads, read, met = readers.reads, readers.read_places, readers.met
     return Reader(
-        factors=model.factors.user[row],
-        affinity=model.affinity[row],
+        factors=readers.factors[row],
+        affinity=readers.affinity[row],
         reads=reads.indices[part(reads)].astype(np.int64),
         read=np.sort(read.indices[part(read)]).astype(np.int64),
         met=met.indices[part(met)].astype(np.int64),
-        met_counts=model.met_counts[:, part(met)],
+        met_counts=readers.met_counts[:, part(met)],
     )

@@ -6,32 +6,35 @@ import importlib.metadata
 import platform
 import resource
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-from scipy.sparse import csr_matrix
 from threadpoolctl import threadpool_limits
 
 from recsys import snapshot
 from recsys.config import BlendConfig, Config
 from recsys.errors import HeldBackError, RecsysError, RunActiveError, SnapshotError
 from recsys.learn.examples import Past
-from recsys.learn.heads import HeadReport, learn
-from recsys.model import ArticleModel, Model, reader_of, recent_items, train
+from recsys.learn.heads import HeadReport, days_of, learn
+from recsys.learn.regimes import Protocol
+from recsys.model import ArticleModel, article_vectors, train, with_weights
 from recsys.night import read_night
 from recsys.page.build import PageBuilder, pack_pages
 from recsys.page.compose import slots_of
-from recsys.readers import pack_profile, profile_of
+from recsys.page.rankings import PageModel
 from recsys.refresh import refresh
 from recsys.rows import HOUR_MS, iso
+from recsys.shards import scored, teach_day
 from recsys.store import Store
 
 Kind = Literal["nightly", "refresh"]
-BLOCK = 64  # readers scored at once: the block's score matrices stay in the cache
+MANY_READERS = 20_000  # from here on a task of its own is worth a process
+REGIMES: tuple[Protocol, ...] = ("nightly", "hourly")
 LIBRARIES = ("recsys", "numpy", "scipy", "scikit-learn", "implicit", "polars", "sqlite-utils")
 
 
@@ -87,39 +90,40 @@ class _Clock:
         self._report.seconds[stage] = round(time.perf_counter() - start, 3)
 
 
-def reader_pages(
-    model: Model, builder: PageBuilder, n_slots: dict[str, int], as_of_ms: int
-) -> Iterator[tuple[str, bytes, bytes | None]]:
-    """Yield every reader, with packed profile and page, made in blocks.
+def common_pages(page: PageModel) -> Iterator[tuple[str, int, bytes]]:
+    """Yield the anonymous front page, then that of each live article.
 
     A page that has something to say of itself is left to whoever asks for it.
     """
-    live = model.page.live
-    n_live = len(live.live_rows)
-    similar = csr_matrix(
-        (live.similar.value, live.similar.column, live.similar.start),
-        shape=(len(model.articles), n_live),
-    )
-    order = sorted(range(len(model.user_ids)), key=model.user_ids.__getitem__)
-    for start in range(0, len(order), BLOCK):
-        rows = order[start : start + BLOCK]
-        readers = [reader_of(model, row) for row in rows]
-        recent = recent_items(model.reads[rows], live.weights)
-        cosine = (recent @ similar).toarray().astype(np.float32)
-        pages = pack_pages(builder.block(readers, live.weights.text * cosine, n_slots))
-        for row, reader, page in zip(rows, readers, pages, strict=True):
-            profile = profile_of(reader, live.live_rows, as_of_ms)
-            yield model.user_ids[row], pack_profile(profile), page
-
-
-def common_pages(builder: PageBuilder, n_slots: dict[str, int]) -> Iterator[tuple[str, int, bytes]]:
-    """Yield the anonymous front page, then that of each live article; as `reader_pages`."""
+    builder, n_slots = PageBuilder(page), slots_of(page.config.n, page.config.n_latest)
     wanted: list[tuple[str, int | None]] = [(snapshot.ANONYMOUS, None)]
-    wanted += [(snapshot.ARTICLE, known) for known in builder.model.live.live_rows.tolist()]
+    wanted += [(snapshot.ARTICLE, known) for known in page.live.live_rows.tolist()]
     for audience, known in wanted:
-        (page,) = pack_pages(builder.page(None, known, n_slots).pages)
-        if page is not None:
-            yield audience, -1 if known is None else known, page
+        (packed,) = pack_pages(builder.page(None, known, n_slots).pages)
+        if packed is not None:
+            yield audience, -1 if known is None else known, packed
+
+
+@contextmanager
+def _teaching(
+    store: Store, config: Config, as_of_ms: int, n_processes: int
+) -> Iterator[Callable[[], None]]:
+    """Let other processes keep what the past days teach; yields what waits for them."""
+    if n_processes == 1:
+        yield lambda: None
+        return
+    with ProcessPoolExecutor(n_processes, get_context("spawn")) as pool:
+        days = [
+            pool.submit(teach_day, store.path, config, REGIMES, *day)
+            for day in days_of(store, config, as_of_ms)
+        ]
+        yield lambda: wait_for(days)
+
+
+def wait_for(days: Sequence[Future[None]]) -> None:
+    """Wait for tasks, and raise what one raised."""
+    for day in days:
+        day.result()
 
 
 @contextmanager
@@ -180,6 +184,7 @@ def run_nightly(
     config: Config,
     kind: Kind = "nightly",
     listener: Callable[[str], None] = lambda stage: None,
+    n_processes: int = 1,
 ) -> RunReport:
     """Train, score and publish one night, or refresh the current run.
 
@@ -198,6 +203,9 @@ def run_nightly(
         articles, counts, recency and clicks since then, in a fraction of the time.
     listener
         Told the name of each stage as it starts.
+    n_processes
+        How many may work at a night with many readers. They are spawned: a script that
+        asks for more than one keeps its own work under `if __name__ == "__main__"`.
 
     Returns
     -------
@@ -220,7 +228,7 @@ def run_nightly(
         report.versions = _versions()
         report.window_from = iso(as_of_ms - round(config.data.window_days * 24 * HOUR_MS))
         try:
-            _run(store, folder, as_of_ms, config, report, _Clock(report, listener))
+            _run(store, folder, as_of_ms, config, report, _Clock(report, listener), n_processes)
         except (RecsysError, OSError, ValueError) as error:
             report.status, report.problems = "failed", [str(error)]
             raise
@@ -235,8 +243,9 @@ def run_nightly(
 
 
 def _run(
-    store: Store, folder: Path, as_of_ms: int, config: Config, report: RunReport, stage: _Clock
-) -> None:
+    store: Store, folder: Path, as_of_ms: int, config: Config, report: RunReport, stage: _Clock,
+    n_processes: int,
+) -> None:  # fmt: skip
     about = {"run_id": report.run_id, "as_of": report.as_of}
     path = snapshot.run_path(folder, report.run_id)
     if report.kind == "refresh":
@@ -252,23 +261,27 @@ def _run(
     else:
         with stage("read"):
             night = read_night(store, as_of_ms, config)
-        with stage("learn"):
-            heads = learn(Past(store, config, keep=True), as_of_ms, ("nightly", "hourly"))
+            if len(night.users) < MANY_READERS:
+                n_processes = 1
+        with stage("new texts"):
+            _, n_counted = article_vectors(store, night.articles, config)
+        with _teaching(store, config, as_of_ms, n_processes) as taught:
+            model = train(store, night, config, stage)
+            with stage("learn"):
+                taught()
+                heads = learn(Past(store, config, keep=True), as_of_ms, REGIMES)
         report.heads = heads.reports
-        config = dataclasses.replace(config, blend=heads.weights)
-        model = train(store, night, config, stage)
-        meta = _meta(about, model, heads.weights, None, len(model.user_ids))
+        model = with_weights(model, heads.weights)
+        meta = _meta(about, model, heads.weights, None, len(model.readers.user_ids))
         rank = dataclasses.replace(
             model.rank, curves=heads.curves["nightly"], refresh_curves=heads.curves["hourly"]
         )
-        n_slots = slots_of(config.page.n, config.page.n_latest)
         with stage("score and write"), threadpool_limits(1, "blas"):
-            builder = PageBuilder(model.page)
             snapshot.write(
                 path, meta, model.page, rank, model.carry, model.articles,
-                reader_pages(model, builder, n_slots, as_of_ms), common_pages(builder, n_slots),
+                scored(model.readers, model.page, as_of_ms, n_processes), common_pages(model.page),
             )  # fmt: skip
-        report.counts = model.counts
+        report.counts = model.counts | {"articles_vectorised": n_counted}
     report.counts["readers"] = meta.n_readers
     with stage("publish"):
         report.problems = problems_of(meta, folder, config)

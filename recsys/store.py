@@ -78,6 +78,8 @@ class Store:
 
     Attributes
     ----------
+    path
+        The file.
     kept
         What nights worked out from the rows and keep beside them.
     """
@@ -96,6 +98,7 @@ class Store:
             self._conn.execute("PRAGMA cache_size = -65536")  # KiB
             self._db = Database(self._conn)
             self._migrate(path)
+            self.path = path
             self.kept = Kept(self._conn, self._write)
         except (sqlite3.Error, OSError) as error:
             raise StoreError(f"{path}: cannot be opened as a store: {error}") from error

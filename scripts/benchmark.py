@@ -229,11 +229,11 @@ def scoring(published: Path) -> dict[str, float]:
 
     from recsys import Recommender
     from recsys.blend import BlockScorer
-    from recsys.nightly import BLOCK
     from recsys.page.build import pack_pages
     from recsys.page.compose import slots_of
     from recsys.page.rankings import tops
     from recsys.readers import reader_at, unpack_profile
+    from recsys.shards import BLOCK
 
     run = Recommender(published)._current()
     live, model = run.model.live, run.model

@@ -33,7 +33,8 @@ ALLOWED = {
     "model": BASE
     | {"carry", "store", "counts", "night", "signals", "blend", "rank", "page", "snapshot"},
     "learn": LEARN | {"metrics"},
-    "nightly": LEARN | {"learn", "readers", "refresh", "snapshot"},
+    "shards": LEARN | {"learn", "readers"},
+    "nightly": LEARN | {"learn", "refresh", "shards", "snapshot"},
     "evaluation": LEARN | {"learn", "metrics"},
     "metrics": set(),
     "export": {"serving", "snapshot"},

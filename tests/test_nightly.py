@@ -7,10 +7,10 @@ from datetime import datetime
 
 import numpy as np
 import pytest
-from conftest import BY_HAND, ROOT, SAMPLE
+from conftest import BY_HAND, RECEIVED_MS, ROOT, SAMPLE
 
-from recsys import snapshot
-from recsys.config import Config, DataConfig, PublishConfig, load_config, toml_of
+from recsys import nightly, shards, snapshot
+from recsys.config import Config, DataConfig, LearnConfig, PublishConfig, load_config, toml_of
 from recsys.errors import (
     ConfigError,
     HeldBackError,
@@ -125,6 +125,30 @@ def test_a_click_made_after_the_cut_on_an_earlier_impression_is_not_known(store,
     night = read_night(store, between, Config())
     assert len(night.user_index) == 0
     assert len(night.live_rows) == 2
+
+
+def test_a_night_is_the_same_by_one_process_or_two(store, tmp_path, monkeypatch):
+    load_files(store, expand([SAMPLE]), received_ms=RECEIVED_MS)
+    monkeypatch.setattr(nightly, "MANY_READERS", 1)
+    monkeypatch.setattr(shards, "SHARD", 100)
+    config = Config(learn=LearnConfig(days=1, max_choices=300))
+    rows = []
+    for n_processes in (2, 1):
+        folder = tmp_path / str(n_processes)
+        report = run_nightly(
+            store, folder, as_of_ms=RECEIVED_MS, config=config, n_processes=n_processes
+        )
+        assert report.heads["finding"].n > 200
+        store.kept.drop_examples(0)  # the second learns anew
+        with closing(snapshot.connect(snapshot.run_path(folder, report.run_id))) as conn:
+            rows.append(
+                [
+                    conn.execute(f"SELECT * FROM {table} ORDER BY 1, 2").fetchall()
+                    for table in ("readers", "pages", "arrays")
+                ]
+            )
+    assert len(rows[0][0]) > 300
+    assert rows[0] == rows[1]
 
 
 def test_ids_alone_are_enough(store, load, tmp_path):

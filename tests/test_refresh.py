@@ -77,10 +77,10 @@ def test_every_reader_is_as_the_twin_has_them(refreshed):
         snapshot.make_current(folder, report.run_id)
         recommender = Recommender(folder)
         run = recommender._run
-        assert run.meta.n_readers == len(twin.model.user_ids)
-        for row, user_id in enumerate(twin.model.user_ids):
+        assert run.meta.n_readers == len(twin.model.readers.user_ids)
+        for row, user_id in enumerate(twin.model.readers.user_ids):
             found, _ = recommender._reader(run, user_id)
-            wanted = reader_of(twin.model, row)
+            wanted = reader_of(twin.model.readers, row)
             for field in dataclasses.fields(wanted):
                 np.testing.assert_allclose(
                     getattr(found, field.name), getattr(wanted, field.name),
@@ -95,8 +95,8 @@ def test_recommend_after_a_refresh_is_a_full_scoring_by_the_same_model(refreshed
     builder = recommender._run.builder
     n_slots = slots_of(5, 6)
     at = twins[-1].night.as_of_ms
-    for row, user_id in list(enumerate(model.user_ids))[::10]:
-        full = builder.page(reader_of(model, row), None, n_slots).lists
+    for row, user_id in list(enumerate(model.readers.user_ids))[::10]:
+        full = builder.page(reader_of(model.readers, row), None, n_slots).lists
         served = recommender.recommend(user_id, as_of=from_ms(at))
         for name in LISTS:
             wanted = [model.articles[model.page.live.live_rows[s.place]] for s in full[name]]
@@ -107,7 +107,7 @@ def test_a_refresh_is_exported_with_every_reader_in_it(refreshed):
     folder, reports, twins = refreshed
     snapshot.make_current(folder, reports[-1].run_id)
     rows = list(export_rows(folder))
-    assert {row[2] for row in rows} - {None} == set(twins[-1].model.user_ids)
+    assert {row[2] for row in rows} - {None} == set(twins[-1].model.readers.user_ids)
     assert {row[0] for row in rows} == {"reader", "anonymous", "article"}
 
 

@@ -343,7 +343,7 @@ def _personal(
     for i, row in enumerate(row_of.tolist()):
         part = slice(shown.start[i], shown.start[i + 1])
         found = personal_features(
-            model.rank, model.page.live, reader_of(model, row) if row >= 0 else None,
+            model.rank, model.page.live, reader_of(model.readers, row) if row >= 0 else None,
             int(context[i]) if context[i] >= 0 else None, known[part],
         )  # fmt: skip
         for name, values in found.items():
@@ -387,7 +387,7 @@ def live_choices(past: Past, at: Trained, *, before_ms: int) -> Iterator[LiveCho
         users.tolist(), row_of.tolist(), n_reads.tolist(), np.split(place[order], start[1:]),
         strict=True,
     ):  # fmt: skip
-        reader = reader_of(at.model, row) if row >= 0 else None
+        reader = reader_of(at.model.readers, row) if row >= 0 else None
         clicked = set(mine.tolist()) - (set() if reader is None else set(reader.read.tolist()))
         if clicked:
             yield LiveChoice(user_key, n, reader, clicked)

@@ -22,6 +22,7 @@ from recsys.learn.examples import POSITION, Examples, Past, sampled_live_choices
 from recsys.learn.regimes import DAY_MS, Protocol
 from recsys.rank import curve_parts
 from recsys.rows import HOUR_MS
+from recsys.store import Store
 
 Floats = NDArray[np.float64]
 BEND_PENALTIES = (1000.0, 100.0, 10.0)  # straight first: each fit starts from the one before
@@ -99,11 +100,8 @@ def learn(past: Past, as_of_ms: int, regimes: Sequence[Protocol]) -> Heads:
         What was learned too little about is as shipped, and the reports say so.
     """
     if past.keep:
-        for day in _days(past, as_of_ms):  # one night in memory at a time
-            _finding_day(past, *day)
-            for regime in regimes:
-                _ordering_day(past, regime, *day)
-            past.let_go()
+        for day in days_of(past.store, past.config, as_of_ms):
+            teach(past, regimes, *day)
     reports = {}
     weights, reports["finding"] = _finding(past, as_of_ms)
     curves: dict[Protocol, dict[str, Floats]] = {}
@@ -112,15 +110,23 @@ def learn(past: Past, as_of_ms: int, regimes: Sequence[Protocol]) -> Heads:
     return Heads(weights, curves, reports)
 
 
-def _days(past: Past, as_of_ms: int) -> list[tuple[int, int]]:
+def days_of(store: Store, config: Config, as_of_ms: int) -> list[tuple[int, int]]:
     """Return begin and end of the days to learn from, as far as the log reaches back.
 
     They end with a whole hour, so that nights that start about the same time share them.
     """
-    oldest = past.store.first_event_ms()
+    oldest = store.first_event_ms()
     end_ms = as_of_ms // HOUR_MS * HOUR_MS
-    begins = [end_ms - back * DAY_MS for back in range(past.config.learn.days, 0, -1)]
+    begins = [end_ms - back * DAY_MS for back in range(config.learn.days, 0, -1)]
     return [(b, b + DAY_MS) for b in begins if oldest is not None and b > oldest]
+
+
+def teach(past: Past, regimes: Sequence[Protocol], begin_ms: int, end_ms: int) -> None:
+    """Let a past keep what one day teaches both heads, with one night in memory."""
+    _finding_day(past, begin_ms, end_ms)
+    for regime in regimes:
+        _ordering_day(past, regime, begin_ms, end_ms)
+    past.let_go()
 
 
 def _most(config: Config) -> int:
@@ -157,7 +163,7 @@ def _ordering_day(past: Past, regime: Protocol, begin: int, end: int) -> Example
 def _finding(past: Past, as_of_ms: int) -> tuple[BlendConfig, HeadReport]:
     """Return the weights of the linear score, learned among all live articles."""
     config = past.config
-    found = [_finding_day(past, *day) for day in _days(past, as_of_ms)]
+    found = [_finding_day(past, *day) for day in days_of(past.store, past.config, as_of_ms)]
     choices = joined([day.choices for day in found], PARTS)
     shipped = {name: float(getattr(config.blend, name)) for name in PARTS}
     if len(choices) < config.learn.min_choices:
@@ -192,7 +198,7 @@ def ordering(
         Features to leave out, for an ablation.
     """
     config = past.config
-    seen = [_ordering_day(past, regime, *day) for day in _days(past, as_of_ms)]
+    seen = [_ordering_day(past, regime, *day) for day in days_of(past.store, past.config, as_of_ms)]
     names = [name for part in seen[:1] for name in part.choices.features if name not in without]
     choices = joined([part.choices for part in seen], names)
     if len(choices) < config.learn.min_choices:
