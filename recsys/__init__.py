@@ -3,8 +3,9 @@
 `recommend` reads the lists that `recsys nightly` published; it never trains.
 """
 
+from recsys.answer import Page, Recommendation
 from recsys.errors import NotPublishedError, RecsysError, SnapshotError
-from recsys.serving import Page, Recommendation, Recommender, recommend
+from recsys.serving import Recommender, recommend
 
 __all__ = [
     "NotPublishedError",

@@ -24,6 +24,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from rich.table import Table
 
 from recsys import snapshot
+from recsys.answer import Page
 from recsys.cli_options import (
     TITLES,
     ArticleOption,
@@ -43,7 +44,7 @@ from recsys.errors import HeldBackError, InputRefusedError, RecsysError, RunActi
 from recsys.ingest.detect import FORMATS, READERS, expand
 from recsys.load import LoadReport, load_files
 from recsys.rows import FIELDS, iso, to_ms
-from recsys.serving import Page, Recommender
+from recsys.serving import Recommender
 from recsys.store import Store
 
 if TYPE_CHECKING:

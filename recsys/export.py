@@ -11,6 +11,7 @@ from pathlib import Path
 from recsys import snapshot
 from recsys.serving import Recommender
 
+READER, ANONYMOUS, ARTICLE = "reader", "anonymous", "article"  # audiences
 COLUMNS = (
     "audience", "list", "user_id", "beside_article_id", "rank", "article_id", "title",
     "category", "url", "score", "reason",
@@ -40,9 +41,9 @@ def export_rows(published: Path) -> Iterator[tuple[object, ...]]:
     n = model.config.n
     recommender, as_of = Recommender(published), datetime.fromisoformat(meta.as_of)
     asked = [
-        *((snapshot.READER, user_id, None) for user_id in sorted(readers)),
-        (snapshot.ANONYMOUS, None, None),
-        *((snapshot.ARTICLE, None, article_id) for article_id in live),
+        *((READER, user_id, None) for user_id in sorted(readers)),
+        (ANONYMOUS, None, None),
+        *((ARTICLE, None, article_id) for article_id in live),
     ]
     for audience, user_id, beside in asked:
         page = recommender.recommend(user_id, beside, n=n, as_of=as_of)

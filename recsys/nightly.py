@@ -24,9 +24,6 @@ from recsys.learn.heads import HeadReport, days_of, learn
 from recsys.learn.regimes import Protocol
 from recsys.model import ArticleModel, article_vectors, train, with_weights
 from recsys.night import read_night
-from recsys.page.build import PageBuilder, pack_pages
-from recsys.page.compose import slots_of
-from recsys.page.rankings import PageModel
 from recsys.refresh import refresh
 from recsys.rows import HOUR_MS, iso
 from recsys.shards import scored, teach_day
@@ -88,20 +85,6 @@ class _Clock:
         start = time.perf_counter()
         yield
         self._report.seconds[stage] = round(time.perf_counter() - start, 3)
-
-
-def common_pages(page: PageModel) -> Iterator[tuple[str, int, bytes]]:
-    """Yield the anonymous front page, then that of each live article.
-
-    A page that has something to say of itself is left to whoever asks for it.
-    """
-    builder, n_slots = PageBuilder(page), slots_of(page.config.n, page.config.n_latest)
-    wanted: list[tuple[str, int | None]] = [(snapshot.ANONYMOUS, None)]
-    wanted += [(snapshot.ARTICLE, known) for known in page.live.live_rows.tolist()]
-    for audience, known in wanted:
-        (packed,) = pack_pages(builder.page(None, known, n_slots).pages)
-        if packed is not None:
-            yield audience, -1 if known is None else known, packed
 
 
 @contextmanager
@@ -254,9 +237,7 @@ def _run(
         with stage("write"):
             readers = ((user, packed, None) for user, packed in sorted(found.profiles.items()))
             made = found.model
-            snapshot.write(
-                path, meta, made.page, found.rank, made.carry, made.articles, readers, ()
-            )
+            snapshot.write(path, meta, made.page, found.rank, made.carry, made.articles, readers)
         report.counts = made.counts | {"readers_touched": len(found.profiles)}
     else:
         with stage("read"):
@@ -279,7 +260,7 @@ def _run(
         with stage("score and write"), threadpool_limits(1, "blas"):
             snapshot.write(
                 path, meta, model.page, rank, model.carry, model.articles,
-                scored(model.readers, model.page, as_of_ms, n_processes), common_pages(model.page),
+                scored(model.readers, model.page, as_of_ms, n_processes),
             )  # fmt: skip
         report.counts = model.counts | {"articles_vectorised": n_counted}
     report.counts["readers"] = meta.n_readers

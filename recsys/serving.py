@@ -5,9 +5,8 @@ what has expired, unless `as_of` is given.
 """
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -18,114 +17,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys import rank, snapshot
+from recsys.answer import Page, Ranked, Recommendation
 from recsys.blend import Reader
 from recsys.errors import SnapshotError
-from recsys.explain import Explanation, Why
+from recsys.explain import Why
 from recsys.page.build import PageBuilder, Slot, unpack_page
 from recsys.page.compose import LISTS, slots_of
 from recsys.page.reasons import reason_text
-from recsys.page.rules import NO_RULES, Described, Resolved, host_of
+from recsys.page.rules import NO_RULES, Described, Editorial, Resolved, host_of
 from recsys.readers import after_clicks, reader_at, unpack_profile
 from recsys.rows import UNKNOWN_TIME, from_ms, to_ms
 
 PUBLISHED = Path("published")
-
-
-@dataclass(frozen=True, slots=True)
-class Recommendation:
-    """One slot of a page.
-
-    Attributes
-    ----------
-    article_id, title, category, url
-        The article; "" where the publisher did not say.
-    published_at
-        UTC, None where not known.
-    score
-        In its list; comparable within the list only.
-    reason
-        Why it is here, for the reader, in English.
-    reason_code
-        The same for translation; see `recsys.page.reasons.REASONS`.
-    propensity
-        Chance this article had of standing here: 1.0 but in a slot drawn to explore. To be
-        logged with the impression.
-    rules
-        Editors' rules that put it here, or lifted or lowered it.
-    """
-
-    article_id: str
-    title: str
-    category: str
-    url: str
-    published_at: datetime | None
-    score: float
-    reason: str
-    reason_code: str
-    propensity: float
-    rules: tuple[str, ...]
-    _why: Why = field(repr=False, compare=False)
-    _slot: tuple[str, int] = field(repr=False, compare=False)
-
-    @property
-    def parts(self) -> Mapping[str, float]:
-        """Return what the score is made of: weighted parts by signal."""
-        return self._why.parts(*self._slot)
-
-    @property
-    def explanation(self) -> Explanation:
-        """Return why this slot holds what it holds; worked out when asked for."""
-        return self._why.explanation(*self._slot, self.rules)
-
-
-@dataclass(frozen=True, slots=True)
-class Ranked:
-    """One of the articles given to `Recommender.rank`.
-
-    Attributes
-    ----------
-    article_id
-        As given.
-    score
-        Comparable within one call only.
-    parts
-        What the score is made of, by feature.
-    """
-
-    article_id: str
-    score: float
-    parts: Mapping[str, float]
-
-
-@dataclass(frozen=True, slots=True)
-class Page(Mapping[str, tuple[Recommendation, ...]]):
-    """The lists of one page, by name, and the run they come from.
-
-    Attributes
-    ----------
-    run_id
-        The run.
-    notes
-        What a list could not do, such as "must_reads: 3 of 5 slots, no candidates left".
-    lists
-        The lists; a page is itself a mapping of them.
-    """
-
-    run_id: str
-    notes: tuple[str, ...]
-    lists: Mapping[str, tuple[Recommendation, ...]]
-
-    def __getitem__(self, name: str) -> tuple[Recommendation, ...]:
-        """Return one list."""
-        return self.lists[name]
-
-    def __iter__(self) -> Iterator[str]:
-        """Return the names of the lists."""
-        return iter(self.lists)
-
-    def __len__(self) -> int:
-        """Return the number of lists."""
-        return len(self.lists)
+PAGES_KEPT = 1000  # of anybody, in memory: the latest asked for
 
 
 class _Run:
@@ -164,6 +68,41 @@ class _Run:
             [UNKNOWN_TIME if a.published_ms is None else a.published_ms for a in live],
             dtype=np.int64,
         )
+        self.anybodys = lru_cache(maxsize=PAGES_KEPT)(self._anybodys)
+
+    def why(
+        self, reader: Reader | None, context: int | None, n: int, blocked: NDArray[np.int64],
+        rules: Resolved, editorial: Editorial,
+    ) -> Why:  # fmt: skip
+        """Return one page's making."""
+        n_slots = slots_of(n, self.model.config.n_latest)
+        return Why(
+            self.builder, self.articles, rules.rules, reader, context, n_slots, blocked, editorial
+        )
+
+    def page(
+        self,
+        why: Why,
+        made: Mapping[str, list[Slot]],
+        notes: Mapping[str, str],
+        drawn: Mapping[int, float],
+    ) -> Page:
+        """Return a page to serve; `drawn` are the chances of live places drawn at random."""
+        return Page(
+            self.meta.run_id,
+            tuple(f"{name}: {notes[name]}" for name in LISTS if name in notes),
+            MappingProxyType(
+                {name: tuple(_shown(why, name, s, drawn) for s in made[name]) for name in LISTS}
+            ),
+        )
+
+    def _anybodys(
+        self, context: int | None, n: int, blocked: bytes, rules: Resolved, editorial: Editorial
+    ) -> Page:
+        """Return the page of a reader nobody knows; most page views are theirs."""
+        places = np.frombuffer(blocked, dtype=np.int64)
+        why = self.why(None, context, n, places, rules, editorial)
+        return self.page(why, why.built.lists, why.built.notes, {})
 
 
 class Recommender:
@@ -268,19 +207,17 @@ class Recommender:
         fresh = [run.known[a] for a in recent_clicks if a in run.known]
         if fresh:
             reader = after_clicks(run.model, reader, fresh)
-        n_slots = slots_of(n, config.n_latest)
         out = live.live_place([run.known[a] for a in exclude if a in run.known])
         blocked = np.concatenate((closed, out[out >= 0])) if len(out) else closed
         rules = self._resolved(run)
         editorial = rules.at(now_ms, context)
-        why = Why(
-            run.builder, run.articles, rules.rules, reader, context, n_slots, blocked, editorial
-        )
+        if reader is None and not explore:
+            return run.anybodys(context, n, blocked.tobytes(), rules, editorial).of(wanted)
+        why = run.why(reader, context, n, blocked, rules, editorial)
+        as_made = context is None and n == config.n and editorial is NO_RULES
         made = None
-        has_page = reader is None or (stored is not None and context is None)
-        as_made = n == config.n and not (fresh or exclude or explore)
-        if has_page and as_made and editorial is NO_RULES:
-            made = self._published(run, stored, context, closed)
+        if as_made and not (fresh or exclude or explore):
+            made = _published(run, stored, closed)
         notes: Mapping[str, str] = {}
         drawn: dict[int, float] = {}
         if made is None:
@@ -288,13 +225,7 @@ class Recommender:
         if explore:
             rng = np.random.default_rng(random_state)
             made, drawn = run.builder.explored(why.built, reader, explore, rng, editorial)
-        return Page(
-            run.meta.run_id,
-            tuple(f"{name}: {notes[name]}" for name in wanted if name in notes),
-            MappingProxyType(
-                {name: tuple(_shown(why, name, s, drawn) for s in made[name]) for name in wanted}
-            ),
-        )
+        return run.page(why, made, notes, drawn).of(wanted)
 
     def article(self, article_id: str) -> snapshot.KnownArticle | None:
         """Return what the current run knows of an article, None for nothing."""
@@ -372,26 +303,16 @@ class Recommender:
                 return reader, None if run.meta.base else row[1]
         return None, None
 
-    def _published(
-        self, run: _Run, stored: bytes | None, context: int | None, closed: NDArray[np.int64]
-    ) -> dict[str, list[Slot]] | None:
-        """Return the page the night made, or None if it made none or some of it is over."""
-        if stored is None:
-            audience = snapshot.ANONYMOUS if context is None else snapshot.ARTICLE
-            row = (
-                self._connections(run)[0]
-                .execute(
-                    "SELECT page FROM pages WHERE audience = ? AND article_index = ?",
-                    (audience, -1 if context is None else context),
-                )
-                .fetchone()
-            )
-            if row is None:
-                return None
-            stored = row[0]
-        page = unpack_page(stored, slots_of(run.model.config.n, run.model.config.n_latest))
-        places = [slot.place for slots in page.values() for slot in slots]
-        return None if len(closed) and np.isin(places, closed).any() else page
+
+def _published(
+    run: _Run, stored: bytes | None, closed: NDArray[np.int64]
+) -> dict[str, list[Slot]] | None:
+    """Return the page the night made, or None if it made none or some of it is over."""
+    if stored is None:
+        return None
+    page = unpack_page(stored, slots_of(run.model.config.n, run.model.config.n_latest))
+    places = [slot.place for slots in page.values() for slot in slots]
+    return None if len(closed) and np.isin(places, closed).any() else page
 
 
 def _check_ids(user_id: object, article_id: object, **sequences: object) -> None:
@@ -414,7 +335,10 @@ def _wanted(lists: Sequence[str] | None) -> tuple[str, ...]:
     return tuple(name for name in LISTS if name in lists)
 
 
-def _shown(why: Why, list_name: str, slot: Slot, drawn: dict[int, float]) -> Recommendation:
+_instant = lru_cache(maxsize=10_000)(from_ms)  # the same articles over and over
+
+
+def _shown(why: Why, list_name: str, slot: Slot, drawn: Mapping[int, float]) -> Recommendation:
     article = why.article(slot.place)
     title = why.articles[slot.because].title if slot.because >= 0 else ""
     code = slot.code
@@ -425,7 +349,7 @@ def _shown(why: Why, list_name: str, slot: Slot, drawn: dict[int, float]) -> Rec
         title=article.title,
         category=article.category,
         url=article.url,
-        published_at=None if article.published_ms is None else from_ms(article.published_ms),
+        published_at=None if article.published_ms is None else _instant(article.published_ms),
         score=slot.score,
         reason=reason_text(code, title=title, category=article.category),
         reason_code=code,

@@ -27,8 +27,7 @@ from recsys.rank import RankModel
 
 POINTER = "current"
 RULES = "rules.json"
-FORMAT = 4
-READER, ANONYMOUS, ARTICLE = "reader", "anonymous", "article"
+FORMAT = 5
 _CARRY = "carry."
 
 _SCHEMA = """
@@ -56,12 +55,6 @@ CREATE TABLE readers (
     user_id TEXT PRIMARY KEY,
     profile BLOB NOT NULL,      -- see recsys.readers
     page BLOB                   -- NULL, as in a refresh: made when it is asked for
-) STRICT, WITHOUT ROWID;
-CREATE TABLE pages (
-    audience TEXT NOT NULL,     -- anonymous, or article: an anonymous reader of that article
-    article_index INTEGER NOT NULL,
-    page BLOB NOT NULL,
-    PRIMARY KEY (audience, article_index)
 ) STRICT, WITHOUT ROWID;
 """
 
@@ -160,7 +153,6 @@ def write(
     carry: Carry,
     articles: Sequence[KnownArticle],
     readers: Iterable[tuple[str, bytes, bytes | None]],
-    pages: Iterable[tuple[str, int, bytes]],
 ) -> None:
     """Write a run to a file, whole or not at all: fsynced, verified, then renamed.
 
@@ -172,8 +164,6 @@ def write(
         The run; `articles` in known order.
     readers
         (user id, packed profile, packed page or None), each id once.
-    pages
-        (audience, known index or -1, packed page).
 
     Raises
     ------
@@ -214,7 +204,6 @@ def write(
         before = conn.total_changes
         conn.executemany("INSERT INTO readers VALUES (?, ?, ?)", readers)
         n_readers = conn.total_changes - before
-        conn.executemany("INSERT INTO pages VALUES (?, ?, ?)", pages)
         conn.execute("COMMIT")
     _sync(partial)
     _verify(partial, n_readers)

@@ -24,7 +24,8 @@ ALLOWED = {
     "page": BASE | {"blend"},
     "snapshot": BASE | {"blend", "rank", "page"},
     "load": BASE | {"ingest", "store"},
-    "serving": BASE | {"blend", "explain", "readers", "rank", "page", "snapshot"},
+    "answer": {"explain"},
+    "serving": BASE | {"answer", "blend", "explain", "readers", "rank", "page", "snapshot"},
     "counts": BASE | {"rank", "signals"},
     "night": BASE | {"store", "counts", "signals"},
     "readers": BASE | {"blend", "page", "rank"},
@@ -38,7 +39,7 @@ ALLOWED = {
     "evaluation": LEARN | {"learn", "metrics"},
     "metrics": set(),
     "export": {"serving", "snapshot"},
-    "__init__": {"errors", "serving"},
+    "__init__": {"answer", "errors", "serving"},
     "explain": BASE | {"blend", "page", "snapshot"},
     "rulebook": BASE | {"page", "snapshot", "store"},
     "preview": BASE | {"serving"},
@@ -47,6 +48,7 @@ ALLOWED = {
     | {"cli_options", "page", "preview", "rulebook", "serving", "snapshot", "store"},
     "cli": BASE
     | {
+        "answer",
         "cli_options",
         "editor_cli",
         "ingest",

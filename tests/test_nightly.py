@@ -79,7 +79,7 @@ def test_planted_copies_are_of_their_original_s_story(sample):
 def content(path):
     """A run's content but for its name and its time of making."""
     with closing(sqlite3.connect(path)) as conn:
-        tables = ("arrays", "articles", "readers", "pages")
+        tables = ("arrays", "articles", "readers")
         return {name: conn.execute(f"SELECT * FROM {name}").fetchall() for name in tables}
 
 
@@ -144,7 +144,7 @@ def test_a_night_is_the_same_by_one_process_or_two(store, tmp_path, monkeypatch)
             rows.append(
                 [
                     conn.execute(f"SELECT * FROM {table} ORDER BY 1, 2").fetchall()
-                    for table in ("readers", "pages", "arrays")
+                    for table in ("readers", "arrays")
                 ]
             )
     assert len(rows[0][0]) > 300

@@ -67,7 +67,7 @@ def test_what_comes_from_data_is_escaped_and_only_web_addresses_are_links():
 
     class Evil:
         def recommend(self, *args, **kwargs):
-            from recsys.serving import Page, Recommendation
+            from recsys import Page, Recommendation
 
             class Why:
                 def explanation(self, *args):

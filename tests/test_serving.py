@@ -64,6 +64,17 @@ def test_the_published_page_is_the_one_computed_at_request_time(sample, recommen
     assert same == len(readers)
 
 
+def test_a_page_for_anybody_is_made_once_until_something_on_it_changes(sample, recommender):
+    first = recommender.recommend(None, "a0030", as_of=sample.as_of)
+    assert recommender.recommend("nobody known", "a0030", as_of=sample.as_of) is first
+    some = recommender.recommend(None, "a0030", lists=["must_reads"], as_of=sample.as_of)
+    assert dict(some) == {"must_reads": first["must_reads"]}
+    without = recommender.recommend(None, "a0030", exclude=ids(first)[:1], as_of=sample.as_of)
+    assert ids(first)[0] not in ids(without)
+    later = recommender.recommend(None, "a0030", as_of=sample.as_of + timedelta(days=30))
+    assert later is not first  # what has an end is over by then
+
+
 def test_a_page_has_its_lists_full_and_repeats_nothing(sample, recommender):
     page = recommender.recommend("u0007", "a0030", as_of=sample.as_of)
     assert tuple(page) == LISTS

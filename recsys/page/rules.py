@@ -8,6 +8,7 @@ read, and to the article being read.
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
@@ -214,9 +215,9 @@ class Described:
         return np.array([number.get(name, -1) for name in names], dtype=np.int64)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Editorial:
-    """What the rules in force ask of one page; articles by live place.
+    """What the rules in force ask of one page; articles by live place. Equal to itself alone.
 
     Attributes
     ----------
@@ -253,6 +254,7 @@ class Resolved:
         self._beside: dict[str, Mask] = {}
         self._only: dict[str, Mask] = {}
         self._groups: dict[str, Ints] = {}
+        self._editorial = lru_cache(maxsize=256)(self._made)
         for rule in rules:
             if rule.kind == "cap":
                 self._groups[rule.rule_id] = articles.groups(rule.by, rule.value)
@@ -265,10 +267,23 @@ class Resolved:
                 self._only[rule.rule_id] = allowed[articles.live_rows]
 
     def at(self, now_ms: int, context: int | None) -> Editorial:
-        """Return what is in force at an instant beside an article (a known index, or none)."""
-        active = [rule for rule in self.rules if rule.active(now_ms)]
+        """Return what is in force at an instant beside an article (a known index, or none).
+
+        The very same object for the same rules, beside articles they mean alike.
+        """
+        active = tuple(i for i, rule in enumerate(self.rules) if rule.active(now_ms))
         if not active:
             return NO_RULES
+        beside = frozenset(
+            rule_id
+            for rule_id, known in self._beside.items()
+            if context is not None and known[context]
+        )
+        return self._editorial(active, beside)
+
+    def _made(self, places: tuple[int, ...], beside: frozenset[str]) -> Editorial:
+        """Return what some of the rules ask, beside an article that some of them mean."""
+        active = [self.rules[place] for place in places]
         barred: dict[str, Mask] = {}
         boosts: dict[str, NDArray[np.float64]] = {}
         pins: list[Pin] = []
@@ -295,7 +310,7 @@ class Resolved:
                 bar(rule, meant)
             elif rule.kind == "sensitive":
                 bar(rule, meant)
-                if context is not None and self._beside[rule.rule_id][context]:
+                if rule.rule_id in beside:
                     bar(rule, ~self._only[rule.rule_id])
             elif rule.kind == "boost":
                 for name in LISTS if rule.list_name == EVERY else (rule.list_name,):

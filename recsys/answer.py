@@ -1,0 +1,115 @@
+"""What a page asked for is: its lists, slots and reasons."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from types import MappingProxyType
+
+from recsys.explain import Explanation, Why
+
+
+@dataclass(frozen=True, slots=True)
+class Recommendation:
+    """One slot of a page.
+
+    Attributes
+    ----------
+    article_id, title, category, url
+        The article; "" where the publisher did not say.
+    published_at
+        UTC, None where not known.
+    score
+        In its list; comparable within the list only.
+    reason
+        Why it is here, for the reader, in English.
+    reason_code
+        The same for translation; see `recsys.page.reasons.REASONS`.
+    propensity
+        Chance this article had of standing here: 1.0 but in a slot drawn to explore. To be
+        logged with the impression.
+    rules
+        Editors' rules that put it here, or lifted or lowered it.
+    """
+
+    article_id: str
+    title: str
+    category: str
+    url: str
+    published_at: datetime | None
+    score: float
+    reason: str
+    reason_code: str
+    propensity: float
+    rules: tuple[str, ...]
+    _why: Why = field(repr=False, compare=False)
+    _slot: tuple[str, int] = field(repr=False, compare=False)
+
+    @property
+    def parts(self) -> Mapping[str, float]:
+        """Return what the score is made of: weighted parts by signal."""
+        return self._why.parts(*self._slot)
+
+    @property
+    def explanation(self) -> Explanation:
+        """Return why this slot holds what it holds; worked out when asked for."""
+        return self._why.explanation(*self._slot, self.rules)
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """One of the articles given to `Recommender.rank`.
+
+    Attributes
+    ----------
+    article_id
+        As given.
+    score
+        Comparable within one call only.
+    parts
+        What the score is made of, by feature.
+    """
+
+    article_id: str
+    score: float
+    parts: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Mapping[str, tuple[Recommendation, ...]]):
+    """The lists of one page, by name, and the run they come from.
+
+    Attributes
+    ----------
+    run_id
+        The run.
+    notes
+        What a list could not do, such as "must_reads: 3 of 5 slots, no candidates left".
+    lists
+        The lists; a page is itself a mapping of them.
+    """
+
+    run_id: str
+    notes: tuple[str, ...]
+    lists: Mapping[str, tuple[Recommendation, ...]]
+
+    def of(self, wanted: Sequence[str]) -> "Page":
+        """Return some lists of the page."""
+        if tuple(wanted) == tuple(self.lists):
+            return self
+        return Page(
+            self.run_id,
+            tuple(note for note in self.notes if note.partition(":")[0] in wanted),
+            MappingProxyType({name: self.lists[name] for name in wanted}),
+        )
+
+    def __getitem__(self, name: str) -> tuple[Recommendation, ...]:
+        """Return one list."""
+        return self.lists[name]
+
+    def __iter__(self) -> Iterator[str]:
+        """Return the names of the lists."""
+        return iter(self.lists)
+
+    def __len__(self) -> int:
+        """Return the number of lists."""
+        return len(self.lists)
