@@ -2,6 +2,7 @@
 
     python scripts/benchmark.py --size S >> data/benchmarks/results.jsonl
     python scripts/benchmark.py --table data/benchmarks/results.jsonl
+    python scripts/benchmark.py --plot data/benchmarks/results.jsonl > data/benchmarks/cost.svg
 
 The newsroom is seeded: Zipf popularity, article lifetimes of 1 to 3 days, readers with
 tastes, articles of some 300 words; its log has no impressions, so of learning only the head
@@ -27,6 +28,7 @@ from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -136,9 +138,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--size", choices=SIZES, default="S")
     parser.add_argument("--table", type=Path, help="print results as a Markdown table instead")
+    parser.add_argument("--plot", type=Path, help="print results as an SVG plot instead")
     given = parser.parse_args()
-    if given.table is not None:
-        print(table_of(given.table))
+    if given.table is not None or given.plot is not None:
+        print(table_of(given.table) if given.plot is None else plot_of(given.plot), end="")
         return
     size = SIZES[given.size]
     about = {
@@ -332,7 +335,27 @@ def table_of(path: Path) -> str:
     rows = [("stage", "figure", *sizes), ("---",) * (2 + len(sizes))]
     for (stage, name), found in figures.items():
         rows.append((stage, name, *(f"{found[s]:,g}" if s in found else "-" for s in sizes)))
-    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+    return "".join("| " + " | ".join(row) + " |\n" for row in rows)
+
+
+def plot_of(path: Path) -> str:
+    """Return seconds of each stage of the next night against clicks, as SVG."""
+    from recsys.evaluation.page import svg
+
+    lines = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+    nights = {line["clicks"]: line for line in lines if line["stage"] == "next night"}
+    found = [nights[clicks] for clicks in sorted(nights)]
+
+    def draw(figure: Any) -> None:
+        axes = figure.subplots()
+        for name in ("seconds", *(key for key in found[-1] if key.endswith(" s"))):
+            label = "whole command" if name == "seconds" else name.removesuffix(" s")
+            values = [max(line.get(name, 0.0), 0.001) for line in found]
+            axes.loglog([line["clicks"] for line in found], values, marker="o", label=label)
+        axes.set(xlabel="clicks in the store", ylabel="seconds", title="The next night")
+        axes.legend(fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5))
+
+    return svg(draw, width=8.0, height=4.5)
 
 
 if __name__ == "__main__":

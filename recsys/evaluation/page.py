@@ -83,7 +83,8 @@ def render(
     return page.render(title=title, about=about, sections=sections)
 
 
-def _svg(draw: Any, *, width: float = 9.0, height: float = 4.0) -> str:
+def svg(draw: Any, *, width: float = 9.0, height: float = 4.0) -> str:
+    """Return what is drawn on a figure of so many inches, the same for the same figures."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained")
@@ -138,7 +139,7 @@ def _by_regime(in_view: Mapping[Protocol, InViewReport]) -> Section:
     return {
         "title": "In view: re-rank what was shown",
         "text": "AUC an impression by regime, 95 % intervals by bootstrap over readers.",
-        "plot": _svg(lambda figure: _bars(figure.subplots(), groups, "AUC")),
+        "plot": svg(lambda figure: _bars(figure.subplots(), groups, "AUC")),
     }
 
 
@@ -185,7 +186,7 @@ def _lists(full: FullListReport) -> Section:
             f"{full.n_lists} lists of {full.n_users} readers at noon; a hit is a click within 12"
             f" hours; {full.cold_readers:.3f} of the readers were cold."
         ),
-        "plot": _svg(draw),
+        "plot": svg(draw),
         "columns": ("system", *_LIST_COLUMNS),
         "rows": _table(full.systems, _LIST_COLUMNS),
     }
@@ -231,12 +232,12 @@ def _of_regime(protocol: Protocol, report: InViewReport) -> list[Section]:
         sections.append(
             {
                 "title": f"{protocol.capitalize()}: AUC by {kind}",
-                "plot": _svg(lambda figure, titled=titled: _bars(figure.subplots(), titled, "AUC")),
+                "plot": svg(lambda figure, titled=titled: _bars(figure.subplots(), titled, "AUC")),
             }
         )
     sections += [
-        {"title": f"{protocol.capitalize()}: calibration", "plot": _svg(calibration, width=5)},
-        {"title": f"{protocol.capitalize()}: what the blend goes by", "plot": _svg(features)},
+        {"title": f"{protocol.capitalize()}: calibration", "plot": svg(calibration, width=5)},
+        {"title": f"{protocol.capitalize()}: what the blend goes by", "plot": svg(features)},
         {
             "title": f"{protocol.capitalize()}: how the heads were learned",
             "columns": ("night", "head", "choices", "AUC learned", "AUC shipped", "served", ""),
@@ -266,7 +267,7 @@ def _ablation(protocol: Protocol, lost: Mapping[str, Interval]) -> Section:
     return {
         "title": f"{protocol.capitalize()}: what is lost without",
         "text": "Curves learned anew without each group of features; paired on the impressions.",
-        "plot": _svg(draw),
+        "plot": svg(draw),
         "columns": ("left out", "AUC lost"),
         "rows": [[name, _cell(value)] for name, value in lost.items()],
     }
