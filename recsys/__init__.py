@@ -3,11 +3,12 @@
 `recommend` reads the lists that `recsys nightly` published; it never trains.
 """
 
-from recsys.answer import Page, Recommendation
+from recsys.answer import Health, Page, Recommendation
 from recsys.errors import NotPublishedError, RecsysError, SnapshotError
 from recsys.serving import Recommender, recommend
 
 __all__ = [
+    "Health",
     "NotPublishedError",
     "Page",
     "Recommendation",

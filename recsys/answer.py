@@ -1,4 +1,4 @@
-"""What a page asked for is: its lists, slots and reasons."""
+"""What a server answers: a page with its lists, slots and reasons; an order; its health."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -113,3 +113,22 @@ class Page(Mapping[str, tuple[Recommendation, ...]]):
     def __len__(self) -> int:
         """Return the number of lists."""
         return len(self.lists)
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """How a server stands.
+
+    Attributes
+    ----------
+    run_id
+        The run it serves.
+    hours
+        Since the instant that run knows up to.
+    problems
+        What is wrong, in words; empty if nothing is.
+    """
+
+    run_id: str
+    hours: float
+    problems: tuple[str, ...]

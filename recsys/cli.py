@@ -36,11 +36,11 @@ from recsys.cli_options import (
     err,
     instant,
     out,
-    replaced,
 )
 from recsys.config import load_config, toml_of
 from recsys.editor_cli import explain, preview, rules
 from recsys.errors import HeldBackError, InputRefusedError, RecsysError, RunActiveError
+from recsys.files import replaced
 from recsys.ingest.detect import FORMATS, READERS, expand
 from recsys.load import LoadReport, load_files
 from recsys.rows import FIELDS, iso, to_ms

@@ -1,8 +1,5 @@
 """What the files of the command line share: options, titles, the terminal."""
 
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -38,11 +35,3 @@ AsOfOption = Annotated[
     datetime | None,
     typer.Option("--as-of", parser=instant, metavar="ISO", help="as if at this time (UTC)"),
 ]
-
-
-@contextmanager
-def replaced(path: Path) -> Iterator[Path]:
-    """Give a path to write to, renamed to `path` at the end: nobody meets half a file."""
-    partial = path.with_name(f".{path.name}.partial")
-    yield partial
-    os.replace(partial, path)

@@ -20,9 +20,9 @@ from recsys.cli_options import (
     UserOption,
     instant,
     out,
-    replaced,
 )
 from recsys.errors import RuleError
+from recsys.files import replaced
 from recsys.page.compose import LISTS
 from recsys.page.rules import EVERY, KINDS, By, Rule, rule_of
 from recsys.rows import iso, to_ms

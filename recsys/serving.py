@@ -6,7 +6,6 @@ what has expired, unless `as_of` is given.
 
 import threading
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -17,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys import rank, snapshot
-from recsys.answer import Page, Ranked, Recommendation
+from recsys.answer import Health, Page, Ranked, Recommendation
 from recsys.blend import Reader
 from recsys.errors import SnapshotError
 from recsys.explain import Why
@@ -26,7 +25,7 @@ from recsys.page.compose import LISTS, slots_of
 from recsys.page.reasons import reason_text
 from recsys.page.rules import NO_RULES, Described, Editorial, Resolved, host_of
 from recsys.readers import after_clicks, reader_at, unpack_profile
-from recsys.rows import UNKNOWN_TIME, from_ms, to_ms
+from recsys.rows import HOUR_MS, UNKNOWN_TIME, from_ms, to_ms
 
 PUBLISHED = Path("published")
 PAGES_KEPT = 1000  # of anybody, in memory: the latest asked for
@@ -127,6 +126,7 @@ class Recommender:
         self._folder = Path(published)
         self._lock = threading.Lock()
         self._local = threading.local()
+        self._refused: dict[str, str] = {}  # by file: why what is published there is not served
         self._seen = _state(self._folder / snapshot.POINTER)
         self._run = _Run(self._folder, snapshot.require_current(self._folder))
         state = _state(self._folder / snapshot.RULES)
@@ -145,8 +145,10 @@ class Recommender:
                 run_id = snapshot.current_run(self._folder)
                 if run_id and run_id != self._run.meta.run_id:
                     self._run = _Run(self._folder, run_id)
+                self._refused.pop(snapshot.POINTER, None)
                 self._seen = state
-            except SnapshotError:
+            except SnapshotError as error:
+                self._refused[snapshot.POINTER] = str(error)
                 self._seen = state
             finally:
                 self._lock.release()
@@ -162,8 +164,11 @@ class Recommender:
         if state == seen and run is of_run:
             return resolved
         rules = resolved.rules
-        with suppress(SnapshotError):
+        try:
             rules = snapshot.load_rules(self._folder)
+            self._refused.pop(snapshot.RULES, None)
+        except SnapshotError as error:
+            self._refused[snapshot.RULES] = str(error)
         resolved = Resolved(rules, run.described)
         self._rules = (state, run, resolved)
         return resolved
@@ -226,6 +231,25 @@ class Recommender:
             rng = np.random.default_rng(random_state)
             made, drawn = run.builder.explored(why.built, reader, explore, rng, editorial)
         return run.page(why, made, notes, drawn).of(wanted)
+
+    def health(self, *, as_of: datetime | None = None, max_hours: float = 36.0) -> Health:
+        """Return how this server stands, for a monitor to ask.
+
+        Parameters
+        ----------
+        as_of
+            By default the present. Naive is UTC.
+        max_hours
+            How old what the run knows may be.
+        """
+        run = self._current()
+        self._resolved(run)
+        now_ms = to_ms(datetime.now(UTC) if as_of is None else as_of)
+        hours = (now_ms - run.as_of_ms) / HOUR_MS
+        problems = [f"not served: {error}" for error in self._refused.values()]
+        if hours > max_hours:
+            problems.append(f"{run.meta.run_id} knows nothing of the last {hours:.1f} hours")
+        return Health(run.meta.run_id, round(hours, 2), tuple(problems))
 
     def article(self, article_id: str) -> snapshot.KnownArticle | None:
         """Return what the current run knows of an article, None for nothing."""

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from recsys.blend import LiveModel, Rows
 from recsys.config import BlendConfig, PageConfig
 from recsys.errors import NotPublishedError, SnapshotError
+from recsys.files import make_private
 from recsys.page.rankings import PageModel
 from recsys.page.rules import Rule, rule_of
 from recsys.rank import RankModel
@@ -172,6 +173,7 @@ def write(
     """
     partial = path.with_suffix(".partial")
     partial.unlink(missing_ok=True)
+    make_private(partial)
     with closing(sqlite3.connect(partial, isolation_level=None)) as conn:
         # The file is nobody's until it is renamed, so a journal would guard nothing.
         conn.execute("PRAGMA journal_mode = OFF")

@@ -26,6 +26,7 @@ from sqlite_utils import Database
 
 from recsys.columns import pack_hour, unpack_hours
 from recsys.errors import StoreError
+from recsys.files import make_private
 from recsys.kept import Kept
 from recsys.rows import (
     HOUR_MS,
@@ -91,6 +92,7 @@ class Store:
             )
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            make_private(path)
             self._conn = sqlite3.connect(path, timeout=30.0, isolation_level=None)
             self._conn.execute("PRAGMA journal_mode = WAL")
             self._conn.execute("PRAGMA synchronous = NORMAL")

@@ -5,12 +5,13 @@ from pathlib import Path
 
 from conftest import ROOT
 
-BASE = {"errors", "config", "rows"}
+BASE = {"errors", "config", "files", "rows"}
 LEARN = BASE | {"store", "counts", "night", "model", "signals", "blend", "rank", "page"}
 # Who may import whom. `page` calls `blend` for the scores it ranks, and serving both,
 # so that one function makes the score of a night and of a request.
 ALLOWED = {
     "errors": set(),
+    "files": set(),
     "rows": set(),
     "config": {"errors"},
     "ingest": BASE,

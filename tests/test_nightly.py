@@ -24,7 +24,7 @@ from recsys.model import section_names
 from recsys.night import read_night
 from recsys.nightly import run_nightly
 from recsys.page.compose import LISTS
-from recsys.rows import HOUR_MS, to_ms
+from recsys.rows import HOUR_MS, from_ms, to_ms
 from recsys.serving import Recommender
 from recsys.store import Store
 
@@ -56,6 +56,11 @@ def test_the_report_counts_what_the_sample_planted(sample):
     assert counts["live_articles"] > counts["stories"]
     assert set(sample.report.seconds) >= {"read", "text", "collaborative", "publish"}
     assert sample.report.peak_mb > 0
+
+
+def test_a_run_is_its_owner_s_alone(sample):
+    path = snapshot.run_path(sample.folder, sample.report.run_id)
+    assert path.stat().st_mode & 0o777 == 0o600
 
 
 def test_planted_copies_are_of_their_original_s_story(sample):
@@ -149,6 +154,30 @@ def test_a_night_is_the_same_by_one_process_or_two(store, tmp_path, monkeypatch)
             )
     assert len(rows[0][0]) > 300
     assert rows[0] == rows[1]
+
+
+def test_a_flood_of_clicks_moves_nothing_into_popular_now(store, tmp_path):
+    """10,000 clicks of 50 ids on one article, within the last hour."""
+    load_files(store, expand([SAMPLE]), received_ms=RECEIVED_MS)
+    pages = []
+    target = "a0261"
+    for flooded in (False, True):
+        if flooded:
+            at_ms = RECEIVED_MS - HOUR_MS + np.arange(10_000) * 359
+            lines = [
+                json.dumps({"user_id": f"bot{i % 50}", "article_id": target, "clicked_at": int(ms)})
+                for i, ms in enumerate(at_ms.tolist())
+            ]
+            (tmp_path / "flood.jsonl").write_text("\n".join(lines))
+            load_files(store, [tmp_path / "flood.jsonl"], received_ms=RECEIVED_MS)
+        folder = tmp_path / str(flooded)
+        report = run_nightly(store, folder, as_of_ms=RECEIVED_MS, config=BY_HAND)
+        pages.append(Recommender(folder).recommend(as_of=from_ms(RECEIVED_MS)))
+    assert report.counts["machines"] >= 50
+    assert report.counts["machine_clicks"] >= 10_000
+    before, after = ([slot.article_id for slot in page["popular_now"]] for page in pages)
+    assert target not in before
+    assert before == after
 
 
 def test_ids_alone_are_enough(store, load, tmp_path):

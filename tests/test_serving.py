@@ -222,6 +222,14 @@ def test_a_new_publish_is_followed_and_a_rollback_too(sample, tmp_path):
     snapshot.run_path(tmp_path, second).write_bytes(b"damaged")
     (tmp_path / snapshot.POINTER).write_text(second)
     assert recommender.recommend("u0001").run_id == first
+    found = recommender.health(as_of=sample.as_of)
+    assert (found.run_id, found.hours, len(found.problems)) == (first, 0.0, 1)
+    assert found.problems[0].startswith("not served: ")
+    snapshot.make_current(tmp_path, first)
+    assert recommender.health(as_of=sample.as_of).problems == ()
+    late = recommender.health(as_of=sample.as_of + timedelta(hours=37))
+    assert late.problems == (f"{first} knows nothing of the last 37.0 hours",)
+    assert recommender.health(as_of=sample.as_of + timedelta(hours=37), max_hours=40).problems == ()
 
 
 def test_threads_get_whole_pages_while_runs_change(sample, tmp_path):

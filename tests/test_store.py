@@ -166,3 +166,12 @@ def test_packed_hours_are_the_rows_of_the_store(store, load):
         store.add("clicks", rows, [], file="h", at_ms=RECEIVED_MS)
         assert same_clicks(store, 0, 2**53) == 5
         assert same_clicks(store, hour, hour + HOUR_MS) == (3 if at == "11:30" else 4)
+
+
+def test_a_store_and_what_sqlite_writes_beside_it_are_its_owner_s_alone(tmp_path):
+    path = tmp_path / "recsys.db"
+    with Store(path) as store:
+        store.put_run("r", "nightly", "2026-03-01T00:00:00Z", "failed", {})
+        found = {file.name: file.stat().st_mode & 0o777 for file in tmp_path.iterdir()}
+    assert found.keys() >= {"recsys.db", "recsys.db-wal"}
+    assert set(found.values()) == {0o600}

@@ -1,0 +1,23 @@
+"""Files that nobody meets half written, and files that hold readers."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+
+@contextmanager
+def replaced(path: Path) -> Iterator[Path]:
+    """Give a path to write to, renamed to `path` at the end: nobody meets half a file."""
+    partial = path.with_name(f".{path.name}.partial")
+    yield partial
+    os.replace(partial, path)
+
+
+def make_private(path: Path) -> None:
+    """Make an empty file that its owner alone may read, unless there is a file.
+
+    What is written to it, and SQLite's files beside it, keep that.
+    """
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
