@@ -301,6 +301,27 @@ def rollback(
 
 
 @app.command()
+def forget(
+    user: Annotated[str, typer.Argument(help="the reader's id, exactly")],
+    store: StoreOption,
+    published: PublishedOption,
+) -> None:
+    """Delete a reader from the store and from every published run, and look for what is left."""
+    from recsys.privacy import forget as forget_reader
+
+    with Store(store, must_exist=True) as opened:
+        found = forget_reader(opened, published, user)
+    rows = ", ".join(f"{n} {table}" for table, n in found.rows.items())
+    out.print(f"deleted {rows}; from {found.n_runs} runs", markup=False)
+    for name, n in found.left.items():
+        out.print(
+            f"{name}: the id's bytes stand in {n} places, in other ids or texts", markup=False
+        )
+    if not found.left:
+        out.print("no byte of the id is left in the store or in any run", markup=False)
+
+
+@app.command()
 def export(
     published: PublishedOption,
     to: Annotated[Path, typer.Option("--to", help=".csv, .jsonl or .parquet")],

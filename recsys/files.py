@@ -1,9 +1,12 @@
 """Files that nobody meets half written, and files that hold readers."""
 
+import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from recsys.errors import RunActiveError
 
 
 @contextmanager
@@ -21,3 +24,20 @@ def make_private(path: Path) -> None:
     """
     with suppress(FileExistsError):
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold a published folder against other runs; the system lets go if the process dies.
+
+    Raises
+    ------
+    RunActiveError
+        If another process holds it.
+    """
+    with (folder / ".lock").open("w") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise RunActiveError(f"{folder}: another run is active here") from error
+        yield

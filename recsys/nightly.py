@@ -1,7 +1,6 @@
 """One night: from the store to a published run. The one composer of all rooms."""
 
 import dataclasses
-import fcntl
 import importlib.metadata
 import platform
 import resource
@@ -18,7 +17,8 @@ from threadpoolctl import threadpool_limits
 
 from recsys import snapshot
 from recsys.config import BlendConfig, Config
-from recsys.errors import HeldBackError, RecsysError, RunActiveError, SnapshotError
+from recsys.errors import HeldBackError, RecsysError, SnapshotError
+from recsys.files import locked
 from recsys.learn.examples import Past
 from recsys.learn.heads import HeadReport, days_of, learn
 from recsys.learn.regimes import Protocol
@@ -109,17 +109,6 @@ def wait_for(days: Sequence[Future[None]]) -> None:
         day.result()
 
 
-@contextmanager
-def _lock(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock; the system lets go of it if the process dies."""
-    with (folder / ".lock").open("w") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise RunActiveError(f"{folder}: another run is active here") from error
-        yield
-
-
 def problems_of(meta: snapshot.Meta, folder: Path, config: Config) -> list[str]:
     """Return what looks wrong with tonight, against sane bounds and the current run."""
     n_live, n_readers = meta.n_live, meta.n_readers
@@ -205,7 +194,7 @@ def run_nightly(
         If a refresh finds no run to carry on.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with _lock(folder):
+    with locked(folder):
         run_id = _next_run_id(folder, store, as_of_ms)
         report = RunReport(run_id, kind, iso(as_of_ms), config=config.digest())
         report.versions = _versions()

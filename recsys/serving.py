@@ -36,6 +36,7 @@ class _Run:
 
     def __init__(self, folder: Path, run_id: str) -> None:
         self.path = snapshot.run_path(folder, run_id)
+        self.state = _state(self.path)
         conn = snapshot.connect(self.path)
         try:
             self.meta = snapshot.load_meta(conn, self.path)
@@ -143,7 +144,9 @@ class Recommender:
         if state != self._seen and state is not None and self._lock.acquire(blocking=False):
             try:
                 run_id = snapshot.current_run(self._folder)
-                if run_id and run_id != self._run.meta.run_id:
+                if run_id and (
+                    run_id != self._run.meta.run_id or _state(self._run.path) != self._run.state
+                ):
                     self._run = _Run(self._folder, run_id)
                 self._refused.pop(snapshot.POINTER, None)
                 self._seen = state

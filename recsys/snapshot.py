@@ -258,6 +258,38 @@ def make_current(folder: Path, run_id: str) -> None:
     _sync(folder)
 
 
+def forget(folder: Path, user_id: str) -> int:
+    """Delete a reader from every run of a folder; return in how many they were.
+
+    Each file is written anew, and servers open it anew.
+    """
+    n_runs = 0
+    for run_id in run_ids(folder):
+        path = run_path(folder, run_id)
+        partial = path.with_suffix(".partial")
+        partial.unlink(missing_ok=True)
+        make_private(partial)
+        with closing(connect(path)) as conn:
+            meta = load_meta(conn, path)
+            machines = load_carry(conn, path).machines
+            conn.execute("VACUUM INTO ?", (str(partial),))
+        with closing(sqlite3.connect(partial, isolation_level=None)) as conn:
+            n_readers = conn.execute("DELETE FROM readers WHERE user_id = ?", (user_id,)).rowcount
+            rest = json.dumps([machine for machine in machines if machine != user_id])
+            conn.execute("UPDATE meta SET value = ? WHERE key = 'machines'", (rest,))
+            left = json.dumps(meta.n_readers - n_readers)
+            conn.execute("UPDATE meta SET value = ? WHERE key = 'n_readers'", (left,))
+            conn.execute("VACUUM")
+        if n_readers or user_id in machines:
+            n_runs += 1
+            _sync(partial)
+            os.replace(partial, path)
+        partial.unlink(missing_ok=True)
+    if (current := current_run(folder)) is not None:
+        make_current(folder, current)
+    return n_runs
+
+
 def prune(folder: Path, keep: int) -> list[str]:
     """Delete old runs; return those deleted.
 

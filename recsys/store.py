@@ -305,6 +305,35 @@ class Store:
         self.kept.drop_examples(min(rows["shown_at"].to_list()) if new else None)
         return Added(new=new, known=len(rows) - new)
 
+    def forget(self, user_id: str) -> dict[str, int]:
+        """Delete a reader and all that came of them; return the rows deleted, by table.
+
+        What is deleted is overwritten, and the file written anew: no byte of it is left.
+        """
+        found = {}
+        self._conn.execute("PRAGMA secure_delete = ON")
+        with self._write():
+            row = self._conn.execute(
+                "SELECT user_key FROM users WHERE user_id = ?", (user_id,)
+            ).fetchone()
+            key = -1 if row is None else row[0]
+            self._conn.execute(
+                "UPDATE click_hours SET packed = NULL WHERE hour IN"
+                " (SELECT clicked_at / 3600000 FROM clicks WHERE user_key = ?)", (key,)
+            )  # fmt: skip
+            for table in ("clicks", "impressions", "users"):
+                gone = self._conn.execute(f"DELETE FROM {table} WHERE user_key = ?", (key,))
+                found[table] = gone.rowcount
+            gone = self._conn.execute(
+                "DELETE FROM rejected_rows WHERE instr(raw, ?) OR instr(reason, ?)",
+                (user_id, user_id),
+            )
+            found["rejected_rows"] = gone.rowcount
+            self.kept.drop_examples(0)
+        self._conn.execute("VACUUM")
+        self._conn.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        return found
+
     # ---- reading ----------------------------------------------------------------
 
     def articles(

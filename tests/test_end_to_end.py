@@ -123,6 +123,12 @@ def test_refresh_publishes_a_run_and_evaluate_writes_its_report(site):
     run("evaluate", "--store", "recsys.db", "--protocol", "weekly", cwd=site, status=2)
 
 
+def test_forget_leaves_no_byte(site):
+    book = ("--store", "recsys.db", "--published", "published")
+    assert "no byte" in run("forget", "u0011", *book, cwd=site).stdout
+    assert "deleted 0 clicks" in run("forget", "u0011", *book, cwd=site).stdout
+
+
 def test_rank_orders_given_articles(site):
     done = run(
         "rank", "--published", "published", "--user", "u0007", "a0030", "a0031", "new",

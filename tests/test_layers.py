@@ -11,7 +11,8 @@ LEARN = BASE | {"store", "counts", "night", "model", "signals", "blend", "rank",
 # so that one function makes the score of a night and of a request.
 ALLOWED = {
     "errors": set(),
-    "files": set(),
+    "files": {"errors"},
+    "privacy": BASE | {"snapshot", "store"},
     "rows": set(),
     "config": {"errors"},
     "ingest": BASE,
@@ -61,6 +62,7 @@ ALLOWED = {
         "snapshot",
         "evaluation",
         "export",
+        "privacy",
         "metrics",
     },
 }
