@@ -7,12 +7,13 @@ import resource
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 from threadpoolctl import threadpool_limits
 
 from recsys import snapshot
@@ -24,6 +25,7 @@ from recsys.learn.heads import HeadReport, days_of, learn
 from recsys.learn.regimes import Protocol
 from recsys.model import ArticleModel, article_vectors, train, with_weights
 from recsys.night import read_night
+from recsys.page.rankings import PageModel
 from recsys.refresh import refresh
 from recsys.rows import HOUR_MS, iso
 from recsys.shards import scored, teach_day
@@ -109,26 +111,36 @@ def wait_for(days: Sequence[Future[None]]) -> None:
         day.result()
 
 
-def problems_of(meta: snapshot.Meta, folder: Path, config: Config) -> list[str]:
+def problems_of(
+    meta: snapshot.Meta, page: PageModel, n_clicks: int, folder: Path, store: Store, config: Config
+) -> list[str]:
     """Return what looks wrong with tonight, against sane bounds and the current run."""
-    n_live, n_readers = meta.n_live, meta.n_readers
-    if not n_live:
+    if not meta.n_live:
         return ["no live articles: are articles or clicks of the last days in the store?"]
+    signals = {"factors": page.live.factors, "importance": page.importance, "rise": page.rise}
+    found = [
+        f"{name}: some are not finite numbers"
+        for name, values in (signals | page.live.static).items()
+        if not np.isfinite(values).all()
+    ]
     run_id = snapshot.current_run(folder)
     if run_id is None:
-        return []
+        return found
     path = snapshot.run_path(folder, run_id)
     try:
-        conn = snapshot.connect(path)
-        try:
+        with closing(snapshot.connect(path)) as conn:
             last = snapshot.load_meta(conn, path)
-        finally:
-            conn.close()
     except SnapshotError:
-        return []  # a damaged current run is no yardstick, and a reason to publish
+        return found  # a damaged current run is no yardstick, and a reason to publish
+    reports = {run["run_id"]: run["report"] for run in store.runs()}
+    clicks_before = reports.get(run_id, {"counts": {}})["counts"].get("clicks", 0)
     share = config.publish.min_share_of_last_run
-    pairs = (("live articles", n_live, last.n_live), ("readers", n_readers, last.n_readers))
-    return [
+    pairs = (
+        ("live articles", meta.n_live, last.n_live),
+        ("readers", meta.n_readers, last.n_readers),
+        ("clicks", n_clicks, clicks_before),
+    )
+    return found + [
         f"{tonight} {what}, {before} in {run_id}: below the share of {share}"
         for what, tonight, before in pairs
         if tonight < share * before
@@ -226,7 +238,8 @@ def _run(
         with stage("write"):
             readers = ((user, packed, None) for user, packed in sorted(found.profiles.items()))
             made = found.model
-            snapshot.write(path, meta, made.page, found.rank, made.carry, made.articles, readers)
+            page = made.page
+            snapshot.write(path, meta, page, found.rank, made.carry, made.articles, readers)
         report.counts = made.counts | {"readers_touched": len(found.profiles)}
     else:
         with stage("read"):
@@ -242,19 +255,21 @@ def _run(
                 heads = learn(Past(store, config, keep=True), as_of_ms, REGIMES)
         report.heads = heads.reports
         model = with_weights(model, heads.weights)
+        page = model.page
         meta = _meta(about, model, heads.weights, None, len(model.readers.user_ids))
         rank = dataclasses.replace(
             model.rank, curves=heads.curves["nightly"], refresh_curves=heads.curves["hourly"]
         )
         with stage("score and write"), threadpool_limits(1, "blas"):
             snapshot.write(
-                path, meta, model.page, rank, model.carry, model.articles,
-                scored(model.readers, model.page, as_of_ms, n_processes),
+                path, meta, page, rank, model.carry, model.articles,
+                scored(model.readers, page, as_of_ms, n_processes),
             )  # fmt: skip
         report.counts = model.counts | {"articles_vectorised": n_counted}
     report.counts["readers"] = meta.n_readers
     with stage("publish"):
-        report.problems = problems_of(meta, folder, config)
+        n_clicks = report.counts["clicks"]
+        report.problems = problems_of(meta, page, n_clicks, folder, store, config)
         if report.problems:
             report.status = "held back"
             return

@@ -20,7 +20,7 @@ from recsys.errors import (
 from recsys.export import COLUMNS, export_rows
 from recsys.ingest.detect import expand
 from recsys.load import load_files
-from recsys.model import section_names
+from recsys.model import section_names, train
 from recsys.night import read_night
 from recsys.nightly import run_nightly
 from recsys.page.compose import LISTS
@@ -233,6 +233,29 @@ def test_a_night_that_lost_its_articles_is_kept_but_not_served(sample, tmp_path)
             run_nightly(store, tmp_path, as_of_ms=as_of_ms, config=short)
     assert snapshot.current_run(tmp_path) == first.run_id
     assert len(snapshot.run_ids(tmp_path)) == 2
+
+
+def test_a_night_that_lost_its_clicks_or_its_numbers_is_held_back(sample, tmp_path, monkeypatch):
+    path = tmp_path / "recsys.db"
+    path.write_bytes(sample.store.read_bytes())
+    folder, as_of_ms = tmp_path / "published", to_ms(sample.as_of)
+    with Store(path) as store:
+        first = run_nightly(store, folder, as_of_ms=as_of_ms, config=BY_HAND)
+        n_clicks = first.counts["clicks"]
+        # Of a window of one day, where there were weeks.
+        shorter = dataclasses.replace(BY_HAND, data=DataConfig(window_days=1.0))
+        with pytest.raises(HeldBackError, match=f"clicks, {n_clicks} in {first.run_id}"):
+            run_nightly(store, folder, as_of_ms=as_of_ms, config=shorter)
+
+        def without_numbers(*args):
+            model = train(*args)
+            model.page.live.factors[0, 0] = np.nan
+            return model
+
+        monkeypatch.setattr(nightly, "train", without_numbers)
+        with pytest.raises(HeldBackError, match="factors: some are not finite"):
+            run_nightly(store, folder, as_of_ms=as_of_ms, config=BY_HAND)
+    assert snapshot.current_run(folder) == first.run_id
 
 
 def test_two_nights_at_once_do_not_mix(sample, tmp_path):
