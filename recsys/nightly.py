@@ -6,7 +6,7 @@ import platform
 import resource
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from multiprocessing import get_context
@@ -213,8 +213,14 @@ def run_nightly(
         report.window_from = iso(as_of_ms - round(config.data.window_days * 24 * HOUR_MS))
         try:
             _run(store, folder, as_of_ms, config, report, _Clock(report, listener), n_processes)
-        except (RecsysError, OSError, ValueError) as error:
-            report.status, report.problems = "failed", [str(error)]
+        except BrokenExecutor as error:
+            report.status, report.problems = "failed", ["a process of the run died"]
+            raise RecsysError(
+                f"{run_id}: a process of the run died, perhaps for lack of memory; what is"
+                " served stays, and the next run begins anew"
+            ) from error
+        except BaseException as error:
+            report.status, report.problems = "failed", [str(error) or type(error).__name__]
             raise
         finally:
             report.peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024

@@ -291,10 +291,12 @@ def forget(folder: Path, user_id: str) -> int:
 
 
 def prune(folder: Path, keep: int) -> list[str]:
-    """Delete old runs; return those deleted.
+    """Delete old runs, and what runs that failed left half written; return those deleted.
 
     The `keep` newest stay, the current one, and the nights that any of these refresh.
     """
+    for partial in folder.glob("[0-9]*-*.partial"):
+        partial.unlink()
     runs = run_ids(folder)
     kept: set[str | None] = {*runs[-keep:], current_run(folder)}
     for run_id in [run_id for run_id in runs if run_id in kept]:

@@ -1,6 +1,7 @@
 import dataclasses
 import fcntl
 import json
+import multiprocessing
 import sqlite3
 from contextlib import closing
 from datetime import datetime
@@ -14,6 +15,7 @@ from recsys.config import Config, DataConfig, LearnConfig, PublishConfig, load_c
 from recsys.errors import (
     ConfigError,
     HeldBackError,
+    RecsysError,
     RunActiveError,
     SnapshotError,
 )
@@ -256,6 +258,33 @@ def test_a_night_that_lost_its_clicks_or_its_numbers_is_held_back(sample, tmp_pa
         with pytest.raises(HeldBackError, match="factors: some are not finite"):
             run_nightly(store, folder, as_of_ms=as_of_ms, config=BY_HAND)
     assert snapshot.current_run(folder) == first.run_id
+
+
+def test_a_night_whose_process_dies_fails_and_what_is_served_stays(sample, tmp_path, monkeypatch):
+    path = tmp_path / "recsys.db"
+    path.write_bytes(sample.store.read_bytes())
+    folder, as_of_ms = tmp_path / "published", to_ms(sample.as_of)
+    monkeypatch.setattr(nightly, "MANY_READERS", 1)
+    with Store(path) as store:
+        first = run_nightly(store, folder, as_of_ms=as_of_ms, config=BY_HAND)
+
+        real = shards.ProcessPoolExecutor.submit
+
+        def submit(pool, *task):
+            future = real(pool, *task)
+            for process in multiprocessing.active_children():
+                process.kill()
+            return future
+
+        monkeypatch.setattr(shards.ProcessPoolExecutor, "submit", submit)
+        with pytest.raises(RecsysError, match="a process of the run died"):
+            run_nightly(store, folder, as_of_ms=as_of_ms, config=BY_HAND, n_processes=2)
+        assert [run["status"] for run in store.runs()][-1] == "failed"
+        assert snapshot.current_run(folder) == first.run_id
+        monkeypatch.undo()
+        again = run_nightly(store, folder, as_of_ms=as_of_ms, config=BY_HAND)
+    assert snapshot.current_run(folder) == again.run_id
+    assert [p.name for p in folder.glob("*.partial")] == []
 
 
 def test_two_nights_at_once_do_not_mix(sample, tmp_path):
