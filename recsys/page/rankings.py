@@ -28,6 +28,7 @@ SPARE = 12  # candidates beyond those that can matter: some tell the same story
 UNDER_CAPS = 64  # candidates of a list whose best may be too many of one kind
 FARTHER = 4  # times as many are looked at: most may be of that kind
 
+KEPT = 500  # beginnings of orders that are the same for all
 _LEAST = np.finfo(np.float32).min  # of what may be chosen at all
 
 Ints = NDArray[np.int64]
@@ -203,13 +204,17 @@ class Rankings:
     ) -> tuple[Ints, NDArray[np.float64]]:
         """Return what a list with one order for all shows where nothing of it is closed."""
         key = (name, id(order), n, n_page)
-        if key not in self._first_of:
+        known = self._first_of.get(key)
+        if known is None:
             places = order[np.newaxis, :n]
             found = values[:, order[:n]]
             if name == LATEST_STORIES:
                 found = -np.arange(places.shape[1], dtype=np.float32)[np.newaxis]
-            self._first_of[key] = places, worths(found, n_page)
-        places, worth = self._first_of[key]
+            known = places, worths(found, n_page)
+            if len(self._first_of) >= KEPT:  # callers may ask for any number of slots
+                self._first_of.clear()
+            self._first_of[key] = known
+        places, worth = known
         return np.repeat(places, n_pages, axis=0), np.repeat(worth, n_pages, axis=0)
 
     def _latest(self, context: int | None) -> Ints:
