@@ -112,9 +112,10 @@ def wait_for(days: Sequence[Future[None]]) -> None:
 
 
 def problems_of(
-    meta: snapshot.Meta, page: PageModel, n_clicks: int, folder: Path, store: Store, config: Config
-) -> list[str]:
-    """Return what looks wrong with tonight, against sane bounds and the current run."""
+    meta: snapshot.Meta, page: PageModel, report: RunReport, folder: Path, store: Store,
+    config: Config,
+) -> list[str]:  # fmt: skip
+    """Return what looks wrong with tonight, against sane bounds and the runs before."""
     if not meta.n_live:
         return ["no live articles: are articles or clicks of the last days in the store?"]
     signals = {"factors": page.live.factors, "importance": page.importance, "rise": page.rise}
@@ -132,17 +133,23 @@ def problems_of(
             last = snapshot.load_meta(conn, path)
     except SnapshotError:
         return found  # a damaged current run is no yardstick, and a reason to publish
-    reports = {run["run_id"]: run["report"] for run in store.runs()}
-    clicks_before = reports.get(run_id, {"counts": {}})["counts"].get("clicks", 0)
+    # A refresh reads fewer days of clicks than a night, so each is held against its own kind.
+    kept = set(snapshot.run_ids(folder))
+    alike = [
+        (run["run_id"], run["report"]["counts"]["clicks"])
+        for run in store.runs()
+        if (run["kind"], run["status"]) == (report.kind, "published") and run["run_id"] in kept
+    ]
+    run_alike, clicks_before = alike[-1] if alike else (run_id, 0)
     share = config.publish.min_share_of_last_run
     pairs = (
-        ("live articles", meta.n_live, last.n_live),
-        ("readers", meta.n_readers, last.n_readers),
-        ("clicks", n_clicks, clicks_before),
+        ("live articles", meta.n_live, last.n_live, run_id),
+        ("readers", meta.n_readers, last.n_readers, run_id),
+        ("clicks", report.counts["clicks"], clicks_before, run_alike),
     )
     return found + [
-        f"{tonight} {what}, {before} in {run_id}: below the share of {share}"
-        for what, tonight, before in pairs
+        f"{tonight} {what}, {before} in {of_run}: below the share of {share}"
+        for what, tonight, before, of_run in pairs
         if tonight < share * before
     ]
 
@@ -274,8 +281,7 @@ def _run(
         report.counts = model.counts | {"articles_vectorised": n_counted}
     report.counts["readers"] = meta.n_readers
     with stage("publish"):
-        n_clicks = report.counts["clicks"]
-        report.problems = problems_of(meta, page, n_clicks, folder, store, config)
+        report.problems = problems_of(meta, page, report, folder, store, config)
         if report.problems:
             report.status = "held back"
             return

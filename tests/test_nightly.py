@@ -260,6 +260,25 @@ def test_a_night_that_lost_its_clicks_or_its_numbers_is_held_back(sample, tmp_pa
     assert snapshot.current_run(folder) == first.run_id
 
 
+def test_a_refresh_of_few_days_is_not_held_against_the_clicks_of_a_night(store, load, tmp_path):
+    """All clicks but a few are older than the days a refresh reads."""
+    day = 24 * 3600
+    lines = [
+        {"user_id": f"u{i % 40}", "article_id": f"a{i % 30}", "clicked_at": 1_772_400_000 - age}
+        for i in range(200)
+        for age in ((12 * day + i,) if i % 10 else (12 * day + i, 3600 + i))
+    ]
+    load({"c.jsonl": "".join(json.dumps(line) + "\n" for line in lines)})
+    folder, as_of_ms = tmp_path / "p", 1_772_400_000_000
+    night = run_nightly(store, folder, as_of_ms=as_of_ms, config=BY_HAND)
+    for _ in range(2):
+        fresh = run_nightly(
+            store, folder, as_of_ms=as_of_ms + HOUR_MS, config=BY_HAND, kind="refresh"
+        )
+    assert fresh.counts["clicks"] < 0.5 * night.counts["clicks"]
+    assert snapshot.current_run(folder) == fresh.run_id
+
+
 def test_a_night_whose_process_dies_fails_and_what_is_served_stays(sample, tmp_path, monkeypatch):
     path = tmp_path / "recsys.db"
     path.write_bytes(sample.store.read_bytes())
