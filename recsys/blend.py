@@ -56,6 +56,19 @@ class Rows:
         return self.column[part], self.value[part]
 
 
+def spans(start: Ints, size: Ints) -> Ints:
+    """Return the indices of some spans end to end: `size` of them from each `start` on.
+
+    Examples
+    --------
+    >>> spans(np.array([5, 0]), np.array([2, 3])).tolist()
+    [5, 6, 0, 1, 2]
+    """
+    ends = np.cumsum(size)
+    found: Ints = np.repeat(start - (ends - size), size) + np.arange(ends[-1] if len(ends) else 0)
+    return found
+
+
 def places_in(live_rows: Ints, known: Sequence[int] | Ints) -> Ints:
     """Return the place of known articles among ascending live ones, -1 for those not live."""
     known = np.asarray(known, dtype=np.int64)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from recsys import snapshot
-from recsys.blend import LiveModel, Reader, Rows, recent_weights
+from recsys.blend import LiveModel, Reader, Rows, recent_weights, spans
 from recsys.carry import (
     Last,
     carried_factors,
@@ -99,8 +99,7 @@ class Readers:
 
     def of(self, rows: Sequence[int]) -> "Readers":
         """Return some readers."""
-        start = self.met.indptr
-        inside = np.concatenate([np.arange(start[row], start[row + 1]) for row in rows])
+        inside = spans(self.met.indptr[rows], np.diff(self.met.indptr)[rows])
         return Readers(
             [self.user_ids[row] for row in rows], self.factors[rows], self.affinity[rows],
             self.read_places[rows], self.reads[rows], self.met[rows], self.met_counts[:, inside],
@@ -470,7 +469,7 @@ def recent_items(reads: csr_matrix, weights: BlendConfig) -> csr_matrix:
     """Return the weights of each reader's recent reads, rows of some `Model.reads`."""
     n_of = np.minimum(np.diff(reads.indptr), weights.recent_reads)
     start = np.concatenate(([0], np.cumsum(n_of)))
-    kept = np.repeat(reads.indptr[:-1] - start[:-1], n_of) + np.arange(start[-1])
+    kept = spans(reads.indptr[:-1], n_of)
     sums = [recent_weights(n, weights.recent_decay) for n in range(weights.recent_reads + 1)]
     data = np.concatenate([np.zeros(0, np.float32), *(sums[n] for n in n_of.tolist())])
     return csr_matrix((data, reads.indices[kept], start), shape=reads.shape)

@@ -102,10 +102,10 @@ def _teaching(
             pool.submit(teach_day, store.path, config, REGIMES, *day)
             for day in days_of(store, config, as_of_ms)
         ]
-        yield lambda: wait_for(days)
+        yield lambda: _wait_for(days)
 
 
-def wait_for(days: Sequence[Future[None]]) -> None:
+def _wait_for(days: Sequence[Future[None]]) -> None:
     """Wait for tasks, and raise what one raised."""
     for day in days:
         day.result()

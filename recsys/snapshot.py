@@ -266,12 +266,13 @@ def forget(folder: Path, user_id: str) -> int:
     n_runs = 0
     for run_id in run_ids(folder):
         path = run_path(folder, run_id)
-        partial = path.with_suffix(".partial")
-        partial.unlink(missing_ok=True)
-        make_private(partial)
         with closing(connect(path)) as conn:
-            meta = load_meta(conn, path)
-            machines = load_carry(conn, path).machines
+            meta, machines = load_meta(conn, path), _about(conn)["machines"]
+            if find_profile(conn, user_id) is None and user_id not in machines:
+                continue
+            partial = path.with_suffix(".partial")
+            partial.unlink(missing_ok=True)
+            make_private(partial)
             conn.execute("VACUUM INTO ?", (str(partial),))
         with closing(sqlite3.connect(partial, isolation_level=None)) as conn:
             n_readers = conn.execute("DELETE FROM readers WHERE user_id = ?", (user_id,)).rowcount
@@ -280,12 +281,10 @@ def forget(folder: Path, user_id: str) -> int:
             left = json.dumps(meta.n_readers - n_readers)
             conn.execute("UPDATE meta SET value = ? WHERE key = 'n_readers'", (left,))
             conn.execute("VACUUM")
-        if n_readers or user_id in machines:
-            n_runs += 1
-            _sync(partial)
-            os.replace(partial, path)
-        partial.unlink(missing_ok=True)
-    if (current := current_run(folder)) is not None:
+        n_runs += 1
+        _sync(partial)
+        os.replace(partial, path)
+    if n_runs and (current := current_run(folder)) is not None:
         make_current(folder, current)
     return n_runs
 

@@ -76,7 +76,7 @@ def check(published: Path, n_readers: int, n_articles: int, seed: int) -> dict[s
             wrong["rules broken"] += _broken(lists, editorial)
             n_pinned += sum(slot.rules != () for slots in page.values() for slot in slots)
             built = builder.page(reader, context, n_slots)
-            wishes = builder.wishes(built, n_slots)
+            wishes = builder.rankings.wishes(built.scored, n_slots)
             begin = time.perf_counter()
             best = compose(wishes, model.story)
             seconds.append(time.perf_counter() - begin)

@@ -253,7 +253,7 @@ def test_taking_turns_is_never_better():
         orders = {name: builder.rankings.alone(name, built.scored).tolist() for name in LISTS}
         closed = np.flatnonzero(built.scored.closed[0])
         turns = greedy(orders, N_SLOTS, model.story, closed)
-        wishes = builder.wishes(built, N_SLOTS)
+        wishes = builder.rankings.wishes(built.scored, N_SLOTS)
         story = model.story
         page = [
             [p for p in turns[w.name] if p in set(w.places[0].tolist())] for w in wishes

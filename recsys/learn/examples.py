@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.blend import PARTS, STATIC_PARTS, Reader, score
+from recsys.blend import PARTS, STATIC_PARTS, Reader, score, spans
 from recsys.config import Config
 from recsys.counts import Events
 from recsys.learn.choice import Choices
@@ -267,7 +267,7 @@ def positions(shown: Impressions) -> NDArray[np.int64]:
     research sets are shuffled.
     """
     size = np.diff(shown.start)
-    place = np.arange(len(shown.article_key)) - np.repeat(shown.start[:-1], size) + 1
+    place = spans(np.ones_like(size), size)
     ours = np.array([name in LISTS for name in shown.source], dtype=bool)
     return np.where(np.repeat(ours, size), place, 0).astype(np.int64)
 
@@ -283,7 +283,7 @@ def _first_clicked(shown: Impressions) -> Ints:
 def _picked(shown: Impressions, rows: Ints) -> Impressions:
     size = np.diff(shown.start)[rows]
     start = np.concatenate(([0], np.cumsum(size)))
-    inside = np.repeat(shown.start[rows] - start[:-1], size) + np.arange(start[-1])
+    inside = spans(shown.start[rows], size)
     return Impressions(
         user_key=shown.user_key[rows],
         context_key=shown.context_key[rows],

@@ -16,7 +16,6 @@ from recsys.page.compose import (
     YOU_MAY_ALSO_LIKE,
     Composed,
     Pin,
-    Wish,
     along,
     compose,
 )
@@ -113,9 +112,14 @@ def pack_pages(pages: Pages) -> list[bytes | None]:
 
 def unpack_page(packed: bytes, n_slots: dict[str, int]) -> dict[str, list[Slot]]:
     """Return a page of `pack_pages`, its slots by list."""
-    rows = np.frombuffer(packed, dtype=SLOT)
+    lists = _by_list(np.frombuffer(packed, dtype=SLOT), n_slots)
+    return {name: slots_out_of(rows) for name, rows in lists.items()}
+
+
+def _by_list(slots: NDArray[np.void], n_slots: dict[str, int]) -> dict[str, NDArray[np.void]]:
+    """Return the slots of all lists, end to end on the last axis, list by list."""
     ends = np.cumsum(list(n_slots.values()))
-    return dict(zip(n_slots, map(slots_out_of, np.split(rows, ends[:-1])), strict=True))
+    return dict(zip(n_slots, np.split(slots, ends[:-1], axis=-1), strict=True))
 
 
 class PageBuilder:
@@ -235,13 +239,7 @@ class PageBuilder:
     ) -> Pages:
         composed, notes, pins = self._composed(scored, n_slots, editorial)
         slots = self._slots(composed.lists, readers, scored, parts)
-        lists = dict(
-            zip(
-                composed.lists,
-                np.split(slots, np.cumsum([p.shape[1] for p in composed.lists.values()]), axis=1),
-                strict=False,  # after the last there is nothing
-            )
-        )
+        lists = _by_list(slots, {name: p.shape[1] for name, p in composed.lists.items()})
         for pin in pins:
             lists[pin.name]["code"][:, pin.slot] = CODES.index(CHOSEN)
             lists[pin.name]["because"][:, pin.slot] = -1
@@ -288,10 +286,6 @@ class PageBuilder:
                         " being read"
                     )
         return found, notes, pins
-
-    def wishes(self, built: Built, n_slots: dict[str, int]) -> list[Wish]:
-        """Return what the lists of a page under no rules would show; a block of one."""
-        return self.rankings.wishes(built.scored, n_slots)
 
     def explored(
         self,

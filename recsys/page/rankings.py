@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.blend import LiveModel
+from recsys.blend import LiveModel, spans
 from recsys.config import PageConfig
 from recsys.page.compose import (
     LATEST_STORIES,
@@ -242,7 +242,7 @@ class Rankings:
         rows = live_rows[places[page, rank]]
         start, size = similar.start[rows], similar.start[rows + 1] - similar.start[rows]
         owner = np.repeat(np.arange(len(rows)), size)
-        at = np.arange(len(owner)) + np.repeat(start - (np.cumsum(size) - size), size)
+        at = spans(start, size)
         rank_of = np.full((n_pages, len(live_rows)), n)
         rank_of[page, places[page, rank]] = rank
         better = rank_of[page[owner], similar.column[at]] < rank[owner]
@@ -296,7 +296,7 @@ def tops(scores: Floats, n: int) -> tuple[Ints, Floats]:
     edge = np.partition(best, best.shape[1] - n, axis=1)[:, best.shape[1] - n, np.newaxis]
     row, place = np.nonzero(scores >= np.maximum(edge, _LEAST))
     count = np.bincount(row, minlength=n_rows)
-    at = np.arange(len(row)) - np.repeat(np.cumsum(count) - count, count)
+    at = spans(np.zeros_like(count), count)
     places = np.full((n_rows, max(int(count.max(initial=0)), n)), -1)
     values = np.full(places.shape, -np.inf, dtype=np.float32)
     places[row, at], values[row, at] = place, scores[row, place]
