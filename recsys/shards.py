@@ -25,7 +25,7 @@ from recsys.page.rankings import PageModel
 from recsys.readers import pack_profile, profile_of
 from recsys.store import Store
 
-BLOCK = 64  # readers scored at once: the block's score matrices stay in the cache
+BLOCK = 48  # readers scored at once: the block's score matrices stay in the cache
 SHARD = 64 * BLOCK  # readers a task
 Row = tuple[str, bytes, bytes | None]  # reader, packed profile, packed page
 

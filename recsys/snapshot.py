@@ -10,8 +10,9 @@ import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import asdict, astuple, dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from hashlib import blake2b
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -199,9 +200,10 @@ def write(
                 for data in (array.tobytes(),)
             ),
         )
+        columns_of = attrgetter(*(f.name for f in fields(KnownArticle)))
         conn.executemany(
             "INSERT INTO articles VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            ((i, *astuple(a)) for i, a in enumerate(articles)),
+            ((i, *columns_of(article)) for i, article in enumerate(articles)),
         )
         before = conn.total_changes
         conn.executemany("INSERT INTO readers VALUES (?, ?, ?)", readers)

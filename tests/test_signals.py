@@ -145,11 +145,12 @@ def test_click_weights_halve_with_age_and_short_reading():
     assert collaborative.click_weights(ages, dwell, config).tolist() == [1.0, 0.5, 0.5, 1.0]
 
 
-def test_a_repeated_click_keeps_its_larger_weight():
-    user, article = np.array([0, 0, 1]), np.array([1, 1, 0])
+def test_user_items_are_the_weights_of_clicks():
+    user, article = np.array([0, 0, 1]), np.array([2, 1, 0])
     weights = np.array([0.2, 0.7, 0.5], dtype=np.float32)
-    found = collaborative.user_items(user, article, weights, shape=(2, 2))
-    np.testing.assert_allclose(found.toarray(), [[0, 0.7], [0.5, 0]])
+    found = collaborative.user_items(user, article, weights, shape=(2, 3))
+    np.testing.assert_allclose(found.toarray(), [[0, 0.7, 0.2], [0.5, 0, 0]])
+    assert found.indices.tolist() == [1, 2, 0]  # as a product of matrices wants them
 
 
 def test_a_click_from_the_future_is_refused():

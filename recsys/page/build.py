@@ -17,6 +17,7 @@ from recsys.page.compose import (
     Composed,
     Pin,
     along,
+    cells,
     compose,
 )
 from recsys.page.rankings import PageModel, Rankings, Scored, barred, top_n
@@ -384,7 +385,7 @@ class PageBuilder:
         )
         if readers:
             named = (slots["code"] == CODES.index("because_read")) & (places >= 0)
-            for page, slot in zip(*(at.tolist() for at in np.nonzero(named)), strict=True):
+            for page, slot in zip(*(at.tolist() for at in cells(named)), strict=True):
                 place = int(places[page, slot])
                 slots["because"][page, slot] = closest_read(
                     self.model.live, readers[page].reads, place

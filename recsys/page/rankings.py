@@ -20,7 +20,9 @@ from recsys.page.compose import (
     Cap,
     Wish,
     along,
+    cells,
     first_of_group,
+    stable_order,
 )
 from recsys.page.rules import EVERY, NO_RULES, Editorial
 
@@ -107,6 +109,7 @@ class Rankings:
         section = model.live.category[model.live.live_rows]
         most = model.config.must_reads_of_section
         self.caps = (Cap(MUST_READS, np.where(section > 0, section, -1), most),)
+        self._near, self._cosine = _padded(model.live)
         self._told_again = np.bincount(model.story)[model.story] > 1
         self._risen = top_n(model.rise, len(model.rise))
         self._newest_section = section[model.newest]
@@ -192,7 +195,7 @@ class Rankings:
             span = np.where(np.isfinite(lowest), found[:, :1] - lowest, 1.0)
             lifted = np.full(closed.shape, -np.inf, dtype=np.float32)
             if name in (POPULAR_NOW, LATEST_STORIES):
-                page, at = np.nonzero(places >= 0)
+                page, at = cells(places >= 0)
                 lifted[page, places[page, at]] = found[page, at]
             else:
                 lifted = np.where(closed, -np.inf, values)
@@ -236,22 +239,32 @@ class Rankings:
         Carbonell, Goldstein, "The use of MMR, diversity-based reranking for reordering
         documents and producing summaries", SIGIR 1998; here against all better candidates.
         """
-        similar, live_rows = self.model.live.similar, self.model.live.live_rows
         n_pages, n = places.shape
-        page, rank = np.nonzero(places >= 0)
-        rows = live_rows[places[page, rank]]
-        start, size = similar.start[rows], similar.start[rows + 1] - similar.start[rows]
-        owner = np.repeat(np.arange(len(rows)), size)
-        at = spans(start, size)
-        rank_of = np.full((n_pages, len(live_rows)), n)
-        rank_of[page, places[page, rank]] = rank
-        better = rank_of[page[owner], similar.column[at]] < rank[owner]
-        again = np.zeros(len(rows))
-        np.maximum.at(again, owner[better], similar.value[at[better]])
-        worth = worth.copy()
-        worth[page, rank] -= self.model.config.diversity * again
+        pages, ranks = np.arange(n_pages)[:, np.newaxis], np.arange(n)
+        rank_of = np.full((n_pages, len(self.model.story) + 1), n, dtype=np.int32)
+        rank_of[pages, places] = ranks
+        rank_of[:, -1] = n  # of nobody: what stands for no more candidates or neighbours
+        near = self._near[places] + pages[:, :, np.newaxis] * rank_of.shape[1]
+        better = rank_of.ravel()[near] < ranks[:, np.newaxis]
+        again = np.where(better, self._cosine[places], 0.0).max(axis=2, initial=0.0)
+        worth = np.where(places >= 0, worth - self.model.config.diversity * again, worth)
         order = np.argsort(np.where(places >= 0, -worth, np.inf), axis=1, kind="stable")
         return along(places, order), along(worth, order)
+
+
+def _padded(live: LiveModel) -> tuple[Ints, NDArray[np.float64]]:
+    """Return the neighbours of live articles as live places, and the cosine of each.
+
+    Rows are as long as the longest; what is not filled is the place after the last, and 0.
+    """
+    start, n_live = live.similar.start, len(live.live_rows)
+    size = start[live.live_rows + 1] - start[live.live_rows]
+    at = spans(start[live.live_rows], size)
+    row, column = np.repeat(np.arange(n_live), size), spans(np.zeros_like(size), size)
+    shape = (n_live, int(size.max(initial=0)))
+    near, cosine = np.full(shape, n_live), np.zeros(shape)
+    near[row, column], cosine[row, column] = live.similar.column[at], live.similar.value[at]
+    return near, cosine
 
 
 def barred(name: str, closed: Mask, editorial: Editorial) -> Mask:
@@ -289,19 +302,31 @@ def tops(scores: Floats, n: int) -> tuple[Ints, Floats]:
         return np.zeros((n_rows, 0), dtype=np.int64), scores[:, :0]
     # All that reach the n-th best score, so that ties at the edge go by place. Of strided parts
     # the best scores, the n-th best of those is reached by n at least, and sooner found.
-    n_parts = 4 * n
+    n_parts = max(n + n // 2, min(4 * n, n_live // 16))
     best = scores
-    if n_live >= 4 * n_parts:
+    if n_live >= 2 * n_parts:
         best = scores[:, : n_live // n_parts * n_parts].reshape(n_rows, -1, n_parts).max(axis=1)
     edge = np.partition(best, best.shape[1] - n, axis=1)[:, best.shape[1] - n, np.newaxis]
-    row, place = np.nonzero(scores >= np.maximum(edge, _LEAST))
+    row, place = cells(scores >= np.maximum(edge, _LEAST))
     count = np.bincount(row, minlength=n_rows)
     at = spans(np.zeros_like(count), count)
     places = np.full((n_rows, max(int(count.max(initial=0)), n)), -1)
     values = np.full(places.shape, -np.inf, dtype=np.float32)
     places[row, at], values[row, at] = place, scores[row, place]
-    order = np.argsort(-values, axis=1, kind="stable")[:, :n]
+    order = _falling(values)[:, :n]
     return along(places, order), along(values, order)
+
+
+def _falling(values: Floats) -> Ints:
+    """Return the order of each row's values, largest first, ties as they stand.
+
+    What a stable `numpy.argsort` of the negated does, in half its time: a float32's bits
+    rise with its value (but for the sign), so that value and place make one whole number.
+    """
+    bits = (0.0 - values).view(np.int32).astype(np.int64)  # 0.0 - 0.0 is 0.0, and not -0.0
+    bits = np.where(bits >= 0, bits, bits ^ np.int64(0x7FFFFFFF))
+    result: Ints = np.sort(bits << 32 | np.arange(values.shape[1]), axis=1) & 0xFFFFFFFF
+    return result
 
 
 def top_n(scores: Floats, n: int) -> Ints:
@@ -317,7 +342,7 @@ def _free(order: Ints, closed: Mask, n: int) -> Ints:
         shut = closed[:, ahead]
         if len(ahead) == len(order) or ((~shut).sum(axis=1) >= n).all():
             break
-    first = np.argsort(shut, axis=1, kind="stable")[:, :n]
+    first = stable_order(shut)[:, :n]
     return np.where(along(shut, first), -1, ahead[first])
 
 
@@ -325,7 +350,7 @@ def _kept(mask: Mask, places: Ints, worth: NDArray[np.float64]) -> tuple[Ints, N
     """Return candidates without some, the others moved up; -1 where there are no more."""
     if mask.all():
         return places, worth
-    order = np.argsort(~mask, axis=1, kind="stable")
+    order = stable_order(~mask)
     places = np.where(mask, places, -1)
     return along(places, order), along(worth, order)
 

@@ -69,12 +69,10 @@ def user_items(
     *,
     shape: tuple[int, int],
 ) -> csr_matrix:
-    """Return clicks as CSR (n_users, n_articles); a repeated click keeps the larger weight."""
-    order = np.lexsort((-weights, article_index, user_index))
-    user, article = user_index[order], article_index[order]
-    first = np.ones(len(order), dtype=bool)
-    first[1:] = (user[1:] != user[:-1]) | (article[1:] != article[:-1])
-    return csr_matrix((weights[order][first], (user[first], article[first])), shape=shape)
+    """Return clicks, one of a reader and article at most, as CSR (n_users, n_articles)."""
+    items = csr_matrix((weights, (user_index, article_index)), shape=shape)
+    items.sort_indices()
+    return items
 
 
 def fit_als(items: csr_matrix, config: CollaborativeConfig) -> Factors:
