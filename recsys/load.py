@@ -1,19 +1,23 @@
 """Files into the store: reads, checks and adds, one batch at a time.
 
-The only place where `ingest` and `store` meet. Memory stays constant, since a
-batch is forgotten before the next is read.
+The only place where `ingest` and `store` meet. Memory stays constant: one batch is
+being added while the next is read and checked.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from recsys.errors import InputRefusedError
 from recsys.ingest.detect import READERS, Format, format_of
 from recsys.ingest.validate import check
 from recsys.rows import Kind
 from recsys.store import Added, Store
+
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -70,15 +74,27 @@ def load_files(
         report.n_files += 1
         try:
             reader = READERS[format or format_of(path)]
-            for batch in reader(path, kind):
-                checked = check(batch, received_ms=received_ms, path=str(path))
+            batches = (
+                (check(batch, received_ms=received_ms, path=str(path)), batch.position)
+                for batch in reader(path, kind)
+            )
+            for checked, position in _ahead(batches):
                 added = store.add(
                     checked.kind, checked.rows, checked.rejects, file=str(path), at_ms=received_ms
                 )
                 for part, counts in added.items():
                     report.added[part] = report.added.get(part, Added()) + counts
                 report.rejected.update((r.reason, r.field) for r in checked.rejects)
-                progress(path, batch.position)
+                progress(path, position)
         except InputRefusedError as error:
             report.refused.append(error)
     return report
+
+
+def _ahead(items: Iterator[T]) -> Iterator[T]:
+    """Yield items; a thread makes the next one while one is used."""
+    with ThreadPoolExecutor(1) as thread:
+        coming = thread.submit(next, items, None)
+        while (item := coming.result()) is not None:
+            coming = thread.submit(next, items, None)
+            yield item

@@ -4,10 +4,10 @@ One writer at a time, any number of readers (WAL). External string ids stand onc
 in `users` and `article_ids`; clicks and impressions carry integer keys, so a click
 on an article that has not arrived yet is kept and counts as soon as it does.
 
-Third-party oddities that stay here: without STRICT, SQLite keeps a numpy integer
-as a blob without any error, so all tables are STRICT; `insert_all([])` creates no
-table, so opening creates all of them; `with db.conn:` does not roll back,
-`db.atomic()` does.
+Keys are given by `_keys` in the transaction that stores them; that SQLite checks each
+again (`foreign_keys`) took a seventh of an ingest. that stay here: without STRICT, SQLite keeps a numpy integer as a blob without any error,
+so all tables are STRICT; `insert_all([])` creates no table, so opening creates all of
+them; `with db.conn:` does not roll back, `db.atomic()` does.
 """
 
 import json
@@ -96,7 +96,6 @@ class Store:
             self._conn = sqlite3.connect(path, timeout=30.0, isolation_level=None)
             self._conn.execute("PRAGMA journal_mode = WAL")
             self._conn.execute("PRAGMA synchronous = NORMAL")
-            self._conn.execute("PRAGMA foreign_keys = ON")
             self._conn.execute("PRAGMA cache_size = -65536")  # KiB
             self._db = Database(self._conn)
             self._migrate(path)
