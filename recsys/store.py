@@ -5,9 +5,10 @@ in `users` and `article_ids`; clicks and impressions carry integer keys, so a cl
 on an article that has not arrived yet is kept and counts as soon as it does.
 
 Keys are given by `_keys` in the transaction that stores them; that SQLite checks each
-again (`foreign_keys`) took a seventh of an ingest. that stay here: without STRICT, SQLite keeps a numpy integer as a blob without any error,
-so all tables are STRICT; `insert_all([])` creates no table, so opening creates all of
-them; `with db.conn:` does not roll back, `db.atomic()` does.
+again (`foreign_keys`) took a seventh of an ingest. Third-party oddities that stay here:
+without STRICT, SQLite keeps a numpy integer as a blob without any error, so all tables are
+STRICT; `insert_all([])` creates no table, so opening creates all of them; `with db.conn:`
+does not roll back, `db.atomic()` does.
 """
 
 import json

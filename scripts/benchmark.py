@@ -26,6 +26,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
+from importlib.util import find_spec
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -174,13 +175,16 @@ def main() -> None:
                    rows_a_second=round(n_clicks / took))  # fmt: skip
             if part == "first":
                 report("yardsticks of ingest", **insert_yardsticks(files[1], root))
+                if find_spec("pyspark"):
+                    with get_context("spawn").Pool(1) as pool:
+                        report("yardstick of nights", **pool.apply(spark, (files[1], root)))
             at = AS_OF - timedelta(hours=PARTS[part][1])
             took, peak_mb = timed(command, *run, at.isoformat())
             report(stage, seconds=took, peak_mb=peak_mb, **stages(store))
         with get_context("spawn").Pool(1) as pool:
             report("scoring", **pool.apply(scoring, (published,)))
         with get_context("spawn").Pool(1) as pool:
-            report("serving", **pool.apply(serving, (published,)))
+            report("serving", **pool.apply(serving, (published, store)))
 
 
 def stages(store: Path) -> dict[str, float]:
@@ -223,6 +227,36 @@ def insert_yardsticks(path: Path, root: Path) -> dict[str, float]:
 
     return {"sqlite3 executemany rows/s": round(len(rows) / best_of(raw, 2)),
             "sqlite-utils insert_all rows/s": round(len(rows) / best_of(peer, 1))}  # fmt: skip
+
+
+def spark(path: Path, root: Path) -> dict[str, float]:
+    """Return seconds of Spark MLlib's ALS alone, fitted to the clicks with our settings."""
+    from pyspark.ml.recommendation import ALS
+    from pyspark.sql import SparkSession
+
+    from recsys.config import Config
+
+    number = pl.col("user_id", "article_id").str.slice(1).cast(pl.Int32)
+    pairs = pl.scan_csv(path).select(number).group_by("user_id", "article_id").len("clicks")
+    pairs.collect().write_parquet(root / "pairs.parquet")
+    builder = SparkSession.builder.master(f"local[{os.cpu_count()}]")
+    session = builder.config("spark.driver.memory", "8g").getOrCreate()
+    data = (
+        session.read.parquet(str(root / "pairs.parquet")).repartition(os.cpu_count() or 1).cache()
+    )
+    data.count()
+    ours = Config().collaborative
+    als = ALS(
+        rank=ours.factors, maxIter=ours.iterations, regParam=ours.regularization, seed=1,
+        alpha=ours.alpha, implicitPrefs=True, userCol="user_id", itemCol="article_id",
+        ratingCol="clicks",
+    )  # fmt: skip
+    start = time.perf_counter()
+    model = als.fit(data)
+    model.userFactors.count(), model.itemFactors.count()
+    took = time.perf_counter() - start
+    session.stop()
+    return {"Spark ALS fit s": round(took, 2)}
 
 
 def scoring(published: Path) -> dict[str, float]:
@@ -279,7 +313,7 @@ def scoring(published: Path) -> dict[str, float]:
                 "whole page us": round(best_of(pages) * each, 2)}  # fmt: skip
 
 
-def serving(published: Path) -> dict[str, float]:
+def serving(published: Path, store: Path) -> dict[str, float]:
     """Return latencies of `recommend` in microseconds, pages a second of threads, and starts."""
     from recsys import Recommender
 
@@ -306,14 +340,22 @@ def serving(published: Path) -> dict[str, float]:
         "article": lambda i: recommender.recommend(None, beside[i % 400], as_of=at),
         "nobody": lambda i: recommender.recommend(as_of=at),
     }
-    for name, ask in asked.items():
-        seconds = []
-        for i in range(420):
+
+    def quantiles(name: str, ask: Callable[[int], object], more: Callable[[int], bool]) -> None:
+        seconds: list[float] = []
+        while more(len(seconds)):
             start = time.perf_counter()
-            ask(i)
+            ask(len(seconds))
             seconds.append(time.perf_counter() - start)
         for q in (50, 99):
             figures[f"{name}: p{q} us"] = round(1e6 * float(np.percentile(seconds[20:], q)))
+
+    for name, ask in asked.items():
+        quantiles(name, ask, lambda n: n < 420)
+    refresh = (sys.executable, "-c", "from recsys.cli import main; main()", "refresh", "--store",
+               store, "--published", published, "--as-of", AS_OF.isoformat())  # fmt: skip
+    with subprocess.Popen(refresh, stdout=subprocess.DEVNULL) as process:
+        quantiles("the first, while a refresh publishes", whole, lambda n: process.poll() is None)
     for n_threads in (1, 8):
         with ThreadPoolExecutor(n_threads) as pool:
             took = best_of(lambda pool=pool: list(pool.map(whole, range(400))), 2)
