@@ -5,6 +5,7 @@
 
 from recsys.answer import Health, Page, Recommendation
 from recsys.errors import NotPublishedError, RecsysError, SnapshotError
+from recsys.pseudonym import hashed_user
 from recsys.serving import Recommender, recommend
 
 __all__ = [
@@ -15,5 +16,6 @@ __all__ = [
     "Recommender",
     "RecsysError",
     "SnapshotError",
+    "hashed_user",
     "recommend",
 ]

@@ -9,6 +9,7 @@ or a file that is not what it should be; 3 held back; 4 another run is active.
 import dataclasses
 import json
 import os
+import sqlite3
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -23,10 +24,11 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from recsys import snapshot
+from recsys import publishing, snapshot
 from recsys.answer import Page
 from recsys.cli_options import (
     TITLES,
+    USER_KEY,
     ArticleOption,
     AsOfOption,
     ConfigOption,
@@ -35,7 +37,9 @@ from recsys.cli_options import (
     UserOption,
     err,
     instant,
+    known_as,
     out,
+    user_key,
 )
 from recsys.config import load_config, toml_of
 from recsys.editor_cli import explain, preview, rules
@@ -43,6 +47,7 @@ from recsys.errors import HeldBackError, InputRefusedError, RecsysError, RunActi
 from recsys.files import replaced
 from recsys.ingest.detect import FORMATS, READERS, expand
 from recsys.load import LoadReport, load_files
+from recsys.operator_cli import diff, forget, publish, rebuild, rollback, runs
 from recsys.rows import FIELDS, iso, to_ms
 from recsys.serving import Recommender
 from recsys.store import Store
@@ -62,6 +67,8 @@ app = typer.Typer(
 app.add_typer(rules, name="rules")
 app.command()(explain)
 app.command()(preview)
+for command in (runs, rollback, publish, diff, rebuild, forget):
+    app.command()(command)
 
 
 @app.command()
@@ -71,6 +78,9 @@ def ingest(
     format: Annotated[str, typer.Option(help=f"auto, {', '.join(FORMATS)}")] = "auto",
     kind: Annotated[str | None, typer.Option(help=", ".join(FIELDS))] = None,
     strict: Annotated[bool, typer.Option("--strict", help="fail on a rejected row")] = False,
+    hash_users: Annotated[
+        bool, typer.Option("--hash-users", help=f"store readers' ids hashed by ${USER_KEY}")
+    ] = False,
 ) -> None:
     """Read files into the store; the same file twice changes nothing."""
     read_format = next((name for name in READERS if name == format), None)
@@ -79,6 +89,9 @@ def ingest(
     read_kind = next((name for name in FIELDS if name == kind), None)
     if read_kind is None and kind is not None:
         raise typer.BadParameter(f"{kind!r}; one of {', '.join(FIELDS)}")
+    key = user_key() if hash_users else None
+    if hash_users and key is None:
+        raise typer.BadParameter(f"--hash-users: set {USER_KEY} to a secret of 16 to 64 bytes")
     found = list(expand(paths))
     with Store(store) as opened, _progress(found) as progress:
         report = load_files(
@@ -87,6 +100,7 @@ def ingest(
             received_ms=to_ms(datetime.now(UTC)),
             format=read_format,
             kind=read_kind,
+            user_key=key,
             progress=progress.moved,
         )
     _print_load(report)
@@ -176,6 +190,12 @@ def _run(
             n_processes=os.cpu_count() or 1,
         )
     out.print(f"published {report.run_id} as of {report.as_of}")
+    if report.lifted_by_machines:
+        out.print("  would rise by clicks of machines, which do not count: "
+                  + ", ".join(report.lifted_by_machines), markup=False)  # fmt: skip
+    if report.vitals is not None and report.vitals.never:
+        out.print(f"  on none of {report.vitals.n_pages} pages looked at: "
+                  + ", ".join(report.vitals.never), markup=False)  # fmt: skip
     out.print("  " + ", ".join(f"{n} {name}" for name, n in report.counts.items()))
     out.print("  " + ", ".join(f"{name} {s:.2f} s" for name, s in report.seconds.items()))
     for name, head in report.heads.items():
@@ -205,7 +225,7 @@ def recommend(
 ) -> None:
     """Print one page."""
     page = Recommender(published).recommend(
-        user, article, n=n, recent_clicks=tuple(recent or ()), as_of=as_of
+        known_as(user), article, n=n, recent_clicks=tuple(recent or ()), as_of=as_of
     )
     if as_json:
         sys.stdout.write(json.dumps(_plain(page), ensure_ascii=False, indent=2) + "\n")
@@ -223,7 +243,8 @@ def rank(
 ) -> None:
     """Print given articles in the order a reader is likeliest to click them."""
     for place, found in enumerate(
-        Recommender(published).rank(user, articles, article_id=article, as_of=as_of), start=1
+        Recommender(published).rank(known_as(user), articles, article_id=article, as_of=as_of),
+        start=1,
     ):
         out.print(f"{place:3}  {found.article_id}  {found.score:.3f}", markup=False)
 
@@ -254,71 +275,6 @@ def _print_page(page: Page) -> None:
             out.print(f"     {slot.reason}", style="dim", markup=False)
     for note in page.notes:
         out.print(f"\nnote: {note}", markup=False)
-
-
-@app.command()
-def runs(published: PublishedOption, store: Annotated[Path | None, typer.Option()] = None) -> None:
-    """List the runs of a folder, the served one marked; with --store, the whole ledger."""
-    current = snapshot.current_run(published)
-    kept = snapshot.run_ids(published)
-    entries = []
-    if store is not None:
-        with Store(store, must_exist=True) as opened:
-            entries = opened.runs()
-    known = {entry["run_id"]: entry for entry in entries}
-    for run_id in sorted({*kept, *known}):
-        mark = "*" if run_id == current else ("" if run_id in kept else "-")
-        line = f"{mark:1} {run_id}"
-        if run_id in known:
-            report = known[run_id]["report"]
-            counts = report["counts"]
-            line += (
-                f"  {report['kind']}, {report['status']}, as of {report['as_of']},"
-                f" {counts.get('live_articles', 0)} live articles,"
-                f" {counts.get('readers', 0)} readers,"
-                f" {sum(report['seconds'].values()):.1f} s, {report['peak_mb']} MiB"
-            )
-            line = "\n    ".join((line, *report["problems"]))
-        out.print(line, markup=False)
-    out.print("* served now, - file no longer kept")
-
-
-@app.command()
-def rollback(
-    published: PublishedOption,
-    run: Annotated[str | None, typer.Argument(help="by default the run before")] = None,
-) -> None:
-    """Serve an earlier run again."""
-    current = snapshot.require_current(published)
-    if run is None:
-        earlier = [run_id for run_id in snapshot.run_ids(published) if run_id < current]
-        if not earlier:
-            err.print(f"{published}: no run before {current} is kept", style="red")
-            raise typer.Exit(1)
-        run = earlier[-1]
-    snapshot.make_current(published, run)
-    out.print(f"serving {run}, was {current}")
-
-
-@app.command()
-def forget(
-    user: Annotated[str, typer.Argument(help="the reader's id, exactly")],
-    store: StoreOption,
-    published: PublishedOption,
-) -> None:
-    """Delete a reader from the store and from every published run, and look for what is left."""
-    from recsys.privacy import forget as forget_reader
-
-    with Store(store, must_exist=True) as opened:
-        found = forget_reader(opened, published, user)
-    rows = ", ".join(f"{n} {table}" for table, n in found.rows.items())
-    out.print(f"deleted {rows}; from {found.n_runs} runs", markup=False)
-    for name, n in found.left.items():
-        out.print(
-            f"{name}: the id's bytes stand in {n} places, in other ids or texts", markup=False
-        )
-    if not found.left:
-        out.print("no byte of the id is left in the store or in any run", markup=False)
 
 
 @app.command()
@@ -519,9 +475,10 @@ def demo() -> None:
 
 
 def _title(published: Path, article_id: str) -> str:
-    conn = snapshot.connect(snapshot.run_path(published, snapshot.require_current(published)))
+    path = publishing.run_path(published, publishing.require_current(published))
+    conn = snapshot.connect(path)
     try:
-        articles = snapshot.load_articles(conn)
+        articles = snapshot.load_articles(conn, path)
     finally:
         conn.close()
     return next((a.title for a in articles if a.article_id == article_id), article_id)
@@ -537,12 +494,12 @@ def main() -> None:
         _fail(error, 4)
     except InputRefusedError as error:
         _fail(error, 2)
-    except RecsysError as error:
-        _fail(error, 1)
     except BrokenPipeError:
         sys.exit(1)
+    except (RecsysError, OSError, sqlite3.Error, MemoryError) as error:
+        _fail(error, 1)
 
 
-def _fail(error: RecsysError, status: int) -> None:
-    err.print(f"recsys: {error}", style="red", markup=False)
+def _fail(error: Exception, status: int) -> None:
+    err.print(f"recsys: {error or type(error).__name__}", style="red", markup=False)
     sys.exit(status)

@@ -1,11 +1,14 @@
 """What the files of the command line share: options, titles, the terminal."""
 
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
+
+from recsys.pseudonym import hashed_user
 
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -24,6 +27,21 @@ def instant(value: str) -> datetime:
     except ValueError as error:
         raise typer.BadParameter(f"{value!r} is not ISO 8601") from error
     return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+USER_KEY = "RECSYS_USER_KEY"
+
+
+def user_key() -> bytes | None:
+    """Return the publisher's secret that readers' ids are hashed with, None for none."""
+    key = os.environ.get(USER_KEY)
+    return None if key is None else key.encode("utf-8")
+
+
+def known_as(user: str | None) -> str | None:
+    """Return how a reader is called in the store and its runs: hashed, where there is a key."""
+    key = user_key()
+    return user if user is None or key is None else hashed_user(user, key)
 
 
 StoreOption = Annotated[Path, typer.Option("--store", help="the store, a SQLite file")]

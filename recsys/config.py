@@ -46,17 +46,28 @@ class DataConfig:
         An older article stays live while somebody clicked it this recently.
     max_clicks_per_hour
         A reader with more clicks in one hour is taken for a machine and left out.
+    max_clicks_per_day
+        And one with more in one day (UTC): who reads everything.
+    keep_days
+        What readers did longer ago is deleted from the store after each night; 0 keeps all.
     """
 
     window_days: float = 30.0
     max_age_hours: float = 72.0
     active_hours: float = 24.0
     max_clicks_per_hour: int = 120
+    max_clicks_per_day: int = 600
+    keep_days: float = 0.0
 
     def __post_init__(self) -> None:
         """Check ranges."""
-        _positive(self, "window_days", "max_age_hours", "max_clicks_per_hour")
-        _not_negative(self, "active_hours")
+        _positive(self, "window_days", "max_age_hours", "max_clicks_per_hour", "max_clicks_per_day")
+        _not_negative(self, "active_hours", "keep_days")
+        if 0 < self.keep_days < self.window_days:
+            raise ConfigError(
+                f"keep_days must be 0 or at least window_days ({self.window_days:g}),"
+                f" got {self.keep_days:g}"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -305,17 +316,25 @@ class PublishConfig:
     keep_runs
         Published files kept, the current one included.
     min_share_of_last_run
-        Hold tonight if it has fewer live articles or readers than this share of
-        the current run's.
+        Hold tonight if it has fewer live articles, readers, clicks, or different articles on
+        its pages, than this share of the last run's.
+    max_worse_share
+        Hold tonight if so much larger a share of its pages has empty slots, or of its readers
+        is known by nothing, than in the last run.
+    max_lost_auc
+        Hold tonight if a head of the blend did so much worse on yesterday's choices than the
+        last run's did on the day before.
     """
 
     keep_runs: int = 7
     min_share_of_last_run: float = 0.5
+    max_worse_share: float = 0.25
+    max_lost_auc: float = 0.1
 
     def __post_init__(self) -> None:
         """Check ranges."""
         _positive(self, "keep_runs")
-        _not_negative(self, "min_share_of_last_run")
+        _not_negative(self, "min_share_of_last_run", "max_worse_share", "max_lost_auc")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -348,8 +367,22 @@ def load_config(path: Path | None) -> Config:
     if path is None:
         return Config()
     try:
-        tables = tomllib.loads(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        return parsed_config(path.read_text("utf-8"), str(path))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read: {error}") from error
+
+
+def parsed_config(text: str, path: str) -> Config:
+    """Return the settings of a TOML text.
+
+    Raises
+    ------
+    ConfigError
+        If a table, key, type or value is wrong; names `path`, where the text is from.
+    """
+    try:
+        tables = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: cannot be read: {error}") from error
     rooms = {room.name: room.default_factory for room in dataclasses.fields(Config)}
     parts = {}
@@ -372,7 +405,7 @@ def _toml(value: object) -> str:
     return json.dumps(value) if isinstance(value, tuple) else repr(value)
 
 
-def _part(path: Path, table: str, make: Any, values: object) -> Any:
+def _part(path: str, table: str, make: Any, values: object) -> Any:
     if not isinstance(values, dict):
         raise ConfigError(f"{path}: {table} must be a table, write [{table}]")
     types = {f.name: type(f.default) for f in dataclasses.fields(make)}

@@ -19,6 +19,7 @@ from recsys.cli_options import (
     StoreOption,
     UserOption,
     instant,
+    known_as,
     out,
 )
 from recsys.errors import RuleError
@@ -194,7 +195,7 @@ def explain(
     for name in lists or ():
         if name not in LISTS:
             raise typer.BadParameter(f"{name!r}; one of {', '.join(LISTS)}")
-    page = Recommender(published).recommend(user, article, lists=lists, as_of=as_of)
+    page = Recommender(published).recommend(known_as(user), article, lists=lists, as_of=as_of)
     if as_json:
         found = {
             name: [
@@ -251,7 +252,7 @@ def preview(
     """Write the article page as a reader sees it, and what an editor wants to know of it."""
     from recsys.preview import html_of
 
-    text = html_of(Recommender(published), TITLES, user, article, as_of)
+    text = html_of(Recommender(published), TITLES, known_as(user), article, as_of)
     with replaced(to) as partial:
         partial.write_text(text, "utf-8")
     out.print(f"page to {to}", markup=False)

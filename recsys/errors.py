@@ -45,7 +45,10 @@ class HeldBackError(RecsysError):
     """Tonight's run was written but not made current, because it looks wrong."""
 
     def __init__(self, run_id: str, problems: list[str]) -> None:
-        super().__init__(f"run {run_id} is held back: {'; '.join(problems)}")
+        super().__init__(
+            f"run {run_id} is held back: {'; '.join(problems)}"
+            f" (`recsys publish {run_id} --force --reason TEXT` serves it all the same)"
+        )
         self.run_id, self.problems = run_id, problems
 
 

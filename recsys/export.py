@@ -8,7 +8,7 @@ from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 
-from recsys import snapshot
+from recsys import publishing, snapshot
 from recsys.serving import Recommender
 
 READER, ANONYMOUS, ARTICLE = "reader", "anonymous", "article"  # audiences
@@ -28,14 +28,14 @@ def export_rows(published: Path) -> Iterator[tuple[object, ...]]:
     NotPublishedError, SnapshotError
         As of `Recommender`.
     """
-    path = snapshot.run_path(published, snapshot.require_current(published))
+    path = publishing.run_path(published, publishing.require_current(published))
     with closing(snapshot.connect(path)) as conn:
         meta = snapshot.load_meta(conn, path)
-        articles = snapshot.load_articles(conn)
+        articles = snapshot.load_articles(conn, path)
         model = snapshot.load_model(conn, path)[0]
         readers = snapshot.user_ids(conn)
     if meta.base is not None:
-        with closing(snapshot.connect(snapshot.run_path(published, meta.base))) as conn:
+        with closing(snapshot.connect(publishing.run_path(published, meta.base))) as conn:
             readers |= snapshot.user_ids(conn)
     live = [articles[row].article_id for row in model.live.live_rows.tolist()]
     n = model.config.n

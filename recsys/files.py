@@ -41,3 +41,12 @@ def locked(folder: Path) -> Iterator[None]:
         except BlockingIOError as error:
             raise RunActiveError(f"{folder}: another run is active here") from error
         yield
+
+
+def sync(path: Path) -> None:
+    """Wait until a file or a folder's list of names is on the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -4,6 +4,7 @@ The only place where `ingest` and `store` meet. Memory stays constant: one batch
 being added while the next is read and checked.
 """
 
+import dataclasses
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,9 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
+import polars as pl
+
 from recsys.errors import InputRefusedError
 from recsys.ingest.detect import READERS, Format, format_of
-from recsys.ingest.validate import check
+from recsys.ingest.validate import Checked, check
+from recsys.pseudonym import fingerprint, hashed_user
 from recsys.rows import Kind
 from recsys.store import Added, Store
 
@@ -49,6 +53,7 @@ def load_files(
     received_ms: int,
     format: Format | None = None,
     kind: Kind | None = None,
+    user_key: bytes | None = None,
     progress: Callable[[Path, int], None] = lambda path, position: None,
 ) -> LoadReport:
     """Add files to the store and return what came of them.
@@ -66,18 +71,22 @@ def load_files(
         The present, in ms; later clicks are rejected, and it dates the rows.
     format, kind
         What the files are; by default each is looked at.
+    user_key
+        Readers' ids are stored as hashes by this key, and of rejected rows no text.
     progress
         Called with a file and the bytes of it that are behind.
     """
+    store.hash_with(None if user_key is None else fingerprint(user_key))
     report = LoadReport()
     for path in files:
         report.n_files += 1
         try:
             reader = READERS[format or format_of(path)]
             batches = (
-                (check(batch, received_ms=received_ms, path=str(path)), batch.position)
+                (_private(check(batch, received_ms=received_ms, path=str(path)), user_key),
+                 batch.position)
                 for batch in reader(path, kind)
-            )
+            )  # fmt: skip
             for checked, position in _ahead(batches):
                 added = store.add(
                     checked.kind, checked.rows, checked.rejects, file=str(path), at_ms=received_ms
@@ -89,6 +98,19 @@ def load_files(
         except InputRefusedError as error:
             report.refused.append(error)
     return report
+
+
+def _private(checked: Checked, user_key: bytes | None) -> Checked:
+    """Return rows whose readers only the holder of the key can name."""
+    if user_key is None:
+        return checked
+    rows = checked.rows
+    if "user_id" in rows.columns:
+        ids = rows["user_id"].unique()
+        hashes = pl.Series([hashed_user(id_, user_key) for id_ in ids], dtype=pl.String)
+        rows = rows.with_columns(pl.col("user_id").replace_strict(ids, hashes))
+    rejects = [dataclasses.replace(reject, raw="") for reject in checked.rejects]
+    return dataclasses.replace(checked, rows=rows, rejects=rejects)
 
 
 def _ahead(items: Iterator[T]) -> Iterator[T]:

@@ -25,10 +25,10 @@ from recsys.carry import (
 from recsys.config import BlendConfig, Config
 from recsys.counts import Events
 from recsys.night import Night
-from recsys.page.rankings import PageModel
+from recsys.page.rankings import PageModel, top_n
 from recsys.page.stories import story_index
 from recsys.rank import RankModel, age_hours
-from recsys.rows import UNKNOWN_TIME, Articles
+from recsys.rows import HOUR_MS, UNKNOWN_TIME, Articles
 from recsys.signals import affinity, collaborative, popularity, recency, text
 from recsys.store import Store, text_digest
 
@@ -250,14 +250,37 @@ def _importance(
 
 def _rise(night: Night, counted: NDArray[np.int64], config: Config) -> NDArray[np.float32]:
     timed = counted[night.timed[counted]]
+    return _rise_of(night, night.article_index[timed], night.age_hours[timed], config)
+
+
+def lifted_by_machines(night: Night, config: Config) -> list[str]:
+    """Return the ids that only clicks of machines would lift into the first of Popular Now."""
+    clicks, n = night.machine_clicks, config.page.n
+    place = night.articles.id_map.index_of_keys(clicks.article_key)
+    theirs = (place >= 0) & ~clicks.time_is_bound & (clicks.clicked_ms >= night.counted_from_ms)
+    if not theirs.any():
+        return []
+    timed = night.counted[night.timed[night.counted]]
+    article, age_hours = night.article_index[timed], night.age_hours[timed]
+    hours = (night.as_of_ms - clicks.clicked_ms[theirs]) / HOUR_MS
+    without = _rise_of(night, article, age_hours, config)
+    article, age_hours = np.append(article, place[theirs]), np.append(age_hours, hours)
+    with_them = _rise_of(night, article, age_hours, config)
+    lifted = set(top_n(with_them, n).tolist()) - set(top_n(without, n).tolist())
+    return [night.articles.id_map.ids[night.live_rows[i]] for i in sorted(lifted)]
+
+
+def _rise_of(
+    night: Night, article: NDArray[np.int64], age_hours: NDArray[np.float64], config: Config
+) -> NDArray[np.float32]:
+    """Return how live articles rise by some clicks."""
     halves = config.popularity.now_half_life_hours, config.popularity.expected_half_life_hours
     now, expected = (
         popularity.decayed_clicks(
-            night.article_index[timed], night.age_hours[timed],
-            n_articles=len(night.articles.id_map), half_life_hours=half,
+            article, age_hours, n_articles=len(night.articles.id_map), half_life_hours=half
         )
         for half in halves
-    )  # fmt: skip
+    )
     rise = popularity.rise(
         now, expected, now_half_life_hours=halves[0], expected_half_life_hours=halves[1]
     )
@@ -347,7 +370,7 @@ def train_articles(
         "articles": n_articles, "live_articles": len(live), "readers": len(night.users),
         "clicks": len(night.user_index), "impressions": night.n_impressions,
         "cold_live_articles": int((~warm).sum()), "machines": len(night.machine_keys),
-        "machine_clicks": night.n_machine_clicks, "sections": len(section) - 1,
+        "machine_clicks": len(night.machine_clicks.user_key), "sections": len(section) - 1,
         "stories": len(np.unique(stories)),
     }  # fmt: skip
     carry = snapshot.Carry(

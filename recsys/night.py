@@ -105,8 +105,8 @@ class Night:
         Known by text alone: not born yet, but asked for.
     born_ms, written_ms : array of int64, shape (n_articles,)
         See `Births.at` and `Births.written_at`.
-    machine_keys, machines, n_machine_clicks
-        Readers left out for inhuman speed, by store key and id, and how many clicks they made.
+    machine_keys, machines, machine_clicks
+        Readers left out for inhuman speed, by store key and id, and their clicks.
     """
 
     as_of_ms: int
@@ -128,7 +128,7 @@ class Night:
     written_ms: NDArray[np.int64]
     machine_keys: NDArray[np.int64]
     machines: Sequence[str]
-    n_machine_clicks: int
+    machine_clicks: Clicks
 
     @property
     def age_hours(self) -> NDArray[np.float64]:
@@ -165,14 +165,17 @@ def read_night(
     counted_from_ms = max(from_ms, as_of_ms - round(COUNTED_DAYS * 24 * HOUR_MS))
     impressions = store.impressions(from_ms=counted_from_ms, before_ms=as_of_ms)
     all_users = store.users()
-    machine_keys = _machines(clicks, config.data.max_clicks_per_hour)
+    machine_keys = np.union1d(
+        _machines(clicks, HOUR_MS, config.data.max_clicks_per_hour),
+        _machines(clicks, 24 * HOUR_MS, config.data.max_clicks_per_day),
+    )
     earlier_ids: Sequence[str] = ()
     if earlier is not None:
         earlier_ids = earlier.article_ids
         named = [all_users.keys[row] for row in _places(all_users.ids, earlier.machines)]
         machine_keys = np.union1d(machine_keys, np.array(named, dtype=np.int64))
     human = ~np.isin(clicks.user_key, machine_keys)
-    clicks = select_clicks(clicks, human)
+    clicks, machine_clicks = select_clicks(clicks, human), select_clicks(clicks, ~human)
     everything = store.articles(known_by_ms=as_of_ms, also=announced_keys, also_ids=earlier_ids)
     carried = _places(everything.id_map.ids, earlier_ids)
     if len(carried) < len(earlier_ids):
@@ -227,7 +230,7 @@ def read_night(
         written_ms=births.written_at(as_of_ms)[known],
         machine_keys=machine_keys,
         machines=_rows_of(all_users, machine_keys)[0],
-        n_machine_clicks=int((~human).sum()),
+        machine_clicks=machine_clicks,
     )
 
 
@@ -267,13 +270,13 @@ def _select_articles(articles: Articles, rows: NDArray[np.int64]) -> Articles:
     )
 
 
-def _machines(clicks: Clicks, max_clicks_per_hour: int) -> NDArray[np.int64]:
-    """Return the keys of readers with more clicks in an hour than a human makes."""
+def _machines(clicks: Clicks, span_ms: int, most: int) -> NDArray[np.int64]:
+    """Return the keys of readers with more clicks in some span of time than a human makes."""
     timed = ~clicks.time_is_bound
-    hour = clicks.clicked_ms[timed] // HOUR_MS
-    hour -= hour.min(initial=0)
-    cells, n_clicks = np.unique(pair_of(clicks.user_key[timed], hour), return_counts=True)
-    return np.unique(cells[n_clicks > max_clicks_per_hour] >> 32)
+    span = clicks.clicked_ms[timed] // span_ms
+    span -= span.min(initial=0)
+    cells, n_clicks = np.unique(pair_of(clicks.user_key[timed], span), return_counts=True)
+    return np.unique(cells[n_clicks > most] >> 32)
 
 
 def _latest_of_pair(clicks: Clicks) -> NDArray[np.bool_]:

@@ -7,25 +7,32 @@ import resource
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 from threadpoolctl import threadpool_limits
 
-from recsys import snapshot
-from recsys.config import BlendConfig, Config
-from recsys.errors import HeldBackError, RecsysError, SnapshotError
+from recsys import checks, publishing, snapshot
+from recsys.config import BlendConfig, Config, toml_of
+from recsys.errors import HeldBackError, RecsysError, StoreError
 from recsys.files import locked
 from recsys.learn.examples import Past
 from recsys.learn.heads import HeadReport, days_of, learn
 from recsys.learn.regimes import Protocol
-from recsys.model import ArticleModel, article_vectors, train, with_weights
+from recsys.model import (
+    ArticleModel,
+    article_vectors,
+    lifted_by_machines,
+    reader_of,
+    train,
+    with_weights,
+)
 from recsys.night import read_night
 from recsys.page.rankings import PageModel
+from recsys.readers import reader_at, unpack_profile
 from recsys.refresh import refresh
 from recsys.rows import HOUR_MS, iso
 from recsys.shards import scored, teach_day
@@ -45,8 +52,10 @@ class RunReport:
     ----------
     run_id, kind, as_of, status, problems
         Which run, and whether it is served; `problems` says why it is not.
-    config
-        Fingerprint of the settings.
+    settings
+        All of them, as a `recsys.toml`.
+    forced
+        Why it was published by hand although it was held back.
     window_from
         Oldest click used.
     counts
@@ -57,6 +66,11 @@ class RunReport:
         Largest resident memory of the process so far, in MiB.
     heads
         How the heads of the blend were learned (`recsys.learn.heads.HeadReport`).
+    vitals
+        What the run would show.
+    lifted_by_machines
+        Articles that would rise most, and so stand in Popular Now, if the clicks of readers
+        taken for machines were counted.
     versions
         Of Python and of the libraries that make the numbers.
     """
@@ -66,12 +80,15 @@ class RunReport:
     as_of: str
     status: str = "published"
     problems: list[str] = field(default_factory=list)
-    config: str = ""
+    settings: str = ""
+    forced: str = ""
     window_from: str = ""
     counts: dict[str, int] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     peak_mb: int = 0
     heads: dict[str, HeadReport] = field(default_factory=dict)
+    vitals: checks.Vitals | None = None
+    lifted_by_machines: list[str] = field(default_factory=list)
     versions: dict[str, str] = field(default_factory=dict)
 
 
@@ -111,51 +128,27 @@ def _wait_for(days: Sequence[Future[None]]) -> None:
         day.result()
 
 
-def problems_of(
-    meta: snapshot.Meta, page: PageModel, report: RunReport, folder: Path, store: Store,
-    config: Config,
+def _problems(report: RunReport, page: PageModel, folder: Path, store: Store, config: Config
 ) -> list[str]:  # fmt: skip
-    """Return what looks wrong with tonight, against sane bounds and the runs before."""
-    if not meta.n_live:
+    """Return what looks wrong with tonight, in itself and against the run before."""
+    if not len(page.live.live_rows):
         return ["no live articles: are articles or clicks of the last days in the store?"]
-    signals = {"factors": page.live.factors, "importance": page.importance, "rise": page.rise}
-    found = [
-        f"{name}: some are not finite numbers"
-        for name, values in (signals | page.live.static).items()
-        if not np.isfinite(values).all()
-    ]
-    run_id = snapshot.current_run(folder)
-    if run_id is None:
-        return found
-    path = snapshot.run_path(folder, run_id)
-    try:
-        with closing(snapshot.connect(path)) as conn:
-            last = snapshot.load_meta(conn, path)
-    except SnapshotError:
-        return found  # a damaged current run is no yardstick, and a reason to publish
+    found = checks.bad_numbers(page)
     # A refresh reads fewer days of clicks than a night, so each is held against its own kind.
-    kept = set(snapshot.run_ids(folder))
+    kept = set(publishing.run_ids(folder))
     alike = [
-        (run["run_id"], run["report"]["counts"]["clicks"])
-        for run in store.runs()
+        run for run in store.runs()
         if (run["kind"], run["status"]) == (report.kind, "published") and run["run_id"] in kept
-    ]
-    run_alike, clicks_before = alike[-1] if alike else (run_id, 0)
-    share = config.publish.min_share_of_last_run
-    pairs = (
-        ("live articles", meta.n_live, last.n_live, run_id),
-        ("readers", meta.n_readers, last.n_readers, run_id),
-        ("clicks", report.counts["clicks"], clicks_before, run_alike),
-    )
-    return found + [
-        f"{tonight} {what}, {before} in {of_run}: below the share of {share}"
-        for what, tonight, before, of_run in pairs
-        if tonight < share * before
-    ]
+    ]  # fmt: skip
+    last = alike[-1]["report"].get("vitals") if alike else None
+    if last is not None and report.vitals is not None:
+        found += checks.against_last(report.vitals, last, alike[-1]["run_id"], config.publish)
+    return found
 
 
 def _next_run_id(folder: Path, store: Store, as_of_ms: int) -> str:
-    known = snapshot.run_ids(folder) + [run["run_id"] for run in store.runs()]
+    known = publishing.run_ids(folder) + publishing.run_ids(folder, ".held")
+    known += [run["run_id"] for run in store.runs()]
     sequence = max((int(r[:6]) for r in known if r[:6].isdigit()), default=0) + 1
     return f"{sequence:06d}-{iso(as_of_ms)[:19].replace(':', '').replace('-', '')}Z"
 
@@ -215,25 +208,27 @@ def run_nightly(
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder):
         run_id = _next_run_id(folder, store, as_of_ms)
-        report = RunReport(run_id, kind, iso(as_of_ms), config=config.digest())
+        report = RunReport(run_id, kind, iso(as_of_ms), settings=toml_of(config))
         report.versions = _versions()
         report.window_from = iso(as_of_ms - round(config.data.window_days * 24 * HOUR_MS))
+        entry = (run_id, report.kind, report.as_of)
+        store.put_run(*entry, "begun", dataclasses.asdict(report))  # for one that is killed
         try:
             _run(store, folder, as_of_ms, config, report, _Clock(report, listener), n_processes)
-        except BrokenExecutor as error:
-            report.status, report.problems = "failed", ["a process of the run died"]
-            raise RecsysError(
-                f"{run_id}: a process of the run died, perhaps for lack of memory; what is"
-                " served stays, and the next run begins anew"
-            ) from error
         except BaseException as error:
-            report.status, report.problems = "failed", [str(error) or type(error).__name__]
+            died = isinstance(error, BrokenExecutor)
+            why = "a process of the run died" if died else str(error) or type(error).__name__
+            report.status, report.problems = "failed", [why]
+            with suppress(StoreError):  # what failed the run may fail the ledger too
+                store.put_run(*entry, report.status, dataclasses.asdict(report))
+            if died:
+                raise RecsysError(
+                    f"{run_id}: {why}, perhaps for lack of memory; what is served stays, and"
+                    " the next run begins anew"
+                ) from error
             raise
-        finally:
-            report.peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-            store.put_run(
-                run_id, report.kind, report.as_of, report.status, dataclasses.asdict(report)
-            )
+        report.peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+        store.put_run(*entry, report.status, dataclasses.asdict(report))
     if report.problems:
         raise HeldBackError(run_id, report.problems)
     return report
@@ -244,21 +239,30 @@ def _run(
     n_processes: int,
 ) -> None:  # fmt: skip
     about = {"run_id": report.run_id, "as_of": report.as_of}
-    path = snapshot.run_path(folder, report.run_id)
+    path = publishing.held_path(folder, report.run_id)
     if report.kind == "refresh":
         found = refresh(store, folder, as_of_ms, config, stage)
         meta = _meta(about, found.model, found.weights, found.base, found.n_readers)
         with stage("write"):
             readers = ((user, packed, None) for user, packed in sorted(found.profiles.items()))
-            made = found.model
+            made: ArticleModel = found.model
             page = made.page
             snapshot.write(path, meta, page, found.rank, made.carry, made.articles, readers)
         report.counts = made.counts | {"readers_touched": len(found.profiles)}
+        packed = list(found.profiles.values())
+        some = [
+            reader_at(
+                unpack_profile(packed[row], n_factors=page.live.factors.shape[1]), page.live,
+                page.n_categories, as_of_ms,
+            )
+            for row in checks.sampled(len(packed))
+        ]  # fmt: skip
     else:
         with stage("read"):
             night = read_night(store, as_of_ms, config)
             if len(night.users) < MANY_READERS:
                 n_processes = 1
+        report.lifted_by_machines = lifted_by_machines(night, config)
         with stage("new texts"):
             _, n_counted = article_vectors(store, night.articles, config)
         with _teaching(store, config, as_of_ms, n_processes) as taught:
@@ -267,9 +271,11 @@ def _run(
                 taught()
                 heads = learn(Past(store, config, keep=True), as_of_ms, REGIMES)
         report.heads = heads.reports
-        model = with_weights(model, heads.weights)
+        made = model = with_weights(model, heads.weights)
         page = model.page
-        meta = _meta(about, model, heads.weights, None, len(model.readers.user_ids))
+        n_readers = len(model.readers.user_ids)
+        some = [reader_of(model.readers, row) for row in checks.sampled(n_readers)]
+        meta = _meta(about, model, heads.weights, None, n_readers)
         rank = dataclasses.replace(
             model.rank, curves=heads.curves["nightly"], refresh_curves=heads.curves["hourly"]
         )
@@ -280,13 +286,29 @@ def _run(
             )  # fmt: skip
         report.counts = model.counts | {"articles_vectorised": n_counted}
     report.counts["readers"] = meta.n_readers
-    with stage("publish"):
-        report.problems = problems_of(meta, page, report, folder, store, config)
+    with stage("check"):
+        if len(page.live.live_rows):
+            watched = {what: report.counts[what] for what in ("live_articles", "readers", "clicks")}
+            ids = [article.article_id for article in made.articles]
+            auc = {name: _served_auc(head) for name, head in report.heads.items()
+                   if head.n >= checks.MANY_CHOICES}  # fmt: skip
+            report.vitals = checks.vitals_of(page, ids, some, as_of_ms, watched, auc)
+        report.problems = _problems(report, page, folder, store, config)
         if report.problems:
             report.status = "held back"
             return
-        snapshot.make_current(folder, report.run_id)
-        snapshot.prune(folder, config.publish.keep_runs)
+    with stage("publish"):
+        publishing.publish(folder, report.run_id)
+        publishing.prune(folder, config.publish.keep_runs)
+    if report.kind == "nightly" and config.data.keep_days:
+        with stage("erase"):
+            kept_ms = round(config.data.keep_days * 24 * HOUR_MS)
+            for table, n in store.erasure.before(as_of_ms - kept_ms).items():
+                report.counts[f"erased_{table}"] = n
+
+
+def _served_auc(head: HeadReport) -> float:
+    return (head.learned if head.used else head.shipped) or 0.5
 
 
 def _meta(

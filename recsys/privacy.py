@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from recsys import snapshot
+from recsys import publishing
 from recsys.files import locked
 from recsys.store import Store
 
@@ -49,8 +49,8 @@ def forget(store: Store, folder: Path, user_id: str) -> Forgotten:
     """
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder):
-        rows = store.forget(user_id)
-        n_runs = snapshot.forget(folder, user_id)
+        rows = store.erasure.reader(user_id)
+        n_runs = publishing.forget(folder, user_id)
     wanted = user_id.encode("utf-8")
     files = [*store.path.parent.glob(f"{store.path.name}*"), *folder.iterdir()]
     counts = {str(path): _count(path, wanted) for path in files if path.is_file()}

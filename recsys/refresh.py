@@ -16,7 +16,7 @@ from sqlite3 import Connection
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys import snapshot
+from recsys import publishing, snapshot
 from recsys.carry import Last, grouped, readers_to_know
 from recsys.config import BlendConfig, Config
 from recsys.errors import SnapshotError
@@ -66,8 +66,8 @@ def refresh(store: Store, folder: Path, as_of_ms: int, config: Config, stage: St
     SnapshotError
         If it is damaged, later than the refresh, or too old for one.
     """
-    run_id = snapshot.require_current(folder)
-    path = snapshot.run_path(folder, run_id)
+    run_id = publishing.require_current(folder)
+    path = publishing.run_path(folder, run_id)
     with ExitStack() as opened:
         conn = opened.enter_context(closing(snapshot.connect(path)))
         with stage("carry"):
@@ -75,16 +75,16 @@ def refresh(store: Store, folder: Path, as_of_ms: int, config: Config, stage: St
             page, rank = snapshot.load_model(conn, path)
             last = Last(
                 as_of_ms=to_ms(datetime.fromisoformat(meta.as_of)),
-                article_ids=[article.article_id for article in snapshot.load_articles(conn)],
+                article_ids=[article.article_id for article in snapshot.load_articles(conn, path)],
                 live=page.live,
                 vectors=rank.vectors,
                 carry=snapshot.load_carry(conn, path),
             )
             _check_age(path, last, as_of_ms)
-            known = [conn]
+            known = [(conn, path)]
             if meta.base is not None:
-                base = snapshot.run_path(folder, meta.base)
-                known.append(opened.enter_context(closing(snapshot.connect(base))))
+                base = publishing.run_path(folder, meta.base)
+                known.append((opened.enter_context(closing(snapshot.connect(base))), base))
         with stage("read"):
             days = min(config.data.window_days, COUNTED_DAYS)
             data = dataclasses.replace(config.data, window_days=days)
@@ -103,7 +103,7 @@ def refresh(store: Store, folder: Path, as_of_ms: int, config: Config, stage: St
         with stage("readers"):
             profiles = {}
             if meta.base is not None:
-                profiles = dict(snapshot.load_profiles(conn))
+                profiles = dict(snapshot.load_profiles(conn, path))
             touched = dict(_touched(night, last, before, model, config.blend))
             profiles |= {user_id: pack_profile(found) for user_id, found in touched.items()}
     curves = rank.refresh_curves
@@ -131,7 +131,7 @@ def _check_age(path: Path, last: Last, as_of_ms: int) -> None:
 class _Before:
     """Profiles as the current run has them, its own before those of its night."""
 
-    def __init__(self, runs: list[Connection], n_factors: int) -> None:
+    def __init__(self, runs: list[tuple[Connection, Path]], n_factors: int) -> None:
         self._runs, self._n_factors = runs, n_factors
         self._found: dict[str, Profile | None] = {}
         self.n_new = 0
@@ -140,8 +140,8 @@ class _Before:
         """Return a reader's profile, None for one who is new."""
         if user_id not in self._found:
             self._found[user_id] = None
-            for conn in self._runs:
-                row = snapshot.find_profile(conn, user_id)
+            for conn, path in self._runs:
+                row = snapshot.find_profile(conn, user_id, path)
                 if row is not None:
                     self._found[user_id] = unpack_profile(row[0], n_factors=self._n_factors)
                     break

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from recsys import snapshot
+from recsys import publishing
 from recsys.errors import RuleError
 from recsys.page.rules import Rule, conflicts, problem_of
 from recsys.rows import RuleChange
@@ -128,7 +128,7 @@ class Rulebook:
             try:
                 yield
             finally:
-                snapshot.write_rules(self._published, self.rules())
+                publishing.write_rules(self._published, self.rules())
 
 
 def _named(rule: Rule) -> str:

@@ -104,4 +104,11 @@ MIGRATIONS = (
         PRIMARY KEY (until_ms, what)
     ) STRICT;
     """,
+    """
+    -- How this store is kept: 'hashed_with', the fingerprint of the key of readers' ids.
+    CREATE TABLE settings (
+        name TEXT PRIMARY KEY,
+        value TEXT NOT NULL
+    ) STRICT;
+    """,
 )

@@ -6,6 +6,7 @@ what has expired, unless `as_of` is given.
 
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -15,7 +16,7 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys import rank, snapshot
+from recsys import publishing, rank, snapshot
 from recsys.answer import Health, Page, Ranked, Recommendation
 from recsys.blend import Reader
 from recsys.errors import SnapshotError
@@ -35,19 +36,17 @@ class _Run:
     """A run held in memory; never changes, so threads share it without a lock."""
 
     def __init__(self, folder: Path, run_id: str) -> None:
-        self.path = snapshot.run_path(folder, run_id)
-        self.state = _state(self.path)
-        conn = snapshot.connect(self.path)
-        try:
-            self.meta = snapshot.load_meta(conn, self.path)
-            self.model, self.rank = snapshot.load_model(conn, self.path)
+        path = self.path = publishing.run_path(folder, run_id)
+        self.state = _state(path)
+        with closing(snapshot.connect(path)) as conn, snapshot.reading(path):
+            self.meta = snapshot.load_meta(conn, path)
+            self.model, self.rank = snapshot.load_model(conn, path)
             self.builder = PageBuilder(self.model)
-            self.articles = snapshot.load_articles(conn)
-        finally:
-            conn.close()
+            self.articles = snapshot.load_articles(conn, path)
         self.paths = [self.path]
         if self.meta.base is not None:
-            self.paths.append(snapshot.run_path(folder, self.meta.base))
+            self.paths.append(publishing.run_path(folder, self.meta.base))
+            snapshot.connect(self.paths[1]).close()
         self.as_of_ms = to_ms(datetime.fromisoformat(self.meta.as_of))
         self.described = Described(
             [article.article_id for article in self.articles],
@@ -120,19 +119,43 @@ class Recommender:
     NotPublishedError
         If nothing is published there.
     SnapshotError
-        If the current run cannot be opened.
+        If no published run can be opened. Where the current one is damaged or not named, the
+        last good one before it is served, and `health` says so.
     """
 
     def __init__(self, published: str | Path = PUBLISHED) -> None:
         self._folder = Path(published)
         self._lock = threading.Lock()
         self._local = threading.local()
-        self._refused: dict[str, str] = {}  # by file: why what is published there is not served
-        self._seen = _state(self._folder / snapshot.POINTER)
-        self._run = _Run(self._folder, snapshot.require_current(self._folder))
-        state = _state(self._folder / snapshot.RULES)
-        rules = Resolved(snapshot.load_rules(self._folder), self._run.described)
+        self._refused: dict[str, str] = {}  # by file or run: why what is published is not served
+        self._seen = _state(self._folder / publishing.POINTER)
+        self._run = self._opened()
+        state = _state(self._folder / publishing.RULES)
+        rules = Resolved(publishing.load_rules(self._folder), self._run.described)
         self._rules = (state, self._run, rules)
+
+    def _opened(self) -> _Run:
+        """Return the current run or, if it cannot be opened, the last one before that can."""
+        runs, problem = publishing.run_ids(self._folder), ""
+        try:
+            current = publishing.current_run(self._folder)
+            if current is None:
+                problem = f"{self._folder / publishing.POINTER}: missing; `recsys rollback RUN`"
+            else:
+                runs = [run_id for run_id in runs if run_id < current] + [current]
+        except SnapshotError as error:
+            problem = str(error)
+        for run_id in reversed(runs):
+            try:
+                run = _Run(self._folder, run_id)
+            except SnapshotError as error:
+                problem = problem or str(error)
+                continue
+            if problem:
+                self._refused[publishing.POINTER] = problem
+            return run
+        publishing.require_current(self._folder)
+        raise SnapshotError(problem)
 
     def _current(self) -> _Run:
         """Return the run to serve; opens a newly published one, once.
@@ -140,18 +163,18 @@ class Recommender:
         While one thread opens it, the others go on with the run they have. A run
         that cannot be opened is not served: the last good one is.
         """
-        state = _state(self._folder / snapshot.POINTER)
+        state = _state(self._folder / publishing.POINTER)
         if state != self._seen and state is not None and self._lock.acquire(blocking=False):
             try:
-                run_id = snapshot.current_run(self._folder)
+                run_id = publishing.current_run(self._folder)
                 if run_id and (
                     run_id != self._run.meta.run_id or _state(self._run.path) != self._run.state
                 ):
                     self._run = _Run(self._folder, run_id)
-                self._refused.pop(snapshot.POINTER, None)
+                self._refused.pop(publishing.POINTER, None)
                 self._seen = state
             except SnapshotError as error:
-                self._refused[snapshot.POINTER] = str(error)
+                self._refused[publishing.POINTER] = str(error)
                 self._seen = state
             finally:
                 self._lock.release()
@@ -162,28 +185,28 @@ class Recommender:
 
         A file that cannot be read changes nothing: the last good rules hold.
         """
-        state = _state(self._folder / snapshot.RULES)
+        state = _state(self._folder / publishing.RULES)
         seen, of_run, resolved = self._rules  # one tuple, so no thread meets half of it
         if state == seen and run is of_run:
             return resolved
         rules = resolved.rules
         try:
-            rules = snapshot.load_rules(self._folder)
-            self._refused.pop(snapshot.RULES, None)
+            rules = publishing.load_rules(self._folder)
+            self._refused.pop(publishing.RULES, None)
         except SnapshotError as error:
-            self._refused[snapshot.RULES] = str(error)
+            self._refused[publishing.RULES] = str(error)
         resolved = Resolved(rules, run.described)
         self._rules = (state, run, resolved)
         return resolved
 
-    def _connections(self, run: _Run) -> list[Connection]:
+    def _connections(self, run: _Run) -> list[tuple[Connection, Path]]:
         """Return this thread's connections: to the run, and to the night it refreshes."""
         local = self._local
         if getattr(local, "run", None) is not run:
-            for conn in getattr(local, "conns", ()):
+            for conn, _ in getattr(local, "conns", ()):
                 conn.close()
-            local.conns, local.run = [snapshot.connect(path) for path in run.paths], run
-        conns: list[Connection] = local.conns
+            local.conns, local.run = [(snapshot.connect(path), path) for path in run.paths], run
+        conns: list[tuple[Connection, Path]] = local.conns
         return conns
 
     def recommend(
@@ -249,7 +272,11 @@ class Recommender:
         self._resolved(run)
         now_ms = to_ms(datetime.now(UTC) if as_of is None else as_of)
         hours = (now_ms - run.as_of_ms) / HOUR_MS
-        problems = [f"not served: {error}" for error in self._refused.values()]
+        told_of = (publishing.POINTER, publishing.RULES, run.meta.run_id)
+        found = [self._refused[name] for name in told_of if name in self._refused]
+        if _state(self._folder / publishing.POINTER) is None and not found:
+            found.append(f"{self._folder / publishing.POINTER}: missing; `recsys rollback RUN`")
+        problems = [f"not served: {problem}" for problem in found]
         if hours > max_hours:
             problems.append(f"{run.meta.run_id} knows nothing of the last {hours:.1f} hours")
         return Health(run.meta.run_id, round(hours, 2), tuple(problems))
@@ -318,16 +345,24 @@ class Recommender:
         )  # fmt: skip
 
     def _reader(self, run: _Run, user_id: str | None) -> tuple[Reader | None, bytes | None]:
-        """Return a known reader and their published page; None for anybody else."""
+        """Return a known reader and their published page; None for anybody else.
+
+        One whose row is damaged is anybody, and `health` tells.
+        """
         if user_id is None:
             return None, None
-        for conn in self._connections(run):
-            row = snapshot.find_profile(conn, user_id)
+        try:
+            rows = (
+                snapshot.find_profile(conn, user_id, path) for conn, path in self._connections(run)
+            )
+            row = next((row for row in rows if row is not None), None)
             if row is not None:
                 live = run.model.live
                 profile = unpack_profile(row[0], n_factors=live.factors.shape[1])
                 reader = reader_at(profile, live, run.model.n_categories, run.as_of_ms)
                 return reader, None if run.meta.base else row[1]
+        except SnapshotError as error:
+            self._refused[run.meta.run_id] = str(error)
         return None, None
 
 

@@ -9,7 +9,7 @@ import json
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, fields
 from hashlib import blake2b
 from operator import attrgetter
@@ -21,15 +21,12 @@ from numpy.typing import NDArray
 
 from recsys.blend import LiveModel, Rows
 from recsys.config import BlendConfig, PageConfig
-from recsys.errors import NotPublishedError, SnapshotError
-from recsys.files import make_private
+from recsys.errors import SnapshotError
+from recsys.files import make_private, sync
 from recsys.page.rankings import PageModel
-from recsys.page.rules import Rule, rule_of
 from recsys.rank import RankModel
 
-POINTER = "current"
-RULES = "rules.json"
-FORMAT = 5
+FORMAT = 6
 _CARRY = "carry."
 
 _SCHEMA = """
@@ -56,7 +53,8 @@ CREATE TABLE articles (
 CREATE TABLE readers (
     user_id TEXT PRIMARY KEY,
     profile BLOB NOT NULL,      -- see recsys.readers
-    page BLOB                   -- NULL, as in a refresh: made when it is asked for
+    page BLOB,                  -- NULL, as in a refresh: made when it is asked for
+    digest BLOB NOT NULL        -- of the three
 ) STRICT, WITHOUT ROWID;
 """
 
@@ -73,6 +71,9 @@ class KnownArticle:
     url: str
     published_ms: int | None
     expires_ms: int | None
+
+
+_columns_of = attrgetter(*(f.name for f in fields(KnownArticle)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +157,7 @@ def write(
     articles: Sequence[KnownArticle],
     readers: Iterable[tuple[str, bytes, bytes | None]],
 ) -> None:
-    """Write a run to a file, whole or not at all: fsynced, verified, then renamed.
+    """Write a run to a file, whole or not at all: fsynced, then renamed. See `verify`.
 
     Parameters
     ----------
@@ -175,6 +176,21 @@ def write(
     partial = path.with_suffix(".partial")
     partial.unlink(missing_ok=True)
     make_private(partial)
+    try:
+        _fill(partial, meta, model, rank, carry, articles, readers)
+        sync(partial)
+        os.replace(partial, path)
+    except sqlite3.Error as error:
+        raise SnapshotError(f"{partial}: cannot be written: {error}") from error
+    finally:
+        partial.unlink(missing_ok=True)
+    sync(path.parent)
+
+
+def _fill(
+    partial: Path, meta: Meta, model: PageModel, rank: RankModel, carry: Carry,
+    articles: Sequence[KnownArticle], readers: Iterable[tuple[str, bytes, bytes | None]],
+) -> None:  # fmt: skip
     with closing(sqlite3.connect(partial, isolation_level=None)) as conn:
         # The file is nobody's until it is renamed, so a journal would guard nothing.
         conn.execute("PRAGMA journal_mode = OFF")
@@ -189,6 +205,8 @@ def write(
             "sections": list(carry.sections),
             "machines": list(carry.machines),
         }
+        rows = [_columns_of(article) for article in articles]
+        about["digests"] = _digests_of(about, rows)
         conn.executemany(
             "INSERT INTO meta VALUES (?, ?)", ((k, json.dumps(v)) for k, v in about.items())
         )
@@ -200,184 +218,78 @@ def write(
                 for data in (array.tobytes(),)
             ),
         )
-        columns_of = attrgetter(*(f.name for f in fields(KnownArticle)))
         conn.executemany(
             "INSERT INTO articles VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            ((i, *columns_of(article)) for i, article in enumerate(articles)),
+            ((i, *row) for i, row in enumerate(rows)),
         )
         before = conn.total_changes
-        conn.executemany("INSERT INTO readers VALUES (?, ?, ?)", readers)
+        conn.executemany(
+            "INSERT INTO readers VALUES (?, ?, ?, ?)",
+            ((*row, _digest_of_reader(*row)) for row in readers),
+        )
         n_readers = conn.total_changes - before
         conn.execute("COMMIT")
-    _sync(partial)
-    _verify(partial, n_readers)
-    os.replace(partial, path)
-    _sync(path.parent)
+        n_there = conn.execute("SELECT count(*) FROM readers").fetchone()[0]
+    if n_there != n_readers:
+        raise SnapshotError(f"{partial}: {n_there} readers kept of {n_readers} written")
 
 
 def _digest(data: bytes) -> str:
     return blake2b(data, digest_size=16).hexdigest()
 
 
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+def _digests_of(about: dict[str, Any], articles: Iterable[tuple[Any, ...]]) -> list[str]:
+    """Return digests of what a run says of itself, and of its articles."""
+    rest = {key: value for key, value in about.items() if key != "digests"}
+    of_articles = blake2b(digest_size=16)
+    for row in articles:
+        of_articles.update(repr(row).encode("utf-8", "surrogatepass"))
+    text = json.dumps(rest, sort_keys=True)
+    return [_digest(text.encode("utf-8")), of_articles.hexdigest()]
 
 
-def _verify(path: Path, n_written: int) -> None:
+def _digest_of_reader(user_id: str, profile: bytes, page: bytes | None) -> bytes:
+    found = blake2b(user_id.encode("utf-8"), digest_size=8)
+    found.update(profile)
+    found.update(b"" if page is None else page)
+    return found.digest()
+
+
+def forget(path: Path, user_id: str) -> bool:
+    """Delete a reader from a run, whose file is written anew; return whether they were there."""
     with closing(connect(path)) as conn:
-        if (found := conn.execute("PRAGMA quick_check").fetchone()[0]) != "ok":
-            raise SnapshotError(f"{path}: damaged: {found}")
-        n_readers = conn.execute("SELECT count(*) FROM readers").fetchone()[0]
-        if n_readers != n_written:
-            raise SnapshotError(f"{path}: {n_readers} readers kept of {n_written} written")
-        load_model(conn, path)
-
-
-def make_current(folder: Path, run_id: str) -> None:
-    """Let a run be served from now on.
-
-    Raises
-    ------
-    SnapshotError
-        If the run's file is not there or damaged; the current run stays.
-    """
-    path = run_path(folder, run_id)
-    if not path.exists():
-        raise SnapshotError(f"{path}: no such run; `recsys runs --published {folder}` lists them")
-    with closing(connect(path)) as conn:
-        base = load_meta(conn, path).base
-        load_model(conn, path)
-    if base is not None and not run_path(folder, base).exists():
-        raise SnapshotError(f"{path}: refreshes {base}, which is not there any more")
-    partial = folder / f"{POINTER}.partial"
-    partial.write_text(run_id + "\n", "utf-8")
-    _sync(partial)
-    os.replace(partial, folder / POINTER)
-    _sync(folder)
-
-
-def forget(folder: Path, user_id: str) -> int:
-    """Delete a reader from every run of a folder; return in how many they were.
-
-    Each file is written anew, and servers open it anew.
-    """
-    n_runs = 0
-    for run_id in run_ids(folder):
-        path = run_path(folder, run_id)
-        with closing(connect(path)) as conn:
-            meta, machines = load_meta(conn, path), _about(conn)["machines"]
-            if find_profile(conn, user_id) is None and user_id not in machines:
-                continue
-            partial = path.with_suffix(".partial")
-            partial.unlink(missing_ok=True)
-            make_private(partial)
-            conn.execute("VACUUM INTO ?", (str(partial),))
-        with closing(sqlite3.connect(partial, isolation_level=None)) as conn:
-            n_readers = conn.execute("DELETE FROM readers WHERE user_id = ?", (user_id,)).rowcount
-            rest = json.dumps([machine for machine in machines if machine != user_id])
-            conn.execute("UPDATE meta SET value = ? WHERE key = 'machines'", (rest,))
-            left = json.dumps(meta.n_readers - n_readers)
-            conn.execute("UPDATE meta SET value = ? WHERE key = 'n_readers'", (left,))
-            conn.execute("VACUUM")
-        n_runs += 1
-        _sync(partial)
-        os.replace(partial, path)
-    if n_runs and (current := current_run(folder)) is not None:
-        make_current(folder, current)
-    return n_runs
-
-
-def prune(folder: Path, keep: int) -> list[str]:
-    """Delete old runs, and what runs that failed left half written; return those deleted.
-
-    The `keep` newest stay, the current one, and the nights that any of these refresh.
-    """
-    for partial in folder.glob("[0-9]*-*.partial"):
-        partial.unlink()
-    runs = run_ids(folder)
-    kept: set[str | None] = {*runs[-keep:], current_run(folder)}
-    for run_id in [run_id for run_id in runs if run_id in kept]:
-        path = run_path(folder, run_id)
-        try:
-            with closing(connect(path)) as conn:
-                kept.add(load_meta(conn, path).base)
-        except SnapshotError:
-            continue  # damaged, or of another format: it refreshes nothing that is served
-    deleted = [run_id for run_id in runs if run_id not in kept]
-    for run_id in deleted:
-        run_path(folder, run_id).unlink(missing_ok=True)
-    return deleted
-
-
-def write_rules(folder: Path, rules: Sequence[Rule]) -> None:
-    """Let servers of a folder follow these rules from now on."""
-    folder.mkdir(parents=True, exist_ok=True)
-    partial = folder / f"{RULES}.partial"
-    partial.write_text(json.dumps([asdict(rule) for rule in rules], indent=1) + "\n", "utf-8")
-    _sync(partial)
-    os.replace(partial, folder / RULES)
-    _sync(folder)
+        about = _about(conn, path)
+        machines = about["machines"]
+        if find_profile(conn, user_id, path) is None and user_id not in machines:
+            return False
+        articles = [_columns_of(article) for article in load_articles(conn, path)]
+        partial = path.with_suffix(".partial")
+        partial.unlink(missing_ok=True)
+        make_private(partial)
+        conn.execute("VACUUM INTO ?", (str(partial),))
+    with closing(sqlite3.connect(partial, isolation_level=None)) as conn:
+        n_readers = conn.execute("DELETE FROM readers WHERE user_id = ?", (user_id,)).rowcount
+        about["machines"] = [machine for machine in machines if machine != user_id]
+        about["n_readers"] -= n_readers
+        about["digests"] = _digests_of(about, articles)
+        for key in ("machines", "n_readers", "digests"):
+            conn.execute("UPDATE meta SET value = ? WHERE key = ?", (json.dumps(about[key]), key))
+        conn.execute("VACUUM")
+    sync(partial)
+    os.replace(partial, path)
+    return True
 
 
 # ---- reading ----------------------------------------------------------------------
 
 
-def load_rules(folder: Path) -> tuple[Rule, ...]:
-    """Return the rules that servers of a folder follow; none before the first.
-
-    Raises
-    ------
-    SnapshotError
-        If the file is damaged.
-    """
-    path = folder / RULES
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Say what is damaged where a file does not read as it was written."""
     try:
-        return tuple(rule_of(row) for row in json.loads(path.read_text("utf-8")))
-    except FileNotFoundError:
-        return ()
-    except (OSError, ValueError, TypeError) as error:
-        raise SnapshotError(
-            f"{path}: damaged: {error}; `recsys rules list` with --published writes it anew"
-        ) from error
-
-
-def run_path(folder: Path, run_id: str) -> Path:
-    """Return a run's file."""
-    return folder / f"{run_id}.sqlite"
-
-
-def run_ids(folder: Path) -> list[str]:
-    """Return the runs in a folder, oldest first (a run id starts with its sequence number)."""
-    return sorted(path.stem for path in folder.glob("*.sqlite"))
-
-
-def current_run(folder: Path) -> str | None:
-    """Return the run that is served, None before the first."""
-    try:
-        return (folder / POINTER).read_text("utf-8").strip() or None
-    except FileNotFoundError:
-        return None
-
-
-def require_current(folder: Path) -> str:
-    """Return the run that is served.
-
-    Raises
-    ------
-    NotPublishedError
-        If there is none.
-    """
-    run_id = current_run(folder)
-    if run_id is None:
-        raise NotPublishedError(
-            f"{folder}: nothing is published here; run"
-            f" `recsys nightly --store DB --published {folder}` first"
-        )
-    return run_id
+        yield
+    except (sqlite3.Error, ValueError, KeyError, TypeError) as error:
+        raise SnapshotError(f"{path}: damaged: {error}; `recsys rollback`") from error
 
 
 def connect(path: Path) -> sqlite3.Connection:
@@ -398,23 +310,47 @@ def connect(path: Path) -> sqlite3.Connection:
     return conn
 
 
+def verify(path: Path) -> Meta:
+    """Read a run's file, all of it, against its digests; return what it says of itself.
+
+    Raises
+    ------
+    SnapshotError
+        If anything is damaged.
+    """
+    with closing(connect(path)) as conn, reading(path):
+        if (found := conn.execute("PRAGMA quick_check").fetchone()[0]) != "ok":
+            raise SnapshotError(f"{path}: damaged: {found}")
+        load_model(conn, path)
+        load_carry(conn, path)
+        load_articles(conn, path)
+        for _ in load_profiles(conn, path):
+            pass
+        return load_meta(conn, path)
+
+
 def load_meta(conn: sqlite3.Connection, path: Path) -> Meta:
     """Return what a run says of itself.
 
     Raises
     ------
     SnapshotError
-        If it is of another format.
+        If it is damaged, or of another format.
     """
-    about = _about(conn)
-    if about.get("format") != FORMAT:
-        raise SnapshotError(f"{path}: format {about.get('format')}, this recsys reads {FORMAT}")
+    about = _about(conn, path)
     values = {f.name: about[f.name] for f in fields(Meta)}
     return Meta(**values | {"weights": BlendConfig(**values["weights"])})
 
 
-def _about(conn: sqlite3.Connection) -> dict[str, Any]:
-    return {k: json.loads(v) for k, v in conn.execute("SELECT key, value FROM meta")}
+def _about(conn: sqlite3.Connection, path: Path) -> dict[str, Any]:
+    with reading(path):
+        about = {k: json.loads(v) for k, v in conn.execute("SELECT key, value FROM meta")}
+        if about.get("format") != FORMAT:
+            found = about.get("format")
+            raise SnapshotError(f"{path}: format {found}, this recsys reads {FORMAT}")
+        if _digests_of(about, ())[0] != about["digests"][0]:
+            raise SnapshotError(f"{path}: damaged: what it says of itself; `recsys rollback`")
+    return about
 
 
 def load_model(conn: sqlite3.Connection, path: Path) -> tuple[PageModel, RankModel]:
@@ -426,7 +362,7 @@ def load_model(conn: sqlite3.Connection, path: Path) -> tuple[PageModel, RankMod
         If an array is damaged.
     """
     arrays = _load_arrays(conn, path, "name NOT GLOB ?")
-    about = _about(conn)
+    about = _about(conn, path)
 
     def rows(name: str) -> Rows:
         return Rows(*(arrays[f"{name}.{f.name}"] for f in fields(Rows)))
@@ -469,40 +405,74 @@ def load_carry(conn: sqlite3.Connection, path: Path) -> Carry:
         name.removeprefix(_CARRY): array
         for name, array in _load_arrays(conn, path, "name GLOB ?").items()
     }
-    about = _about(conn)
+    about = _about(conn, path)
     return Carry(**arrays, sections=about["sections"], machines=about["machines"])
 
 
 def _load_arrays(conn: sqlite3.Connection, path: Path, where: str) -> dict[str, NDArray[Any]]:
     arrays: dict[str, NDArray[Any]] = {}
-    try:
+    with reading(path):
         rows = conn.execute(f"SELECT * FROM arrays WHERE {where}", (f"{_CARRY}*",))
         for name, dtype, shape, digest, data in rows:
             if _digest(data) != digest:
                 raise SnapshotError(f"{path}: array {name} is damaged; `recsys rollback`")
             arrays[name] = np.frombuffer(data, dtype=dtype).reshape(json.loads(shape))
-    except sqlite3.Error as error:
-        raise SnapshotError(f"{path}: damaged: {error}; `recsys rollback`") from error
     return arrays
 
 
-def load_articles(conn: sqlite3.Connection) -> list[KnownArticle]:
-    """Return a run's known articles, in known order."""
-    return [
-        KnownArticle(*row)
-        for row in conn.execute(
+def load_articles(conn: sqlite3.Connection, path: Path) -> list[KnownArticle]:
+    """Return a run's known articles, in known order.
+
+    Raises
+    ------
+    SnapshotError
+        If one is damaged.
+    """
+    with reading(path):
+        rows = conn.execute(
             "SELECT article_id, title, category, author, tags, url, published_at, expires_at"
             " FROM articles ORDER BY article_index"
-        )
-    ]
+        ).fetchall()
+        if _digests_of({}, rows)[1] != _about(conn, path)["digests"][1]:
+            raise SnapshotError(f"{path}: damaged: its articles; `recsys rollback`")
+    return [KnownArticle(*row) for row in rows]
 
 
-def find_profile(conn: sqlite3.Connection, user_id: str) -> tuple[bytes, bytes | None] | None:
-    """Return a reader's packed profile and page, as far as this very file has them."""
-    row: tuple[bytes, bytes | None] | None = conn.execute(
-        "SELECT profile, page FROM readers WHERE user_id = ?", (user_id,)
-    ).fetchone()
-    return row
+def find_profile(
+    conn: sqlite3.Connection, user_id: str, path: Path
+) -> tuple[bytes, bytes | None] | None:
+    """Return a reader's packed profile and page, as far as this very file has them.
+
+    Raises
+    ------
+    SnapshotError
+        If they are damaged.
+    """
+    with reading(path):
+        row = conn.execute(
+            "SELECT profile, page, digest FROM readers WHERE user_id = ?", (user_id,)
+        ).fetchone()
+    return None if row is None else _whole(path, user_id, *row)
+
+
+def _whole(
+    path: Path, user_id: str, profile: bytes, page: bytes | None, digest: bytes
+) -> tuple[bytes, bytes | None]:
+    if _digest_of_reader(user_id, profile, page) != digest:
+        raise SnapshotError(f"{path}: damaged: a reader's row; `recsys rollback`")
+    return profile, page
+
+
+def digests(conn: sqlite3.Connection, path: Path) -> dict[str, object]:
+    """Return digests of all that a run knows, by name: equal for runs that serve the same."""
+    found = dict(conn.execute("SELECT name, digest FROM arrays"))
+    whole = blake2b(digest_size=16)
+    for (digest,) in conn.execute("SELECT digest FROM readers ORDER BY user_id"):
+        whole.update(digest)
+    about = _about(conn, path)
+    about["digests"] = about["digests"][1]  # of articles; the run's own name is in the other
+    rest = {name: value for name, value in about.items() if name not in ("run_id", "base")}
+    return found | rest | {"readers": whole.hexdigest()}
 
 
 def user_ids(conn: sqlite3.Connection) -> set[str]:
@@ -510,6 +480,15 @@ def user_ids(conn: sqlite3.Connection) -> set[str]:
     return {row[0] for row in conn.execute("SELECT user_id FROM readers")}
 
 
-def load_profiles(conn: sqlite3.Connection) -> Iterator[tuple[str, bytes]]:
-    """Yield the packed profiles of this very file, in id order."""
-    yield from conn.execute("SELECT user_id, profile FROM readers ORDER BY user_id")
+def load_profiles(conn: sqlite3.Connection, path: Path) -> Iterator[tuple[str, bytes]]:
+    """Yield the packed profiles of this very file, in id order.
+
+    Raises
+    ------
+    SnapshotError
+        If one is damaged.
+    """
+    query = "SELECT user_id, profile, page, digest FROM readers ORDER BY user_id"
+    with reading(path):
+        for user_id, *row in conn.execute(query):
+            yield user_id, _whole(path, user_id, *row)[0]

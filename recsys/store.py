@@ -7,8 +7,7 @@ on an article that has not arrived yet is kept and counts as soon as it does.
 Keys are given by `_keys` in the transaction that stores them; that SQLite checks each
 again (`foreign_keys`) took a seventh of an ingest. Third-party oddities that stay here:
 without STRICT, SQLite keeps a numpy integer as a blob without any error, so all tables are
-STRICT; `insert_all([])` creates no table, so opening creates all of them; `with db.conn:`
-does not roll back, `db.atomic()` does.
+STRICT; `insert_all([])` creates no table; `with db.conn:` does not roll back.
 """
 
 import json
@@ -26,6 +25,7 @@ from numpy.typing import NDArray
 from sqlite_utils import Database
 
 from recsys.columns import pack_hour, unpack_hours
+from recsys.erasure import Erasure
 from recsys.errors import StoreError
 from recsys.files import make_private
 from recsys.kept import Kept
@@ -84,6 +84,8 @@ class Store:
         The file.
     kept
         What nights worked out from the rows and keep beside them.
+    erasure
+        Deletes readers, and what is old.
     """
 
     def __init__(self, path: Path, *, must_exist: bool = False) -> None:
@@ -99,9 +101,10 @@ class Store:
             self._conn.execute("PRAGMA synchronous = NORMAL")
             self._conn.execute("PRAGMA cache_size = -65536")  # KiB
             self._db = Database(self._conn)
-            self._migrate(path)
             self.path = path
+            self._migrate(path)
             self.kept = Kept(self._conn, self._write)
+            self.erasure = Erasure(self._conn, self._write, self.kept)
         except (sqlite3.Error, OSError) as error:
             raise StoreError(f"{path}: cannot be opened as a store: {error}") from error
 
@@ -135,14 +138,40 @@ class Store:
 
     @contextmanager
     def _write(self) -> Iterator[None]:
-        """Run one transaction that holds the write lock from its start."""
-        self._conn.execute("BEGIN IMMEDIATE")
+        """Run one transaction that holds the write lock from its start: all of it, or nothing."""
         try:
+            self._conn.execute("BEGIN IMMEDIATE")
             yield
-        except BaseException:
-            self._conn.execute("ROLLBACK")
-            raise
-        self._conn.execute("COMMIT")
+            self._conn.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise StoreError(f"{self.path}: {error}; nothing of this was stored") from error
+        finally:
+            if self._conn.in_transaction:
+                self._conn.execute("ROLLBACK")
+
+    @property
+    def hashed_with(self) -> str | None:
+        """Fingerprint of the key that readers' ids are hashed with, None for none."""
+        row = self._conn.execute("SELECT value FROM settings WHERE name = 'hashed_with'").fetchone()
+        return None if row is None else str(row[0])
+
+    def hash_with(self, fingerprint: str | None) -> None:
+        """Hold a store to ids hashed with one key, or to ids as they are.
+
+        Raises
+        ------
+        StoreError
+            If it has readers whose ids are another way.
+        """
+        if fingerprint == (before := self.hashed_with):
+            return
+        if fingerprint is None:
+            raise StoreError(f"{self.path}: readers' ids here are hashed; add --hash-users")
+        with self._write():
+            if before or self._conn.execute("SELECT 1 FROM users LIMIT 1").fetchone():
+                how = "hashed with another key" if before else "not hashed"
+                raise StoreError(f"{self.path}: readers' ids here are {how}; begin a new store")
+            self._conn.execute("INSERT INTO settings VALUES ('hashed_with', ?)", (fingerprint,))
 
     # ---- adding -----------------------------------------------------------------
 
@@ -304,35 +333,6 @@ class Store:
         new = self._conn.total_changes - before
         self.kept.drop_examples(min(rows["shown_at"].to_list()) if new else None)
         return Added(new=new, known=len(rows) - new)
-
-    def forget(self, user_id: str) -> dict[str, int]:
-        """Delete a reader and all that came of them; return the rows deleted, by table.
-
-        What is deleted is overwritten, and the file written anew: no byte of it is left.
-        """
-        found = {}
-        self._conn.execute("PRAGMA secure_delete = ON")
-        with self._write():
-            row = self._conn.execute(
-                "SELECT user_key FROM users WHERE user_id = ?", (user_id,)
-            ).fetchone()
-            key = -1 if row is None else row[0]
-            self._conn.execute(
-                "UPDATE click_hours SET packed = NULL WHERE hour IN"
-                " (SELECT clicked_at / 3600000 FROM clicks WHERE user_key = ?)", (key,)
-            )  # fmt: skip
-            for table in ("clicks", "impressions", "users"):
-                gone = self._conn.execute(f"DELETE FROM {table} WHERE user_key = ?", (key,))
-                found[table] = gone.rowcount
-            gone = self._conn.execute(
-                "DELETE FROM rejected_rows WHERE instr(raw, ?) OR instr(reason, ?)",
-                (user_id, user_id),
-            )
-            found["rejected_rows"] = gone.rowcount
-            self.kept.drop_examples(0)
-        self._conn.execute("VACUUM")
-        self._conn.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        return found
 
     # ---- reading ----------------------------------------------------------------
 

@@ -277,7 +277,7 @@ def scoring(published: Path) -> dict[str, float]:
     readers = []
     with (
         closing(snapshot.connect(run.paths[-1])) as conn,
-        closing(snapshot.load_profiles(conn)) as profiles,
+        closing(snapshot.load_profiles(conn, run.paths[-1])) as profiles,
     ):
         for _, packed, *_ in profiles:
             profile = unpack_profile(packed, n_factors=live.factors.shape[1])

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from conftest import BY_HAND, RECEIVED_MS, ROOT, SAMPLE
 
-from recsys import nightly, shards, snapshot
+from recsys import nightly, publishing, shards, snapshot
 from recsys.config import Config, DataConfig, LearnConfig, PublishConfig, load_config, toml_of
 from recsys.errors import (
     ConfigError,
@@ -61,7 +61,7 @@ def test_the_report_counts_what_the_sample_planted(sample):
 
 
 def test_a_run_is_its_owner_s_alone(sample):
-    path = snapshot.run_path(sample.folder, sample.report.run_id)
+    path = publishing.run_path(sample.folder, sample.report.run_id)
     assert path.stat().st_mode & 0o777 == 0o600
 
 
@@ -93,8 +93,8 @@ def content(path):
 def test_the_same_night_again_gives_the_same_bytes(sample, tmp_path):
     with Store(sample.store) as store:
         report = run_nightly(store, tmp_path, as_of_ms=to_ms(sample.as_of), config=Config())
-    first = snapshot.run_path(sample.folder, sample.report.run_id)
-    assert content(first) == content(snapshot.run_path(tmp_path, report.run_id))
+    first = publishing.run_path(sample.folder, sample.report.run_id)
+    assert content(first) == content(publishing.run_path(tmp_path, report.run_id))
     assert report.counts["articles_vectorised"] == 0  # counted once, on the first night
 
 
@@ -116,7 +116,7 @@ def test_what_happens_after_the_cut_changes_nothing(sample, tmp_path):
         conn.execute("UPDATE articles SET title = 'x', body = '' WHERE published_at > ?", (cut,))
         run_nightly(store, tmp_path / "after", as_of_ms=cut, config=BY_HAND)
     paths = [
-        snapshot.run_path(tmp_path / name, snapshot.require_current(tmp_path / name))
+        publishing.run_path(tmp_path / name, publishing.require_current(tmp_path / name))
         for name in ("before", "after")
     ]
     assert content(paths[0]) == content(paths[1])
@@ -147,7 +147,7 @@ def test_a_night_is_the_same_by_one_process_or_two(store, tmp_path, monkeypatch)
         )
         assert report.heads["finding"].n > 200
         store.kept.drop_examples(0)  # the second learns anew
-        with closing(snapshot.connect(snapshot.run_path(folder, report.run_id))) as conn:
+        with closing(snapshot.connect(publishing.run_path(folder, report.run_id))) as conn:
             rows.append(
                 [
                     conn.execute(f"SELECT * FROM {table} ORDER BY 1, 2").fetchall()
@@ -222,7 +222,7 @@ def test_a_reader_who_read_everything_gets_an_empty_page_not_an_error(store, loa
 def test_an_empty_store_is_held_back(store, tmp_path):
     with pytest.raises(HeldBackError, match="no live articles"):
         run_nightly(store, tmp_path / "p", as_of_ms=1_000_000, config=BY_HAND)
-    assert snapshot.current_run(tmp_path / "p") is None
+    assert publishing.current_run(tmp_path / "p") is None
     assert [run["status"] for run in store.runs()] == ["held back"]
 
 
@@ -233,8 +233,9 @@ def test_a_night_that_lost_its_articles_is_kept_but_not_served(sample, tmp_path)
         short = dataclasses.replace(BY_HAND, data=DataConfig(max_age_hours=2.0, active_hours=0.1))
         with pytest.raises(HeldBackError, match="live articles"):
             run_nightly(store, tmp_path, as_of_ms=as_of_ms, config=short)
-    assert snapshot.current_run(tmp_path) == first.run_id
-    assert len(snapshot.run_ids(tmp_path)) == 2
+    assert publishing.current_run(tmp_path) == first.run_id
+    assert publishing.run_ids(tmp_path) == [first.run_id]
+    assert len(publishing.run_ids(tmp_path, ".held")) == 1
 
 
 def test_a_night_that_lost_its_clicks_or_its_numbers_is_held_back(sample, tmp_path, monkeypatch):
@@ -257,7 +258,7 @@ def test_a_night_that_lost_its_clicks_or_its_numbers_is_held_back(sample, tmp_pa
         monkeypatch.setattr(nightly, "train", without_numbers)
         with pytest.raises(HeldBackError, match="factors: some are not finite"):
             run_nightly(store, folder, as_of_ms=as_of_ms, config=BY_HAND)
-    assert snapshot.current_run(folder) == first.run_id
+    assert publishing.current_run(folder) == first.run_id
 
 
 def test_a_refresh_of_few_days_is_not_held_against_the_clicks_of_a_night(store, load, tmp_path):
@@ -276,7 +277,7 @@ def test_a_refresh_of_few_days_is_not_held_against_the_clicks_of_a_night(store, 
             store, folder, as_of_ms=as_of_ms + HOUR_MS, config=BY_HAND, kind="refresh"
         )
     assert fresh.counts["clicks"] < 0.5 * night.counts["clicks"]
-    assert snapshot.current_run(folder) == fresh.run_id
+    assert publishing.current_run(folder) == fresh.run_id
 
 
 def test_a_night_whose_process_dies_fails_and_what_is_served_stays(sample, tmp_path, monkeypatch):
@@ -299,10 +300,10 @@ def test_a_night_whose_process_dies_fails_and_what_is_served_stays(sample, tmp_p
         with pytest.raises(RecsysError, match="a process of the run died"):
             run_nightly(store, folder, as_of_ms=as_of_ms, config=BY_HAND, n_processes=2)
         assert [run["status"] for run in store.runs()][-1] == "failed"
-        assert snapshot.current_run(folder) == first.run_id
+        assert publishing.current_run(folder) == first.run_id
         monkeypatch.undo()
         again = run_nightly(store, folder, as_of_ms=as_of_ms, config=BY_HAND)
-    assert snapshot.current_run(folder) == again.run_id
+    assert publishing.current_run(folder) == again.run_id
     assert [p.name for p in folder.glob("*.partial")] == []
 
 
@@ -320,10 +321,10 @@ def test_old_runs_are_pruned_and_the_served_one_never(sample, tmp_path):
             run_nightly(store, tmp_path, as_of_ms=to_ms(sample.as_of), config=config).run_id
             for _ in range(3)
         ]
-    assert snapshot.run_ids(tmp_path) == runs[1:]
-    snapshot.make_current(tmp_path, runs[1])
-    assert snapshot.prune(tmp_path, 1) == []
-    assert snapshot.current_run(tmp_path) == runs[1]
+    assert publishing.run_ids(tmp_path) == runs[1:]
+    publishing.publish(tmp_path, runs[1])
+    assert publishing.prune(tmp_path, 1) == []
+    assert publishing.current_run(tmp_path) == runs[1]
 
 
 def test_a_damaged_run_is_never_made_current(sample, tmp_path):
@@ -332,7 +333,7 @@ def test_a_damaged_run_is_never_made_current(sample, tmp_path):
             run_nightly(store, tmp_path, as_of_ms=to_ms(sample.as_of), config=BY_HAND).run_id
             for _ in range(2)
         ]
-    path = snapshot.run_path(tmp_path, runs[0])
+    path = publishing.run_path(tmp_path, runs[0])
     data = bytearray(path.read_bytes())
     with closing(snapshot.connect(path)) as conn:
         factors = conn.execute("SELECT data FROM arrays WHERE name = 'factors'").fetchone()[0]
@@ -340,10 +341,10 @@ def test_a_damaged_run_is_never_made_current(sample, tmp_path):
     data[place + 8] ^= 1
     path.write_bytes(bytes(data))
     with pytest.raises(SnapshotError, match="damaged"):
-        snapshot.make_current(tmp_path, runs[0])
+        publishing.publish(tmp_path, runs[0])
     with pytest.raises(SnapshotError, match="no such run"):
-        snapshot.make_current(tmp_path, "000009-never")
-    assert snapshot.current_run(tmp_path) == runs[1]
+        publishing.publish(tmp_path, "000009-never")
+    assert publishing.current_run(tmp_path) == runs[1]
 
 
 def test_plain_rows_tell_the_same_as_the_pages(sample):
@@ -373,8 +374,9 @@ def test_a_refresh_brings_what_is_new_without_training(sample, tmp_path):
     recommender = Recommender(tmp_path)
     assert recommender.recommend().run_id == second.run_id
     run = recommender._run
-    old = snapshot.connect(snapshot.run_path(tmp_path, first.run_id))
-    before = {article.article_id for article in snapshot.load_articles(old)}
+    path = publishing.run_path(tmp_path, first.run_id)
+    old = snapshot.connect(path)
+    before = {article.article_id for article in snapshot.load_articles(old, path)}
     old_readers = {row[0] for row in old.execute("SELECT user_id FROM readers")}
     old.close()
     new = {run.articles[i].article_id for i in run.model.live.live_rows} - before

@@ -4,7 +4,7 @@ import shutil
 import pytest
 from conftest import BY_HAND, RECEIVED_MS
 
-from recsys import Recommender, snapshot
+from recsys import Recommender, publishing
 from recsys.errors import RunActiveError
 from recsys.files import locked
 from recsys.load import load_files
@@ -30,9 +30,9 @@ def newsroom(sample, tmp_path):
     path, folder = tmp_path / "recsys.db", tmp_path / "published"
     shutil.copy(sample.store, path)
     folder.mkdir()
-    night = snapshot.run_path(sample.folder, sample.report.run_id)
+    night = publishing.run_path(sample.folder, sample.report.run_id)
     shutil.copy(night, folder / night.name)
-    snapshot.make_current(folder, sample.report.run_id)
+    publishing.publish(folder, sample.report.run_id)
     wrong = {"user_id": "u0007", "article_id": "a0001", "clicked_at": "yesterday"}
     late = wrong | {"clicked_at": to_ms(sample.as_of) + 1000}
     (tmp_path / "log.jsonl").write_text(json.dumps(wrong) + "\n" + json.dumps(late) + "\n")

@@ -9,7 +9,7 @@ from conftest import BY_HAND
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsys import snapshot
+from recsys import publishing, snapshot
 from recsys.config import PublishConfig
 from recsys.errors import NotPublishedError, SnapshotError
 from recsys.export import export_rows
@@ -67,14 +67,14 @@ def test_articles_are_as_the_twin_has_them(refreshed):
     for report, twin in zip(reports, twins, strict=True):
         model = twin.model
         wanted = snapshot._arrays_of(model.page, model.rank, model.carry)
-        for name, found in arrays_of(snapshot.run_path(folder, report.run_id)).items():
+        for name, found in arrays_of(publishing.run_path(folder, report.run_id)).items():
             np.testing.assert_allclose(found, wanted[name], rtol=2e-5, atol=1e-6, err_msg=name)
 
 
 def test_every_reader_is_as_the_twin_has_them(refreshed):
     folder, reports, twins = refreshed
     for report, twin in zip(reports, twins, strict=True):
-        snapshot.make_current(folder, report.run_id)
+        publishing.publish(folder, report.run_id)
         recommender = Recommender(folder)
         run = recommender._run
         assert run.meta.n_readers == len(twin.model.readers.user_ids)
@@ -90,7 +90,7 @@ def test_every_reader_is_as_the_twin_has_them(refreshed):
 
 def test_recommend_after_a_refresh_is_a_full_scoring_by_the_same_model(refreshed):
     folder, reports, twins = refreshed
-    snapshot.make_current(folder, reports[-1].run_id)
+    publishing.publish(folder, reports[-1].run_id)
     recommender, model = Recommender(folder), twins[-1].model
     builder = recommender._run.builder
     n_slots = slots_of(5, 6)
@@ -105,7 +105,7 @@ def test_recommend_after_a_refresh_is_a_full_scoring_by_the_same_model(refreshed
 
 def test_a_refresh_is_exported_with_every_reader_in_it(refreshed):
     folder, reports, twins = refreshed
-    snapshot.make_current(folder, reports[-1].run_id)
+    publishing.publish(folder, reports[-1].run_id)
     rows = list(export_rows(folder))
     assert {row[2] for row in rows} - {None} == set(twins[-1].model.readers.user_ids)
     assert {row[0] for row in rows} == {"reader", "anonymous", "article"}
@@ -115,7 +115,7 @@ def test_only_readers_of_whom_something_came_are_written(refreshed):
     folder, reports, _ = refreshed
     sizes, bases = [], []
     for report in reports:
-        path = snapshot.run_path(folder, report.run_id)
+        path = publishing.run_path(folder, report.run_id)
         with closing(snapshot.connect(path)) as conn:
             sizes.append(conn.execute("SELECT count(*) FROM readers").fetchone()[0])
             bases.append(snapshot.load_meta(conn, path).base)
@@ -126,7 +126,7 @@ def test_only_readers_of_whom_something_came_are_written(refreshed):
 def test_new_articles_get_neighbours_and_factors_from_readers(refreshed):
     folder, reports, _ = refreshed
     before, after = (
-        arrays_of(snapshot.run_path(folder, r.run_id)) for r in (reports[0], reports[2])
+        arrays_of(publishing.run_path(folder, r.run_id)) for r in (reports[0], reports[2])
     )
     n_before = len(before["written_ms"])
     since = after["carry.live_since"]
@@ -147,14 +147,14 @@ def test_a_refresh_with_nothing_new_changes_nothing(sample, tmp_path):
             run_nightly(store, tmp_path, as_of_ms=at, config=BY_HAND, kind=kind)
             for kind in ("nightly", "refresh", "refresh")
         ]
-    paths = [snapshot.run_path(tmp_path, run.run_id) for run in runs]
+    paths = [publishing.run_path(tmp_path, run.run_id) for run in runs]
     night, *refreshes = (arrays_of(path) for path in paths)
     for found in refreshes:
         for name, values in night.items():
             np.testing.assert_allclose(found[name], values, rtol=1e-6, atol=1e-6, err_msg=name)
     pages = []
     for run in runs:
-        snapshot.make_current(tmp_path, run.run_id)
+        publishing.publish(tmp_path, run.run_id)
         recommender = Recommender(tmp_path)
         asked = [(None, None), ("u0007", None), ("u0007", "a0030"), (None, "a0045")]
         pages.append([dict(recommender.recommend(*who, as_of=sample.as_of)) for who in asked])
@@ -194,11 +194,11 @@ def test_the_night_a_refresh_goes_back_to_is_never_pruned(sample, tmp_path):
             run_nightly(store, tmp_path, as_of_ms=at, config=config, kind=kind).run_id
             for kind in ("nightly", "refresh", "refresh")
         ]
-        assert snapshot.run_ids(tmp_path) == [runs[0], runs[2]]
+        assert publishing.run_ids(tmp_path) == [runs[0], runs[2]]
         assert Recommender(tmp_path).recommend("u0007", as_of=sample.as_of)["must_reads"]
-        snapshot.run_path(tmp_path, runs[0]).unlink()
+        publishing.run_path(tmp_path, runs[0]).unlink()
         with pytest.raises(SnapshotError, match="not there any more"):
-            snapshot.make_current(tmp_path, runs[2])
+            publishing.publish(tmp_path, runs[2])
 
 
 counts = st.lists(st.integers(0, 40), max_size=8, unique=True).map(sorted)
@@ -244,10 +244,10 @@ def test_counts_of_a_profile_decay_and_grow_by_hand_arithmetic():
 
 def test_what_is_over_leaves_a_reader_of_a_later_run(refreshed):
     folder, reports, twins = refreshed
-    path = snapshot.run_path(folder, reports[0].run_id)
+    path = publishing.run_path(folder, reports[0].run_id)
     live = twins[-1].model.page.live
     with closing(snapshot.connect(path)) as conn:
-        packed = dict(snapshot.load_profiles(conn))
+        packed = dict(snapshot.load_profiles(conn, path))
     over = 0
     for data in packed.values():
         profile = unpack_profile(data, n_factors=live.factors.shape[1])

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_page import N_SLOTS, random_model, random_reader
 
-from recsys import snapshot
+from recsys import publishing
 from recsys.config import Config
 from recsys.errors import RuleError, SnapshotError
 from recsys.night import read_night
@@ -241,7 +241,7 @@ def test_history_keeps_every_version_and_files_come_back(newsroom, tmp_path):
     ]  # fmt: skip
     assert json.loads(changes[0].rule)["ends_ms"] is None
     # What the servers read is what the book says.
-    assert list(snapshot.load_rules(book._published)) == book.rules()
+    assert list(publishing.load_rules(book._published)) == book.rules()
     imported = book.add_all([replace(added, rule_id="x"), rule("block", shown)], now_ms=now_ms + 9)
     assert [r.rule_id for r in imported] == ["r2", "r3"]
     with pytest.raises(RuleError):
@@ -259,10 +259,10 @@ def test_a_damaged_rules_file_leaves_the_last_good_rules_in_force(newsroom):
                    .replace('"slot": 0', '"slot": "x"')):  # fmt: skip
         (book._published / "rules.json").write_text(damage)
         with pytest.raises(SnapshotError, match="damaged"):
-            snapshot.load_rules(book._published)
+            publishing.load_rules(book._published)
         assert shown not in str(ids(recommender.recommend(as_of=as_of)))
     book.hand_out()
-    assert list(snapshot.load_rules(book._published)) == book.rules()
+    assert list(publishing.load_rules(book._published)) == book.rules()
 
 
 kinds = st.sampled_from(["block", "boost", "sensitive", "cap", "embargo", "pin", "expire"])

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import recsys
-from recsys import NotPublishedError, Recommender, snapshot
+from recsys import NotPublishedError, Recommender, publishing, snapshot
 from recsys.nightly import run_nightly
 from recsys.page import build
 from recsys.page.compose import LISTS
@@ -29,7 +29,7 @@ def ids(page):
 
 
 def readers_of(sample, n):
-    path = snapshot.run_path(sample.folder, sample.report.run_id)
+    path = publishing.run_path(sample.folder, sample.report.run_id)
     conn = snapshot.connect(path)
     found = [row[0] for row in conn.execute("SELECT user_id FROM readers LIMIT ?", (n,))]
     conn.close()
@@ -216,16 +216,16 @@ def test_a_new_publish_is_followed_and_a_rollback_too(sample, tmp_path):
         assert recommender.recommend().run_id == first
         second = run_nightly(store, tmp_path, as_of_ms=as_of_ms, config=BY_HAND).run_id
     assert recommender.recommend("u0001").run_id == second
-    snapshot.make_current(tmp_path, first)
+    publishing.publish(tmp_path, first)
     assert recommender.recommend("u0001").run_id == first
     # A run that cannot be opened is not served: the last good one is.
-    snapshot.run_path(tmp_path, second).write_bytes(b"damaged")
-    (tmp_path / snapshot.POINTER).write_text(second)
+    publishing.run_path(tmp_path, second).write_bytes(b"damaged")
+    (tmp_path / publishing.POINTER).write_text(second)
     assert recommender.recommend("u0001").run_id == first
     found = recommender.health(as_of=sample.as_of)
     assert (found.run_id, found.hours, len(found.problems)) == (first, 0.0, 1)
     assert found.problems[0].startswith("not served: ")
-    snapshot.make_current(tmp_path, first)
+    publishing.publish(tmp_path, first)
     assert recommender.health(as_of=sample.as_of).problems == ()
     late = recommender.health(as_of=sample.as_of + timedelta(hours=37))
     assert late.problems == (f"{first} knows nothing of the last 37.0 hours",)
@@ -254,7 +254,7 @@ def test_threads_get_whole_pages_while_runs_change(sample, tmp_path):
     for thread in threads:
         thread.start()
     for turn in range(20):
-        snapshot.make_current(tmp_path, runs[turn % 2])
+        publishing.publish(tmp_path, runs[turn % 2])
     for thread in threads:
         thread.join()
     assert errors == []

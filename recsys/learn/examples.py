@@ -379,6 +379,8 @@ def live_choices(past: Past, at: Trained, *, before_ms: int) -> Iterator[LiveCho
     night = at.night
     until_ms = min(night.as_of_ms + CHOICE_HOURS * HOUR_MS, before_ms)
     later, place = later_clicks(past, at, until_ms)
+    if not len(place):
+        return
     order = np.argsort(later.user_key, kind="stable")
     users, start = np.unique(later.user_key[order], return_index=True)
     row_of = night.users.index_of_keys(users)

@@ -1,0 +1,146 @@
+"""A newsroom of real commands for faults to happen in: the sample, a night, a refresh."""
+
+import json
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from conftest import SAMPLE
+
+from recsys import Recommender, publishing, snapshot
+
+AS_OF = datetime.fromisoformat("2026-03-02T06:00:00+00:00")
+HERE = Path(__file__).parent
+ONE_PROCESS = "[learn]\ndays = 0\n"  # the shipped weights: a night in a fraction of the time
+
+
+def at(hours: float) -> str:
+    """Return an instant some hours after the night of the sample, as an option's value."""
+    return (AS_OF + timedelta(hours=hours)).isoformat()
+
+
+@dataclass(frozen=True)
+class Done:
+    status: int
+    said: str
+    out: str
+
+
+def run(cwd: Path, *arguments: str, **options) -> Done:
+    """Run a recsys command to its end."""
+    code = "from recsys.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments)], cwd=cwd, capture_output=True,
+        encoding="utf-8", timeout=300, **options,
+    )  # fmt: skip
+    assert "Traceback" not in done.stderr, done.stderr
+    return Done(done.returncode, done.stderr, done.stdout)
+
+
+def well(cwd: Path, *arguments: str) -> Done:
+    """Run a command that must do what it should."""
+    done = run(cwd, *arguments)
+    assert done.status == 0, (arguments, done)
+    return done
+
+
+def killed(cwd: Path, step: int, *arguments: str) -> int | None:
+    """Run a command that dies at a step; return the number of steps of one that lives."""
+    done = subprocess.run(
+        [sys.executable, str(HERE / "killed.py"), str(step), *map(str, arguments)], cwd=cwd,
+        capture_output=True, encoding="utf-8", timeout=300,
+    )  # fmt: skip
+    if step:
+        assert done.returncode == -signal.SIGKILL, (step, done.returncode, done.stderr)
+        return None
+    assert done.returncode == 0, done.stderr
+    return int(done.stderr.rsplit("steps ", 1)[1])
+
+
+def killed_after(cwd: Path, seconds: float, *arguments: str) -> bool:
+    """Run a command, kill it after a while; return whether it was still at work."""
+    code = "from recsys.cli import main; main()"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, *map(str, arguments)], cwd=cwd, stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    time.sleep(seconds)
+    process.kill()
+    return process.wait() == -signal.SIGKILL
+
+
+STORE = ("--store", "s.db")
+BOTH = (*STORE, "--published", "p")
+NIGHT = ("nightly", *BOTH, "--config", "c.toml", "--as-of")
+
+
+def make(folder: Path) -> None:
+    """Make a newsroom with two nights, the second served, and files of what comes next."""
+    folder.mkdir(parents=True)
+    (folder / "c.toml").write_text(ONE_PROCESS)
+    later = [
+        {"article_id": f"new{i}", "title": f"Coal exit: new report {i}", "category": "Politics",
+         "body": "The coal exit moves on. " * (i + 3), "published_at": at(0.5)}
+        for i in range(20)
+    ]  # fmt: skip
+    (folder / "later.articles.jsonl").write_text("".join(json.dumps(row) + "\n" for row in later))
+    rows = ["user_id,article_id,clicked_at"]
+    rows += [f"u{i % 90:04},new{i % 20},{at(0.5 + i / 1000)}" for i in range(400)]
+    (folder / "later.clicks.csv").write_text("\n".join(rows) + "\n")
+    well(folder, "ingest", SAMPLE, *STORE)
+    well(folder, *NIGHT, at(-24))
+    well(folder, *NIGHT, at(0))
+
+
+def copied(folder: Path, to: Path) -> Path:
+    """Return a copy of a newsroom."""
+    shutil.rmtree(to, ignore_errors=True)
+    shutil.copytree(folder, to)
+    return to
+
+
+def page_of(folder: Path, user: str = "u0007") -> list[str]:
+    """Return the run and the articles of a page as a server that starts now serves it."""
+    recommender = Recommender(folder / "p")
+    page = recommender.recommend(user, "a0030", as_of=AS_OF)
+    return [page.run_id, *(slot.article_id for slots in page.values() for slot in slots)]
+
+
+def content(folder: Path) -> dict[str, list]:
+    """Return what a store holds, by external ids, in an order of its own."""
+    queries = {
+        "articles": "SELECT article_id, title, body, revision FROM articles"
+        " JOIN article_ids USING (article_key)",
+        "clicks": "SELECT user_id, article_id, clicked_at, dwell_seconds, time_is_bound FROM clicks"
+        " JOIN users USING (user_key) JOIN article_ids USING (article_key)",
+        "impressions": "SELECT user_id, shown_at, length(shown), clicked FROM impressions"
+        " JOIN users USING (user_key)",
+        "rejected": "SELECT file, row, field, reason, raw FROM rejected_rows",
+    }
+    with closing(sqlite3.connect(folder / "s.db")) as conn:
+        assert conn.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
+        return {name: sorted(map(repr, conn.execute(query))) for name, query in queries.items()}
+
+
+def served(folder: Path) -> dict[str, object]:
+    """Return digests of all that the served run knows."""
+    path = publishing.run_path(folder / "p", publishing.require_current(folder / "p"))
+    with closing(snapshot.connect(path)) as conn:
+        return snapshot.digests(conn, path)
+
+
+def left_over(folder: Path) -> list[str]:
+    """Return what no finished command leaves behind."""
+    return sorted(path.name for path in (folder / "p").iterdir() if "partial" in path.name)
+
+
+def environment(**more: str) -> dict[str, str]:
+    return os.environ | more
