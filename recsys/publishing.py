@@ -10,6 +10,7 @@ Whatever stands here under its own name is whole: files are written beside and r
 
 import json
 import os
+import re
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import asdict
@@ -25,13 +26,21 @@ RULES = "rules.json"
 
 
 def run_path(folder: Path, run_id: str) -> Path:
-    """Return a run's file."""
+    """Return the file of a published run.
+
+    Raises
+    ------
+    SnapshotError
+        If that is no name of a run: a name read from a file may be a path to anywhere.
+    """
+    if not re.fullmatch(r"[\w-]+", run_id):
+        raise SnapshotError(f"{folder}: {run_id!r} is no name of a run")
     return folder / f"{run_id}.sqlite"
 
 
 def held_path(folder: Path, run_id: str) -> Path:
     """Return the file of a run that was not published, or not yet."""
-    return folder / f"{run_id}.held"
+    return run_path(folder, run_id).with_suffix(".held")
 
 
 def found_path(folder: Path, run_id: str) -> Path:
@@ -65,10 +74,10 @@ def current_run(folder: Path) -> str | None:
         If what should name it cannot be read.
     """
     try:
-        return (folder / POINTER).read_text("utf-8").strip() or None
+        return (folder / POINTER).read_text("utf-8", errors="replace").strip() or None
     except FileNotFoundError:
         return None
-    except (OSError, ValueError) as error:
+    except OSError as error:
         raise SnapshotError(f"{folder / POINTER}: {error}; `recsys rollback RUN`") from error
 
 

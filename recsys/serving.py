@@ -139,10 +139,12 @@ class Recommender:
         runs, problem = publishing.run_ids(self._folder), ""
         try:
             current = publishing.current_run(self._folder)
+            if current not in runs:
+                problem = f"{self._folder / publishing.POINTER}: {current!r} is no run here"
             if current is None:
                 problem = f"{self._folder / publishing.POINTER}: missing; `recsys rollback RUN`"
-            else:
-                runs = [run_id for run_id in runs if run_id < current] + [current]
+            elif current in runs:
+                runs = runs[: runs.index(current) + 1]
         except SnapshotError as error:
             problem = str(error)
         for run_id in reversed(runs):
@@ -231,7 +233,7 @@ class Recommender:
             raise ValueError(f"n must be a whole number of at least 1, got {n!r}")
         if isinstance(explore, bool) or not isinstance(explore, int) or not 0 <= explore <= n:
             raise ValueError(f"explore must be a whole number from 0 to n, got {explore!r}")
-        now_ms = to_ms(datetime.now(UTC) if as_of is None else as_of)
+        now_ms = _now_ms(as_of)
         closed = np.flatnonzero((run.expires_ms <= now_ms) | (run.published_ms > now_ms))
         context = None if article_id is None else run.known.get(article_id)
         reader, stored = self._reader(run, user_id)
@@ -270,7 +272,7 @@ class Recommender:
         """
         run = self._current()
         self._resolved(run)
-        now_ms = to_ms(datetime.now(UTC) if as_of is None else as_of)
+        now_ms = _now_ms(as_of)
         hours = (now_ms - run.as_of_ms) / HOUR_MS
         told_of = (publishing.POINTER, publishing.RULES, run.meta.run_id)
         found = [self._refused[name] for name in told_of if name in self._refused]
@@ -333,7 +335,7 @@ class Recommender:
             reader = after_clicks(run.model, reader, fresh)
         context = None if article_id is None else run.known.get(article_id)
         known = np.array([run.known.get(a, -1) for a in candidates], dtype=np.int64)
-        now_ms = to_ms(datetime.now(UTC) if as_of is None else as_of)
+        now_ms = _now_ms(as_of)
         parts = rank.rank_parts(run.rank, run.model.live, reader, context, known, now_ms)
         score_of = np.sum(list(parts.values()), axis=0) if parts else np.zeros(len(known))
         return tuple(
@@ -349,7 +351,7 @@ class Recommender:
 
         One whose row is damaged is anybody, and `health` tells.
         """
-        if user_id is None:
+        if user_id is None or not _is_text(user_id):
             return None, None
         try:
             rows = (
@@ -386,6 +388,21 @@ def _check_ids(user_id: object, article_id: object, **sequences: object) -> None
             raise TypeError(f"{name} must be a sequence of article ids, got {value!r}")
         if not all(isinstance(item, str) for item in value):
             raise TypeError(f"{name} must hold strings only, got {value!r}")
+
+
+def _is_text(value: str) -> bool:
+    """Return whether a string is Unicode text: no log can have told of any other reader."""
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _now_ms(as_of: datetime | None) -> int:
+    if as_of is not None and not isinstance(as_of, datetime):
+        raise TypeError(f"as_of must be a datetime or None, got {as_of!r}")
+    return to_ms(datetime.now(UTC) if as_of is None else as_of)
 
 
 def _wanted(lists: Sequence[str] | None) -> tuple[str, ...]:

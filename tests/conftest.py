@@ -6,6 +6,7 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
+from newsroom import make
 
 from recsys.config import Config, LearnConfig
 from recsys.ingest.detect import expand
@@ -60,6 +61,14 @@ def by_hand(sample, tmp_path_factory) -> Published:
     with Store(sample.store) as store:
         report = run_nightly(store, folder, as_of_ms=to_ms(sample.as_of), config=BY_HAND)
     return Published(sample.store, folder, sample.as_of, report)
+
+
+@pytest.fixture(scope="session")
+def newsroom(tmp_path_factory) -> Path:
+    """A newsroom made by the real commands, for faults to happen in copies of it."""
+    folder = tmp_path_factory.mktemp("newsroom") / "newsroom"
+    make(folder)
+    return folder
 
 
 @pytest.fixture(scope="session")

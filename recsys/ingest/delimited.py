@@ -13,6 +13,8 @@ from recsys.ingest.blocks import Block, read_blocks
 from recsys.ingest.jsonl import kind_of
 from recsys.rows import FIELDS, ROW, Kind, Reject
 
+MAX_COLUMNS = 1000  # of a file of known fields; a million would be no log
+
 
 def read(path: Path, kind: Kind | None) -> Iterator[Batch]:
     """Yield a file's rows; a line with too many or too few fields is a reject.
@@ -43,6 +45,8 @@ def _header(path: Path, line: bytes) -> list[str]:
         names = [name.strip() for name in next(csv.reader([line.decode("utf-8")]), [])]
     except (UnicodeDecodeError, csv.Error) as error:
         raise InputRefusedError(str(path), f"not CSV: {error}") from error
+    if len(names) > MAX_COLUMNS:
+        raise InputRefusedError(str(path), f"{len(names)} columns, more than {MAX_COLUMNS}")
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise InputRefusedError(str(path), f"the header names column {twice[0]!r} twice")

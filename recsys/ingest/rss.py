@@ -30,7 +30,7 @@ def read(path: Path, kind: Kind | None) -> Iterator[Batch]:
     data = read_start(path, MAX_FEED_BYTES)
     # Bytes, never the path: feedparser fetches anything that looks like an address.
     feed = feedparser.parse(data, sanitize_html=True, resolve_relative_uris=False)
-    if not feed.version and not feed.entries:
+    if not feed.get("version") and not feed.entries:
         raise InputRefusedError(str(path), "not RSS or Atom")
     language = feed.feed.get("language", "")
     rows = [

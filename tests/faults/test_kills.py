@@ -17,7 +17,6 @@ from newsroom import (
     killed,
     killed_after,
     left_over,
-    make,
     page_of,
     run,
     served,
@@ -26,7 +25,7 @@ from newsroom import (
 
 from recsys import Recommender, publishing
 
-IN_CI = 3  # steps a command dies at in the short form; the long one takes all of them
+IN_CI = 2  # steps a command dies at in the short form; the long one takes all of them
 AT_RANDOM = 16  # moments a command dies at in the long form
 
 
@@ -50,13 +49,6 @@ SCENES = {
     ),
     "forget": Scene((), ("forget", "u0100", *BOTH)),
 }
-
-
-@pytest.fixture(scope="module")
-def newsroom(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("kills") / "newsroom"
-    make(folder)
-    return folder
 
 
 @pytest.fixture(scope="module")

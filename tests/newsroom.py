@@ -13,12 +13,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from conftest import SAMPLE
-
 from recsys import Recommender, publishing, snapshot
 
 AS_OF = datetime.fromisoformat("2026-03-02T06:00:00+00:00")
-HERE = Path(__file__).parent
+HERE = Path(__file__).parent / "faults"
+SAMPLE = HERE.parents[1] / "data" / "sample"
 ONE_PROCESS = "[learn]\ndays = 0\n"  # the shipped weights: a night in a fraction of the time
 
 

@@ -1,0 +1,252 @@
+"""Any bytes to every reader, any value to `recommend`: documented errors alone, and no bombs."""
+
+import gzip
+import io
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from datetime import datetime
+from pathlib import Path
+
+import polars as pl
+import pytest
+import zstandard
+from conftest import RECEIVED_MS, SAMPLE
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from newsroom import AS_OF
+
+from recsys import Recommender
+from recsys.ingest.detect import READERS
+from recsys.load import LoadReport, load_files
+from recsys.rows import FIELDS
+from recsys.store import Store
+
+LONG = {"deadline": None, "suppress_health_check": list(HealthCheck)}
+PEAK_MB = 1500  # what a bomb may cost; each would unpack to more, or nest deeper than a stack
+SUFFIX = {"jsonl": ".jsonl", "csv": ".csv", "parquet": ".parquet", "mind": ".tsv",
+          "ebnerd": ".parquet", "html": ".html", "rss": ".xml"}  # fmt: skip
+
+
+def loaded(data: bytes, name: str, **options) -> LoadReport:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / name
+        path.write_bytes(data)
+        with Store(Path(folder) / "s.db") as store:
+            return load_files(store, [path], received_ms=RECEIVED_MS, **options)
+
+
+def seeds() -> dict[str, bytes]:
+    """Return a small good file of each format, for mutation."""
+    rows = {
+        "article_id": ["a1", "a2"], "title": ["One", "Two"], "body": ["Text.", "More text."],
+        "category": ["News", ""], "published_at": ["2026-03-01T06:00:00Z", None],
+    }  # fmt: skip
+    frame = pl.DataFrame(rows)
+    parquet = io.BytesIO()
+    frame.write_parquet(parquet)
+    parquet.seek(0)
+    ebnerd = io.BytesIO()
+    pl.DataFrame(
+        {"impression_id": [1], "user_id": [7], "article_id": [None], "device_type": [1],
+         "impression_time": [datetime(2023, 5, 20)], "article_ids_inview": [[1, 2]],
+         "article_ids_clicked": [[2]], "read_time": [3.0]}
+    ).write_parquet(ebnerd)  # fmt: skip
+    ebnerd.seek(0)
+    mind = "1\tU1\t11/13/2019 8:36:57 AM\tN1 N2\tN3-0 N4-1\n"
+    html = "<html><head><title>A page</title></head><body><article><p>Some text of a page, long"
+    html += " enough to be one.</p></article></body></html>"
+    rss = "<rss version='2.0'><channel><title>t</title><item><title>One</title><guid>g1</guid>"
+    rss += "<description>text &amp; more</description></item></channel></rss>"
+    return {
+        "jsonl": "".join(json.dumps(row) + "\n" for row in frame.to_dicts()).encode(),
+        "csv": frame.write_csv().encode(), "parquet": parquet.read(), "ebnerd": ebnerd.read(),
+        "mind": mind.encode(), "html": html.encode(), "rss": rss.encode(),
+    }  # fmt: skip
+
+
+SEEDS = seeds()
+
+
+def test_the_seeds_are_good():
+    for name, data in SEEDS.items():
+        report = loaded(data, f"behaviors{SUFFIX[name]}", format=name)
+        assert not report.refused, (name, report.refused)
+        assert report.added, name
+
+
+@st.composite
+def mutated(draw, name: str) -> bytes:
+    """Return a good file with some bytes changed, cut out, doubled or put in."""
+    data = bytearray(SEEDS[name])
+    for _ in range(draw(st.integers(1, 6))):
+        at = draw(st.integers(0, max(len(data) - 1, 0)))
+        end = at + draw(st.integers(0, 30))
+        piece = draw(st.sampled_from([
+            b"", b"\x00", b'"', b"\n", b"\t", b"\xff\xfe", b"{", b"[[", b"]]>", b"<", b"&#x0;",
+            b"-1", b"9" * 40, b"NaN", b"1e999", b"null", b"\r\n", "İß😀".encode(),
+            b"<!DOCTYPE x [<!ENTITY", bytes(data[at:end]) * 2,
+        ]) | st.binary(max_size=12))  # fmt: skip
+        data[at:end] = piece
+    return bytes(data)
+
+
+@pytest.mark.parametrize("n", [40, pytest.param(4000, marks=pytest.mark.long)])
+@pytest.mark.parametrize("name", READERS)
+def test_any_bytes_are_rows_rejects_or_a_refusal(name, n):
+    assert set(SEEDS) == set(READERS)
+
+    @settings(max_examples=n, **LONG)
+    @given(data=mutated(name) | st.binary(max_size=400), told=st.booleans())
+    def fuzz(data, told):
+        options = {"format": name} if told else {}
+        file = "behaviors.tsv" if name == "mind" else f"x{SUFFIX[name]}"
+        assert isinstance(loaded(data, file, **options), LoadReport)
+
+    fuzz()
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=12)
+    | st.sampled_from(["a1", "2026-03-01T06:00:00Z", "javascript:alert(1)", "\ud800", "\x00"]),
+    lambda inner: st.lists(inner, max_size=3)
+    | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=6,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("n", [60, pytest.param(4000, marks=pytest.mark.long)])
+@pytest.mark.parametrize("kind", FIELDS)
+def test_any_value_in_any_field_is_a_row_or_a_reject(kind, n):
+    row = st.fixed_dictionaries({}, optional=dict.fromkeys(FIELDS[kind], VALUES))
+
+    @settings(max_examples=n, **LONG)
+    @given(rows=st.lists(row, min_size=1, max_size=4))
+    def fuzz(rows):
+        text = "".join(json.dumps(row) + "\n" for row in rows)
+        report = loaded(text.encode(), "x.jsonl", kind=kind)
+        counts = report.added.get(kind)
+        n_rows = 0 if counts is None else counts.new + counts.changed + counts.known
+        assert report.refused or n_rows or report.rejected
+
+    fuzz()
+
+
+@pytest.fixture(scope="module")
+def recommender(newsroom):
+    return Recommender(newsroom / "p")
+
+
+IDS = st.sampled_from(
+    ["u0007", "a0030", "a0031", "", "nobody", "\x00", "\ud800", "'; DROP TABLE x"]
+)
+ANY = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=8),
+    st.binary(max_size=8), st.just(datetime.max), st.just(datetime.min),
+    IDS, st.lists(IDS, max_size=40), st.lists(st.integers(), max_size=2), st.tuples(IDS),
+    st.dictionaries(IDS, IDS, max_size=2), st.datetimes(),
+    st.just(AS_OF), st.timedeltas(), st.integers(-3, 60),
+)  # fmt: skip
+ARGUMENTS = {
+    "user_id": IDS, "article_id": IDS, "n": st.integers(-1, 30),
+    "lists": st.lists(st.sampled_from(["must_reads", "latest_stories", "none"]), max_size=3),
+    "recent_clicks": st.lists(IDS, max_size=30), "exclude": st.lists(IDS, max_size=30),
+    "as_of": st.datetimes(), "explore": st.integers(-1, 7), "random_state": st.integers(-1, 9),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("n", [150, pytest.param(20_000, marks=pytest.mark.long)])
+def test_any_argument_gives_a_page_or_a_documented_error(recommender, n):
+    wild = {name: good | ANY for name, good in ARGUMENTS.items()}
+
+    @settings(max_examples=n, **LONG)
+    @given(arguments=st.fixed_dictionaries({}, optional=wild))
+    def fuzz(arguments):
+        try:
+            page = recommender.recommend(**arguments)
+        except (ValueError, TypeError):
+            return
+        ids = [slot.article_id for slots in page.values() for slot in slots]
+        assert len(set(ids)) == len(ids)
+        assert not {arguments.get("article_id")} & set(ids)
+
+    fuzz()
+    assert recommender.health(as_of=AS_OF).problems == ()  # nor has it harmed the server
+
+
+def measured(folder: Path, *arguments: str) -> tuple[int, float, str]:
+    """Run an ingest; return its status, its peak of memory in MB, and what it said."""
+    code = "from recsys.cli import main; main()"
+    with (folder / "said").open("w+") as said:
+        process = subprocess.Popen([sys.executable, "-c", code, "ingest", *arguments, "--store",
+                                    "s.db"], cwd=folder, stdout=said, stderr=said)  # fmt: skip
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        said.seek(0)
+        return process.returncode, usage.ru_maxrss / 1024, said.read()
+
+
+def packed(pack, piece: bytes, times: int) -> bytes:
+    return b"".join([pack.compress(piece) for _ in range(times)] + [pack.flush()])
+
+
+BOMBS = {
+    "zeros.jsonl.gz": lambda: gzip.compress(b"\x00" * (1 << 26), 1) * 20,
+    "line.jsonl.gz": lambda: gzip.compress(b'{"a": "' + b"x" * (1 << 26), 1) + gzip.compress(
+        b"x" * (1 << 26), 1) * 16,
+    "zeros.csv.zst": lambda: packed(zstandard.ZstdCompressor().compressobj(), b"0" * (1 << 26), 20),
+    "wide.csv": lambda: (
+        ",".join(f"c{i}" for i in range(10**6)) + "\n" + "1," * 10**6 + "\n"
+    ).encode(),
+    "wide.jsonl": lambda: json.dumps({f"c{i}": i for i in range(10**6)}).encode() + b"\n",
+    "deep.jsonl": lambda: b'{"article_id": ' + b"[" * 200_000 + b"]" * 200_000 + b"}\n",
+    "deep.html": lambda: b"<html><body>" + b"<div>" * 300_000 + b"text" + b"</div>" * 300_000,
+    "long.html": lambda: b"<html><body><p>" + b"word " * 8_000_000 + b"</p></body></html>",
+    "laughs.xml": lambda: (
+        "<?xml version='1.0'?><!DOCTYPE rss [<!ENTITY a 'ha'>"
+        + "".join(f"<!ENTITY {chr(98 + i)} '{f'&{chr(97 + i)};' * 10}'>" for i in range(12))
+        + "]><rss version='2.0'><channel><item><guid>1</guid><title>&m;</title></item></channel>"
+        + "</rss>"
+    ).encode(),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_a_bomb_costs_bounded_memory_and_time(name, tmp_path):
+    (tmp_path / name).write_bytes(BOMBS[name]())
+    status, peak_mb, said = measured(tmp_path, name)
+    assert status in (0, 2), said
+    assert "Traceback" not in said
+    assert peak_mb < PEAK_MB, peak_mb
+
+
+def test_paths_in_data_are_never_opened_and_links_only_to_the_web(tmp_path):
+    secret = tmp_path / "secret"
+    secret.write_text("the secret of the house")
+    rss = f"""<?xml version='1.0'?><!DOCTYPE rss [<!ENTITY s SYSTEM 'file://{secret}'>]>
+        <rss version='2.0'><channel><item><guid>1</guid><title>A title &s;</title>
+        <link>javascript:alert(1)</link></item></channel></rss>"""
+    rows = [
+        {"article_id": f"x{i}", "title": "A title", "body": "Text.", "url": url}
+        for i, url in enumerate(
+            ["javascript:alert(1)", "data:text/html,x", f"file://{secret}", "https://a.example/b",
+             "HTTP://a.example/", " javascript:alert(1)", "//a.example/c", "/news/1"]
+        )
+    ]  # fmt: skip
+    (tmp_path / "f.xml").write_text(rss)
+    (tmp_path / "x.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with Store(tmp_path / "s.db") as store:
+        load_files(store, [tmp_path / "f.xml", tmp_path / "x.jsonl"], received_ms=RECEIVED_MS)
+        found = store.articles(known_by_ms=RECEIVED_MS + 1)
+    assert "secret of" not in " ".join(found.titles)
+    kept = {url for url in found.urls if url}
+    assert all(url.lower().startswith(("http://", "https://")) for url in kept), kept
+    assert "https://a.example/b" in kept
+
+
+def test_the_sample_is_no_bomb(tmp_path):
+    status, peak_mb, _ = measured(tmp_path, str(SAMPLE))
+    assert status == 0
+    assert peak_mb < PEAK_MB / 2
