@@ -48,6 +48,8 @@ class DataConfig:
         A reader with more clicks in one hour is taken for a machine and left out.
     max_clicks_per_day
         And one with more in one day (UTC): who reads everything.
+    max_clicks_per_article
+        And one with more on one article in one day: who would lift it.
     keep_days
         What readers did longer ago is deleted from the store after each night; 0 keeps all.
     """
@@ -57,11 +59,13 @@ class DataConfig:
     active_hours: float = 24.0
     max_clicks_per_hour: int = 120
     max_clicks_per_day: int = 600
+    max_clicks_per_article: int = 100
     keep_days: float = 0.0
 
     def __post_init__(self) -> None:
         """Check ranges."""
         _positive(self, "window_days", "max_age_hours", "max_clicks_per_hour", "max_clicks_per_day")
+        _positive(self, "max_clicks_per_article")
         _not_negative(self, "active_hours", "keep_days")
         if 0 < self.keep_days < self.window_days:
             raise ConfigError(

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.config import Config
+from recsys.config import Config, DataConfig
 from recsys.counts import Events, pair_of
 from recsys.errors import StoreError
 from recsys.rows import HOUR_MS, UNKNOWN_TIME, Articles, Clicks, IdMap
@@ -165,10 +165,7 @@ def read_night(
     counted_from_ms = max(from_ms, as_of_ms - round(COUNTED_DAYS * 24 * HOUR_MS))
     impressions = store.impressions(from_ms=counted_from_ms, before_ms=as_of_ms)
     all_users = store.users()
-    machine_keys = np.union1d(
-        _machines(clicks, HOUR_MS, config.data.max_clicks_per_hour),
-        _machines(clicks, 24 * HOUR_MS, config.data.max_clicks_per_day),
-    )
+    machine_keys = _machines(clicks, config.data)
     earlier_ids: Sequence[str] = ()
     if earlier is not None:
         earlier_ids = earlier.article_ids
@@ -270,13 +267,22 @@ def _select_articles(articles: Articles, rows: NDArray[np.int64]) -> Articles:
     )
 
 
-def _machines(clicks: Clicks, span_ms: int, most: int) -> NDArray[np.int64]:
-    """Return the keys of readers with more clicks in some span of time than a human makes."""
+def _machines(clicks: Clicks, data: DataConfig) -> NDArray[np.int64]:
+    """Return the keys of readers with more clicks in some time, or on one article, than humans."""
     timed = ~clicks.time_is_bound
-    span = clicks.clicked_ms[timed] // span_ms
-    span -= span.min(initial=0)
-    cells, n_clicks = np.unique(pair_of(clicks.user_key[timed], span), return_counts=True)
-    return np.unique(cells[n_clicks > most] >> 32)
+    user, clicked_ms = clicks.user_key[timed], clicks.clicked_ms[timed]
+    day = clicked_ms // (24 * HOUR_MS)
+    day -= day.min() if len(day) else 0
+    n_days = int(day.max(initial=0)) + 1
+    found = []
+    for among, most in (
+        (clicked_ms // HOUR_MS, data.max_clicks_per_hour),
+        (day, data.max_clicks_per_day),
+        (clicks.article_key[timed] * n_days + day, data.max_clicks_per_article),
+    ):
+        cells, n_clicks = np.unique(pair_of(user, among), return_counts=True)
+        found.append(cells[n_clicks > most] >> 32)
+    return np.unique(np.concatenate(found))
 
 
 def _latest_of_pair(clicks: Clicks) -> NDArray[np.bool_]:

@@ -22,7 +22,7 @@ from recsys.errors import (
 from recsys.export import COLUMNS, export_rows
 from recsys.ingest.detect import expand
 from recsys.load import load_files
-from recsys.model import section_names, train
+from recsys.model import lifted_by_machines, section_names, train
 from recsys.night import read_night
 from recsys.nightly import run_nightly
 from recsys.page.compose import LISTS
@@ -180,6 +180,47 @@ def test_a_flood_of_clicks_moves_nothing_into_popular_now(store, tmp_path):
     before, after = ([slot.article_id for slot in page["popular_now"]] for page in pages)
     assert target not in before
     assert before == after
+
+
+def test_machines_are_told_by_hour_day_and_article_and_what_they_would_lift(store, tmp_path):
+    load_files(store, expand([SAMPLE]), received_ms=RECEIVED_MS)
+    before = read_night(store, RECEIVED_MS, BY_HAND)
+    assert lifted_by_machines(before, BY_HAND) == ["a0146"]  # by the crawler of the sample
+    data = BY_HAND.data
+    articles = [i for i in before.articles.id_map.ids if i.startswith("a")][:100]
+    rows = []
+    for name, n, step_ms, read in (
+        ("hour+", data.max_clicks_per_hour + 1, 29_000, articles),
+        ("hour", data.max_clicks_per_hour, 29_000, articles),
+        ("day+", data.max_clicks_per_day + 1, 35_000, articles),
+        ("day", data.max_clicks_per_day, 35_000, articles),
+        ("article+", data.max_clicks_per_article + 1, 100_000, ["a0261"]),
+        ("article", data.max_clicks_per_article, 100_000, ["a0261"]),
+    ):
+        begin = (RECEIVED_MS // (24 * HOUR_MS) - 1) * 24 * HOUR_MS  # a day, from its beginning on
+        rows += [(name, read[i % len(read)], begin + i * step_ms) for i in range(n)]
+    rows += [(f"lift{i % 20}", "a0261", RECEIVED_MS - 60_000 - i) for i in range(20 * 121)]
+    path = tmp_path / "machines.csv"
+    lines = ["user_id,article_id,clicked_at", *(",".join(map(str, row)) for row in rows)]
+    path.write_text("\n".join(lines))
+    load_files(store, [path], received_ms=RECEIVED_MS)
+    night = read_night(store, RECEIVED_MS, BY_HAND)
+    new = set(night.machines) - set(before.machines)
+    assert new == {"hour+", "day+", "article+", *(f"lift{i}" for i in range(20))}
+    assert len(night.machine_clicks.user_key) - len(before.machine_clicks.user_key) == (
+        121 + 601 + 101 + 20 * 121
+    )
+    assert "a0261" in lifted_by_machines(night, BY_HAND)
+
+
+def test_a_night_after_a_day_without_clicks_goes_on(sample, tmp_path):
+    later_ms = to_ms(sample.as_of) + 48 * HOUR_MS
+    config = dataclasses.replace(Config(), learn=LearnConfig(days=2))
+    path = tmp_path / "recsys.db"
+    path.write_bytes(sample.store.read_bytes())
+    with Store(path) as store:
+        report = run_nightly(store, tmp_path / "p", as_of_ms=later_ms, config=config)
+    assert report.heads["finding"].why.startswith("0 choices")
 
 
 def test_ids_alone_are_enough(store, load, tmp_path):

@@ -12,50 +12,56 @@ import sys
 from functools import partial
 
 WRITES = ("BEGIN", "COMMIT", "INSERT", "UPDATE", "DELETE", "CREATE", "VACUUM", "ALTER")
-HERE = os.getcwd()
-dies_at, taken = int(sys.argv[1]), 0
 
 
-def step() -> None:
-    global taken
-    taken += 1
-    if taken == dies_at:
-        os.kill(os.getpid(), signal.SIGKILL)
+class Steps:
+    """Counts steps, and dies at one."""
+
+    def __init__(self, dies_at: int, folder: str) -> None:
+        self.dies_at, self.folder, self.taken = dies_at, folder, 0
+
+    def step(self) -> None:
+        self.taken += 1
+        if self.taken == self.dies_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def on_disk(self, event: str, arguments: tuple) -> None:
+        if event in ("os.rename", "os.remove"):
+            self.step()
+        elif event == "open":
+            path, _, flags = arguments
+            writes = flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
+            if writes and isinstance(path, str) and os.path.abspath(path).startswith(self.folder):
+                self.step()
 
 
-def on_disk(event: str, arguments: tuple) -> None:
-    if event in ("os.rename", "os.remove"):
-        step()
-    elif event == "open":
-        path, mode, flags = arguments
-        writes = flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
-        if writes and isinstance(path, str) and os.path.abspath(path).startswith(HERE):
-            step()
+def connections(steps: Steps) -> type[sqlite3.Connection]:
+    class Connection(sqlite3.Connection):
+        def execute(self, sql, *arguments):
+            is_write = sql.lstrip().upper().startswith(WRITES)
+            if is_write:
+                steps.step()
+            found = super().execute(sql, *arguments)
+            if is_write and sql.startswith(("COMMIT", "VACUUM")):
+                steps.step()
+            return found
+
+        def executemany(self, sql, rows):
+            steps.step()
+            return super().executemany(sql, rows)
+
+    return Connection
 
 
-class Connection(sqlite3.Connection):
-    def execute(self, sql, *arguments):
-        is_write = sql.lstrip().upper().startswith(WRITES)
-        if is_write:
-            step()
-        found = super().execute(sql, *arguments)
-        if is_write and sql.startswith(("COMMIT", "VACUUM")):
-            step()
-        return found
+if __name__ == "__main__":
+    from recsys.cli import main  # before any step is counted
 
-    def executemany(self, sql, rows):
-        step()
-        return super().executemany(sql, rows)
-
-
-sqlite3.connect = partial(sqlite3.connect, factory=Connection)
-sys.addaudithook(on_disk)
-sys.argv = ["recsys", *sys.argv[2:]]
-from recsys.cli import main  # noqa: E402 - imports are no steps
-
-taken = 0
-try:
-    main()
-finally:
-    if not dies_at:
-        print(f"steps {taken}", file=sys.stderr)
+    steps = Steps(int(sys.argv[1]), os.getcwd())
+    sqlite3.connect = partial(sqlite3.connect, factory=connections(steps))
+    sys.argv = ["recsys", *sys.argv[2:]]
+    sys.addaudithook(steps.on_disk)
+    try:
+        main()
+    finally:
+        if not steps.dies_at:
+            print(f"steps {steps.taken}", file=sys.stderr)
