@@ -1,0 +1,95 @@
+"""The operators' commands, as they are typed."""
+
+import json
+
+import pytest
+from newsroom import AS_OF, BOTH, NIGHT, SAMPLE, at, copied, environment, page_of, run, well
+
+from recsys import Recommender, hashed_user, publishing
+from recsys.store import Store
+
+
+@pytest.fixture
+def here(newsroom, tmp_path):
+    return copied(newsroom, tmp_path / "here")
+
+
+def test_a_run_held_back_is_published_only_with_a_reason(here):
+    served = page_of(here)
+    done = run(here, *NIGHT, at(72))
+    assert done.status == 3
+    run_id = publishing.run_ids(here / "p", ".held")[0]
+    assert f"recsys publish {run_id} --force --reason TEXT" in done.said
+    assert f"h {run_id}" in well(here, "runs", *BOTH).out
+    for more in ((), ("--force",), ("--reason", "a quiet weekend")):
+        refused = run(here, "publish", run_id, *BOTH, *more)
+        assert refused.status == 3
+        assert "live articles" in refused.said
+    assert run(here, "rollback", run_id, "--published", "p").status == 3
+    assert page_of(here) == served
+    well(here, "publish", run_id, *BOTH, "--force", "--reason", "a quiet weekend")
+    assert publishing.current_run(here / "p") == run_id
+    listed = well(here, "runs", *BOTH).out
+    assert f"* {run_id}" in listed
+    assert "published all the same: a quiet weekend" in listed
+    with Store(here / "s.db") as store:
+        assert store.runs()[-1]["status"] == "published"
+    # What is held against it next is what was published.
+    assert run(here, *NIGHT, at(72)).status == 0
+    well(here, "rollback", served[0], "--published", "p")
+    assert page_of(here) == served
+
+
+def test_what_changed_is_printed_and_a_run_is_built_again(here):
+    well(here, "refresh", *BOTH, "--as-of", at(1))
+    first, second, third = publishing.run_ids(here / "p")
+    said = well(here, "diff", first, second, "--published", "p").out
+    assert "live articles that came: " in said
+    assert "Popular Now: " in said
+    assert "the same, to the byte" in well(here, "diff", second, second, "--published", "p").out
+    for run_id in (second, third):
+        said = well(here, "rebuild", run_id, *BOTH, "--to", f"again {run_id}").out
+        assert "the same, to the byte" in said
+    assert publishing.current_run(here / "p") == third
+    assert run(here, "rebuild", "000099-never", *BOTH, "--to", "x").status == 1
+    assert run(here, "diff", first, "000099-never", "--published", "p").status == 1
+
+
+def test_readers_ids_are_hashed_by_the_key_of_the_environment(tmp_path):
+    key = environment(RECSYS_USER_KEY="a secret of sixteen")
+    ingest = ("ingest", str(SAMPLE), "--store", "s.db", "--hash-users")
+    without = run(tmp_path, *ingest)
+    assert without.status == 2
+    assert "RECSYS_USER_KEY" in without.said
+    assert run(tmp_path, *ingest, env=key).status == 0
+    (tmp_path / "c.toml").write_text("[learn]\ndays = 0\n")
+    well(tmp_path, *NIGHT, at(0))
+    ask = ("recommend", "--published", "p", "--user", "u0007", "--as-of", at(0), "--json")
+    mine, anybodys = (json.loads(run(tmp_path, *ask, env=env).out) for env in (key, None))
+    assert mine != anybodys
+    name = hashed_user("u0007", b"a secret of sixteen")
+    page = Recommender(tmp_path / "p").recommend(name, as_of=AS_OF)
+    assert [slot["article_id"] for slot in mine["lists"]["must_reads"]] == [
+        slot.article_id for slot in page["must_reads"]
+    ]
+    done = run(tmp_path, "forget", "u0007", *BOTH, env=key)
+    assert "1 users" in done.out
+    assert json.loads(run(tmp_path, *ask, env=key).out) == anybodys
+    again = run(tmp_path, "ingest", str(SAMPLE), "--store", "s.db")
+    assert again.status == 1
+    assert "--hash-users" in again.said
+
+
+def test_what_commands_say_names_no_reader(here):
+    said = [
+        well(here, *NIGHT, at(1)).out,
+        well(here, "runs", *BOTH).out,
+        well(here, "forget", "u0007", *BOTH).out,
+        well(here, "ingest", str(SAMPLE), "--store", "s.db").out,
+    ]
+    with Store(here / "s.db") as store:
+        names = set(store.users().ids)
+        ledger = json.dumps(store.runs())
+    for text in (*said, ledger):
+        assert "u0007" not in text
+        assert not names & set(text.replace('"', " ").split())

@@ -1,0 +1,94 @@
+import dataclasses
+import shutil
+
+import pytest
+from conftest import BY_HAND
+
+from recsys import Recommender, SnapshotError, publishing
+from recsys.config import DataConfig
+from recsys.diff import difference
+from recsys.errors import HeldBackError
+from recsys.nightly import run_nightly
+from recsys.page.compose import LISTS
+from recsys.rows import HOUR_MS, to_ms
+from recsys.store import Store
+
+
+@pytest.fixture
+def folder(by_hand, tmp_path):
+    """A published folder with one run."""
+    to = tmp_path / "published"
+    shutil.copytree(by_hand.folder, to)
+    return to
+
+
+@pytest.fixture
+def held(by_hand, folder, tmp_path):
+    """Return the name of a run that was held back beside it."""
+    path = tmp_path / "recsys.db"
+    shutil.copy(by_hand.store, path)
+    old = dataclasses.replace(BY_HAND, data=DataConfig(max_age_hours=2.0, active_hours=0.1))
+    with Store(path) as store, pytest.raises(HeldBackError) as caught:
+        run_nightly(store, folder, as_of_ms=to_ms(by_hand.as_of) + HOUR_MS, config=old)
+    assert "recsys publish" in str(caught.value)
+    return caught.value.run_id
+
+
+def test_a_run_held_back_stands_apart_until_it_is_published(by_hand, folder, held):
+    first = by_hand.report.run_id
+    assert (publishing.run_ids(folder), publishing.run_ids(folder, ".held")) == ([first], [held])
+    assert publishing.found_path(folder, held) == publishing.held_path(folder, held)
+    publishing.publish(folder, held)
+    assert publishing.run_ids(folder) == [first, held]
+    assert publishing.run_ids(folder, ".held") == []
+    assert Recommender(folder).recommend(as_of=by_hand.as_of).run_id == held
+
+
+def test_old_runs_held_back_go_with_old_runs(folder, held):
+    for number in range(3):
+        copy = publishing.held_path(folder, f"90000{number}-x")
+        shutil.copy(publishing.held_path(folder, held), copy)
+    publishing.prune(folder, 2)
+    assert publishing.run_ids(folder, ".held") == ["900001-x", "900002-x"]
+
+
+@pytest.mark.parametrize("name", ["../secret", "/etc/passwd", "", "a.b", "a\x00b", "a b"])
+def test_what_is_no_name_of_a_run_is_no_path(folder, name):
+    with pytest.raises(SnapshotError, match="no name of a run"):
+        publishing.run_path(folder, name)
+    with pytest.raises(SnapshotError):
+        publishing.publish(folder, name)
+
+
+def test_runs_that_serve_the_same_do_not_differ(by_hand, folder, sample):
+    run_id = by_hand.report.run_id
+    found = difference(folder, run_id, run_id)
+    assert found.same
+    assert (found.came, found.went, found.weights) == ([], [], {})
+    assert found.readers[0] == found.readers[1] == found.n_compared > 0
+    assert set(found.kept.values()) == {1.0}
+    # The same night with learned weights: other weights and pages, the same articles.
+    other = difference(folder, run_id, sample.report.run_id, other=sample.folder)
+    assert not other.same
+    assert (other.came, other.went) == ([], [])
+    assert {"als", "text"} <= set(other.weights)
+    assert other.kept["you_may_also_like"] < 1.0
+
+
+def test_what_changed_is_named(by_hand, folder, held):
+    run_id = by_hand.report.run_id
+    found = difference(folder, run_id, held)
+    now, later = Recommender(folder), None
+    publishing.publish(folder, held)
+    later = Recommender(folder)
+    live = [
+        {r._current().articles[i].article_id for i in r._current().model.live.live_rows}
+        for r in (now, later)
+    ]
+    assert live[0] == live[1] or now._current() is not later._current()
+    assert set(found.went) - set(found.came) == set(found.went)
+    assert len(found.went) > 10
+    page = later.recommend(as_of=by_hand.as_of)
+    for name in LISTS:
+        shown = [slot.article_id for slot in page[name]]
+        assert set(shown) <= set(found.front[name][1])
