@@ -1,0 +1,42 @@
+"""Coverage-guided fuzzing of a reader of outside formats; needs `pip install atheris`.
+
+    python scripts/fuzz.py csv corpus/ -max_total_time=600
+
+Any bytes must give rows, rejects or a refusal. Inputs that reach new code are kept in the
+corpus folder; one that raises anything else is written to `crash-...` and ends the run.
+"""
+
+import sys
+import tempfile
+from pathlib import Path
+
+import atheris
+
+with atheris.instrument_imports(include=["recsys.ingest", "recsys.load"]):
+    from recsys.ingest.detect import READERS
+    from recsys.load import load_files
+    from recsys.store import Store
+
+RECEIVED_MS = 1_772_431_200_000  # 2 March 2026, 06:00 UTC
+NAMES = {"mind": "behaviors.tsv", "html": "page.html", "rss": "feed.xml"}
+
+
+def main() -> None:
+    """Fuzz the reader that is named first; the rest is for libFuzzer."""
+    name = next((known for known in READERS if [known] == sys.argv[1:2]), None)
+    if name is None:
+        raise SystemExit(f"one of {', '.join(READERS)}")
+    folder = Path(tempfile.mkdtemp())
+    path = folder / NAMES.get(name, f"x.{name}")
+    store = Store(folder / "s.db")
+
+    def one(data: bytes) -> None:
+        path.write_bytes(data)
+        load_files(store, [path], received_ms=RECEIVED_MS, format=name)
+
+    atheris.Setup([sys.argv[0], *sys.argv[2:]], one)
+    atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main()
