@@ -107,3 +107,12 @@ def test_no_room_has_outgrown_itself():
     for path in (ROOT / "recsys").rglob("*.py"):
         n_lines = len(path.read_text("utf-8").splitlines())
         assert n_lines <= 550, f"{path.name} has {n_lines} lines: two rooms?"
+
+
+def test_nothing_that_runs_code_out_of_data_is_used():
+    for path in sorted((ROOT / "recsys").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            names = [alias.name for alias in getattr(node, "names", [])] + [
+                getattr(node, "module", None), getattr(getattr(node, "func", None), "id", None)
+            ]  # fmt: skip
+            assert not {"pickle", "marshal", "shelve", "joblib", "eval", "exec"} & set(names), path
