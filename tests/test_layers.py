@@ -112,7 +112,7 @@ def test_no_room_has_outgrown_itself():
 def test_nothing_that_runs_code_out_of_data_is_used():
     for path in sorted((ROOT / "recsys").rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-            names = [alias.name for alias in getattr(node, "names", [])] + [
+            names = [getattr(a, "name", a) for a in getattr(node, "names", [])] + [
                 getattr(node, "module", None), getattr(getattr(node, "func", None), "id", None)
             ]  # fmt: skip
             assert not {"pickle", "marshal", "shelve", "joblib", "eval", "exec"} & set(names), path
