@@ -10,6 +10,8 @@ from recsys.rows import Kind, Reject
 
 BATCH_BYTES = 8 << 20  # text read at once; bounds memory whatever the file's size
 BATCH_ROWS = 100_000
+# What polars raises of bytes it cannot read: on some damaged files it panics.
+UNREADABLE = (pl.exceptions.PolarsError, pl.exceptions.PanicException)
 MAX_RAW = 2_000  # characters of a bad row that are kept
 
 

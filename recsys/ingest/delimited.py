@@ -8,7 +8,7 @@ from pathlib import Path
 import polars as pl
 
 from recsys.errors import InputRefusedError
-from recsys.ingest.batches import Batch, clip
+from recsys.ingest.batches import UNREADABLE, Batch, clip
 from recsys.ingest.blocks import Block, read_blocks
 from recsys.ingest.jsonl import kind_of
 from recsys.rows import FIELDS, ROW, Kind, Reject
@@ -86,7 +86,7 @@ def parse(block: Block, names: list[str], kind: Kind, *, separator: str, quoted:
                 infer_schema=False,
                 quote_char=None,
             )
-        except pl.exceptions.PolarsError:
+        except UNREADABLE:
             frame = None
         if frame is not None and frame.shape == (n_lines, len(names)):
             frame = frame.with_row_index(ROW, offset=block.first_line)

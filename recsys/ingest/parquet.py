@@ -8,11 +8,12 @@ from pathlib import Path
 import polars as pl
 
 from recsys.errors import InputRefusedError
-from recsys.ingest.batches import BATCH_ROWS, Batch
+from recsys.ingest.batches import BATCH_ROWS, UNREADABLE, Batch
 from recsys.ingest.blocks import DAMAGE, decompressed, read_start
 from recsys.ingest.jsonl import kind_of
 from recsys.rows import FIELDS, ROW, Kind
 
+MAX_UNPACKED = 8 << 30  # bytes of a packed file, on the disk
 MAGIC = b"PAR1"
 
 
@@ -36,6 +37,10 @@ def plain_file(path: Path) -> Iterator[Path]:
             try:
                 for chunk in decompressed(raw):
                     plain.write(chunk)
+                    if plain.tell() > MAX_UNPACKED:
+                        raise InputRefusedError(
+                            str(path), f"unpacks to more than {MAX_UNPACKED >> 30} GiB"
+                        )
             except DAMAGE as error:
                 raise InputRefusedError(str(path), f"cannot be unpacked: {error}") from error
             plain.flush()
@@ -53,7 +58,7 @@ def columns(path: Path) -> list[str]:
     with plain_file(path) as plain:
         try:
             return list(pl.read_parquet_schema(plain))
-        except (pl.exceptions.PolarsError, OSError, ValueError) as error:
+        except (*UNREADABLE, OSError, ValueError) as error:
             raise InputRefusedError(str(path), f"not Parquet: {error}") from error
 
 
@@ -63,7 +68,7 @@ def frames(path: Path, names: list[str], batch_rows: int = BATCH_ROWS) -> Iterat
         lazy = pl.scan_parquet(plain).select(names).with_row_index(ROW, offset=1)
         try:
             yield from lazy.collect_batches(chunk_size=batch_rows, maintain_order=True)
-        except pl.exceptions.PolarsError as error:
+        except UNREADABLE as error:
             raise InputRefusedError(str(path), f"damaged Parquet: {error}") from error
 
 
@@ -74,7 +79,10 @@ def read(path: Path, kind: Kind | None) -> Iterator[Batch]:
     names = [name for name in FIELDS[kind] if name in found]
     size, done, n_rows = path.stat().st_size, 0, 0
     with plain_file(path) as plain:
-        n_rows = pl.scan_parquet(plain).select(pl.len()).collect().item()
+        try:
+            n_rows = pl.scan_parquet(plain).select(pl.len()).collect().item()
+        except UNREADABLE as error:
+            raise InputRefusedError(str(path), f"damaged Parquet: {error}") from error
     for frame in frames(path, names):
         done += len(frame)
         yield Batch(kind, frame, position=size * done // max(n_rows, 1))

@@ -77,6 +77,16 @@ def test_the_seeds_are_good():
         assert report.added, name
 
 
+FOUND = sorted((Path(__file__).parent / "found").iterdir())
+
+
+@pytest.mark.parametrize("path", FOUND, ids=lambda path: path.name)
+def test_what_a_fuzzer_found_is_refused(path):
+    """Inputs of `scripts/fuzz.py` that once raised something else."""
+    report = loaded(path.read_bytes(), path.name)
+    assert report.refused or report.rejected
+
+
 @st.composite
 def mutated(draw, name: str) -> bytes:
     """Return a good file with some bytes changed, cut out, doubled or put in."""
