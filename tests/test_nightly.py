@@ -384,7 +384,7 @@ def test_a_damaged_run_is_never_made_current(sample, tmp_path):
     path.write_bytes(bytes(data))
     with pytest.raises(SnapshotError, match="damaged"):
         publishing.publish(tmp_path, runs[0])
-    with pytest.raises(SnapshotError, match="no such run"):
+    with pytest.raises(SnapshotError, match="no run 000009-never"):
         publishing.publish(tmp_path, "000009-never")
     assert publishing.current_run(tmp_path) == runs[1]
 

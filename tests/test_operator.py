@@ -16,7 +16,7 @@ def here(newsroom, tmp_path):
 
 def test_a_run_held_back_is_published_only_with_a_reason(here):
     served = page_of(here)
-    done = run(here, *NIGHT, at(72))
+    done = run(here, *NIGHT, at(48))
     assert done.status == 3
     run_id = publishing.run_ids(here / "p", ".held")[0]
     assert f"recsys publish {run_id} --force --reason TEXT" in done.said
@@ -35,7 +35,7 @@ def test_a_run_held_back_is_published_only_with_a_reason(here):
     with Store(here / "s.db") as store:
         assert store.runs()[-1]["status"] == "published"
     # What is held against it next is what was published.
-    assert run(here, *NIGHT, at(72)).status == 0
+    assert run(here, *NIGHT, at(48)).status == 0
     well(here, "rollback", served[0], "--published", "p")
     assert page_of(here) == served
 

@@ -20,6 +20,9 @@ EARLIEST_MS = -2_208_988_800_000  # 1900-01-01: older is a wrong unit or a wrong
 _PROBLEM, _FIELD = "_problem", "_field"
 
 
+_NO_VALUES = (pl.Duration, pl.Time, pl.Object)  # types of columns that hold no field of ours
+
+
 @dataclass(frozen=True, slots=True)
 class Checked:
     """Typed rows (times in integer ms), and the rejects of the same batch."""
@@ -61,6 +64,12 @@ def check(batch: Batch, *, received_ms: int, path: str) -> Checked:
     rejects = list(batch.rejects)
     if len(bad):
         raws = frame.filter(typed[_PROBLEM].is_not_null()).drop(ROW)
+        # Python knows no years before 1 or after 9999: these are shown as the numbers they are.
+        raws = raws.with_columns(
+            pl.col(name).to_physical()
+            for name, dtype in raws.schema.items()
+            if isinstance(dtype, pl.Datetime) and _out_of_range(raws[name].dt.epoch("ms")).any()
+        )
         rejects += [
             Reject(row, field, problem, clip(_as_text(raw)))
             for row, field, problem, raw in zip(
@@ -93,6 +102,8 @@ def _typed(frame: pl.DataFrame, kind: Kind, received_ms: int) -> pl.DataFrame:
             if name in frame.columns
             else pl.Series(name, [None] * len(frame), dtype=pl.String)
         )
+        series, wrong = _readable(series)
+        note(name, wrong, f"column type {frame.schema.get(name)} cannot be read")
         if name == "propensities":
             columns[name], wrong = _propensities(series, columns["shown"])
             note(name, wrong, "not a chance above 0 and up to 1 for each article shown")
@@ -105,7 +116,7 @@ def _typed(frame: pl.DataFrame, kind: Kind, received_ms: int) -> pl.DataFrame:
                 empty = columns[name].list.len().fill_null(0) == 0
                 note(name, empty, "missing, or not a list of ids")
             continue
-        if series.dtype.is_nested() or series.dtype == pl.Object:
+        if series.dtype.is_nested():
             note(name, series.is_not_null(), f"column type {series.dtype} cannot be read")
             series = pl.Series(name, [None] * len(frame), dtype=pl.String)
         if name.endswith("_at"):
@@ -136,6 +147,32 @@ def _typed(frame: pl.DataFrame, kind: Kind, received_ms: int) -> pl.DataFrame:
     if TIME_IS_BOUND in frame.columns:
         columns[TIME_IS_BOUND] = frame[TIME_IS_BOUND]
     return pl.DataFrame(columns).with_columns(_first_problem(problems, len(frame)))
+
+
+def _readable(series: pl.Series) -> tuple[pl.Series, pl.Series]:
+    """Return a column of a type we know how to read, and which of its values are none.
+
+    Bytes and names of categories become text; a span of time, say, is no value of any field.
+    """
+    inner = series.dtype.inner if isinstance(series.dtype, pl.List) else None
+    if series.dtype in (pl.Categorical, pl.Enum):
+        series = series.cast(pl.String)
+    elif series.dtype == pl.Binary:
+        text = [None if v is None else v.decode("utf-8", "surrogateescape") for v in series]
+        broken = pl.Series([v is not None and not _is_utf8(v) for v in text], dtype=pl.Boolean)
+        values = [None if bad else v for v, bad in zip(text, broken, strict=True)]
+        return pl.Series(series.name, values, dtype=pl.String), broken
+    elif series.dtype in _NO_VALUES or inner in (*_NO_VALUES, pl.Binary):
+        return pl.Series(series.name, [None] * len(series), dtype=pl.String), series.is_not_null()
+    return series, series.is_null() & False
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def frame_not_noted(problems: list[pl.DataFrame], n_rows: int) -> pl.Series:

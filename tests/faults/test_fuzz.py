@@ -144,6 +144,39 @@ def test_any_value_in_any_field_is_a_row_or_a_reject(kind, n):
     fuzz()
 
 
+COLUMNS = [
+    pl.Series([None, None]), pl.Series([1, -2]), pl.Series([1.5, float("nan")]),
+    pl.Series([True, None]), pl.Series(["a", "\x00"]), pl.Series([b"a", b"\xff"]),
+    pl.Series([datetime(2026, 3, 1), datetime(1, 1, 1)]),
+    pl.Series([datetime(2026, 3, 1)] * 2).dt.replace_time_zone("Asia/Tokyo"),
+    pl.Series([datetime(2026, 3, 1), None]).dt.date(),
+    pl.Series([datetime(2026, 3, 1)] * 2).dt.time(), pl.Series([[b"a"], [b"\xff"]]),
+    pl.Series([1, 2]).cast(pl.Duration), pl.Series(["1.5", "2"]).cast(pl.Decimal(10, 2)),
+    pl.Series(["a", "b"]).cast(pl.Categorical), pl.Series(["a", "b"]).cast(pl.Enum(["a", "b"])),
+    pl.Series([["a", None], []]), pl.Series([[1, 2], None]), pl.Series([[[1]], [[]]]),
+    pl.Series([{"a": 1}, None]), pl.Series([[{"a": 1}], []]),
+    pl.Series([2**63, 1], dtype=pl.UInt64), pl.Series([["a", "b"]] * 2).list.to_array(2),
+    pl.Series([-(2**62), 2**62]).cast(pl.Datetime("us")),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("n", [100, pytest.param(4000, marks=pytest.mark.long)])
+@pytest.mark.parametrize("kind", FIELDS)
+def test_any_type_of_a_column_is_rows_or_rejects(kind, n):
+    column = st.sampled_from(COLUMNS)
+
+    @settings(max_examples=n, **LONG)
+    @given(columns=st.fixed_dictionaries({}, optional=dict.fromkeys(FIELDS[kind], column)))
+    def fuzz(columns):
+        file = io.BytesIO()
+        pl.DataFrame({name: values.alias(name) for name, values in columns.items()}).write_parquet(
+            file
+        )
+        assert isinstance(loaded(file.getvalue(), "x.parquet", kind=kind), LoadReport)
+
+    fuzz()
+
+
 @pytest.fixture(scope="module")
 def recommender(newsroom):
     return Recommender(newsroom / "p")
