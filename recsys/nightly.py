@@ -7,7 +7,7 @@ import resource
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
@@ -16,8 +16,9 @@ from typing import Literal
 from threadpoolctl import threadpool_limits
 
 from recsys import checks, publishing, snapshot
+from recsys.blend import Reader
 from recsys.config import BlendConfig, Config, toml_of
-from recsys.errors import HeldBackError, RecsysError, StoreError
+from recsys.errors import HeldBackError, RecsysError, SnapshotError, StoreError
 from recsys.files import locked
 from recsys.learn.examples import Past
 from recsys.learn.heads import HeadReport, days_of, learn
@@ -128,22 +129,35 @@ def _wait_for(days: Sequence[Future[None]]) -> None:
         day.result()
 
 
-def _problems(report: RunReport, page: PageModel, folder: Path, store: Store, config: Config
-) -> list[str]:  # fmt: skip
+def _problems(
+    meta: snapshot.Meta, vitals: checks.Vitals | None, page: PageModel, folder: Path, config: Config
+) -> list[str]:
     """Return what looks wrong with tonight, in itself and against the run before."""
-    if not len(page.live.live_rows):
+    if vitals is None:
         return ["no live articles: are articles or clicks of the last days in the store?"]
     found = checks.bad_numbers(page)
-    # A refresh reads fewer days of clicks than a night, so each is held against its own kind.
-    kept = set(publishing.run_ids(folder))
-    alike = [
-        run for run in store.runs()
-        if (run["kind"], run["status"]) == (report.kind, "published") and run["run_id"] in kept
-    ]  # fmt: skip
-    last = alike[-1]["report"].get("vitals") if alike else None
-    if last is not None and report.vitals is not None:
-        found += checks.against_last(report.vitals, last, alike[-1]["run_id"], config.publish)
+    last = _last_alike(meta, folder)
+    if last is not None and last.vitals is not None:
+        found += checks.against_last(vitals, last.vitals, last.run_id, config.publish)
     return found
+
+
+def _last_alike(meta: snapshot.Meta, folder: Path) -> snapshot.Meta | None:
+    """Return the last run that was served and is of the same kind, None for none.
+
+    A refresh reads fewer days of clicks than a night, so each is held against its own kind.
+    A damaged run is no yardstick.
+    """
+    current = publishing.current_run(folder)
+    for run_id in reversed(publishing.run_ids(folder)):
+        if current is None or run_id > current:
+            continue
+        path = publishing.run_path(folder, run_id)
+        with suppress(SnapshotError), closing(snapshot.connect(path)) as conn:
+            found = snapshot.load_meta(conn, path)
+            if (found.base is None) == (meta.base is None):
+                return found
+    return None
 
 
 def _next_run_id(folder: Path, store: Store, as_of_ms: int) -> str:
@@ -238,66 +252,16 @@ def _run(
     store: Store, folder: Path, as_of_ms: int, config: Config, report: RunReport, stage: _Clock,
     n_processes: int,
 ) -> None:  # fmt: skip
-    about = {"run_id": report.run_id, "as_of": report.as_of}
     path = publishing.held_path(folder, report.run_id)
     if report.kind == "refresh":
-        found = refresh(store, folder, as_of_ms, config, stage)
-        meta = _meta(about, found.model, found.weights, found.base, found.n_readers)
-        with stage("write"):
-            readers = ((user, packed, None) for user, packed in sorted(found.profiles.items()))
-            made: ArticleModel = found.model
-            page = made.page
-            snapshot.write(path, meta, page, found.rank, made.carry, made.articles, readers)
-        report.counts = made.counts | {"readers_touched": len(found.profiles)}
-        packed = list(found.profiles.values())
-        some = [
-            reader_at(
-                unpack_profile(packed[row], n_factors=page.live.factors.shape[1]), page.live,
-                page.n_categories, as_of_ms,
-            )
-            for row in checks.sampled(len(packed))
-        ]  # fmt: skip
+        meta, page = _refreshed(store, folder, path, as_of_ms, config, report, stage)
     else:
-        with stage("read"):
-            night = read_night(store, as_of_ms, config)
-            if len(night.users) < MANY_READERS:
-                n_processes = 1
-        report.lifted_by_machines = lifted_by_machines(night, config)
-        with stage("new texts"):
-            _, n_counted = article_vectors(store, night.articles, config)
-        with _teaching(store, config, as_of_ms, n_processes) as taught:
-            model = train(store, night, config, stage)
-            with stage("learn"):
-                taught()
-                heads = learn(Past(store, config, keep=True), as_of_ms, REGIMES)
-        report.heads = heads.reports
-        made = model = with_weights(model, heads.weights)
-        page = model.page
-        n_readers = len(model.readers.user_ids)
-        some = [reader_of(model.readers, row) for row in checks.sampled(n_readers)]
-        meta = _meta(about, model, heads.weights, None, n_readers)
-        rank = dataclasses.replace(
-            model.rank, curves=heads.curves["nightly"], refresh_curves=heads.curves["hourly"]
-        )
-        with stage("score and write"), threadpool_limits(1, "blas"):
-            snapshot.write(
-                path, meta, page, rank, model.carry, model.articles,
-                scored(model.readers, page, as_of_ms, n_processes),
-            )  # fmt: skip
-        report.counts = model.counts | {"articles_vectorised": n_counted}
-    report.counts["readers"] = meta.n_readers
-    with stage("check"):
-        if len(page.live.live_rows):
-            watched = {what: report.counts[what] for what in ("live_articles", "readers", "clicks")}
-            ids = [article.article_id for article in made.articles]
-            auc = {name: _served_auc(head) for name, head in report.heads.items()
-                   if head.n >= checks.MANY_CHOICES}  # fmt: skip
-            report.vitals = checks.vitals_of(page, ids, some, as_of_ms, watched, auc)
-        report.problems = _problems(report, page, folder, store, config)
+        meta, page = _trained(store, path, as_of_ms, config, report, stage, n_processes)
+    with stage("publish"):
+        report.problems = _problems(meta, report.vitals, page, folder, config)
         if report.problems:
             report.status = "held back"
             return
-    with stage("publish"):
         publishing.publish(folder, report.run_id)
         publishing.prune(folder, config.publish.keep_runs)
     if report.kind == "nightly" and config.data.keep_days:
@@ -307,15 +271,73 @@ def _run(
                 report.counts[f"erased_{table}"] = n
 
 
-def _served_auc(head: HeadReport) -> float:
-    return (head.learned if head.used else head.shipped) or 0.5
+def _refreshed(
+    store: Store, folder: Path, path: Path, as_of_ms: int, config: Config, report: RunReport,
+    stage: _Clock,
+) -> tuple[snapshot.Meta, PageModel]:  # fmt: skip
+    """Write the current run and what came since."""
+    found = refresh(store, folder, as_of_ms, config, stage)
+    made, page = found.model, found.model.page
+    touched = {"readers": found.n_readers, "readers_touched": len(found.profiles)}
+    report.counts = made.counts | touched
+    packed, n_factors = list(found.profiles.values()), page.live.factors.shape[1]
+    some = (unpack_profile(packed[i], n_factors=n_factors) for i in checks.sampled(len(packed)))
+    readers = [reader_at(known, page.live, page.n_categories, as_of_ms) for known in some]
+    meta = _looked_at(report, made, readers, as_of_ms, found.weights, found.base, stage)
+    with stage("write"):
+        rows = ((user, profile, None) for user, profile in sorted(found.profiles.items()))
+        snapshot.write(path, meta, page, found.rank, made.carry, made.articles, rows)
+    return meta, page
 
 
-def _meta(
-    about: dict[str, str], model: ArticleModel, weights: BlendConfig, base: str | None,
-    n_readers: int,
+def _trained(
+    store: Store, path: Path, as_of_ms: int, config: Config, report: RunReport, stage: _Clock,
+    n_processes: int,
+) -> tuple[snapshot.Meta, PageModel]:  # fmt: skip
+    """Write a night, trained and scored."""
+    with stage("read"):
+        night = read_night(store, as_of_ms, config)
+        if len(night.users) < MANY_READERS:
+            n_processes = 1
+    report.lifted_by_machines = lifted_by_machines(night, config)
+    with stage("new texts"):
+        _, n_counted = article_vectors(store, night.articles, config)
+    with _teaching(store, config, as_of_ms, n_processes) as taught:
+        model = train(store, night, config, stage)
+        with stage("learn"):
+            taught()
+            heads = learn(Past(store, config, keep=True), as_of_ms, REGIMES)
+    report.heads = heads.reports
+    report.counts = model.counts | {"articles_vectorised": n_counted}
+    model = with_weights(model, heads.weights)
+    some = [reader_of(model.readers, row) for row in checks.sampled(len(model.readers.user_ids))]
+    meta = _looked_at(report, model, some, as_of_ms, heads.weights, None, stage)
+    rank = dataclasses.replace(
+        model.rank, curves=heads.curves["nightly"], refresh_curves=heads.curves["hourly"]
+    )
+    with stage("score and write"), threadpool_limits(1, "blas"):
+        rows = scored(model.readers, model.page, as_of_ms, n_processes)
+        snapshot.write(path, meta, model.page, rank, model.carry, model.articles, rows)
+    return meta, model.page
+
+
+def _looked_at(
+    report: RunReport, made: ArticleModel, readers: Sequence[Reader], as_of_ms: int,
+    weights: BlendConfig, base: str | None, stage: _Clock,
 ) -> snapshot.Meta:  # fmt: skip
+    """Look at what a run will show, and return what it says of itself."""
+    with stage("look"):
+        if len(made.page.live.live_rows):
+            watched = {what: report.counts[what] for what in ("live_articles", "readers", "clicks")}
+            ids = [article.article_id for article in made.articles]
+            auc = {
+                name: (head.learned if head.used else head.shipped) or 0.5
+                for name, head in report.heads.items()
+                if head.n >= checks.MANY_CHOICES
+            }
+            report.vitals = checks.vitals_of(made.page, ids, readers, as_of_ms, watched, auc)
     return snapshot.Meta(
-        **about, base=base, weights=weights, n_live=len(model.page.live.live_rows),
-        n_readers=n_readers,
+        run_id=report.run_id, base=base, as_of=report.as_of,
+        n_live=len(made.page.live.live_rows), n_readers=report.counts["readers"], weights=weights,
+        vitals=None if report.vitals is None else dataclasses.asdict(report.vitals),
     )  # fmt: skip

@@ -109,7 +109,7 @@ class Meta:
     """What a run says of itself.
 
     `base` is the night that a refresh goes back to: readers of whom nothing came since
-    are read from there.
+    are read from there. `vitals` are what it shows, see `recsys.checks.Vitals`; None if nothing.
     """
 
     run_id: str
@@ -118,6 +118,7 @@ class Meta:
     n_live: int
     n_readers: int
     weights: BlendConfig
+    vitals: dict[str, Any] | None
 
 
 # ---- packing ----------------------------------------------------------------------
