@@ -15,6 +15,7 @@ from typing import TypeVar
 import polars as pl
 
 from recsys.errors import InputRefusedError
+from recsys.ingest.batches import UNREADABLE
 from recsys.ingest.detect import READERS, Format, format_of
 from recsys.ingest.validate import Checked, check
 from recsys.pseudonym import fingerprint, hashed_user
@@ -97,6 +98,8 @@ def load_files(
                 progress(path, position)
         except InputRefusedError as error:
             report.refused.append(error)
+        except UNREADABLE as error:  # columns of types that no file of this format has
+            report.refused.append(InputRefusedError(str(path), f"cannot be read: {error}"))
     return report
 
 

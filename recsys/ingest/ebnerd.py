@@ -56,7 +56,7 @@ def _behaviors(frame: pl.DataFrame, position: int) -> Iterator[Batch]:
         _optional(frame, "article_id").alias("article_id"),
         (
             pl.col("impression_time")
-            + pl.duration(milliseconds=(dwell.fill_null(0.0) * 1000).cast(pl.Int64))
+            + pl.duration(milliseconds=(dwell * 1000).cast(pl.Int64, strict=False).fill_null(0))
         ).alias("_clicked_at"),
         dwell.alias("_dwell"),
         _optional(frame, "next_read_time").cast(pl.Float64).alias("_next_dwell"),

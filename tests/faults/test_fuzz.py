@@ -20,6 +20,7 @@ from newsroom import AS_OF
 
 from recsys import Recommender
 from recsys.ingest.detect import READERS
+from recsys.ingest.ebnerd import BEHAVIORS, HISTORY
 from recsys.load import LoadReport, load_files
 from recsys.rows import FIELDS
 from recsys.store import Store
@@ -173,6 +174,27 @@ def test_any_type_of_a_column_is_rows_or_rejects(kind, n):
             file
         )
         assert isinstance(loaded(file.getvalue(), "x.parquet", kind=kind), LoadReport)
+
+    fuzz()
+
+
+@pytest.mark.parametrize("n", [60, pytest.param(4000, marks=pytest.mark.long)])
+@pytest.mark.parametrize("names", [BEHAVIORS | {"read_time", "article_id"}, HISTORY], ids=len)
+def test_any_type_of_a_column_of_a_research_log_is_rows_or_a_refusal(names, n):
+    file, good = io.BytesIO(SEEDS["ebnerd"]), {"user_id": pl.Series([7, 8])}
+    good |= {name: pl.read_parquet(file)[name].extend(pl.read_parquet(file)[name])
+             for name in names if name in pl.read_parquet_schema(file)}  # fmt: skip
+    columns = {name: st.sampled_from([*COLUMNS, *([good[name]] * 30 if name in good else [])])
+               for name in sorted(names)}  # fmt: skip
+
+    @settings(max_examples=n, **LONG)
+    @given(columns=st.fixed_dictionaries(columns))
+    def fuzz(columns):
+        file = io.BytesIO()
+        pl.DataFrame({name: values.alias(name) for name, values in columns.items()}).write_parquet(
+            file
+        )
+        assert isinstance(loaded(file.getvalue(), "x.parquet", format="ebnerd"), LoadReport)
 
     fuzz()
 
