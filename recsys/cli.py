@@ -216,7 +216,7 @@ def recommend(
     published: PublishedOption,
     user: UserOption = None,
     article: ArticleOption = None,
-    n: Annotated[int, typer.Option(min=1, help="slots of each ranked list")] = 5,
+    n: Annotated[int, typer.Option(min=1, max=100, help="slots of each ranked list")] = 5,
     recent: Annotated[
         list[str] | None, typer.Option(help="article just clicked; repeat, oldest first")
     ] = None,

@@ -29,6 +29,7 @@ from recsys.readers import after_clicks, reader_at, unpack_profile
 from recsys.rows import HOUR_MS, UNKNOWN_TIME, from_ms, to_ms
 
 PUBLISHED = Path("published")
+MOST_SLOTS = 100  # of a list: an assignment grows with the square of them
 PAGES_KEPT = 1000  # of anybody, in memory: the latest asked for
 
 
@@ -229,8 +230,8 @@ class Recommender:
         wanted = _wanted(lists)
         run = self._current()
         live, config = run.model.live, run.model.config
-        if isinstance(n, bool) or not isinstance(n, int) or n < 1:
-            raise ValueError(f"n must be a whole number of at least 1, got {n!r}")
+        if isinstance(n, bool) or not isinstance(n, int) or not 1 <= n <= MOST_SLOTS:
+            raise ValueError(f"n must be a whole number from 1 to {MOST_SLOTS}, got {n!r}")
         if isinstance(explore, bool) or not isinstance(explore, int) or not 0 <= explore <= n:
             raise ValueError(f"explore must be a whole number from 0 to n, got {explore!r}")
         now_ms = _now_ms(as_of)
@@ -476,7 +477,7 @@ def recommend(
         The article being read; None for a front page. An unknown one (published
         since the run) gives the reader's page without it.
     n
-        Slots of each ranked list.
+        Slots of each ranked list, 1 to 100.
         Latest Stories keeps its own number (6).
     lists
         Names of the lists to return, by default all. The page is composed whole all

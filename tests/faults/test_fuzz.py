@@ -215,7 +215,7 @@ ANY = st.one_of(
     st.just(AS_OF), st.timedeltas(), st.integers(-3, 60),
 )  # fmt: skip
 ARGUMENTS = {
-    "user_id": IDS, "article_id": IDS, "n": st.integers(-1, 30),
+    "user_id": IDS, "article_id": IDS, "n": st.integers(-1, 30) | st.integers(),
     "lists": st.lists(st.sampled_from(["must_reads", "latest_stories", "none"]), max_size=3),
     "recent_clicks": st.lists(IDS, max_size=30), "exclude": st.lists(IDS, max_size=30),
     "as_of": st.datetimes(), "explore": st.integers(-1, 7), "random_state": st.integers(-1, 9),
