@@ -1,7 +1,7 @@
 """What a run would show, and whether it may be served: tonight against sane bounds and last night.
 
 Tonight's vitals are told by pages of a sample: the front page, and pages beside articles and
-of readers at even steps. They are kept in the ledger, where the next run finds them.
+of readers at even steps. The run keeps them, so that the next is held against it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -133,7 +133,7 @@ def against_last(
     tonight
         The run.
     last
-        Fields of the other's `Vitals`, as the ledger has them.
+        Fields of the other's `Vitals`, as that run has them.
     of_run
         Its name.
     config

@@ -24,7 +24,6 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from recsys import publishing, snapshot
 from recsys.answer import Page
 from recsys.cli_options import (
     TITLES,
@@ -470,18 +469,9 @@ def demo() -> None:
                 f"\n$ recsys recommend --published published --user {user} --article {article}",
                 style="green",
             )
-            out.print(f"beside: {_title(published, article)}", markup=False)
+            beside = recommender.article(article)
+            out.print(f"beside: {article if beside is None else beside.title}", markup=False)
             _print_page(recommender.recommend(user, article, as_of=as_of))
-
-
-def _title(published: Path, article_id: str) -> str:
-    path = publishing.run_path(published, publishing.require_current(published))
-    conn = snapshot.connect(path)
-    try:
-        articles = snapshot.load_articles(conn, path)
-    finally:
-        conn.close()
-    return next((a.title for a in articles if a.article_id == article_id), article_id)
 
 
 def main() -> None:

@@ -17,6 +17,14 @@ def replaced(path: Path) -> Iterator[Path]:
     os.replace(partial, path)
 
 
+def put_text(path: Path, text: str) -> None:
+    """Write a small file whole, and wait until it is on the disk under its name."""
+    with replaced(path) as partial:
+        partial.write_text(text, "utf-8")
+        sync(partial)
+    sync(path.parent)
+
+
 def make_private(path: Path) -> None:
     """Make an empty file that its owner alone may read, unless there is a file.
 

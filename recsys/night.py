@@ -269,17 +269,16 @@ def _select_articles(articles: Articles, rows: NDArray[np.int64]) -> Articles:
 
 def _machines(clicks: Clicks, data: DataConfig) -> NDArray[np.int64]:
     """Return the keys of readers with more clicks in some time, or on one article, than humans."""
-    timed = ~clicks.time_is_bound
-    user, clicked_ms = clicks.user_key[timed], clicks.clicked_ms[timed]
+    mosts = data.max_clicks_per_hour, data.max_clicks_per_day, data.max_clicks_per_article
+    n_of = np.bincount(clicks.user_key)
+    busy = ~clicks.time_is_bound & (n_of[clicks.user_key] > min(mosts))  # others cannot
+    user, clicked_ms = clicks.user_key[busy], clicks.clicked_ms[busy]
     day = clicked_ms // (24 * HOUR_MS)
     day -= day.min() if len(day) else 0
     n_days = int(day.max(initial=0)) + 1
     found = []
-    for among, most in (
-        (clicked_ms // HOUR_MS, data.max_clicks_per_hour),
-        (day, data.max_clicks_per_day),
-        (clicks.article_key[timed] * n_days + day, data.max_clicks_per_article),
-    ):
+    spans = clicked_ms // HOUR_MS, day, clicks.article_key[busy] * n_days + day
+    for among, most in zip(spans, mosts, strict=True):
         cells, n_clicks = np.unique(pair_of(user, among), return_counts=True)
         found.append(cells[n_clicks > most] >> 32)
     return np.unique(np.concatenate(found))

@@ -338,6 +338,6 @@ def _looked_at(
             report.vitals = checks.vitals_of(made.page, ids, readers, as_of_ms, watched, auc)
     return snapshot.Meta(
         run_id=report.run_id, base=base, as_of=report.as_of,
-        n_live=len(made.page.live.live_rows), n_readers=report.counts["readers"], weights=weights,
+        n_readers=report.counts["readers"], weights=weights,
         vitals=None if report.vitals is None else dataclasses.asdict(report.vitals),
     )  # fmt: skip

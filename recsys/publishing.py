@@ -18,7 +18,7 @@ from pathlib import Path
 
 from recsys import snapshot
 from recsys.errors import NotPublishedError, SnapshotError
-from recsys.files import sync
+from recsys.files import put_text
 from recsys.page.rules import Rule, rule_of
 
 POINTER = "current"
@@ -112,11 +112,7 @@ def publish(folder: Path, run_id: str) -> None:
         raise SnapshotError(f"{found}: refreshes {base}, which is not there any more")
     if found == held:
         os.replace(held, run_path(folder, run_id))
-    partial = folder / f"{POINTER}.partial"
-    partial.write_text(run_id + "\n", "utf-8")
-    sync(partial)
-    os.replace(partial, folder / POINTER)
-    sync(folder)
+    put_text(folder / POINTER, run_id + "\n")
 
 
 def forget(folder: Path, user_id: str) -> int:
@@ -160,11 +156,7 @@ def prune(folder: Path, keep: int) -> list[str]:
 def write_rules(folder: Path, rules: Sequence[Rule]) -> None:
     """Let servers of a folder follow these rules from now on."""
     folder.mkdir(parents=True, exist_ok=True)
-    partial = folder / f"{RULES}.partial"
-    partial.write_text(json.dumps([asdict(rule) for rule in rules], indent=1) + "\n", "utf-8")
-    sync(partial)
-    os.replace(partial, folder / RULES)
-    sync(folder)
+    put_text(folder / RULES, json.dumps([asdict(rule) for rule in rules], indent=1) + "\n")
 
 
 def load_rules(folder: Path) -> tuple[Rule, ...]:

@@ -106,6 +106,21 @@ class RuleChange:
     changed_ms: int
 
 
+def is_text(value: str) -> bool:
+    r"""Return whether a string is Unicode text: not half a surrogate pair, nor undecoded bytes.
+
+    Examples
+    --------
+    >>> is_text("größer"), is_text("\ud800")
+    (True, False)
+    """
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class IdMap:
     """External string ids, and their places 0..n-1 in matrices.

@@ -26,7 +26,7 @@ from recsys.page.compose import LISTS, slots_of
 from recsys.page.reasons import reason_text
 from recsys.page.rules import NO_RULES, Described, Editorial, Resolved, host_of
 from recsys.readers import after_clicks, reader_at, unpack_profile
-from recsys.rows import HOUR_MS, UNKNOWN_TIME, from_ms, to_ms
+from recsys.rows import HOUR_MS, UNKNOWN_TIME, from_ms, is_text, to_ms
 
 PUBLISHED = Path("published")
 MOST_SLOTS = 100  # of a list: an assignment grows with the square of them
@@ -140,12 +140,12 @@ class Recommender:
         runs, problem = publishing.run_ids(self._folder), ""
         try:
             current = publishing.current_run(self._folder)
-            if current not in runs:
-                problem = f"{self._folder / publishing.POINTER}: {current!r} is no run here"
-            if current is None:
-                problem = f"{self._folder / publishing.POINTER}: missing; `recsys rollback RUN`"
-            elif current in runs:
+            if current in runs:
                 runs = runs[: runs.index(current) + 1]
+            elif current is None:
+                problem = self._unnamed()
+            else:
+                problem = f"{self._folder / publishing.POINTER}: {current!r} is no run here"
         except SnapshotError as error:
             problem = str(error)
         for run_id in reversed(runs):
@@ -159,6 +159,9 @@ class Recommender:
             return run
         publishing.require_current(self._folder)
         raise SnapshotError(problem)
+
+    def _unnamed(self) -> str:
+        return f"{self._folder / publishing.POINTER}: missing; `recsys rollback RUN`"
 
     def _current(self) -> _Run:
         """Return the run to serve; opens a newly published one, once.
@@ -278,7 +281,7 @@ class Recommender:
         told_of = (publishing.POINTER, publishing.RULES, run.meta.run_id)
         found = [self._refused[name] for name in told_of if name in self._refused]
         if _state(self._folder / publishing.POINTER) is None and not found:
-            found.append(f"{self._folder / publishing.POINTER}: missing; `recsys rollback RUN`")
+            found.append(self._unnamed())
         problems = [f"not served: {problem}" for problem in found]
         if hours > max_hours:
             problems.append(f"{run.meta.run_id} knows nothing of the last {hours:.1f} hours")
@@ -352,7 +355,7 @@ class Recommender:
 
         One whose row is damaged is anybody, and `health` tells.
         """
-        if user_id is None or not _is_text(user_id):
+        if user_id is None or not is_text(user_id):
             return None, None
         try:
             rows = (
@@ -389,15 +392,6 @@ def _check_ids(user_id: object, article_id: object, **sequences: object) -> None
             raise TypeError(f"{name} must be a sequence of article ids, got {value!r}")
         if not all(isinstance(item, str) for item in value):
             raise TypeError(f"{name} must hold strings only, got {value!r}")
-
-
-def _is_text(value: str) -> bool:
-    """Return whether a string is Unicode text: no log can have told of any other reader."""
-    try:
-        value.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _now_ms(as_of: datetime | None) -> int:

@@ -115,7 +115,6 @@ class Meta:
     run_id: str
     base: str | None
     as_of: str
-    n_live: int
     n_readers: int
     weights: BlendConfig
     vitals: dict[str, Any] | None
@@ -172,7 +171,7 @@ def write(
     Raises
     ------
     SnapshotError
-        If the file does not read back as it was written.
+        If it cannot be written.
     """
     partial = path.with_suffix(".partial")
     partial.unlink(missing_ok=True)
@@ -207,7 +206,7 @@ def _fill(
             "machines": list(carry.machines),
         }
         rows = [_columns_of(article) for article in articles]
-        about["digests"] = _digests_of(about, rows)
+        about["digests"] = [_digest_of_about(about), _digest_of_articles(rows)]
         conn.executemany(
             "INSERT INTO meta VALUES (?, ?)", ((k, json.dumps(v)) for k, v in about.items())
         )
@@ -239,14 +238,16 @@ def _digest(data: bytes) -> str:
     return blake2b(data, digest_size=16).hexdigest()
 
 
-def _digests_of(about: dict[str, Any], articles: Iterable[tuple[Any, ...]]) -> list[str]:
-    """Return digests of what a run says of itself, and of its articles."""
+def _digest_of_about(about: dict[str, Any]) -> str:
     rest = {key: value for key, value in about.items() if key != "digests"}
-    of_articles = blake2b(digest_size=16)
-    for row in articles:
-        of_articles.update(repr(row).encode("utf-8", "surrogatepass"))
-    text = json.dumps(rest, sort_keys=True)
-    return [_digest(text.encode("utf-8")), of_articles.hexdigest()]
+    return _digest(json.dumps(rest, sort_keys=True).encode("utf-8"))
+
+
+def _digest_of_articles(rows: Iterable[tuple[Any, ...]]) -> str:
+    found = blake2b(digest_size=16)
+    for row in rows:
+        found.update(repr(row).encode("utf-8", "surrogatepass"))
+    return found.hexdigest()
 
 
 def _digest_of_reader(user_id: str, profile: bytes, page: bytes | None) -> bytes:
@@ -263,7 +264,6 @@ def forget(path: Path, user_id: str) -> bool:
         machines = about["machines"]
         if find_profile(conn, user_id, path) is None and user_id not in machines:
             return False
-        articles = [_columns_of(article) for article in load_articles(conn, path)]
         partial = path.with_suffix(".partial")
         partial.unlink(missing_ok=True)
         make_private(partial)
@@ -272,7 +272,7 @@ def forget(path: Path, user_id: str) -> bool:
         n_readers = conn.execute("DELETE FROM readers WHERE user_id = ?", (user_id,)).rowcount
         about["machines"] = [machine for machine in machines if machine != user_id]
         about["n_readers"] -= n_readers
-        about["digests"] = _digests_of(about, articles)
+        about["digests"][0] = _digest_of_about(about)
         for key in ("machines", "n_readers", "digests"):
             conn.execute("UPDATE meta SET value = ? WHERE key = ?", (json.dumps(about[key]), key))
         conn.execute("VACUUM")
@@ -349,7 +349,7 @@ def _about(conn: sqlite3.Connection, path: Path) -> dict[str, Any]:
         if about.get("format") != FORMAT:
             found = about.get("format")
             raise SnapshotError(f"{path}: format {found}, this recsys reads {FORMAT}")
-        if _digests_of(about, ())[0] != about["digests"][0]:
+        if _digest_of_about(about) != about["digests"][0]:
             raise SnapshotError(f"{path}: damaged: what it says of itself; `recsys rollback`")
     return about
 
@@ -434,7 +434,7 @@ def load_articles(conn: sqlite3.Connection, path: Path) -> list[KnownArticle]:
             "SELECT article_id, title, category, author, tags, url, published_at, expires_at"
             " FROM articles ORDER BY article_index"
         ).fetchall()
-        if _digests_of({}, rows)[1] != _about(conn, path)["digests"][1]:
+        if _digest_of_articles(rows) != _about(conn, path)["digests"][1]:
             raise SnapshotError(f"{path}: damaged: its articles; `recsys rollback`")
     return [KnownArticle(*row) for row in rows]
 

@@ -41,6 +41,7 @@ DAYS = 30
 SECTIONS = 12
 VOCABULARY = 40_000
 FILES = (("articles", "parquet"), ("clicks", "csv"))
+COMMAND = (sys.executable, "-c", "from recsys.cli import main; main()")
 LIBRARIES = ("numpy", "scipy", "scikit-learn", "implicit", "polars")
 
 
@@ -126,8 +127,7 @@ def make(name: str, root: Path) -> None:
 def timed(*arguments: str | Path) -> tuple[float, float]:
     """Run a command; return its seconds and peak memory in MiB."""
     start = time.perf_counter()
-    command = (sys.executable, "-c", "from recsys.cli import main; main()", *map(str, arguments))
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen((*COMMAND, *map(str, arguments)), stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
     if status:
         raise SystemExit(f"recsys {' '.join(map(str, arguments))}: failed")
@@ -352,7 +352,7 @@ def serving(published: Path, store: Path) -> dict[str, float]:
 
     for name, ask in asked.items():
         quantiles(name, ask, lambda n: n < 420)
-    refresh = (sys.executable, "-c", "from recsys.cli import main; main()", "refresh", "--store",
+    refresh = (*COMMAND, "refresh", "--store",
                store, "--published", published, "--as-of", AS_OF.isoformat())  # fmt: skip
     with subprocess.Popen(refresh, stdout=subprocess.DEVNULL) as process:
         quantiles("the first, while a refresh publishes", whole, lambda n: process.poll() is None)

@@ -6,7 +6,7 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
-from newsroom import make
+from newsroom import SAMPLE, make
 
 from recsys.config import Config, LearnConfig
 from recsys.ingest.detect import expand
@@ -16,7 +16,6 @@ from recsys.rows import to_ms
 from recsys.store import Store
 
 ROOT = Path(__file__).parents[1]
-SAMPLE = ROOT / "data" / "sample"
 SHARED = ROOT.parent / "shared" / "data"
 needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="the shared data is not here")
 RECEIVED_MS = to_ms(datetime.fromisoformat("2026-03-02T06:00:00+00:00"))

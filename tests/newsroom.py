@@ -15,6 +15,7 @@ from pathlib import Path
 
 from recsys import Recommender, publishing, snapshot
 
+COMMAND = (sys.executable, "-c", "from recsys.cli import main; main()")
 AS_OF = datetime.fromisoformat("2026-03-02T06:00:00+00:00")
 HERE = Path(__file__).parent / "faults"
 SAMPLE = HERE.parents[1] / "data" / "sample"
@@ -35,9 +36,8 @@ class Done:
 
 def run(cwd: Path, *arguments: str, **options) -> Done:
     """Run a recsys command to its end."""
-    code = "from recsys.cli import main; main()"
     done = subprocess.run(
-        [sys.executable, "-c", code, *map(str, arguments)], cwd=cwd, capture_output=True,
+        [*COMMAND, *map(str, arguments)], cwd=cwd, capture_output=True,
         encoding="utf-8", timeout=300, **options,
     )  # fmt: skip
     assert "Traceback" not in done.stderr, done.stderr
@@ -66,9 +66,8 @@ def killed(cwd: Path, step: int, *arguments: str) -> int | None:
 
 def killed_after(cwd: Path, seconds: float, *arguments: str) -> bool:
     """Run a command, kill it after a while; return whether it was still at work."""
-    code = "from recsys.cli import main; main()"
     process = subprocess.Popen(
-        [sys.executable, "-c", code, *map(str, arguments)], cwd=cwd, stdout=subprocess.DEVNULL,
+        [*COMMAND, *map(str, arguments)], cwd=cwd, stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )  # fmt: skip
     time.sleep(seconds)

@@ -10,6 +10,7 @@ from functools import partial
 import polars as pl
 import pytest
 from conftest import ROOT, SAMPLE, SHARED, needs_shared
+from newsroom import COMMAND
 
 from recsys.config import Config
 from recsys.rows import FIELDS
@@ -19,7 +20,7 @@ AS_OF = "2026-03-02T06:00:00Z"
 
 def run(*arguments, cwd=None, status=0):
     done = subprocess.run(
-        [sys.executable, "-c", "from recsys.cli import main; main()", *map(str, arguments)],
+        [*COMMAND, *map(str, arguments)],
         capture_output=True, text=True, cwd=cwd, check=False,
     )  # fmt: skip
     assert done.returncode == status, done.stdout + done.stderr

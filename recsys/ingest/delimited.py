@@ -11,7 +11,7 @@ from recsys.errors import InputRefusedError
 from recsys.ingest.batches import UNREADABLE, Batch, clip
 from recsys.ingest.blocks import Block, read_blocks
 from recsys.ingest.jsonl import kind_of
-from recsys.rows import FIELDS, ROW, Kind, Reject
+from recsys.rows import FIELDS, ROW, Kind, Reject, is_text
 
 MAX_COLUMNS = 1000  # of a file of known fields; a million would be no log
 
@@ -121,7 +121,7 @@ def _slow(
             reason = "header repeated"
         elif row and len(row) != len(names):
             reason = f"{len(row)} fields where the header has {len(names)}"
-        elif not separator.join(row).isascii() and not _is_utf8(row):
+        elif not is_text(separator.join(row)):
             reason = "broken UTF-8"
         if reason:
             raw = separator.join(row).encode("utf-8", "surrogateescape")
@@ -134,11 +134,3 @@ def _slow(
     schema = {ROW: pl.UInt32} | dict.fromkeys(names, pl.String)
     frame = pl.DataFrame(rows, schema=schema, orient="row")
     return Batch(kind, frame, rejects, block.position)
-
-
-def _is_utf8(row: list[str]) -> bool:
-    try:
-        "".join(row).encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True

@@ -12,14 +12,22 @@ import polars as pl
 from recsys.errors import InputRefusedError
 from recsys.ingest.batches import Batch, clip
 from recsys.ingest.text import normalise_body, normalise_line, normalise_url
-from recsys.rows import FIELDS, LIST_FIELDS, REQUIRED, ROW, TIME_IS_BOUND, Kind, Reject, to_ms
+from recsys.rows import (
+    FIELDS,
+    LIST_FIELDS,
+    REQUIRED,
+    ROW,
+    TIME_IS_BOUND,
+    Kind,
+    Reject,
+    is_text,
+    to_ms,
+)
 
 MAX_ID_LENGTH = 512
 CLOCK_SKEW_MS = 5 * 60_000  # clocks of web servers differ; more than this is the future
 EARLIEST_MS = -2_208_988_800_000  # 1900-01-01: older is a wrong unit or a wrong column
 _PROBLEM, _FIELD = "_problem", "_field"
-
-
 _NO_VALUES = (pl.Duration, pl.Time, pl.Object)  # types of columns that hold no field of ours
 
 
@@ -159,20 +167,12 @@ def _readable(series: pl.Series) -> tuple[pl.Series, pl.Series]:
         series = series.cast(pl.String)
     elif series.dtype == pl.Binary:
         text = [None if v is None else v.decode("utf-8", "surrogateescape") for v in series]
-        broken = pl.Series([v is not None and not _is_utf8(v) for v in text], dtype=pl.Boolean)
+        broken = pl.Series([v is not None and not is_text(v) for v in text], dtype=pl.Boolean)
         values = [None if bad else v for v, bad in zip(text, broken, strict=True)]
         return pl.Series(series.name, values, dtype=pl.String), broken
     elif series.dtype in _NO_VALUES or inner in (*_NO_VALUES, pl.Binary):
         return pl.Series(series.name, [None] * len(series), dtype=pl.String), series.is_not_null()
     return series, series.is_null() & False
-
-
-def _is_utf8(text: str) -> bool:
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def frame_not_noted(problems: list[pl.DataFrame], n_rows: int) -> pl.Series:

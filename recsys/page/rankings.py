@@ -324,9 +324,7 @@ def _falling(values: Floats) -> Ints:
     rise with its value (but for the sign), so that value and place make one whole number.
     """
     bits = (0.0 - values).view(np.int32).astype(np.int64)  # 0.0 - 0.0 is 0.0, and not -0.0
-    bits = np.where(bits >= 0, bits, bits ^ np.int64(0x7FFFFFFF))
-    result: Ints = np.sort(bits << 32 | np.arange(values.shape[1]), axis=1) & 0xFFFFFFFF
-    return result
+    return stable_order(np.where(bits >= 0, bits, bits ^ np.int64(0x7FFFFFFF)))
 
 
 def top_n(scores: Floats, n: int) -> Ints:

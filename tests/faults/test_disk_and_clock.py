@@ -7,13 +7,13 @@ import resource
 import shutil
 import sqlite3
 import subprocess
-import sys
 from contextlib import closing
 
 import pytest
 from newsroom import (
     AS_OF,
     BOTH,
+    COMMAND,
     NIGHT,
     STORE,
     at,
@@ -210,10 +210,9 @@ def test_a_clock_that_goes_back_publishes_nothing_and_loses_nothing(newsroom, hu
 
 
 def test_two_nights_at_once_are_one_and_another_time(hurt):
-    code = "from recsys.cli import main; main()"
     nights = [
         subprocess.Popen(
-            [sys.executable, "-c", code, *NIGHT, at(2)],
+            [*COMMAND, *NIGHT, at(2)],
             cwd=hurt,
             stderr=subprocess.PIPE,
             stdout=subprocess.DEVNULL,

@@ -5,7 +5,6 @@ import io
 import json
 import os
 import subprocess
-import sys
 import tempfile
 from datetime import datetime
 from pathlib import Path
@@ -16,7 +15,7 @@ import zstandard
 from conftest import RECEIVED_MS, SAMPLE
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from newsroom import AS_OF
+from newsroom import AS_OF, COMMAND
 
 from recsys import Recommender
 from recsys.ingest.detect import READERS
@@ -243,9 +242,8 @@ def test_any_argument_gives_a_page_or_a_documented_error(recommender, n):
 
 def measured(folder: Path, *arguments: str) -> tuple[int, float, str]:
     """Run an ingest; return its status, its peak of memory in MB, and what it said."""
-    code = "from recsys.cli import main; main()"
     with (folder / "said").open("w+") as said:
-        process = subprocess.Popen([sys.executable, "-c", code, "ingest", *arguments, "--store",
+        process = subprocess.Popen([*COMMAND, "ingest", *arguments, "--store",
                                     "s.db"], cwd=folder, stdout=said, stderr=said)  # fmt: skip
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)

@@ -4,14 +4,13 @@ import gc
 import os
 import random
 import subprocess
-import sys
 import threading
 import time
 from contextlib import closing
 from datetime import timedelta
 
 import pytest
-from newsroom import AS_OF, BOTH, NIGHT, STORE, at, copied, well
+from newsroom import AS_OF, BOTH, COMMAND, NIGHT, STORE, at, copied, well
 
 from recsys import Recommender, publishing, snapshot
 
@@ -129,8 +128,7 @@ def test_a_stale_run_is_told(newsroom):
 
 def test_a_server_starts_while_a_night_publishes(newsroom, tmp_path):
     folder = copied(newsroom, tmp_path / "newsroom")
-    code = "from recsys.cli import main; main()"
-    night = subprocess.Popen([sys.executable, "-c", code, *NIGHT, at(2)], cwd=folder,
+    night = subprocess.Popen([*COMMAND, *NIGHT, at(2)], cwd=folder,
                              stdout=subprocess.DEVNULL)  # fmt: skip
     n_started = 0
     while night.poll() is None:
