@@ -4,8 +4,7 @@
                       + text(recent reads of u, j)
                       + text(a, j) + item_item(a, j) + same section(a, j)
 
-Pure numpy, and the only place where scores are made: the nightly batch calls
-`score_block` for many readers, a web server `score` for one, with the same arrays.
+Pure numpy, and what a score means; pages are made from the same sums by `recsys.kernels`.
 """
 
 from collections.abc import Sequence
@@ -243,15 +242,7 @@ def context_signals(model: LiveModel, context: int | None) -> dict[str, Floats]:
 def score(model: LiveModel, reader: Reader | None, context: int | None) -> dict[str, Floats]:
     """Return the weighted parts of every live article's score, by name of `PARTS`.
 
-    Those of `personal_parts`, and those that are the same for everybody.
-    """
-    return personal_parts(model, reader, context) | model.static_parts()
-
-
-def personal_parts(
-    model: LiveModel, reader: Reader | None, context: int | None
-) -> dict[str, Floats]:
-    """Return the weighted parts that are of this reader or of this article.
+    What a score is; `recsys.kernels` makes the same sums for pages, without their parts.
 
     Parameters
     ----------
@@ -276,7 +267,7 @@ def personal_parts(
         parts["text"] = weights.text * text_of_recent(model, reader.reads)
         parts["als"] = weights.als * (model.factors @ reader.factors)
         parts["affinity"] = weights.affinity * reader.affinity[model.category[model.live_rows]]
-    return parts
+    return parts | model.static_parts()
 
 
 def total(parts: dict[str, Floats], n_live: int) -> NDArray[np.float32]:
@@ -288,32 +279,13 @@ def total(parts: dict[str, Floats], n_live: int) -> NDArray[np.float32]:
     return result
 
 
-@dataclass(frozen=True, slots=True)
-class BlockScorer:
-    """`score` for many readers at once: one matrix product for all inner products.
+def article_side(model: LiveModel, n_categories: int) -> NDArray[np.float32]:
+    """Return the articles' side of all inner products of a score, shape (n_features, n_live).
 
-    The section affinity is an inner product too, with an indicator of the section,
-    so it rides in the same product as the factors.
+    Factors and section tastes end to end are the readers' side. A section taste is a product
+    too, with an indicator of the section, so it rides along with the factors.
     """
-
-    article_side: Floats
-
-    @classmethod
-    def of(cls, model: LiveModel, n_categories: int) -> "BlockScorer":
-        """Return the scorer of a model."""
-        indicator = np.zeros((len(model.live_rows), n_categories), dtype=np.float32)
-        indicator[np.arange(len(indicator)), model.category[model.live_rows]] = 1.0
-        side = np.hstack((model.weights.als * model.factors, model.weights.affinity * indicator))
-        return cls(np.ascontiguousarray(side.T))
-
-    def personal(self, factors: Floats, affinity: Floats, text: Floats) -> NDArray[np.float32]:
-        """Return the personal part of the scores, shape (n_block, n_live).
-
-        Parameters
-        ----------
-        factors, affinity : array, shapes (n_block, factors) and (n_block, n_categories)
-            Of the readers.
-        text : array, shape (n_block, n_live)
-            Weighted similarity to their recent reads.
-        """
-        return np.hstack((factors, affinity)) @ self.article_side + text
+    indicator = np.zeros((len(model.live_rows), n_categories), dtype=np.float32)
+    indicator[np.arange(len(indicator)), model.category[model.live_rows]] = 1.0
+    side = np.hstack((model.weights.als * model.factors, model.weights.affinity * indicator))
+    return np.ascontiguousarray(side.T, dtype=np.float32)

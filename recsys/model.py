@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from recsys import snapshot
-from recsys.blend import LiveModel, Reader, Rows, recent_weights, spans
+from recsys.blend import LiveModel, Reader, Rows, spans
 from recsys.carry import (
     Last,
     carried_factors,
@@ -486,16 +486,6 @@ def _latest_reads(night: Night, n: int) -> csr_matrix:
     indptr = np.concatenate(([0], np.cumsum(np.minimum(np.diff(start), n))))
     shape = (n_users, len(night.articles.id_map))
     return csr_matrix((np.ones(len(kept), dtype=np.float32), kept, indptr), shape=shape)
-
-
-def recent_items(reads: csr_matrix, weights: BlendConfig) -> csr_matrix:
-    """Return the weights of each reader's recent reads, rows of some `Model.reads`."""
-    n_of = np.minimum(np.diff(reads.indptr), weights.recent_reads)
-    start = np.concatenate(([0], np.cumsum(n_of)))
-    kept = spans(reads.indptr[:-1], n_of)
-    sums = [recent_weights(n, weights.recent_decay) for n in range(weights.recent_reads + 1)]
-    data = np.concatenate([np.zeros(0, np.float32), *(sums[n] for n in n_of.tolist())])
-    return csr_matrix((data, reads.indices[kept], start), shape=reads.shape)
 
 
 def _article_features(night: Night) -> dict[str, NDArray[np.float32]]:

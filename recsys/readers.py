@@ -29,6 +29,8 @@ Floats = NDArray[np.float32]
 _HALF_LIVES = np.array((*SHOWN_HOURS, *READ_HOURS))
 _OF_VIEWS = np.arange(len(SHOWN_HOURS))
 _OF_READS = np.arange(len(SHOWN_HOURS), len(READER_FEATURES))
+NOTHING_MET = np.zeros(0, dtype=np.int64)
+NO_COUNTS = np.zeros((len(READER_FEATURES), 0), dtype=np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,22 +112,21 @@ def reader_at(profile: Profile, live: LiveModel, n_categories: int, as_of_ms: in
     live, n_categories, as_of_ms
         The run.
     """
-    affinity = profile.affinity
-    if len(affinity) < n_categories:
-        affinity = np.pad(affinity, (0, n_categories - len(affinity)))
-    read = live.live_place(profile.read)
     counts, met = _decayed(profile, as_of_ms), profile.met
     if as_of_ms > profile.as_of_ms:
         still = live.live_place(met) >= 0
         counts, met = counts[:, still], met[still]
-    return Reader(
-        factors=profile.factors,
-        affinity=affinity,
-        reads=profile.reads,
-        read=read[read >= 0],
-        met=met,
-        met_counts=np.log1p(counts),
-    )
+    reader = page_reader(profile, live, n_categories)
+    return dataclasses.replace(reader, met=met, met_counts=np.log1p(counts))
+
+
+def page_reader(profile: Profile, live: LiveModel, n_categories: int) -> Reader:
+    """Return what pages ask of a reader: `reader_at` with no counts of what they met."""
+    affinity = profile.affinity
+    if len(affinity) < n_categories:
+        affinity = np.pad(affinity, (0, n_categories - len(affinity)))
+    read = live.live_place(profile.read)
+    return Reader(profile.factors, affinity, profile.reads, read[read >= 0], NOTHING_MET, NO_COUNTS)
 
 
 def profile_of(reader: Reader, live_rows: Ints, as_of_ms: int) -> Profile:
@@ -197,20 +198,34 @@ def advanced(
 
 
 def after_clicks(model: PageModel, reader: Reader | None, fresh: Sequence[int]) -> Reader:
-    """Return a reader who has also clicked `fresh` (known indices, oldest first) just now."""
+    """Return a reader who has also clicked `fresh` (known indices, oldest first) just now.
+
+    Counts of what they met stay as they were, for no page asks for them: see `with_counts`.
+    """
     live = model.live
     if reader is None:
         reader = unknown_reader(live.factors.shape[1], model.n_categories)
-    newest_first = list(dict.fromkeys([*reversed(fresh), *reader.reads.tolist()]))
-    places = live.live_place(list(dict.fromkeys(fresh)))
-    places = places[places >= 0]
+    newest_first = dict.fromkeys([*reversed(fresh), *reader.reads.tolist()])
     # A click the night already knew is not learned twice.
-    unseen = places[~np.isin(places, reader.read)]
+    unseen = _unseen(live, reader, fresh)
     return dataclasses.replace(
-        after_reads(reader, live.live_rows[unseen]),
+        reader,
         factors=fold_in(
             reader.factors, live.factors[unseen], gram=live.gram, confidence=live.click_confidence
         ),
-        reads=np.array(newest_first[: live.weights.known_reads], dtype=np.int64),
-        read=np.union1d(reader.read, places),
+        reads=np.array(list(newest_first)[: live.weights.known_reads], dtype=np.int64),
+        read=np.array(sorted({*reader.read.tolist(), *unseen}), dtype=np.int64),
     )
+
+
+def with_counts(model: PageModel, before: Reader | None, after: Reader) -> Reader:
+    """Return a reader `after_clicks` whose counts know of those clicks too."""
+    known = set() if before is None else set(before.read.tolist())
+    unseen = [place for place in after.read.tolist() if place not in known]
+    return after_reads(after, model.live.live_rows[unseen])
+
+
+def _unseen(live: LiveModel, reader: Reader, fresh: Sequence[int]) -> list[int]:
+    """Return the live places of clicks on what the reader had not read, each once."""
+    places, read = live.live_place(fresh).tolist(), set(reader.read.tolist())
+    return [place for place in dict.fromkeys(places) if place >= 0 and place not in read]

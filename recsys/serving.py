@@ -4,6 +4,7 @@ Imports neither scikit-learn nor implicit. The clock is read here and only to kn
 what has expired, unless `as_of` is given.
 """
 
+import os
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import closing
@@ -21,16 +22,24 @@ from recsys.answer import Health, Page, Ranked, Recommendation
 from recsys.blend import Reader
 from recsys.errors import SnapshotError
 from recsys.explain import Why
-from recsys.page.build import PageBuilder, Slot, unpack_page
+from recsys.page.build import NOTHING, PageBuilder, Slot, unpack_page
 from recsys.page.compose import LISTS, slots_of
 from recsys.page.reasons import reason_text
 from recsys.page.rules import NO_RULES, Described, Editorial, Resolved, host_of
-from recsys.readers import after_clicks, reader_at, unpack_profile
+from recsys.readers import (
+    Profile,
+    after_clicks,
+    page_reader,
+    reader_at,
+    unpack_profile,
+    with_counts,
+)
 from recsys.rows import HOUR_MS, UNKNOWN_TIME, from_ms, is_text, to_ms
 
 PUBLISHED = Path("published")
 MOST_SLOTS = 100  # of a list: an assignment grows with the square of them
 PAGES_KEPT = 1000  # of anybody, in memory: the latest asked for
+NEVER = np.iinfo(np.int64).max
 
 
 class _Run:
@@ -58,17 +67,28 @@ class _Run:
             [article.title for article in self.articles],
             self.model.live.live_rows,
         )
+        self.live = [self.articles[row] for row in self.model.live.live_rows.tolist()]
         self.known = {article.article_id: i for i, article in enumerate(self.articles)}
-        live = [self.articles[i] for i in self.model.live.live_rows]
-        never = np.iinfo(np.int64).max
-        self.expires_ms = np.array(
-            [never if a.expires_ms is None else a.expires_ms for a in live], dtype=np.int64
+        live = self.live
+        self._expires_ms = np.array(
+            [NEVER if a.expires_ms is None else a.expires_ms for a in live], dtype=np.int64
         )
-        self.published_ms = np.array(
+        self._published_ms = np.array(
             [UNKNOWN_TIME if a.published_ms is None else a.published_ms for a in live],
             dtype=np.int64,
         )
+        self._over = 0, 0, NOTHING  # from when until when which live articles must not be shown
         self.anybodys = lru_cache(maxsize=PAGES_KEPT)(self._anybodys)
+
+    def over(self, now_ms: int) -> NDArray[np.int64]:
+        """Return the live places that are over, or not out yet, at an instant."""
+        since, until, found = self._over  # one tuple, so no thread meets half of it
+        if not since <= now_ms < until:
+            found = np.flatnonzero((self._expires_ms <= now_ms) | (self._published_ms > now_ms))
+            changes = np.concatenate((self._expires_ms, self._published_ms))
+            until = int(changes[changes > now_ms].min(initial=NEVER))
+            self._over = now_ms, until, found
+        return found
 
     def why(
         self, reader: Reader | None, context: int | None, n: int, blocked: NDArray[np.int64],
@@ -92,9 +112,28 @@ class _Run:
             self.meta.run_id,
             tuple(f"{name}: {notes[name]}" for name in LISTS if name in notes),
             MappingProxyType(
-                {name: tuple(_shown(why, name, s, drawn) for s in made[name]) for name in LISTS}
+                {
+                    name: tuple(self._shown(why, name, s, drawn) for s in made[name])
+                    for name in LISTS
+                }
             ),
         )
+
+    def _shown(
+        self, why: Why, list_name: str, slot: Slot, drawn: Mapping[int, float]
+    ) -> Recommendation:
+        article = self.live[slot.place]
+        title = self.articles[slot.because].title if slot.because >= 0 else ""
+        code = slot.code
+        if code == "because_read" and not title:
+            code = "taste"  # an article known by id alone has no title to name
+        published_ms = article.published_ms
+        return Recommendation(
+            article.article_id, article.title, article.category, article.url,
+            None if published_ms is None else _instant(published_ms), slot.score,
+            reason_text(code, title=title, category=article.category), code,
+            drawn.get(slot.place, 1.0), slot.rules, why, (list_name, slot.place),
+        )  # fmt: skip
 
     def _anybodys(
         self, context: int | None, n: int, blocked: bytes, rules: Resolved, editorial: Editorial
@@ -126,12 +165,15 @@ class Recommender:
 
     def __init__(self, published: str | Path = PUBLISHED) -> None:
         self._folder = Path(published)
+        self._pointer, self._rules_file = (
+            str(self._folder / name) for name in (publishing.POINTER, publishing.RULES)
+        )
         self._lock = threading.Lock()
         self._local = threading.local()
         self._refused: dict[str, str] = {}  # by file or run: why what is published is not served
-        self._seen = _state(self._folder / publishing.POINTER)
+        self._seen = _state(self._pointer)
         self._run = self._opened()
-        state = _state(self._folder / publishing.RULES)
+        state = _state(self._rules_file)
         rules = Resolved(publishing.load_rules(self._folder), self._run.described)
         self._rules = (state, self._run, rules)
 
@@ -169,7 +211,7 @@ class Recommender:
         While one thread opens it, the others go on with the run they have. A run
         that cannot be opened is not served: the last good one is.
         """
-        state = _state(self._folder / publishing.POINTER)
+        state = _state(self._pointer)
         if state != self._seen and state is not None and self._lock.acquire(blocking=False):
             try:
                 run_id = publishing.current_run(self._folder)
@@ -191,7 +233,7 @@ class Recommender:
 
         A file that cannot be read changes nothing: the last good rules hold.
         """
-        state = _state(self._folder / publishing.RULES)
+        state = _state(self._rules_file)
         seen, of_run, resolved = self._rules  # one tuple, so no thread meets half of it
         if state == seen and run is of_run:
             return resolved
@@ -238,14 +280,19 @@ class Recommender:
         if isinstance(explore, bool) or not isinstance(explore, int) or not 0 <= explore <= n:
             raise ValueError(f"explore must be a whole number from 0 to n, got {explore!r}")
         now_ms = _now_ms(as_of)
-        closed = np.flatnonzero((run.expires_ms <= now_ms) | (run.published_ms > now_ms))
+        closed = run.over(now_ms)
         context = None if article_id is None else run.known.get(article_id)
-        reader, stored = self._reader(run, user_id)
+        profile, stored = self._profile(run, user_id)
+        reader = None
+        if profile is not None:
+            reader = page_reader(profile, live, run.model.n_categories)
         fresh = [run.known[a] for a in recent_clicks if a in run.known]
         if fresh:
             reader = after_clicks(run.model, reader, fresh)
-        out = live.live_place([run.known[a] for a in exclude if a in run.known])
-        blocked = np.concatenate((closed, out[out >= 0])) if len(out) else closed
+        blocked = closed
+        if exclude:
+            out = live.live_place([run.known[a] for a in exclude if a in run.known])
+            blocked = np.concatenate((closed, out[out >= 0]))
         rules = self._resolved(run)
         editorial = rules.at(now_ms, context)
         if reader is None and not explore:
@@ -280,7 +327,7 @@ class Recommender:
         hours = (now_ms - run.as_of_ms) / HOUR_MS
         told_of = (publishing.POINTER, publishing.RULES, run.meta.run_id)
         found = [self._refused[name] for name in told_of if name in self._refused]
-        if _state(self._folder / publishing.POINTER) is None and not found:
+        if _state(self._pointer) is None and not found:
             found.append(self._unnamed())
         problems = [f"not served: {problem}" for problem in found]
         if hours > max_hours:
@@ -333,14 +380,14 @@ class Recommender:
         if len(set(candidates)) < len(candidates):
             raise ValueError(f"candidates must be distinct, got {candidates!r}")
         run = self._current()
-        reader, _ = self._reader(run, user_id)
+        reader, live = self._reader(run, user_id)[0], run.model.live
         fresh = [run.known[a] for a in recent_clicks if a in run.known]
         if fresh:
-            reader = after_clicks(run.model, reader, fresh)
+            reader = with_counts(run.model, reader, after_clicks(run.model, reader, fresh))
         context = None if article_id is None else run.known.get(article_id)
         known = np.array([run.known.get(a, -1) for a in candidates], dtype=np.int64)
         now_ms = _now_ms(as_of)
-        parts = rank.rank_parts(run.rank, run.model.live, reader, context, known, now_ms)
+        parts = rank.rank_parts(run.rank, live, reader, context, known, now_ms)
         score_of = np.sum(list(parts.values()), axis=0) if parts else np.zeros(len(known))
         return tuple(
             Ranked(
@@ -351,22 +398,26 @@ class Recommender:
         )  # fmt: skip
 
     def _reader(self, run: _Run, user_id: str | None) -> tuple[Reader | None, bytes | None]:
-        """Return a known reader and their published page; None for anybody else.
+        """Return a known reader, counts and all, and their published page."""
+        profile, page = self._profile(run, user_id)
+        if profile is None:
+            return None, None
+        live, n_categories = run.model.live, run.model.n_categories
+        return reader_at(profile, live, n_categories, run.as_of_ms), page
+
+    def _profile(self, run: _Run, user_id: str | None) -> tuple[Profile | None, bytes | None]:
+        """Return a known reader's profile and published page; None for anybody else.
 
         One whose row is damaged is anybody, and `health` tells.
         """
         if user_id is None or not is_text(user_id):
             return None, None
         try:
-            rows = (
-                snapshot.find_profile(conn, user_id, path) for conn, path in self._connections(run)
-            )
-            row = next((row for row in rows if row is not None), None)
-            if row is not None:
-                live = run.model.live
-                profile = unpack_profile(row[0], n_factors=live.factors.shape[1])
-                reader = reader_at(profile, live, run.model.n_categories, run.as_of_ms)
-                return reader, None if run.meta.base else row[1]
+            for conn, path in self._connections(run):
+                row = snapshot.find_profile(conn, user_id, path)
+                if row is not None:
+                    profile = unpack_profile(row[0], n_factors=run.model.live.factors.shape[1])
+                    return profile, None if run.meta.base else row[1]
         except SnapshotError as error:
             self._refused[run.meta.run_id] = str(error)
         return None, None
@@ -412,32 +463,10 @@ def _wanted(lists: Sequence[str] | None) -> tuple[str, ...]:
 _instant = lru_cache(maxsize=10_000)(from_ms)  # the same articles over and over
 
 
-def _shown(why: Why, list_name: str, slot: Slot, drawn: Mapping[int, float]) -> Recommendation:
-    article = why.article(slot.place)
-    title = why.articles[slot.because].title if slot.because >= 0 else ""
-    code = slot.code
-    if code == "because_read" and not title:
-        code = "taste"  # an article known by id alone has no title to name
-    return Recommendation(
-        article_id=article.article_id,
-        title=article.title,
-        category=article.category,
-        url=article.url,
-        published_at=None if article.published_ms is None else _instant(article.published_ms),
-        score=slot.score,
-        reason=reason_text(code, title=title, category=article.category),
-        reason_code=code,
-        propensity=drawn.get(slot.place, 1.0),
-        rules=slot.rules,
-        _why=why,
-        _slot=(list_name, slot.place),
-    )
-
-
-def _state(path: Path) -> tuple[int, int] | None:
+def _state(path: str | Path) -> tuple[int, int] | None:
     """Return what tells one version of a file from the next, None where there is none."""
     try:
-        status = path.stat()
+        status = os.stat(path)
     except OSError:
         return None
     return status.st_mtime_ns, status.st_ino

@@ -10,16 +10,14 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 
-import numpy as np
-from scipy.sparse import csr_matrix
 from threadpoolctl import threadpool_limits
 
 from recsys.config import Config
 from recsys.learn.examples import Past
 from recsys.learn.heads import teach
 from recsys.learn.regimes import Protocol
-from recsys.model import Readers, reader_of, recent_items
-from recsys.page.build import PageBuilder, pack_pages
+from recsys.model import Readers, reader_of
+from recsys.page.build import Crowd, PageBuilder, pack_pages
 from recsys.page.compose import slots_of
 from recsys.page.rankings import PageModel
 from recsys.readers import pack_profile, profile_of
@@ -44,25 +42,19 @@ class Scorer:
         self._live, self._as_of_ms = live, as_of_ms
         self._builder = PageBuilder(page)
         self._n_slots = slots_of(config.n, config.n_latest)
-        self._similar = csr_matrix(
-            (live.similar.value, live.similar.column, live.similar.start),
-            shape=(len(live.category), len(live.live_rows)),
-        )
 
     def rows(self, shard: Readers) -> list[Row]:
         """Return every reader with packed profile and page, made in blocks.
 
         A page that has something to say of itself is left to whoever asks for it: None.
         """
-        live, found = self._live, []
+        found = []
         for start in range(0, len(shard.user_ids), BLOCK):
             block = range(start, min(start + BLOCK, len(shard.user_ids)))
             readers = [reader_of(shard, row) for row in block]
-            recent = recent_items(shard.reads[block.start : block.stop], live.weights)
-            cosine = (recent @ self._similar).toarray().astype(np.float32)
-            pages = self._builder.block(readers, live.weights.text * cosine, self._n_slots)
+            pages = self._builder.block(Crowd.of(readers), self._n_slots)
             for row, reader, page in zip(block, readers, pack_pages(pages), strict=True):
-                profile = profile_of(reader, live.live_rows, self._as_of_ms)
+                profile = profile_of(reader, self._live.live_rows, self._as_of_ms)
                 found.append((shard.user_ids[row], pack_profile(profile), page))
         return found
 

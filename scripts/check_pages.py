@@ -82,8 +82,7 @@ def check(published: Path, n_readers: int, n_articles: int, seed: int) -> dict[s
             seconds.append(time.perf_counter() - begin)
             # What was served stands for our way, since it follows the rules in force.
             ways = by_each_way(builder, built, n_slots) | {PAGES[0]: lists}
-            composed = built.pages.composed
-            gaps.append(1 - composed.value[0] / composed.bound[0])
+            gaps.append(1 - built.value / built.bound)
             shortfalls.append(1 - _worth(wishes, ways["by turns"]) / best.value[0])
             order = builder.rankings.alone(YOU_MAY_ALSO_LIKE, built.scored)
             own = order[~built.scored.closed[0, order]]

@@ -12,13 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
 
-from recsys.blend import LiveModel, Rows, fold_in, recent_weights, score, total
+from recsys.blend import LiveModel, Rows, fold_in, recent_weights, total
 from recsys.config import BlendConfig, PageConfig, TextConfig
 from recsys.model import train
 from recsys.night import read_night
 from recsys.page import compose as composing
 from recsys.page import rankings
-from recsys.page.build import PageBuilder, pack_pages, slot_parts, slots_out_of, unpack_page
+from recsys.page.build import Crowd, PageBuilder, pack_pages, slot_parts, unpack_page
 from recsys.page.compose import LISTS, Cap, Pin, Wish, greedy
 from recsys.page.rankings import PageModel, top_n
 from recsys.page.reasons import REASONS, reason_code, reason_text
@@ -258,7 +258,7 @@ def test_taking_turns_is_never_better():
         page = [
             [p for p in turns[w.name] if p in set(w.places[0].tolist())] for w in wishes
         ]  # what a list does not even wish for is worth nothing to it
-        assert worth_of(wishes, page) <= built.pages.composed.bound[0] + 1e-6
+        assert worth_of(wishes, page) <= built.bound + 1e-6
         assert len({int(story[p]) for places in page for p in places}) == sum(map(len, page))
 
 
@@ -268,13 +268,12 @@ def test_a_block_of_pages_is_the_pages_one_by_one(seed):
     rng = np.random.default_rng(seed + 100)
     readers = [random_reader(rng, model) for _ in range(20)]
     builder = PageBuilder(model)
-    text = np.stack([score(model.live, reader, None)["text"] for reader in readers])
-    pages = builder.block(readers, text, N_SLOTS)
-    for i, (reader, packed) in enumerate(zip(readers, pack_pages(pages), strict=True)):
+    pages = builder.block(Crowd.of(readers), N_SLOTS)
+    for i, (reader, slots) in enumerate(zip(readers, pages.slots, strict=True)):
         alone = builder.page(reader, None, N_SLOTS)
         assert pages.notes[i] == alone.notes
-        together = {name: slots_out_of(rows[i]) for name, rows in pages.lists.items()}
-        assert packed is None or unpack_page(packed, N_SLOTS) == together
+        assert pack_pages(pages)[i] == (None if alone.notes else slots.tobytes())
+        together = unpack_page(slots.tobytes(), N_SLOTS)
         for name in LISTS:
             assert [(s.place, s.code, s.because) for s in together[name]] == [
                 (s.place, s.code, s.because) for s in alone.lists[name]
@@ -317,9 +316,8 @@ def test_a_list_is_short_only_when_the_live_articles_run_out(monkeypatch):
     builder = PageBuilder(model)
     alone = builder.page(reader, None, N_SLOTS).lists
     assert [len(alone[name]) for name in LISTS] == [5, 5, 5, 6]
-    text = score(model.live, reader, None)["text"][np.newaxis]
-    together = builder.block([reader], text, N_SLOTS).lists
-    assert {name: slots_out_of(rows[0]) for name, rows in together.items()} == alone
+    together = builder.block(Crowd.of([reader]), N_SLOTS).slots[0]
+    assert unpack_page(together.tobytes(), N_SLOTS) == alone
 
 
 def test_must_reads_are_of_several_sections_as_long_as_there_are_some():

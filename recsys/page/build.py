@@ -1,34 +1,41 @@
 """Readers' pages out of scores: the lists composed, slots, reasons."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
+from itertools import accumulate, islice
 
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.blend import STATIC_PARTS, BlockScorer, Reader, personal_parts, total
+from recsys.blend import STATIC_PARTS, Reader, article_side, recent_weights, score, total
+from recsys.kernels import pages as kernels
+from recsys.kernels.pages import SLOT
+from recsys.page import rankings
 from recsys.page.compose import (
+    FILLED,
     LATEST_STORIES,
     LISTS,
+    MINIMUM,
     MUST_READS,
     POPULAR_NOW,
     YOU_MAY_ALSO_LIKE,
-    Composed,
-    Pin,
-    along,
-    cells,
-    compose,
 )
 from recsys.page.rankings import PageModel, Rankings, Scored, barred, top_n
-from recsys.page.reasons import CHOSEN, CODES, closest_read, leading_parts, reason_codes
+from recsys.page.reasons import (
+    CHOSEN,
+    CODE_TABLE,
+    CODES,
+    closest_read,
+    leading_parts,
+    reason_code,
+)
 from recsys.page.rules import NO_RULES, Editorial
 
 POOL = 20  # articles a slot that explores is drawn from
+PLANS_KEPT = 64  # of pages of some slots under some rules
 NOTHING = np.zeros(0, dtype=np.int64)
-# A slot of a block: live place (-1 for an empty one), score in its list, place of the reason
-# in `CODES`, and the known index of the read article a reason names, else -1.
-SLOT = np.dtype([("place", "<i4"), ("score", "<f4"), ("code", "u1"), ("because", "<i4")])
+NONE_OF_ONE = np.zeros(2, dtype=np.int64)  # where nothing of one reader begins and ends
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float32]
@@ -56,71 +63,110 @@ class Pages:
 
     Attributes
     ----------
-    lists : dict of array of `SLOT`, shape (n_pages, n_slots)
-        By list; what is empty is at its end.
+    slots : array of `SLOT`, shape (n_pages, n_slots)
+        Of all lists, end to end; what is empty is at the end of its list.
     notes
         By page, by list: how it was filled against its own limits, or why it is short.
-    composed
-        The solution.
+    value, bound : array of float64, shape (n_pages,)
+        As of `recsys.page.compose.Composed`.
     """
 
-    lists: dict[str, NDArray[np.void]]
+    slots: NDArray[np.void]
     notes: list[dict[str, str]]
-    composed: Composed
+    value: NDArray[np.float64]
+    bound: NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
+class Crowd:
+    """Some readers, as pages see them.
+
+    Attributes
+    ----------
+    sides : array of float32, shape (n_readers, n_features)
+        Their side of products with articles: factors, then section tastes.
+    reads_start, reads : array of int64
+        Latest reads of each, newest first, as known indices, end to end.
+    read_start, read : array of int64
+        Live places that each has read, end to end.
+    """
+
+    sides: Floats
+    reads_start: Ints
+    reads: Ints
+    read_start: Ints
+    read: Ints
+
+    @classmethod
+    def of(cls, readers: Sequence[Reader]) -> "Crowd":
+        """Return some readers, at least one."""
+
+        def ends(parts: Sequence[Ints]) -> Ints:
+            return np.array([0, *accumulate(map(len, parts))])
+
+        reads, read = [r.reads for r in readers], [r.read for r in readers]
+        sides = np.stack([np.concatenate((r.factors, r.affinity)) for r in readers])
+        return cls(sides, ends(reads), np.concatenate(reads), ends(read), np.concatenate(read))
+
+
 class Built:
-    """A page, and what it was made from.
+    """A page, and what it was made from, worked out when somebody asks.
 
     Attributes
     ----------
     lists
         The slots of each list.
-    parts
-        Weighted parts of every live article's score on this page.
-    scored
-        What each list thinks of every live article, and which are closed; a block of one.
-    pages
-        The page as a block of one.
+    notes
+        By list: how it was filled against its own limits, or why it is short.
+    value, bound
+        As of `recsys.page.compose.Composed`.
     """
 
-    lists: dict[str, list[Slot]]
-    parts: Parts
-    scored: Scored
-    pages: Pages
+    def __init__(
+        self,
+        builder: "PageBuilder",
+        asked: tuple[Reader | None, int | None, Ints],
+        lists: dict[str, list[Slot]],
+        made: Pages,
+    ) -> None:
+        self._builder, self._asked, self.lists = builder, asked, lists
+        self.notes = made.notes[0]
+        self.value, self.bound = float(made.value[0]), float(made.bound[0])
 
-    @property
-    def notes(self) -> dict[str, str]:
-        """Return by list how it was filled against its own limits, or why it is short."""
-        return self.pages.notes[0]
+    @cached_property
+    def parts(self) -> Parts:
+        """Return the weighted parts of every live article's score on this page."""
+        reader, context, _ = self._asked
+        return score(self._builder.model.live, reader, context)
+
+    @cached_property
+    def scored(self) -> Scored:
+        """Return what each list thinks of every live article, and which are closed."""
+        return self._builder.scored(self.parts, *self._asked)
 
 
-def slots_out_of(rows: NDArray[np.void]) -> list[Slot]:
-    """Return the filled slots of one list of one page."""
-    return [
-        Slot(place, round(value, 4), CODES[code], because)
-        for place, value, code, because in rows.tolist()
-        if place >= 0
-    ]
+def slots_of_page(rows: NDArray[np.void], n_slots: dict[str, int]) -> dict[str, list[Slot]]:
+    """Return the filled slots of a page by list, out of `SLOT`s of all lists."""
+    slots = iter(rows.tolist())
+    return {
+        name: [
+            Slot(place, round(value, 4), CODES[code], because)
+            for place, value, code, because in islice(slots, n)
+            if place >= 0
+        ]
+        for name, n in n_slots.items()
+    }
 
 
 def pack_pages(pages: Pages) -> list[bytes | None]:
     """Return each page as bytes, `SLOT`s of all lists; None for one that has notes to tell."""
-    rows = np.concatenate(list(pages.lists.values()), axis=1)
-    return [None if notes else row.tobytes() for row, notes in zip(rows, pages.notes, strict=True)]
+    packed = zip(pages.slots, pages.notes, strict=True)
+    return [None if notes else slots.tobytes() for slots, notes in packed]
 
 
 def unpack_page(packed: bytes, n_slots: dict[str, int]) -> dict[str, list[Slot]]:
     """Return a page of `pack_pages`, its slots by list."""
-    lists = _by_list(np.frombuffer(packed, dtype=SLOT), n_slots)
-    return {name: slots_out_of(rows) for name, rows in lists.items()}
-
-
-def _by_list(slots: NDArray[np.void], n_slots: dict[str, int]) -> dict[str, NDArray[np.void]]:
-    """Return the slots of all lists, end to end on the last axis, list by list."""
-    ends = np.cumsum(list(n_slots.values()))
-    return dict(zip(n_slots, np.split(slots, ends[:-1], axis=-1), strict=True))
+    return slots_of_page(np.frombuffer(packed, dtype=SLOT), n_slots)
 
 
 class PageBuilder:
@@ -149,11 +195,65 @@ class PageBuilder:
         }
         self._section = live.category[live.live_rows]
         self.rankings = Rankings(model)
+        self._article_side = article_side(live, model.n_categories)
+        self._run = self._as_run()
+        self._plan = lru_cache(maxsize=PLANS_KEPT)(self._planned)
 
-    @cached_property
-    def _scorer(self) -> BlockScorer:
-        """Return the scorer of blocks; a server, which makes single pages, never pays for it."""
-        return BlockScorer.of(self.model.live, self.model.n_categories)
+    def _as_run(self) -> kernels.Run:
+        """Return the run as the kernels know it."""
+        model, live, weights = self.model, self.model.live, self.model.live.weights
+        n_live = len(model.story)
+        place_of = np.full(len(live.category), -1)
+        place_of[live.live_rows] = np.arange(n_live)
+        recent = np.zeros((weights.recent_reads + 1, weights.recent_reads))
+        for n in range(1, len(recent)):
+            recent[n, :n] = recent_weights(n, weights.recent_decay)
+        arrays = {
+            "place_of": place_of,
+            "story_start": np.searchsorted(np.sort(model.story), np.arange(n_live + 1)),
+            "of_story": np.argsort(model.story, kind="stable"),
+            "section": self._section, "category": live.category,
+            "article_side": self._article_side, "fixed": self._static,
+            "centred": np.array(list(self._centred.values())),
+            "importance": model.importance, "rise": model.rise,
+            "newness": self._static_parts["recency"], "risen": self.rankings.risen,
+            "together_start": live.item_item.start, "together_column": live.item_item.column,
+            "together": live.item_item.value, "recent_weight": recent, "code": CODE_TABLE,
+        }  # fmt: skip
+        numbers = {
+            "context_text": weights.context_text, "context_together": weights.context_item_item,
+            "context_section": weights.context_category, "text": weights.text,
+            "must_reads_personal": weights.must_reads_personal,
+            "story_similarity": model.config.story_similarity,
+        }  # fmt: skip
+        return kernels.Run(
+            self.rankings.articles, arrays, numbers, recent_reads=weights.recent_reads,
+            because_read=CODES.index("because_read"), chosen=CODES.index(CHOSEN),
+            n_factors=live.factors.shape[1],
+        )  # fmt: skip
+
+    def _planned(self, slots: tuple[int, ...], editorial: Editorial) -> kernels.Plan:
+        """Return what pages of so many slots are to hold, as far as rules have a say."""
+        config, own = self.model.config, self.rankings.caps
+        at = {name: place for place, name in enumerate(LISTS)}
+        nothing = np.zeros(len(self.model.story), dtype=bool)
+        lists = [
+            kernels.OfList(
+                n, getattr(config, f"{name}_priority"), config.minimum, name in config.exempt,
+                barred(name, nothing, editorial) if editorial.barred else None,
+                editorial.boosts.get(name),
+            )
+            for name, n in zip(LISTS, slots, strict=True)
+        ]  # fmt: skip
+        caps = (*own, *editorial.caps)
+        return kernels.Plan(
+            lists,
+            [(-1 if cap.name is None else at[cap.name], cap.group, cap.most) for cap in caps],
+            len(own),
+            [(at[pin.name], pin.slot, pin.place) for pin in editorial.pins],
+            spare=rankings.SPARE, under_caps=rankings.UNDER_CAPS, farther=rankings.FARTHER,
+            diversity=config.diversity, filled=FILLED, least=MINIMUM,
+        )  # fmt: skip
 
     def page(
         self,
@@ -179,114 +279,81 @@ class PageBuilder:
         editorial
             What editors' rules ask.
         """
-        personal = personal_parts(self.model.live, reader, context)
-        scores = total(personal, len(self.model.story)) + self._static
-        parts = personal | self._static_parts
-        readers = [] if reader is None else [reader]
-        scored = self._scored(readers, context, blocked, scores[np.newaxis])
-        of_block = {name: part[np.newaxis] for name, part in parts.items()}
-        pages = self._pages(readers, scored, n_slots, editorial, of_block)
-        lists = {
-            name: [
-                Slot(slot.place, slot.score, slot.code, slot.because, rules)
-                if (rules := editorial.touched.get((name, slot.place), ()))
-                else slot
-                for slot in slots_out_of(rows[0])
-            ]
-            for name, rows in pages.lists.items()
-        }
-        return Built(lists, parts, scored, pages)
+        if reader is None:
+            side = np.zeros((1, len(self._article_side)), dtype=np.float32)
+            crowd = Crowd(side, NONE_OF_ONE, NOTHING, NONE_OF_ONE, NOTHING)
+        else:
+            crowd = Crowd.of([reader])
+        personal = self._run.products(crowd.sides)
+        has_reader = reader is not None
+        made = self._made(personal, crowd, has_reader, context, n_slots, blocked, editorial)
+        lists = slots_of_page(made.slots[0], n_slots)
+        if touched := editorial.touched:
+            lists = {
+                name: [replace(s, rules=touched.get((name, s.place), ())) for s in slots]
+                for name, slots in lists.items()
+            }
+        return Built(self, (reader, context, blocked), lists, made)
 
-    def block(self, readers: Sequence[Reader], text: Floats, n_slots: dict[str, int]) -> Pages:
-        """Return the pages of readers with no article before them, under no rules.
+    def block(self, crowd: Crowd, n_slots: dict[str, int]) -> Pages:
+        """Return the pages of readers with no article before them, under no rules."""
+        personal = crowd.sides @ self._article_side
+        return self._made(personal, crowd, True, None, n_slots, NOTHING, NO_RULES)
 
-        Parameters
-        ----------
-        readers
-            A block of readers.
-        text : array of float32, shape (n_block, n_live)
-            Weighted similarity to their recent reads.
-        n_slots
-            Slots of each list.
-        """
-        factors = np.stack([reader.factors for reader in readers])
-        affinity = np.stack([reader.affinity for reader in readers])
-        scores = self._scorer.personal(factors, affinity, text) + self._static
-        scored = self._scored(readers, None, NOTHING, scores)
-        return self._pages(readers, scored, n_slots, NO_RULES, {"text": text})
+    def _made(
+        self,
+        personal: Floats,
+        crowd: Crowd,
+        has_reader: bool,
+        context: int | None,
+        n_slots: dict[str, int],
+        blocked: Ints,
+        editorial: Editorial,
+    ) -> Pages:
+        made = self._run.pages(
+            self._plan(tuple(n_slots.values()), editorial),
+            kernels.Ask(
+                personal, crowd.sides, crowd.reads_start, crowd.reads, crowd.read_start,
+                crowd.read, has_reader, -1 if context is None else context, blocked,
+                self.rankings.latest(context),
+            ),
+        )  # fmt: skip
+        notes: list[dict[str, str]] = [{} for _ in made.how]
+        for page in np.flatnonzero(made.how).tolist():
+            if made.how[page] & kernels.CAPS_GAVE_WAY:
+                notes[page][MUST_READS] = "too few sections left: more of one than usual"
+            if not made.how[page] & kernels.SHORT:
+                continue
+            for name, slots in slots_of_page(made.slots[page], n_slots).items():
+                filled, n = len(slots), n_slots[name]
+                if filled < n:
+                    notes[page][name] = (
+                        f"{filled} of {n} slots, no candidates left: of {len(self.model.story)}"
+                        f" live articles {made.n_closed[page]} are read, over, or of the story"
+                        " being read"
+                    )
+        return Pages(made.slots, notes, made.value, made.bound)
 
-    def _scored(
-        self, readers: Sequence[Reader], context: int | None, blocked: Ints, scores: Floats
+    def scored(
+        self, parts: Parts, reader: Reader | None, context: int | None, blocked: Ints
     ) -> Scored:
+        """Return what each list thinks of the live articles, as a block of one page.
+
+        What the kernels work out for themselves: for those who ask why.
+        """
         model = self.model
-        must = np.broadcast_to(model.importance, scores.shape)
-        if readers or context is not None:
+        scores = total(parts, len(model.story))
+        must = model.importance
+        if reader is not None or context is not None:
             must = must + model.live.weights.must_reads_personal * (scores - self._static)
         values = {
             YOU_MAY_ALSO_LIKE: scores,
             MUST_READS: must,
-            POPULAR_NOW: np.broadcast_to(model.rise, scores.shape),
-            LATEST_STORIES: np.broadcast_to(self._static_parts["recency"], scores.shape),
+            POPULAR_NOW: model.rise,
+            LATEST_STORIES: self._static_parts["recency"],
         }
-        return Scored(values, self._closed(readers, context, blocked, scores.shape), context)
-
-    def _pages(
-        self,
-        readers: Sequence[Reader],
-        scored: Scored,
-        n_slots: dict[str, int],
-        editorial: Editorial,
-        parts: Parts,
-    ) -> Pages:
-        composed, notes, pins = self._composed(scored, n_slots, editorial)
-        slots = self._slots(composed.lists, readers, scored, parts)
-        lists = _by_list(slots, {name: p.shape[1] for name, p in composed.lists.items()})
-        for pin in pins:
-            lists[pin.name]["code"][:, pin.slot] = CODES.index(CHOSEN)
-            lists[pin.name]["because"][:, pin.slot] = -1
-        return Pages(lists, notes, composed)
-
-    def _composed(
-        self, scored: Scored, n_slots: dict[str, int], editorial: Editorial
-    ) -> tuple[Composed, list[dict[str, str]], list[Pin]]:
-        """Return the pages, what they have to say of themselves, and the pins that hold."""
-        story, own = self.model.story, self.rankings.caps
-        n_pages, n_live = scored.closed.shape
-        # A page under rules is made alone, so all pages of a block have the same pins: none.
-        pins = _holding(editorial.pins, n_slots, story, scored.closed[:1])
-        pages = np.arange(n_pages)
-        notes: list[dict[str, str]] = [{} for _ in range(n_pages)]
-        found: Composed | None = None
-        # Wider only for the rare page that comes out short: candidates, then our own caps.
-        for reach, caps in ((None, own), (n_live, own), (n_live, ())):
-            limits = (*caps, *editorial.caps)
-            rest = scored if found is None else scored.of(pages)
-            wishes = self.rankings.wishes(rest, n_slots, editorial, limits, reach)
-            composed = compose(wishes, story, limits, pins)
-            if found is None:
-                found = composed
-            else:
-                for name, places in composed.lists.items():
-                    found.lists[name][pages] = places
-                found.value[pages], found.bound[pages] = composed.value, composed.bound
-            if not caps:
-                for page in pages.tolist():
-                    notes[page][MUST_READS] = "too few sections left: more of one than usual"
-            short = np.any([(places < 0).any(axis=1) for places in composed.lists.values()], axis=0)
-            pages = pages[short]
-            if not len(pages):
-                break
-        assert found is not None
-        for page in pages.tolist():
-            for name, places in found.lists.items():
-                filled, n = int((places[page] >= 0).sum()), n_slots[name]
-                if filled < n:
-                    notes[page][name] = (
-                        f"{filled} of {n} slots, no candidates left: of {n_live} live articles"
-                        f" {int(scored.closed[page].sum())} are read, over, or of the story"
-                        " being read"
-                    )
-        return found, notes, pins
+        closed = self._closed(reader, context, blocked)[np.newaxis]
+        return Scored({name: of[np.newaxis] for name, of in values.items()}, closed, context)
 
     def explored(
         self,
@@ -320,91 +387,40 @@ class PageBuilder:
                 pool.append(int(place))
         n_drawn = min(len(liked) - len(kept[name]), len(pool))
         drawn = [pool[i] for i in rng.permutation(len(pool))[:n_drawn].tolist()]
-        readers = [] if reader is None else [reader]
-        parts = {part: values[np.newaxis] for part, values in built.parts.items()}
-        places = np.array(drawn, dtype=np.int64)[np.newaxis]
-        slots = slots_out_of(self._slots({name: places}, readers, built.scored, parts)[0])
+        slots = [self._slot(built, reader, place) for place in drawn]
         return kept | {name: kept[name] + slots}, dict.fromkeys(drawn, n_drawn / max(len(pool), 1))
 
     def _closed(
-        self,
-        readers: Sequence[Reader],
-        context: int | None,
-        blocked: Ints,
-        shape: tuple[int, ...],
+        self, reader: Reader | None, context: int | None, blocked: Ints
     ) -> NDArray[np.bool_]:
-        """Return which live places must not be on the pages, nor any of their story."""
+        """Return which live places must not be on a page, nor any of their story."""
         story = self.model.story
-        closed = np.zeros(shape, dtype=bool)
-        closed[:, story[blocked]] = True
-        for page, reader in enumerate(readers):
-            closed[page, story[reader.read]] = True
+        closed = np.zeros(len(story), dtype=bool)
+        closed[story[blocked]] = True
+        if reader is not None:
+            closed[story[reader.read]] = True
         if context is not None:
             live = self.model.live
             here = live.live_place([context])
             column, value = live.similar.row(context)
             same = column[value >= self.model.config.story_similarity]
-            closed[:, story[here[here >= 0]]] = True
-            closed[:, story[same]] = True
-        result: NDArray[np.bool_] = closed[:, story]
+            closed[story[here[here >= 0]]] = True
+            closed[story[same]] = True
+        result: NDArray[np.bool_] = closed[story]
         return result
 
-    def _lead(self, readers: Sequence[Reader], parts: Parts, places: Ints) -> Ints:
-        """Return the part (place in `PARTS`) that most lifts each of some live places."""
-        live, weights = self.model.live, self.model.live.weights
-        found = {name: along(part, places) for name, part in parts.items()}
-        if readers and "als" not in parts:  # of a block, where nobody needs them all
-            factors = np.stack([reader.factors for reader in readers])
-            affinity = np.stack([reader.affinity for reader in readers])
-            found["als"] = weights.als * np.einsum("psf,pf->ps", live.factors[places], factors)
-            section = self._section[places]
-            found["affinity"] = weights.affinity * along(affinity, section)
-        return leading_parts(found | {name: part[places] for name, part in self._centred.items()})
-
-    def _slots(
-        self, lists: dict[str, Ints], readers: Sequence[Reader], scored: Scored, parts: Parts
-    ) -> NDArray[np.void]:
-        """Return the slots of all lists, with their scores and reasons; -1 is an empty place."""
-        places = np.concatenate(list(lists.values()), axis=1)
-        slots = np.zeros(places.shape, dtype=SLOT)
-        slots["place"], slots["because"] = places, -1
-        if not len(self.model.story):
-            return slots
-        there, lead = np.maximum(places, 0), np.zeros_like(places)
-        list_of = np.repeat(
-            [LISTS.index(name) for name in lists], [p.shape[1] for p in lists.values()]
-        )
-        for name in lists:
-            mine = list_of == LISTS.index(name)
-            slots["score"][:, mine] = along(scored.values[name], there[:, mine])
-            if name == YOU_MAY_ALSO_LIKE:
-                lead[:, mine] = self._lead(readers, parts, there[:, mine])
-        slots["score"] = slots["score"].round(4)
-        slots["code"] = reason_codes(
-            list_of, lead, self._section[there] > 0, self.model.rise[there] > 0
-        )
-        if readers:
-            named = (slots["code"] == CODES.index("because_read")) & (places >= 0)
-            for page, slot in zip(*(at.tolist() for at in cells(named)), strict=True):
-                place = int(places[page, slot])
-                slots["because"][page, slot] = closest_read(
-                    self.model.live, readers[page].reads, place
-                )
-        return slots
-
-
-def _holding(
-    pins: tuple[Pin, ...],
-    n_slots: dict[str, int],
-    story: NDArray[np.int64],
-    closed: NDArray[np.bool_],
-) -> list[Pin]:
-    """Return the pins that hold: not read, not being read, the first of a story."""
-    held: dict[int, Pin] = {}
-    for pin in pins:
-        if not closed[0, pin.place] and pin.slot < n_slots.get(pin.name, 0):
-            held.setdefault(int(story[pin.place]), pin)
-    return list(held.values())
+    def _slot(self, built: Built, reader: Reader | None, place: int) -> Slot:
+        """Return a slot of You May Also Like that holds a live place, with its reason."""
+        here = {part: values[[place]] for part, values in (built.parts | self._centred).items()}
+        code = reason_code(
+            YOU_MAY_ALSO_LIKE, int(leading_parts(here)[0]),
+            has_category=bool(self._section[place] > 0), rising=bool(self.model.rise[place] > 0),
+        )  # fmt: skip
+        because = -1
+        if reader is not None and code == "because_read":
+            because = closest_read(self.model.live, reader.reads, place)
+        value = round(float(built.scored.values[YOU_MAY_ALSO_LIKE][0, place]), 4)
+        return Slot(place, value, code, because)
 
 
 def slot_parts(

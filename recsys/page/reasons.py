@@ -88,7 +88,8 @@ def reason_code(list_name: str, part: int, *, has_category: bool, rising: bool) 
 
 CODES = tuple(REASONS)
 _RANGE = (False, True)
-_TABLE = np.array(
+# By list, part, whether it has a section, whether it rises: the place of the code in `CODES`.
+CODE_TABLE = np.array(
     [
         [
             [
@@ -103,19 +104,6 @@ _TABLE = np.array(
 )
 
 
-def reason_codes(
-    list_of: NDArray[np.int64],
-    part: NDArray[np.int64],
-    has_category: NDArray[np.bool_],
-    rising: NDArray[np.bool_],
-) -> NDArray[np.uint8]:
-    """Return `reason_code` of many slots, of lists by their place in `LISTS`, in `CODES`."""
-    codes: NDArray[np.uint8] = _TABLE[
-        list_of, part, has_category.astype(np.int64), rising.astype(np.int64)
-    ]
-    return codes
-
-
 def reason_text(code: str, *, title: str, category: str) -> str:
     """Return the English text of a reason.
 
@@ -124,7 +112,10 @@ def reason_text(code: str, *, title: str, category: str) -> str:
     >>> reason_text("popular", title="", category="Politics")
     'Popular in Politics'
     """
-    return REASONS[code].replace("{title}", title).replace("{category}", category)
+    words = REASONS[code]
+    if "{" not in words:
+        return words
+    return words.replace("{title}", title).replace("{category}", category)
 
 
 def closest_read(live: LiveModel, reads: NDArray[np.int64], place: int) -> int:

@@ -1,0 +1,41 @@
+"""The compiled library: opened once, with checked addresses of arrays."""
+
+import ctypes
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+_FOLDER = Path(__file__).parent
+
+size = ctypes.c_int64
+real = ctypes.c_double
+pointer = ctypes.c_void_p
+
+
+def _opened() -> ctypes.CDLL:
+    for name in ("libpages.so", "libpages.dll"):
+        if (path := _FOLDER / name).exists():
+            return ctypes.CDLL(str(path))
+    raise ImportError(f"{_FOLDER}: the kernels are not compiled: `pip install .` compiles them")
+
+
+library = _opened()
+
+
+def address(array: NDArray[Any], dtype: Any, *shape: int) -> int:
+    """Return where an array begins, which must be of a type and shape, and not scattered."""
+    if array.dtype != dtype or array.shape != shape or not array.flags.c_contiguous:
+        raise ValueError(
+            f"an array must be contiguous, of type {np.dtype(dtype)} and shape {shape},"
+            f" got {array.dtype} and {array.shape}"
+        )
+    found: int = array.__array_interface__["data"][0]
+    return found
+
+
+def done(status: int) -> None:
+    """Raise what a call came to."""
+    if status:
+        raise MemoryError("no memory for the pages of a block")
