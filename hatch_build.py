@@ -20,8 +20,8 @@ PLATFORM = sysconfig.get_platform().replace("-", "_").replace(".", "_")
 
 def compiled(root: Path) -> Path:
     """Compile the kernels beside their sources, and return the library's path."""
-    source = root / FOLDER / "pages.c"
-    target = root / FOLDER / ("libpages.dll" if os.name == "nt" else "libpages.so")
+    sources = sorted(map(str, (root / FOLDER).glob("*.c")))
+    target = root / FOLDER / ("libkernels.dll" if os.name == "nt" else "libkernels.so")
     command = [sys.executable, "-m", "ziglang", "cc", "-O3", "-shared", "-fPIC", "-mcpu=baseline"]
     if sys.platform == "linux":
         command += ["-target", f"{os.uname().machine}-linux-gnu.2.17"]
@@ -29,7 +29,7 @@ def compiled(root: Path) -> Path:
         there = {"ZIG_GLOBAL_CACHE_DIR": cache, "ZIG_LOCAL_CACHE_DIR": cache}
         made = Path(cache, target.name)
         subprocess.run(
-            [*command, "-o", str(made), str(source), "-lm"], check=True, env=os.environ | there
+            [*command, "-o", str(made), *sources, "-lm"], check=True, env=os.environ | there
         )
         beside = target.with_suffix(".new")
         beside.write_bytes(made.read_bytes())

@@ -34,6 +34,8 @@ class Last:
         Of its models.
     carry
         What it kept for this.
+    one_in
+        As of `recsys.night.Night`.
     """
 
     as_of_ms: int
@@ -41,11 +43,12 @@ class Last:
     live: LiveModel
     vectors: Rows
     carry: Carry
+    one_in: int = 1
 
     @property
     def earlier(self) -> Earlier:
         """Return what `read_night` wants to know of it."""
-        return Earlier(self.article_ids, self.carry.first_ms, self.carry.machines)
+        return Earlier(self.article_ids, self.carry.first_ms, self.carry.machines, self.one_in)
 
 
 def live_since(last: Last, live: Ints) -> NDArray[np.bool_]:

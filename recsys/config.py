@@ -236,6 +236,9 @@ class LearnConfig:
         With fewer choices the shipped weights are served.
     max_choices
         Each head learns from so many, evenly spread over days and readers, if there are more.
+    max_readers
+        A past night is trained on so many of its readers to learn from it, if there were more:
+        one in 2, 4, 8 ... of them. What is served is trained on all.
     n_negatives
         Live articles drawn beside those clicked, for each choice among all that are live.
     random_state
@@ -245,12 +248,13 @@ class LearnConfig:
     days: int = 4
     min_choices: int = 200
     max_choices: int = 8_000
+    max_readers: int = 32_000
     n_negatives: int = 100
     random_state: int = 42
 
     def __post_init__(self) -> None:
         """Check ranges."""
-        _positive(self, "min_choices", "max_choices", "n_negatives")
+        _positive(self, "min_choices", "max_choices", "max_readers", "n_negatives")
         _not_negative(self, "days")
 
 

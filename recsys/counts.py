@@ -11,6 +11,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from recsys.kernels.clicks import one_of_pair
+from recsys.order import distinct
 from recsys.rank import (
     ARTICLE_FEATURES,
     POPULARITY_HOURS,
@@ -81,11 +83,13 @@ class Events:
         old, timed = timed[is_old], timed[~is_old]
         key = np.concatenate((known[0], clicks.article_key[old]))
         seen_ms = np.concatenate((known[1], clicks.clicked_ms[old]))
-        in_time = np.argsort(seen_ms, kind="stable")
-        known_key, first_seen = np.unique(key[in_time], return_index=True)
-        pair = pair_of(clicks.user_key[timed], clicks.article_key[timed])
-        _, first = np.unique(pair, return_index=True)
-        first = timed[first]
+        if len(known[0]):  # else they are in order of time, as clicks are
+            in_time = np.argsort(seen_ms, kind="stable")
+            key, seen_ms = key[in_time], seen_ms[in_time]
+        first_place = np.full(int(key.max(initial=-1)) + 1, -1)
+        first_place[key[::-1]] = np.arange(len(key))[::-1]  # of several, what is put last stays
+        known_key = np.flatnonzero(first_place >= 0)
+        first = timed[one_of_pair(clicks.user_key[timed], clicks.article_key[timed], first=True)]
         n_shown = np.diff(impressions.start)
         made = np.where(
             impressions.clicked_ms == UNKNOWN_TIME, impressions.shown_ms, impressions.clicked_ms
@@ -100,7 +104,7 @@ class Events:
             hit_key=impressions.article_key[impressions.clicked],
             hit_ms=np.repeat(made, n_shown)[impressions.clicked],
             known_key=known_key,
-            known_ms=seen_ms[in_time][first_seen],
+            known_ms=seen_ms[first_place[known_key]],
         )
 
     def only(self, keys: Ints) -> "Events":
@@ -203,7 +207,7 @@ class Events:
     def pairs(self) -> tuple[Ints, Ints]:
         """Return every reader and article that met, once: shown or clicked."""
         shown = pair_of(self.view_user, self.view_key)
-        pair = np.unique(np.concatenate((shown, pair_of(self.click_user, self.click_key))))
+        pair = distinct(np.concatenate((shown, pair_of(self.click_user, self.click_key))))
         return pair >> 32, pair & 0xFFFFFFFF
 
 

@@ -439,7 +439,8 @@ def with_weights(model: Model, weights: BlendConfig) -> Model:
 def last_of(night: Night, model: Model) -> Last:
     """Return a model as the run that a refresh carries on."""
     ids = night.articles.id_map.ids
-    return Last(night.as_of_ms, ids, model.page.live, model.rank.vectors, model.carry)
+    live, vectors = model.page.live, model.rank.vectors
+    return Last(night.as_of_ms, ids, live, vectors, model.carry, night.one_in)
 
 
 def factors_before(night: Night, last: Model) -> ReaderFactors:

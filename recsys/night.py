@@ -7,6 +7,7 @@ machine. Nothing of `as_of` or later passes through here.
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,8 @@ from numpy.typing import NDArray
 from recsys.config import Config, DataConfig
 from recsys.counts import Events, pair_of
 from recsys.errors import StoreError
+from recsys.kernels.clicks import one_of_pair
+from recsys.order import begins, counted
 from recsys.rows import HOUR_MS, UNKNOWN_TIME, Articles, Clicks, IdMap
 from recsys.signals.recency import born_by_serial
 from recsys.store import Store
@@ -35,11 +38,14 @@ class Earlier:
         When each was first seen; the far future for never.
     machines
         Readers it left out.
+    one_in
+        As of `Night`.
     """
 
     article_ids: Sequence[str]
     first_ms: NDArray[np.int64]
     machines: Sequence[str]
+    one_in: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +113,9 @@ class Night:
         See `Births.at` and `Births.written_at`.
     machine_keys, machines, machine_clicks
         Readers left out for inhuman speed, by store key and id, and their clicks.
+    one_in
+        Of how many readers one is in `users`, drawn by their key (`drawn`): 1 for all, and so
+        in whatever is served. Articles' events are of everybody all the same.
     """
 
     as_of_ms: int
@@ -129,6 +138,7 @@ class Night:
     machine_keys: NDArray[np.int64]
     machines: Sequence[str]
     machine_clicks: Clicks
+    one_in: int = 1
 
     @property
     def age_hours(self) -> NDArray[np.float64]:
@@ -147,6 +157,7 @@ def read_night(
     config: Config,
     announced_keys: NDArray[np.int64] = NO_KEYS,
     earlier: Earlier | None = None,
+    most_readers: int | None = None,
 ) -> Night:
     """Return what a night at `as_of_ms` may know: nothing of that instant or later.
 
@@ -159,6 +170,8 @@ def read_night(
         takes it in. They are not live, and nothing is counted of them.
     earlier
         The run that is refreshed; its articles stay known.
+    most_readers
+        Draw so many readers, if there are more: for learning, which looks at a few thousand.
     """
     from_ms = as_of_ms - round(config.data.window_days * 24 * HOUR_MS)
     clicks = store.clicks(from_ms=from_ms, before_ms=as_of_ms)
@@ -171,8 +184,8 @@ def read_night(
         earlier_ids = earlier.article_ids
         named = [all_users.keys[row] for row in _places(all_users.ids, earlier.machines)]
         machine_keys = np.union1d(machine_keys, np.array(named, dtype=np.int64))
-    human = ~np.isin(clicks.user_key, machine_keys)
-    clicks, machine_clicks = select_clicks(clicks, human), select_clicks(clicks, ~human)
+    machine = np.isin(clicks.user_key, machine_keys)
+    clicks, machine_clicks = select_clicks(clicks, ~machine), select_clicks(clicks, machine)
     everything = store.articles(known_by_ms=as_of_ms, also=announced_keys, also_ids=earlier_ids)
     carried = _places(everything.id_map.ids, earlier_ids)
     if len(carried) < len(earlier_ids):
@@ -204,9 +217,14 @@ def read_night(
     # One click for each reader and article: the latest.
     article = articles.id_map.index_of_keys(clicks.article_key)
     clicks = select_clicks(clicks, article >= 0)
-    latest = _latest_of_pair(clicks)
-    clicks = select_clicks(clicks, latest)
-    users = IdMap(*_rows_of(all_users, np.unique(clicks.user_key)))
+    one_in = 1 if earlier is None else earlier.one_in
+    if most_readers is not None:
+        n_readers = np.count_nonzero(np.bincount(clicks.user_key))
+        while n_readers > most_readers * one_in:
+            one_in *= 2
+    clicks = select_clicks(clicks, drawn(clicks.user_key, one_in))
+    clicks = select_clicks(clicks, one_of_pair(clicks.user_key, clicks.article_key, first=False))
+    users = IdMap(*_rows_of(all_users, np.flatnonzero(np.bincount(clicks.user_key))))
     return Night(
         as_of_ms=as_of_ms,
         window_from_ms=from_ms,
@@ -228,7 +246,21 @@ def read_night(
         machine_keys=machine_keys,
         machines=_rows_of(all_users, machine_keys)[0],
         machine_clicks=machine_clicks,
+        one_in=one_in,
     )
+
+
+def drawn(user_key: NDArray[np.int64], one_in: int) -> NDArray[np.bool_]:
+    """Return which readers are drawn when one in so many is; the same whoever else there is.
+
+    Examples
+    --------
+    >>> drawn(np.arange(8), 4).tolist()
+    [True, False, False, True, False, False, False, False]
+    """
+    mixed = (user_key * 0x9E3779B1) >> 16  # Knuth's multiplicative hashing: keys are in order
+    drawn: NDArray[np.bool_] = mixed % one_in == 0
+    return drawn
 
 
 def _places(ids: Sequence[str], wanted: Sequence[str]) -> NDArray[np.int64]:
@@ -246,6 +278,8 @@ def _rows_of(id_map: IdMap, keys: NDArray[np.int64]) -> tuple[list[str], NDArray
 
 def select_clicks(clicks: Clicks, keep: NDArray[np.bool_]) -> Clicks:
     """Return the clicks marked in `keep`."""
+    if keep.all():
+        return clicks
     return Clicks(*(getattr(clicks, f.name)[keep] for f in dataclasses.fields(Clicks)))
 
 
@@ -269,28 +303,27 @@ def _select_articles(articles: Articles, rows: NDArray[np.int64]) -> Articles:
 
 def _machines(clicks: Clicks, data: DataConfig) -> NDArray[np.int64]:
     """Return the keys of readers with more clicks in some time, or on one article, than humans."""
-    mosts = data.max_clicks_per_hour, data.max_clicks_per_day, data.max_clicks_per_article
-    n_of = np.bincount(clicks.user_key)
-    busy = ~clicks.time_is_bound & (n_of[clicks.user_key] > min(mosts))  # others cannot
-    user, clicked_ms = clicks.user_key[busy], clicks.clicked_ms[busy]
-    day = clicked_ms // (24 * HOUR_MS)
-    day -= day.min() if len(day) else 0
-    n_days = int(day.max(initial=0)) + 1
-    found = []
-    spans = clicked_ms // HOUR_MS, day, clicks.article_key[busy] * n_days + day
-    for among, most in zip(spans, mosts, strict=True):
-        cells, n_clicks = np.unique(pair_of(user, among), return_counts=True)
-        found.append(cells[n_clicks > most] >> 32)
-    return np.unique(np.concatenate(found))
+    most = min(data.max_clicks_per_hour, data.max_clicks_per_day, data.max_clicks_per_article)
+    is_busy = np.bincount(clicks.user_key) > most  # others cannot
+    busy = np.flatnonzero(is_busy[clicks.user_key] & ~clicks.time_is_bound)
+    user = (np.cumsum(is_busy) - 1)[clicks.user_key[busy]]
+    article, clicked_ms = clicks.article_key[busy], clicks.clicked_ms[busy]
+    machine = np.zeros(int(is_busy.sum()), dtype=bool)
+    for span in _spans(clicked_ms, HOUR_MS):
+        machine |= np.bincount(user[span], minlength=len(machine)) > data.max_clicks_per_hour
+    for span in _spans(clicked_ms, 24 * HOUR_MS):
+        today = np.bincount(user[span], minlength=len(machine))
+        machine |= today > data.max_clicks_per_day
+        many = np.flatnonzero(today[user[span]] > data.max_clicks_per_article)
+        pair, n_clicks = counted(pair_of(user[span][many], article[span][many]))
+        machine[pair[n_clicks > data.max_clicks_per_article] >> 32] = True
+    return np.flatnonzero(is_busy)[machine]
 
 
-def _latest_of_pair(clicks: Clicks) -> NDArray[np.bool_]:
-    """Return True for the last click of each reader on each article (clicks are in order)."""
-    pair = pair_of(clicks.user_key, clicks.article_key)
-    _, first_from_end = np.unique(pair[::-1], return_index=True)
-    keep = np.zeros(len(clicks.user_key), dtype=bool)
-    keep[len(keep) - 1 - first_from_end] = True
-    return keep
+def _spans(clicked_ms: NDArray[np.int64], length_ms: int) -> list[slice]:
+    """Return the clicks of each hour or day, of clicks in order of time."""
+    edges = [*np.flatnonzero(begins(clicked_ms // length_ms)).tolist(), len(clicked_ms)]
+    return [slice(begin, end) for begin, end in pairwise(edges) if end > begin]
 
 
 def births_of(articles: Articles, events: Events) -> Births:

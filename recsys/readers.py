@@ -8,11 +8,12 @@ profiles of those who clicked or were shown something, and leaves the others alo
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.blend import LiveModel, Reader, fold_in
+from recsys.blend import LiveModel, Reader, fold_in, spans
 from recsys.page.rankings import PageModel
 from recsys.rank import (
     READ_HOURS,
@@ -74,6 +75,49 @@ def pack_profile(profile: Profile) -> bytes:
             *(a.astype("<f4").tobytes() for a in floats),
         )
     )
+
+
+def pack_profiles(
+    as_of_ms: int,
+    reads: tuple[Ints, Ints],
+    read: tuple[Ints, Ints],
+    met: tuple[Ints, Ints],
+    met_counts: Floats,
+    factors: Floats,
+    affinity: Floats,
+) -> list[bytes]:
+    """Return `pack_profile` of many readers at once.
+
+    Parameters
+    ----------
+    as_of_ms
+        Of all of them.
+    reads, read, met
+        As of `Profile`: where each reader's begin (n_readers + 1), and all of them end to end.
+    met_counts : array of float32, shape (n_features, n_met of all)
+    factors, affinity : array of float32, a row a reader
+    """
+    lengths = [np.diff(start) for start, _ in (reads, read, met)]
+    n_fixed = 5 + factors.shape[1] + affinity.shape[1]  # an instant has two words of 32 bits
+    ends = np.cumsum(n_fixed + sum(lengths) + len(met_counts) * lengths[2])
+    at = np.concatenate(([0], ends[:-1]))
+    words = np.empty(int(ends[-1]) if len(ends) else 0, dtype="<u4")
+    instant = np.array([as_of_ms], dtype="<i8").view("<u4")
+    head = np.column_stack([*(np.full(len(at), word) for word in instant), *lengths])
+    words[at[:, np.newaxis] + np.arange(5)] = head
+    at = at + 5
+    parts = [values.astype("<i4") for _, values in (reads, read, met)]
+    parts += [counts.astype("<f4") for counts in met_counts]
+    for values, length in zip(parts, lengths + [lengths[2]] * len(met_counts), strict=True):
+        words[spans(at, length)] = values.view("<u4")
+        at = at + length
+    for table in (factors, affinity):
+        columns = np.arange(table.shape[1])
+        words[at[:, np.newaxis] + columns] = np.ascontiguousarray(table, "<f4").view("<u4")
+        at = at + len(columns)
+    packed = words.tobytes()
+    edges = (4 * np.concatenate(([0], ends))).tolist()
+    return [packed[begin:end] for begin, end in pairwise(edges)]
 
 
 def unpack_profile(packed: bytes, *, n_factors: int) -> Profile:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from conftest import ROOT
 
-BASE = {"errors", "config", "files", "rows"}
+BASE = {"errors", "config", "files", "order", "rows"}
 LEARN = BASE | {"store", "counts", "night", "model", "signals", "blend", "rank", "page"}
 # Who may import whom. `page` calls `blend` for the scores it ranks, and serving both,
 # so that one function makes the score of a night and of a request.
@@ -13,6 +13,7 @@ ALLOWED = {
     "errors": set(),
     "files": {"errors"},
     "privacy": BASE | {"publishing", "store"},
+    "order": set(),
     "rows": set(),
     "pseudonym": {"errors"},
     "erasure": BASE | {"kept"},
@@ -22,7 +23,7 @@ ALLOWED = {
     "columns": BASE,
     "kept": set(),
     "store": BASE | {"schema", "columns", "erasure", "kept"},
-    "signals": BASE,
+    "signals": BASE | {"kernels"},
     "blend": BASE,
     "rank": BASE | {"blend"},
     "kernels": set(),
@@ -33,8 +34,8 @@ ALLOWED = {
     "serving": BASE
     | {"answer", "blend", "explain", "readers", "rank", "page", "snapshot"}
     | {"publishing"},
-    "counts": BASE | {"rank", "signals"},
-    "night": BASE | {"store", "counts", "signals"},
+    "counts": BASE | {"kernels", "rank", "signals"},
+    "night": BASE | {"kernels", "store", "counts", "signals"},
     "readers": BASE | {"blend", "page", "rank"},
     "carry": BASE | {"night", "signals", "blend", "snapshot"},
     "refresh": LEARN | {"carry", "publishing", "readers", "snapshot"},

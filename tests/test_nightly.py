@@ -329,8 +329,8 @@ def test_a_night_whose_process_dies_fails_and_what_is_served_stays(sample, tmp_p
     monkeypatch.setattr(nightly, "MANY_READERS", 1)
     with Store(path) as store:
         first = run_nightly(store, folder, as_of_ms=as_of_ms, config=BY_HAND)
-
-        real = shards.ProcessPoolExecutor.submit
+        teaching = dataclasses.replace(BY_HAND, learn=LearnConfig(days=1))
+        real = nightly.ProcessPoolExecutor.submit
 
         def submit(pool, *task):
             future = real(pool, *task)
@@ -338,9 +338,9 @@ def test_a_night_whose_process_dies_fails_and_what_is_served_stays(sample, tmp_p
                 process.kill()
             return future
 
-        monkeypatch.setattr(shards.ProcessPoolExecutor, "submit", submit)
+        monkeypatch.setattr(nightly.ProcessPoolExecutor, "submit", submit)
         with pytest.raises(RecsysError, match="a process of the run died"):
-            run_nightly(store, folder, as_of_ms=as_of_ms, config=BY_HAND, n_processes=2)
+            run_nightly(store, folder, as_of_ms=as_of_ms, config=teaching, n_processes=2)
         assert [run["status"] for run in store.runs()][-1] == "failed"
         assert publishing.current_run(folder) == first.run_id
         monkeypatch.undo()

@@ -333,9 +333,7 @@ def test_every_slot_explains_itself(by_hand):
             why = slot.explanation
             assert why.list_rank >= rank - len(why.displaced)
             assert sum(why.parts.values()) == pytest.approx(slot.score, abs=0.02)
-            assert all(
-                1 <= place <= len(recommender._run.live) for place in why.ranks.values()
-            )
+            assert all(1 <= place <= len(recommender._run.live) for place in why.ranks.values())
             for other in why.displaced:
                 assert other.article_id not in {s.article_id for s in slots}
                 if "stands in" in other.why:

@@ -15,7 +15,7 @@ pointer = ctypes.c_void_p
 
 
 def _opened() -> ctypes.CDLL:
-    for name in ("libpages.so", "libpages.dll"):
+    for name in ("libkernels.so", "libkernels.dll"):
         if (path := _FOLDER / name).exists():
             return ctypes.CDLL(str(path))
     raise ImportError(f"{_FOLDER}: the kernels are not compiled: `pip install .` compiles them")
@@ -38,4 +38,4 @@ def address(array: NDArray[Any], dtype: Any, *shape: int) -> int:
 def done(status: int) -> None:
     """Raise what a call came to."""
     if status:
-        raise MemoryError("no memory for the pages of a block")
+        raise MemoryError("no memory for so many at once")

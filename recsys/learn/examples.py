@@ -20,7 +20,7 @@ from recsys.counts import Events
 from recsys.learn.choice import Choices
 from recsys.learn.regimes import DAY_MS, Protocol, count_cut
 from recsys.model import Model, factors_before, last_of, reader_of, static_signals, train
-from recsys.night import Night, births_of, read_night, select_clicks
+from recsys.night import Night, births_of, drawn, read_night, select_clicks
 from recsys.page.compose import LISTS
 from recsys.rank import (
     PERSONAL_FEATURES,
@@ -81,6 +81,7 @@ class Past:
     ) -> None:
         self.store, self.config, self._listener, self.keep = store, config, listener, keep
         self._nights: dict[tuple[int, int], Trained] = {}
+        self._studied: dict[tuple[int, int], Trained] = {}
         self._seen: dict[tuple[int, Protocol, int, int, int], Seen] = {}
 
     def night(self, as_of_ms: int, until_ms: int) -> Trained:
@@ -88,6 +89,18 @@ class Past:
         if (as_of_ms, until_ms) not in self._nights:
             self._nights[as_of_ms, until_ms] = self._made(as_of_ms, until_ms, None)
         return self._nights[as_of_ms, until_ms]
+
+    def studied(self, as_of_ms: int, until_ms: int) -> Trained:
+        """Return `night` for learning: of so many of its readers as that needs."""
+        if (as_of_ms, until_ms) in self._nights:
+            return self._nights[as_of_ms, until_ms]
+        if (as_of_ms, until_ms) not in self._studied:
+            most = self.config.learn.max_readers
+            made = self._made(as_of_ms, until_ms, None, most)
+            self._studied[as_of_ms, until_ms] = made
+            if made.night.one_in == 1:
+                self._nights[as_of_ms, until_ms] = made
+        return self._studied[as_of_ms, until_ms]
 
     def refreshed(self, last: Trained, as_of_ms: int, until_ms: int) -> Trained:
         """Return what a refresh made of a night at a later instant; not kept."""
@@ -122,15 +135,18 @@ class Past:
     def let_go(self) -> None:
         """Forget the nights: they would be made anew."""
         self._nights.clear()
+        self._studied.clear()
         self._seen.clear()
 
-    def _made(self, as_of_ms: int, until_ms: int, last: Trained | None) -> Trained:
+    def _made(
+        self, as_of_ms: int, until_ms: int, last: Trained | None, most_readers: int | None = None
+    ) -> Trained:
         self._listener("model of a night" if last is None else "refresh of an hour")
         shown = self.store.impressions(from_ms=as_of_ms, before_ms=until_ms)
         announced = np.unique(shown.article_key)
         run = None if last is None else last_of(last.night, last.model)
         earlier = None if run is None else run.earlier
-        night = read_night(self.store, as_of_ms, self.config, announced, earlier)
+        night = read_night(self.store, as_of_ms, self.config, announced, earlier, most_readers)
         carried = None
         if run is not None and last is not None:
             carried = (run, factors_before(night, last.model))
@@ -217,6 +233,8 @@ def seen_after(
         If there are more impressions, evenly spread ones of them.
     """
     shown = past.store.impressions(from_ms=from_ms, before_ms=before_ms)
+    if last.night.one_in > 1:
+        shown = _picked(shown, np.flatnonzero(drawn(shown.user_key, last.night.one_in)))
     if most is not None and len(shown.shown_ms) > most:
         shown = _picked(shown, np.linspace(0, len(shown.shown_ms) - 1, most).astype(np.int64))
     night, key = last.night, shown.article_key
@@ -362,12 +380,12 @@ class LiveChoice:
 
 
 def later_clicks(past: Past, at: Trained, until_ms: int) -> tuple[Clicks, Ints]:
-    """Return the clicks after a model on articles live then, of known time, and their places."""
+    """Return its readers' clicks after a model on what was live, of known time, and the places."""
     night = at.night
     later = past.store.clicks(from_ms=night.as_of_ms, before_ms=until_ms)
     known = night.articles.id_map.index_of_keys(later.article_key)
     place = at.model.page.live.live_place(known)
-    counted = (place >= 0) & ~later.time_is_bound
+    counted = (place >= 0) & ~later.time_is_bound & drawn(later.user_key, night.one_in)
     return select_clicks(later, counted), place[counted]
 
 
@@ -418,9 +436,12 @@ def sampled_live_choices(
     for i in np.linspace(0, len(found) - 1, min(most, len(found))).astype(np.int64).tolist():
         choice = found[i]
         parts = score(plain, choice.reader, None)
-        read = [] if choice.reader is None else choice.reader.read.tolist()
         clicked = np.array(sorted(choice.clicked), dtype=np.int64)
-        others = np.setdiff1d(np.arange(n_live), [*read, *clicked.tolist()])
+        is_other = np.ones(n_live, dtype=bool)
+        is_other[clicked] = False
+        if choice.reader is not None:
+            is_other[choice.reader.read] = False
+        others = np.flatnonzero(is_other)
         drawn = rng.choice(others, min(past.config.learn.n_negatives, len(others)), replace=False)
         places = np.concatenate((clicked, drawn))
         none = np.zeros(n_live, dtype=np.float32)

@@ -142,7 +142,7 @@ def _finding_day(past: Past, begin: int, end: int) -> Examples:
         # Of its own a day, so that a day teaches the same whichever night learns from it.
         rng = np.random.default_rng((past.config.learn.random_state, begin // HOUR_MS))
         instant = begin + LIVE_HOURS * HOUR_MS
-        at = past.refreshed(past.night(begin, end), instant, instant)
+        at = past.refreshed(past.studied(begin, end), instant, instant)
         return Examples(sampled_live_choices(past, at, rng, before_ms=end, most=most), {})
 
     return past.examples("finding", begin, end, made)
@@ -153,7 +153,7 @@ def _ordering_day(past: Past, regime: Protocol, begin: int, end: int) -> Example
     most = _most(past.config)
 
     def made() -> Examples:
-        last = past.night(begin, end)
+        last = past.studied(begin, end)
         found = past.seen_after(last, regime, from_ms=begin, before_ms=end, most=most)
         return Examples(found.choices, found.signals)
 

@@ -108,6 +108,15 @@ class Crowd:
         sides = np.stack([np.concatenate((r.factors, r.affinity)) for r in readers])
         return cls(sides, ends(reads), np.concatenate(reads), ends(read), np.concatenate(read))
 
+    def part(self, begin: int, end: int) -> "Crowd":
+        """Return some of them."""
+        reads, read = self.reads_start[begin : end + 1], self.read_start[begin : end + 1]
+        return Crowd(
+            self.sides[begin:end],
+            reads - reads[0], self.reads[reads[0] : reads[-1]],
+            read - read[0], self.read[read[0] : read[-1]],
+        )  # fmt: skip
+
 
 class Built:
     """A page, and what it was made from, worked out when somebody asks.

@@ -166,7 +166,9 @@ def similar_articles(
     """
     if not queries.nnz or not live.nnz:
         return csr_matrix((queries.shape[0], live.shape[0]), dtype=np.float32)
-    used = np.unique(live.indices)  # a term that no live article has adds nothing
+    is_used = np.zeros(live.shape[1], dtype=bool)
+    is_used[live.indices] = True
+    used = np.flatnonzero(is_used)  # a term that no live article has adds nothing
     found = sparse_dot_topn.sp_matmul_topn(
         _narrowed(queries, used),
         _narrowed(live, used).T.tocsr(),
@@ -187,7 +189,7 @@ def similar_articles(
     return result
 
 
-def _narrowed(vectors: csr_matrix, used: NDArray[np.int32]) -> csr_matrix:
+def _narrowed(vectors: csr_matrix, used: NDArray[np.int64]) -> csr_matrix:
     """Return only some columns of vectors, ascending ones, by their place in `used`."""
     place = np.full(vectors.shape[1], -1, dtype=np.int32)
     place[used] = np.arange(len(used), dtype=np.int32)

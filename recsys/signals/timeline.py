@@ -1,11 +1,12 @@
 """Events in time order, asked what had happened to something by some instant."""
 
 from collections.abc import Sequence
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
+from recsys.kernels.clicks import running_counts
+from recsys.order import begins
 from recsys.rows import HOUR_MS
 
 NEVER = np.iinfo(np.int64).max
@@ -30,28 +31,17 @@ class Timeline:
     """
 
     def __init__(self, key: NDArray[np.int64], event_ms: NDArray[np.int64]) -> None:
-        order = np.lexsort((event_ms, key))
-        self._ms = event_ms[order]
-        self._keys, self._start = np.unique(key[order], return_index=True)
-        length = np.diff(np.append(self._start, len(order)))
-        place = np.arange(len(order)) - np.repeat(self._start, length)
+        ordered, self._ms = _in_order(key, event_ms)
+        self._begins = begins(ordered)
+        self._start = np.flatnonzero(self._begins)
+        self._keys = ordered[self._start]
+        length = np.diff(self._start, append=len(ordered))
         self._origin = int(self._ms.min(initial=0))
         # One ascending number for key and time, so that one search finds both.
         self._span = int(self._ms.max(initial=0)) - self._origin + 2
         rank = np.repeat(np.arange(len(self._keys)), length)
         self._code = rank * self._span + (self._ms - self._origin)
-        self._rank, self._place_in_key = rank, place
-
-    @cached_property
-    def _steps(self) -> list[tuple[int, NDArray[np.int64]]]:
-        """Return the doubling steps of `_running`: which events have one `step` before."""
-        steps = []
-        step, later = 1, np.flatnonzero(self._place_in_key >= 1)
-        while len(later):
-            steps.append((step, later))
-            step *= 2
-            later = later[self._place_in_key[later] >= step]
-        return steps
+        self._rank = rank
 
     def first_ms(self, query_key: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return when each key had its first event; the far future for none."""
@@ -100,7 +90,9 @@ class Timeline:
         rows, last = np.flatnonzero(known)[some], last[some]
         since = (query_ms[rows] - self._ms[last]) / HOUR_MS
         for i, half in enumerate(half_lives_hours):
-            result[i, rows] = self._running(half)[last] * np.exp2(-since / half)
+            result[i, rows] = running_counts(self._ms, self._begins, half_life_hours=half)[
+                last
+            ] * np.exp2(-since / half)
         return result
 
     def _decayed_at(self, as_of_ms: int, half_lives_hours: Sequence[float]) -> NDArray[np.float64]:
@@ -120,20 +112,15 @@ class Timeline:
         place = np.minimum(np.searchsorted(self._keys, query_key), len(self._keys) - 1)
         return place, self._keys[place] == query_key
 
-    def _running(self, half_life_hours: float) -> NDArray[np.float64]:
-        """Return the decayed count of its key right after each event.
 
-        Notes
-        -----
-        Doubling: with s_n(i) the count of the last n events up to i, s_2n(i) = s_n(i) +
-        2 ** (-(t_i - t_(i-n)) / half_life) s_n(i - n).
-
-        References
-        ----------
-        Hillis, Steele, "Data parallel algorithms", CACM 29(12), 1986.
-        """
-        count = np.ones(len(self._ms))
-        for step, later in self._steps:
-            apart = (self._ms[later] - self._ms[later - step]) / HOUR_MS
-            count[later] += np.exp2(-apart / half_life_hours) * count[later - step]
-        return count
+def _in_order(
+    key: NDArray[np.int64], event_ms: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return keys and times, in order of both: sorted as one number where that has 63 bits."""
+    origin = int(event_ms.min(initial=NEVER)) if len(key) else 0
+    bits = (int(event_ms.max(initial=origin)) - origin).bit_length()
+    if len(key) and (key.min() < 0 or int(key.max()).bit_length() + bits > 63):
+        order = np.lexsort((event_ms, key))
+        return key[order], event_ms[order]
+    code = np.sort(key << bits | (event_ms - origin))
+    return code >> bits, (code & ((1 << bits) - 1)) + origin
