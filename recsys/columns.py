@@ -5,12 +5,14 @@ A click takes 17 bytes: reader and article key (uint32), milliseconds within the
 Column after column, little endian, clicks in the order of the store.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from recsys.order import begins
 from recsys.rows import HOUR_MS, Clicks
 
 _COLUMNS = ("<u4", "<u4", "<u4", "<f4", "u1")
@@ -29,10 +31,60 @@ def pack_hour(rows: Iterable[Sequence[Any]], hour: int) -> bytes:
     """
     columns = list(zip(*rows, strict=True)) or [()] * len(_COLUMNS)
     within = np.array(columns[2], dtype=np.int64) - hour * HOUR_MS
-    arrays = (columns[0], columns[1], within, columns[3], columns[4])
+    dwell = np.array(columns[3], dtype=np.float64)  # None is NaN
+    return _packed(np.array(columns[0]), np.array(columns[1]), within, dwell, np.array(columns[4]))
+
+
+def n_packed(packed: bytes) -> int:
+    """Return how many clicks an hour's columns hold."""
+    return len(packed) // _BYTES
+
+
+def merged_hours(clicks: Clicks, before: Mapping[int, bytes]) -> Iterator[tuple[int, bytes]]:
+    """Yield the hours of new clicks, and the columns of each with what was packed before.
+
+    Parameters
+    ----------
+    clicks
+        In any order; none whose time is a bound.
+    before
+        What `pack_hour` made of some of those hours; of the others there was nothing.
+
+    Notes
+    -----
+    A click that stands there twice is one; its reading time is the first that is known, what
+    was packed before coming first, as in the store.
+    """
+    old = unpack_hours(sorted(before), [before[hour] for hour in sorted(before)])
+    user, article, clicked_ms, dwell = (
+        np.concatenate((getattr(old, name), getattr(clicks, name)))
+        for name in ("user_key", "article_key", "clicked_ms", "dwell_seconds")
+    )
+    order = np.arange(len(clicked_ms))
+    tied = order
+    if (clicked_ms[1:] >= clicked_ms[:-1]).all():  # as logs mostly are
+        again = clicked_ms[1:] == clicked_ms[:-1]
+        tied = np.flatnonzero(np.append(again, False) | np.append(False, again))
+    keys = (np.isnan(dwell), article, user, clicked_ms)
+    order[tied] = tied[np.lexsort(tuple(key[tied] for key in keys))]
+    user, article, clicked_ms, dwell = (
+        values[order] for values in (user, article, clicked_ms, dwell)
+    )
+    first = begins(clicked_ms) | begins(user) | begins(article)
+    user, article, clicked_ms, dwell = (
+        values[first] for values in (user, article, clicked_ms, dwell)
+    )
+    hour = clicked_ms // HOUR_MS
+    edges = [*np.flatnonzero(begins(hour)).tolist(), len(hour)]
+    for begin, end in pairwise(edges):
+        part, within = slice(begin, end), clicked_ms[begin:end] - hour[begin] * HOUR_MS
+        bound = np.zeros(end - begin, dtype=bool)
+        yield int(hour[begin]), _packed(user[part], article[part], within, dwell[part], bound)
+
+
+def _packed(*columns: NDArray[Any]) -> bytes:
     return b"".join(
-        np.array(values, dtype=dtype).tobytes()
-        for values, dtype in zip(arrays, _COLUMNS, strict=True)
+        values.astype(dtype).tobytes() for values, dtype in zip(columns, _COLUMNS, strict=True)
     )
 
 
@@ -44,7 +96,7 @@ def unpack_hours(hours: Sequence[int], packed: Sequence[bytes]) -> Clicks:
     hours, packed
         Ascending, and what `pack_hour` made of each.
     """
-    sizes = [len(data) // _BYTES for data in packed]
+    sizes = [n_packed(data) for data in packed]
     ends = np.cumsum([0, *sizes])
     clicks = Clicks(
         user_key=np.empty(ends[-1], dtype=np.int64),

@@ -19,8 +19,8 @@ from recsys.ingest.batches import UNREADABLE
 from recsys.ingest.detect import READERS, Format, format_of
 from recsys.ingest.validate import Checked, check
 from recsys.pseudonym import fingerprint, hashed_user
-from recsys.rows import Kind
-from recsys.store import Added, Store
+from recsys.rows import Added, Kind
+from recsys.store import Store
 
 T = TypeVar("T")
 

@@ -256,7 +256,7 @@ def drawn(user_key: NDArray[np.int64], one_in: int) -> NDArray[np.bool_]:
     Examples
     --------
     >>> drawn(np.arange(8), 4).tolist()
-    [True, False, False, True, False, False, False, False]
+    [True, False, False, False, False, False, True, True]
     """
     mixed = (user_key * 0x9E3779B1) >> 16  # Knuth's multiplicative hashing: keys are in order
     drawn: NDArray[np.bool_] = mixed % one_in == 0

@@ -21,7 +21,7 @@ from recsys.config import BlendConfig, Config, toml_of
 from recsys.errors import HeldBackError, RecsysError, SnapshotError, StoreError
 from recsys.files import locked
 from recsys.learn.examples import Past
-from recsys.learn.heads import HeadReport, days_of, learn
+from recsys.learn.heads import HeadReport, days_of, learn, untaught
 from recsys.learn.regimes import Protocol
 from recsys.model import (
     ArticleModel,
@@ -112,15 +112,16 @@ def _teaching(
     store: Store, config: Config, as_of_ms: int, n_processes: int
 ) -> Iterator[Callable[[], None]]:
     """Let other processes keep what the past days teach; yields what waits for them."""
-    if n_processes == 1:
+    days: list[tuple[int, int]] = []
+    if n_processes > 1:
+        past = Past(store, config, keep=True)
+        days = untaught(past, REGIMES, days_of(store, config, as_of_ms))
+    if not days:
         yield lambda: None
         return
-    with ProcessPoolExecutor(n_processes, get_context("spawn")) as pool:
-        days = [
-            pool.submit(teach_day, store.path, config, REGIMES, *day)
-            for day in days_of(store, config, as_of_ms)
-        ]
-        yield lambda: _wait_for(days)
+    with ProcessPoolExecutor(min(n_processes, len(days)), get_context("spawn")) as pool:
+        tasks = [pool.submit(teach_day, store.path, config, REGIMES, *day) for day in days]
+        yield lambda: _wait_for(tasks)
 
 
 def _wait_for(days: Sequence[Future[None]]) -> None:

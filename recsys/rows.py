@@ -242,3 +242,16 @@ class Impressions:
     clicked_ms: NDArray[np.int64]
     source: Sequence[str]
     propensity: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """Counts of rows that were new, changed what was there, or were known already."""
+
+    new: int = 0
+    changed: int = 0
+    known: int = 0
+
+    def __add__(self, other: "Added") -> "Added":
+        """Return the sums."""
+        return Added(self.new + other.new, self.changed + other.changed, self.known + other.known)

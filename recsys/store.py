@@ -14,7 +14,7 @@ import json
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import astuple, dataclass, fields
+from dataclasses import astuple
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -24,15 +24,15 @@ import polars as pl
 from numpy.typing import NDArray
 from sqlite_utils import Database
 
-from recsys.columns import pack_hour, unpack_hours
+from recsys.click_table import ClickTable
 from recsys.erasure import Erasure
 from recsys.errors import StoreError
 from recsys.files import make_private
+from recsys.ids import Ids
 from recsys.kept import Kept
 from recsys.rows import (
-    HOUR_MS,
-    TIME_IS_BOUND,
     UNKNOWN_TIME,
+    Added,
     Articles,
     Clicks,
     IdMap,
@@ -42,21 +42,6 @@ from recsys.rows import (
     RuleChange,
 )
 from recsys.schema import MIGRATIONS
-
-_CHUNK = 500  # bound values a statement; SQLite's oldest limit is 999
-
-
-@dataclass(frozen=True, slots=True)
-class Added:
-    """Counts of rows that were new, changed what was there, or were known already."""
-
-    new: int = 0
-    changed: int = 0
-    known: int = 0
-
-    def __add__(self, other: "Added") -> "Added":
-        """Return the sums."""
-        return Added(self.new + other.new, self.changed + other.changed, self.known + other.known)
 
 
 def _nullable(column: Sequence[int | None]) -> NDArray[np.int64]:
@@ -100,11 +85,14 @@ class Store:
             self._conn.execute("PRAGMA journal_mode = WAL")
             self._conn.execute("PRAGMA synchronous = NORMAL")
             self._conn.execute("PRAGMA cache_size = -65536")  # KiB
+            self._conn.execute("PRAGMA wal_autocheckpoint = 8192")  # pages: 32 MiB, a few batches
             self._db = Database(self._conn)
             self.path = path
             self._migrate(path)
+            self._ids = Ids(self._conn)
             self.kept = Kept(self._conn, self._write)
-            self.erasure = Erasure(self._conn, self._write, self.kept)
+            self._clicks = ClickTable(self._conn, self._write, self.kept)
+            self.erasure = Erasure(self._conn, self._erase, self.kept)
         except (sqlite3.Error, OSError) as error:
             raise StoreError(f"{path}: cannot be opened as a store: {error}") from error
 
@@ -148,6 +136,14 @@ class Store:
         finally:
             if self._conn.in_transaction:
                 self._conn.execute("ROLLBACK")
+                self._ids.forget()
+
+    @contextmanager
+    def _erase(self) -> Iterator[None]:
+        """Run one transaction that may delete readers."""
+        with self._write():
+            yield
+        self._ids.forget()
 
     @property
     def hashed_with(self) -> str | None:
@@ -198,10 +194,10 @@ class Store:
             if kind == "articles":
                 return {"articles": self._add_articles(rows, at_ms)}
             if kind == "clicks":
-                return {"clicks": self._add_clicks(rows)}
+                return {"clicks": self._clicks.add(self._with_keys(rows))}
             return {
                 "impressions": self._add_impressions(rows),
-                "clicks": self._add_clicks(_clicks_of(rows)),
+                "clicks": self._clicks.add(self._with_keys(_clicks_of(rows))),
             }
 
     def _add_rejects(self, rejects: Sequence[Reject], file: str, at_ms: int) -> None:
@@ -210,27 +206,9 @@ class Store:
             [(file, r.row, r.field, r.reason, r.raw, at_ms) for r in rejects],
         )
 
-    def _keys(self, table: str, ids: pl.Series) -> pl.DataFrame:
-        """Return columns `id` and `key` for ids, giving new ones a key."""
-        name = table.removesuffix("_ids").removesuffix("s")
-        distinct = ids.drop_nulls().unique(maintain_order=True).to_list()
-        self._conn.executemany(
-            f"INSERT OR IGNORE INTO {table} ({name}_id) VALUES (?)", ((v,) for v in distinct)
-        )
-        keys: list[int] = []
-        found: list[str] = []
-        for start in range(0, len(distinct), _CHUNK):
-            part = distinct[start : start + _CHUNK]
-            marks = ",".join("?" * len(part))
-            query = f"SELECT {name}_id, {name}_key FROM {table} WHERE {name}_id IN ({marks})"
-            for id_, key in self._conn.execute(query, part):
-                found.append(id_)
-                keys.append(key)
-        return pl.DataFrame({"id": found, "key": keys}, schema={"id": pl.String, "key": pl.Int64})
-
     def _add_articles(self, rows: pl.DataFrame, at_ms: int) -> Added:
         rows = rows.unique("article_id", keep="last", maintain_order=True)
-        keys = self._keys("article_ids", rows["article_id"])
+        keys = self._ids.keys("article_ids", rows["article_id"])
         rows = rows.join(
             keys, left_on="article_id", right_on="id", how="left", maintain_order="left"
         )
@@ -269,48 +247,16 @@ class Store:
         self.kept.drop_examples(min(differ, default=None))
         return Added(new, changed, len(rows) - new - changed)
 
-    def _add_clicks(self, rows: pl.DataFrame) -> Added:
-        if TIME_IS_BOUND not in rows.columns:
-            rows = rows.with_columns(pl.lit(False).alias(TIME_IS_BOUND))
-        rows = self._with_keys(rows)
-        columns = ["clicked_at", "user_key", "article_key", "dwell_seconds", "source"]
-        if rows[TIME_IS_BOUND].any():  # one may move an earlier one, from any hour
-            self._conn.execute("UPDATE click_hours SET packed = NULL")
-        self._conn.executemany(
-            "INSERT OR REPLACE INTO click_hours VALUES (?, NULL)",
-            rows.select((pl.col("clicked_at") // HOUR_MS).unique()).iter_rows(),
-        )
-        before = self._conn.total_changes
-        insert = "INSERT INTO clicks VALUES (?, ?, ?, ?, ?, ?) "
-        # A later log may know what an earlier one did not; what is known stays.
-        self._conn.executemany(
-            insert + "ON CONFLICT (clicked_at, user_key, article_key) DO UPDATE SET"
-            " dwell_seconds = coalesce(dwell_seconds, excluded.dwell_seconds),"
-            " source = coalesce(source, excluded.source)"
-            " WHERE (dwell_seconds IS NULL AND excluded.dwell_seconds IS NOT NULL)"
-            " OR (source IS NULL AND excluded.source IS NOT NULL)",
-            rows.filter(~pl.col(TIME_IS_BOUND)).select(*columns, pl.lit(0)).iter_rows(),
-        )
-        self._conn.executemany(
-            insert + "ON CONFLICT (user_key, article_key) WHERE time_is_bound = 1 DO UPDATE SET"
-            " clicked_at = excluded.clicked_at WHERE excluded.clicked_at < clicked_at"
-            " ON CONFLICT (clicked_at, user_key, article_key) DO NOTHING",
-            rows.filter(TIME_IS_BOUND).select(*columns, pl.lit(1)).iter_rows(),
-        )
-        new = self._conn.total_changes - before
-        self.kept.drop_examples(min(rows["clicked_at"].to_list()) if new else None)
-        return Added(new=new, known=len(rows) - new)
-
     def _with_keys(self, rows: pl.DataFrame) -> pl.DataFrame:
-        users = self._keys("users", rows["user_id"]).rename({"key": "user_key"})
-        articles = self._keys("article_ids", rows["article_id"]).rename({"key": "article_key"})
+        users = self._ids.keys("users", rows["user_id"]).rename({"key": "user_key"})
+        articles = self._ids.keys("article_ids", rows["article_id"]).rename({"key": "article_key"})
         rows = rows.join(users, left_on="user_id", right_on="id", how="left", maintain_order="left")
         return rows.join(
             articles, left_on="article_id", right_on="id", how="left", maintain_order="left"
         )
 
     def _add_impressions(self, rows: pl.DataFrame) -> Added:
-        shown_ids = self._keys("article_ids", rows["shown"].explode(empty_as_null=False))
+        shown_ids = self._ids.keys("article_ids", rows["shown"].explode(empty_as_null=False))
         key_of = dict(shown_ids.iter_rows())
         rows = self._with_keys(rows)
         before = self._conn.total_changes
@@ -386,30 +332,7 @@ class Store:
 
     def clicks(self, *, from_ms: int, before_ms: int) -> Clicks:
         """Return clicks in [from_ms, before_ms), oldest first."""
-        query = "SELECT hour, packed FROM click_hours WHERE hour BETWEEN ? AND ? ORDER BY hour"
-        span = (from_ms // HOUR_MS, (before_ms - 1) // HOUR_MS)
-        found = [
-            (hour, self._pack(hour) if packed is None else packed)
-            for hour, packed in self._conn.execute(query, span).fetchall()
-        ]
-        clicks = unpack_hours([hour for hour, _ in found], [packed for _, packed in found])
-        part = slice(*np.searchsorted(clicks.clicked_ms, (from_ms, before_ms)).tolist())
-        return Clicks(*(getattr(clicks, f.name)[part] for f in fields(Clicks)))
-
-    def _pack(self, hour: int) -> bytes:
-        """Keep an hour's clicks as columns until more of them come, and return those."""
-        with self._write():  # nothing may come between reading and keeping
-            packed = pack_hour(
-                self._conn.execute(
-                    "SELECT user_key, article_key, clicked_at, dwell_seconds, time_is_bound"
-                    " FROM clicks WHERE clicked_at >= ? AND clicked_at < ?"
-                    " ORDER BY clicked_at, user_key, article_key",
-                    (hour * HOUR_MS, (hour + 1) * HOUR_MS),
-                ),
-                hour,
-            )
-            self._conn.execute("UPDATE click_hours SET packed = ? WHERE hour = ?", (packed, hour))
-        return packed
+        return self._clicks.read(from_ms=from_ms, before_ms=before_ms)
 
     def impressions(self, *, from_ms: int, before_ms: int) -> Impressions:
         """Return impressions shown in [from_ms, before_ms), oldest first."""

@@ -9,8 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
-import trafilatura
-from trafilatura.settings import Document
 
 from recsys.errors import InputRefusedError
 from recsys.ingest.batches import Batch, clip
@@ -73,6 +71,9 @@ def article_id_of(path: Path) -> str:
 
 def _from_html(data: bytes) -> dict[str, str]:
     # favor_precision: measured on 91 saved pages, mean body F1 .976 against .962 without.
+    import trafilatura  # here, for every command would wait for it
+    from trafilatura.settings import Document
+
     document = trafilatura.bare_extraction(
         data, favor_precision=True, include_comments=False, with_metadata=True
     )

@@ -3,9 +3,8 @@
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
-import feedparser
-import lxml.html
 import polars as pl
 
 from recsys.errors import InputRefusedError
@@ -28,6 +27,8 @@ def read(path: Path, kind: Kind | None) -> Iterator[Batch]:
     if kind not in (None, "articles"):
         raise InputRefusedError(str(path), f"a feed holds articles, not {kind}")
     data = read_start(path, MAX_FEED_BYTES)
+    import feedparser  # here, for every command would wait for it
+
     # Bytes, never the path: feedparser fetches anything that looks like an address.
     feed = feedparser.parse(data, sanitize_html=True, resolve_relative_uris=False)
     if not feed.get("version") and not feed.entries:
@@ -44,7 +45,7 @@ def read(path: Path, kind: Kind | None) -> Iterator[Batch]:
     yield Batch("articles", pl.DataFrame(rows, schema=schema), rejects, path.stat().st_size)
 
 
-def _article(entry: feedparser.FeedParserDict, language: str) -> dict[str, str]:
+def _article(entry: dict[str, Any], language: str) -> dict[str, str]:
     content = entry.get("content") or [{}]
     html = content[0].get("value") or entry.get("summary", "")
     tags = [tag.get("term") for tag in entry.get("tags", []) if tag.get("term")]
@@ -73,6 +74,8 @@ def strip_tags(html: str) -> str:
     """
     if "<" not in html:
         return html
+    import lxml.html
+
     root = lxml.html.fragment_fromstring(html, create_parent="div")
     for block in root.iter("p", "br", "div", "li", "h1", "h2", "h3", "h4"):
         block.tail = "\n" + (block.tail or "")

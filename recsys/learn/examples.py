@@ -124,13 +124,20 @@ class Past:
         """Return what a day taught a head; made, or as the store kept it."""
         if not self.keep:
             return make()
-        what = f"{what} from {begin_ms}, {self.config.digest()}, {EXAMPLES_VERSION}"
+        what = self._kept_as(what, begin_ms)
         packed = self.store.kept.examples(end_ms, what)
         if packed is None:
             packed = _pack(make())
             oldest_ms = end_ms - self.config.learn.days * DAY_MS
             self.store.kept.put_examples(end_ms, what, packed, oldest_ms=oldest_ms)
         return _unpack(packed)
+
+    def knows(self, what: str, begin_ms: int, end_ms: int) -> bool:
+        """Return whether the store keeps what a day taught a head."""
+        return self.store.kept.examples(end_ms, self._kept_as(what, begin_ms)) is not None
+
+    def _kept_as(self, what: str, begin_ms: int) -> str:
+        return f"{what} from {begin_ms}, {self.config.digest()}, {EXAMPLES_VERSION}"
 
     def let_go(self) -> None:
         """Forget the nights: they would be made anew."""

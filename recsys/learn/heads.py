@@ -29,6 +29,7 @@ BEND_PENALTIES = (1000.0, 100.0, 10.0)  # straight first: each fit starts from t
 # Click rates know only what editors showed. Below 0 the weight says: what was shown and left
 # alone is less likely found than what was not shown yet (EB-NeRD: hit@5 .479, bounded .413).
 FREE = ("ctr",)
+FINDING, ORDERING = "finding", "ordering, {}"  # names of the heads
 VALIDATION_SHARE = 0.25  # the latest choices
 LIVE_HOURS = 8  # after a night: when choices among all live articles are looked at
 
@@ -103,10 +104,10 @@ def learn(past: Past, as_of_ms: int, regimes: Sequence[Protocol]) -> Heads:
         for day in days_of(past.store, past.config, as_of_ms):
             teach(past, regimes, *day)
     reports = {}
-    weights, reports["finding"] = _finding(past, as_of_ms)
+    weights, reports[FINDING] = _finding(past, as_of_ms)
     curves: dict[Protocol, dict[str, Floats]] = {}
     for regime in regimes:
-        curves[regime], reports[f"ordering, {regime}"] = ordering(past, as_of_ms, regime)
+        curves[regime], reports[ORDERING.format(regime)] = ordering(past, as_of_ms, regime)
     return Heads(weights, curves, reports)
 
 
@@ -129,6 +130,14 @@ def teach(past: Past, regimes: Sequence[Protocol], begin_ms: int, end_ms: int) -
     past.let_go()
 
 
+def untaught(
+    past: Past, regimes: Sequence[Protocol], days: Sequence[tuple[int, int]]
+) -> list[tuple[int, int]]:
+    """Return those days of which a past does not keep all that they teach."""
+    heads = [FINDING, *(ORDERING.format(regime) for regime in regimes)]
+    return [day for day in days if not all(past.knows(head, *day) for head in heads)]
+
+
 def _most(config: Config) -> int:
     """Return how many choices of a day are learned from."""
     return -(-config.learn.max_choices // max(config.learn.days, 1))
@@ -145,7 +154,7 @@ def _finding_day(past: Past, begin: int, end: int) -> Examples:
         at = past.refreshed(past.studied(begin, end), instant, instant)
         return Examples(sampled_live_choices(past, at, rng, before_ms=end, most=most), {})
 
-    return past.examples("finding", begin, end, made)
+    return past.examples(FINDING, begin, end, made)
 
 
 def _ordering_day(past: Past, regime: Protocol, begin: int, end: int) -> Examples:
@@ -157,7 +166,7 @@ def _ordering_day(past: Past, regime: Protocol, begin: int, end: int) -> Example
         found = past.seen_after(last, regime, from_ms=begin, before_ms=end, most=most)
         return Examples(found.choices, found.signals)
 
-    return past.examples(f"ordering, {regime}", begin, end, made)
+    return past.examples(ORDERING.format(regime), begin, end, made)
 
 
 def _finding(past: Past, as_of_ms: int) -> tuple[BlendConfig, HeadReport]:
