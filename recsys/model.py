@@ -5,12 +5,14 @@ The one composer of the signals; nightly publishes what it returns.
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from itertools import repeat
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix
+from scipy.sparse import csr_matrix, vstack
 
 from recsys import snapshot
 from recsys.blend import LiveModel, Reader, Rows, spans
@@ -33,6 +35,7 @@ from recsys.signals import affinity, collaborative, popularity, recency, text
 from recsys.store import Store, text_digest
 
 Stage = Callable[[str], AbstractContextManager[None]]
+COUNTED_AT_ONCE = 2_000  # articles whose terms are one task
 TERMS_VERSION = "2"  # of `recsys.signals.text.terms`: counts of an older one are not reused
 
 
@@ -146,11 +149,13 @@ def section_names(
     return np.array([index.get(c.casefold(), 0) for c in categories], dtype=np.int64), names
 
 
-def article_vectors(store: Store, articles: Articles, config: Config) -> tuple[csr_matrix, int]:
+def article_vectors(
+    store: Store, articles: Articles, config: Config, workers: Executor | None = None
+) -> tuple[csr_matrix, int]:
     """Return term counts of articles, and how many had to be counted anew.
 
     An article is vectorised when it is new or its text (or a text setting) changed;
-    otherwise the stored counts serve.
+    otherwise the stored counts serve. `workers` share the counting of many.
     """
     counted_by = ("n_features", "title_weight", "category_weight")
     settings = text_digest(TERMS_VERSION, *(repr(getattr(config.text, n)) for n in counted_by))
@@ -159,12 +164,16 @@ def article_vectors(store: Store, articles: Articles, config: Config) -> tuple[c
     stored_row = {key: row for row, key in enumerate(stored_digests)}
     keys = articles.id_map.keys.tolist()
     new = [i for i, key in enumerate(keys) if wanted[i] and stored_digests.get(key) != wanted[i]]
-    counted = text.count_terms(
-        [articles.titles[i] for i in new],
-        store.bodies([keys[i] for i in new]),
-        [articles.categories[i] for i in new],
-        config.text,
-    ) if new else csr_matrix((0, config.text.n_features), dtype=np.float32)  # fmt: skip
+    parts = [new[i : i + COUNTED_AT_ONCE] for i in range(0, len(new), COUNTED_AT_ONCE)]
+    columns = (
+        [[articles.titles[i] for i in part] for part in parts],
+        [store.bodies([keys[i] for i in part]) for part in parts],
+        [[articles.categories[i] for i in part] for part in parts],
+    )
+    count = map if workers is None or len(parts) < 2 else workers.map
+    found = list(count(text.count_terms, *columns, repeat(config.text)))
+    nothing = csr_matrix((0, config.text.n_features), dtype=np.float32)
+    counted = vstack([nothing, *found], format="csr", dtype=np.float32)
     store.kept.put_text_vectors([keys[i] for i in new], [wanted[i] for i in new], counted)
     new_row = {i: row for row, i in enumerate(new)}
     indptr, indices, data = [0], [], []

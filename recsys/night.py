@@ -258,6 +258,8 @@ def drawn(user_key: NDArray[np.int64], one_in: int) -> NDArray[np.bool_]:
     >>> drawn(np.arange(8), 4).tolist()
     [True, False, False, False, False, False, True, True]
     """
+    if one_in == 1:
+        return np.ones(len(user_key), dtype=bool)
     mixed = (user_key * 0x9E3779B1) >> 16  # Knuth's multiplicative hashing: keys are in order
     drawn: NDArray[np.bool_] = mixed % one_in == 0
     return drawn

@@ -108,26 +108,24 @@ class _Clock:
 
 
 @contextmanager
-def _teaching(
-    store: Store, config: Config, as_of_ms: int, n_processes: int
-) -> Iterator[Callable[[], None]]:
-    """Let other processes keep what the past days teach; yields what waits for them."""
-    days: list[tuple[int, int]] = []
-    if n_processes > 1:
-        past = Past(store, config, keep=True)
-        days = untaught(past, REGIMES, days_of(store, config, as_of_ms))
-    if not days:
-        yield lambda: None
+def _workers(n_processes: int) -> Iterator[ProcessPoolExecutor | None]:
+    """Yield processes to share a night with; None where it is this one's alone."""
+    if n_processes == 1:
+        yield None
         return
-    with ProcessPoolExecutor(min(n_processes, len(days)), get_context("spawn")) as pool:
-        tasks = [pool.submit(teach_day, store.path, config, REGIMES, *day) for day in days]
-        yield lambda: _wait_for(tasks)
+    with ProcessPoolExecutor(n_processes, get_context("spawn")) as workers:
+        yield workers
 
 
-def _wait_for(days: Sequence[Future[None]]) -> None:
-    """Wait for tasks, and raise what one raised."""
-    for day in days:
-        day.result()
+def _teaching(
+    workers: ProcessPoolExecutor | None, store: Store, config: Config, as_of_ms: int
+) -> list[Future[None]]:
+    """Let other processes keep what the past days teach, and return their tasks."""
+    if workers is None:
+        return []
+    past = Past(store, config, keep=True)
+    days = untaught(past, REGIMES, days_of(store, config, as_of_ms))
+    return [workers.submit(teach_day, store.path, config, REGIMES, *day) for day in days]
 
 
 def _problems(
@@ -301,12 +299,14 @@ def _trained(
         if len(night.users) < MANY_READERS:
             n_processes = 1
     report.lifted_by_machines = lifted_by_machines(night, config)
-    with stage("new texts"):
-        _, n_counted = article_vectors(store, night.articles, config)
-    with _teaching(store, config, as_of_ms, n_processes) as taught:
+    with _workers(n_processes) as workers:
+        with stage("new texts"):
+            _, n_counted = article_vectors(store, night.articles, config, workers)
+        tasks = _teaching(workers, store, config, as_of_ms)
         model = train(store, night, config, stage)
         with stage("learn"):
-            taught()
+            for task in tasks:
+                task.result()
             heads = learn(Past(store, config, keep=True), as_of_ms, REGIMES)
     report.heads = heads.reports
     report.counts = model.counts | {"articles_vectorised": n_counted}

@@ -33,6 +33,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from recsys import snapshot
 
@@ -47,18 +48,19 @@ LIBRARIES = ("numpy", "scipy", "scikit-learn", "implicit", "polars")
 
 @dataclass(frozen=True)
 class Size:
-    """How big a newsroom is."""
+    """How big a newsroom is, and for how long its articles are live: 5,000 of them at M and L."""
 
     articles: int
     users: int
     clicks: int
+    settings: str = ""
 
 
 SIZES = {
     "XS": Size(500, 500, 8_000),
     "S": Size(2_000, 5_000, 100_000),
-    "M": Size(20_000, 100_000, 3_000_000),
-    "L": Size(100_000, 1_000_000, 30_000_000),
+    "M": Size(20_000, 100_000, 3_000_000, "[data]\nmax_age_hours = 180\n"),
+    "L": Size(100_000, 1_000_000, 30_000_000, "[data]\nmax_age_hours = 36\nactive_hours = 0\n"),
 }
 # Ages in hours of what is new since the first night (a day), and since the next (an hour).
 PARTS = {"first": (DAYS * 24.0, 25.0), "day": (25.0, 1.0), "hour": (1.0, 0.0)}
@@ -125,13 +127,26 @@ def make(name: str, root: Path) -> None:
 
 
 def timed(*arguments: str | Path) -> tuple[float, float]:
-    """Run a command; return its seconds and peak memory in MiB."""
-    start = time.perf_counter()
-    process = subprocess.Popen((*COMMAND, *map(str, arguments)), stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    if status:
+    """Run a command; return its seconds and the peak memory of all its processes in MiB."""
+    start, peak_kb = time.perf_counter(), 0
+    with subprocess.Popen((*COMMAND, *map(str, arguments)), stdout=subprocess.DEVNULL) as process:
+        while process.poll() is None:
+            peak_kb = max(peak_kb, resident_kb(process.pid))
+            time.sleep(0.02)
+    if process.returncode:
         raise SystemExit(f"recsys {' '.join(map(str, arguments))}: failed")
-    return round(time.perf_counter() - start, 2), round(usage.ru_maxrss / 1024)
+    return round(time.perf_counter() - start, 2), round(peak_kb / 1024)
+
+
+def resident_kb(pid: int) -> int:
+    """Return the memory a process and its children hold now; 0 where there is no /proc."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    except OSError:  # it has ended
+        return 0
+    own = next((line for line in status.splitlines() if line.startswith("VmRSS")), "VmRSS: 0")
+    return int(own.split()[1]) + sum(resident_kb(int(child)) for child in children.split())
 
 
 def main() -> None:
@@ -161,16 +176,18 @@ def main() -> None:
         maker = get_context("spawn").Process(target=make, args=(given.size, root))
         maker.start()
         maker.join()
-        run = ("--store", store, "--published", published, "--as-of")
+        config = root / "recsys.toml"
+        config.write_text(size.settings)
+        run = ("--store", store, "--published", published, "--config", config, "--as-of")
         for part, command, stage in (
             ("first", "nightly", "first night"), ("day", "nightly", "next night"),
             ("hour", "refresh", "refresh"),
         ):  # fmt: skip
             files = [root / f"{kind}-{part}.{end}" for kind, end in FILES]
             n_clicks = sum(1 for _ in files[1].open("rb")) - 1
-            took, peak_mb = timed("ingest", files[0], *run[:2])
+            took, peak_mb = timed("ingest", files[0], "--store", store)
             report(f"ingest articles, {part}", seconds=took, peak_mb=peak_mb)
-            took, peak_mb = timed("ingest", files[1], *run[:2])
+            took, peak_mb = timed("ingest", files[1], "--store", store)
             report(f"ingest clicks, {part}", seconds=took, peak_mb=peak_mb,
                    rows_a_second=round(n_clicks / took))  # fmt: skip
             if part == "first":
@@ -184,7 +201,7 @@ def main() -> None:
         with get_context("spawn").Pool(1) as pool:
             report("scoring", **pool.apply(scoring, (published,)))
         with get_context("spawn").Pool(1) as pool:
-            report("serving", **pool.apply(serving, (published, store)))
+            report("serving", **pool.apply(serving, (published, store, config)))
 
 
 def stages(store: Path) -> dict[str, float]:
@@ -265,11 +282,11 @@ def scoring(published: Path) -> dict[str, float]:
     from threadpoolctl import threadpool_limits
 
     from recsys import Recommender
-    from recsys.blend import BlockScorer
-    from recsys.page.build import pack_pages
+    from recsys.blend import article_side
+    from recsys.kernels.lists import tops
+    from recsys.page.build import Crowd, pack_pages
     from recsys.page.compose import slots_of
-    from recsys.page.rankings import tops
-    from recsys.readers import reader_at, unpack_profile
+    from recsys.readers import page_reader, unpack_profile
     from recsys.shards import BLOCK
 
     run = Recommender(published)._current()
@@ -281,39 +298,43 @@ def scoring(published: Path) -> dict[str, float]:
     ):
         for _, packed, *_ in profiles:
             profile = unpack_profile(packed, n_factors=live.factors.shape[1])
-            readers.append(reader_at(profile, live, model.n_categories, run.as_of_ms))
-            if len(readers) == 20 * BLOCK:
+            readers.append(page_reader(profile, live, model.n_categories))
+            if len(readers) == 100 * BLOCK:
                 break
-    factors = np.stack([reader.factors for reader in readers])
-    affinity = np.stack([reader.affinity for reader in readers])
-    scorer = BlockScorer.of(live, model.n_categories)
-    both = np.hstack((factors, affinity))
-    items = np.ascontiguousarray(scorer.article_side.T)
+    crowd, side = Crowd.of(readers), article_side(live, model.n_categories)
+    items = np.ascontiguousarray(side.T)
     n_slots = slots_of(model.config.n, model.config.n_latest)
-    n = sum(n_slots.values())
-    text = np.zeros((BLOCK, len(live.live_rows)), dtype=np.float32)
+    wanted = sum(n_slots.values())
     blocks = [slice(i, i + BLOCK) for i in range(0, len(readers), BLOCK)]
 
-    def kernel() -> None:
-        for block in blocks:
-            part = text[: len(readers[block])]
-            tops(scorer.personal(factors[block], affinity[block], part), n)
+    def products(block: slice) -> NDArray[np.float32]:
+        return crowd.sides[block] @ side
 
-    def pages() -> None:
-        for block in blocks:
-            pack_pages(run.builder.block(readers[block], text[: len(readers[block])], n_slots))
+    def kernel(block: slice) -> object:
+        return tops(products(block), wanted)
 
-    each = 1e6 / len(readers)
+    def pages(block: slice) -> object:
+        part = crowd.part(block.start, min(block.stop, len(readers)))
+        return pack_pages(run.builder.block(part, n_slots))
+
+    def each_us(work: Callable[[slice], object], n_threads: int) -> float:
+        with ThreadPoolExecutor(n_threads) as pool:
+            took = best_of(lambda: list(pool.map(work, blocks)))
+        return round(1e6 * took / len(readers), 2)
+
+    found: dict[str, float] = {"live": len(live.live_rows)}
     with threadpool_limits(1):
-        limit = best_of(lambda: [both[block] @ scorer.article_side for block in blocks])
-        peer = best_of(lambda: topk(items, both, n, num_threads=1))
-        return {"live": len(live.live_rows), "gemm us": round(limit * each, 2),
-                "implicit.topk us": round(peer * each, 2),
-                "kernel us": round(best_of(kernel) * each, 2),
-                "whole page us": round(best_of(pages) * each, 2)}  # fmt: skip
+        for n_threads in (1, os.cpu_count() or 1):
+            on = f"{n_threads} threads"
+            peer = best_of(lambda n=n_threads: topk(items, crowd.sides, wanted, num_threads=n))
+            found[f"implicit.topk us, {on}"] = round(1e6 * peer / len(readers), 2)
+            found[f"gemm us, {on}"] = each_us(products, n_threads)
+            found[f"kernel us, {on}"] = each_us(kernel, n_threads)
+            found[f"whole page us, {on}"] = each_us(pages, n_threads)
+    return found
 
 
-def serving(published: Path, store: Path) -> dict[str, float]:
+def serving(published: Path, store: Path, config: Path) -> dict[str, float]:
     """Return latencies of `recommend` in microseconds, pages a second of threads, and starts."""
     from recsys import Recommender
 
@@ -352,8 +373,8 @@ def serving(published: Path, store: Path) -> dict[str, float]:
 
     for name, ask in asked.items():
         quantiles(name, ask, lambda n: n < 420)
-    refresh = (*COMMAND, "refresh", "--store",
-               store, "--published", published, "--as-of", AS_OF.isoformat())  # fmt: skip
+    refresh = (*COMMAND, "refresh", "--store", store, "--published", published,
+               "--config", config, "--as-of", AS_OF.isoformat())  # fmt: skip
     with subprocess.Popen(refresh, stdout=subprocess.DEVNULL) as process:
         quantiles("the first, while a refresh publishes", whole, lambda n: process.poll() is None)
     for n_threads in (1, 8):

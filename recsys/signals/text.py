@@ -7,16 +7,22 @@ on long articles a 128-dimensional projection lost nine of ten true neighbours.
 
 import re
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
 import numpy as np
-import sparse_dot_topn
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, vstack
 from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer
+from threadpoolctl import threadpool_limits
 
 from recsys.config import N_THREADS, TextConfig
+from recsys.kernels.text import neighbours
 
+# Terms that more live articles have are multiplied as a dense matrix: a tenth of a percent of
+# the terms of news are six sevenths of its products.
+COMMON_SHARE = 0.1
+BLOCK = 64  # articles at once: their products with the live ones stay in the cache
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)?")
 # Scripts written without blanks: Thai, Lao, Khmer, kana, Han. Pairs of their characters are words.
 _UNSPACED = re.compile(r"[\u0e00-\u0eff\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]{2,}")
@@ -112,12 +118,18 @@ def tfidf(counts: csr_matrix, fitted: NDArray[np.bool_] | None = None) -> csr_ma
     Salton, Buckley, "Term-weighting approaches in automatic text retrieval",
     Information Processing and Management 24(5), 1988; scikit-learn's smoothed idf.
     """
-    weights = TfidfTransformer(sublinear_tf=True)
-    known = counts if fitted is None else counts[fitted]
-    if not known.nnz:
+    n_having = np.bincount(counts.indices, minlength=counts.shape[1])
+    n = counts.shape[0]
+    if fitted is not None:
+        others = counts[~fitted].indices
+        n_having -= np.bincount(others, minlength=counts.shape[1])
+        n -= int((~fitted).sum())
+    if not n_having.any():
         return counts.astype(np.float32)
-    weights.fit(known)
-    return weights.transform(counts).astype(np.float32)
+    weights = TfidfTransformer(sublinear_tf=True)
+    # What `fit` would find, without a copy of all vectors but a few.
+    weights.idf_ = np.log((1.0 + n) / (1.0 + n_having)).astype(np.float32) + np.float32(1.0)
+    return weights.transform(counts).astype(np.float32, copy=False)
 
 
 def heaviest(vectors: csr_matrix, n_terms: int) -> csr_matrix:
@@ -162,41 +174,48 @@ def similar_articles(
     Returns
     -------
     csr_matrix of float32, shape (n_articles, n_live)
-        At most `n_similar` values a row, all at least `min_similarity`.
+        At most `n_similar` values a row, all at least `min_similarity`; of equal ones those
+        of the first live articles.
     """
     if not queries.nnz or not live.nnz:
         return csr_matrix((queries.shape[0], live.shape[0]), dtype=np.float32)
-    is_used = np.zeros(live.shape[1], dtype=bool)
-    is_used[live.indices] = True
-    used = np.flatnonzero(is_used)  # a term that no live article has adds nothing
-    found = sparse_dot_topn.sp_matmul_topn(
-        _narrowed(queries, used),
-        _narrowed(live, used).T.tocsr(),
-        top_n=config.n_similar + 1,  # the article itself may be among them
-        threshold=config.min_similarity,
-        sort=True,
-        n_threads=N_THREADS,
-    )
-    rows = np.repeat(np.arange(found.shape[0]), np.diff(found.indptr))
-    keep = itself[found.indices] != rows
-    # Without itself, an article that is not live has one neighbour more than asked.
-    place = np.arange(found.nnz) - found.indptr[rows]
-    itself_before = np.cumsum(~keep) - np.concatenate(([0], np.cumsum(~keep)))[found.indptr[rows]]
-    keep &= place - itself_before < config.n_similar
-    kept = np.concatenate(([0], np.cumsum(keep)))[found.indptr]
-    result = csr_matrix((found.data[keep], found.indices[keep], kept), shape=found.shape)
-    result.sort_indices()
-    return result
+    n_having = np.bincount(live.indices, minlength=live.shape[1])
+    common = n_having > COMMON_SHARE * live.shape[0]
+    rare = (n_having > 0) & ~common  # a term that no live article has adds nothing
+    dense = np.ascontiguousarray(_narrowed(live, common).toarray().T)
+    having = _plain(_narrowed(live, rare).T.tocsr())
+    own = np.full(queries.shape[0], -1)
+    own[itself[itself >= 0]] = np.flatnonzero(itself >= 0)
+    by_common, by_rare = _narrowed(queries, common), _narrowed(queries, rare)
+
+    def found(begin: int) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]:
+        rows = slice(begin, begin + BLOCK)
+        return neighbours(
+            by_common[rows].toarray() @ dense, _plain(by_rare[rows]), having,
+            own[rows], n=config.n_similar, least=config.min_similarity,
+        )  # fmt: skip
+
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(N_THREADS) as pool:
+        blocks = list(pool.map(found, range(0, queries.shape[0], BLOCK)))
+    sizes, places, values = (np.concatenate(part) for part in zip(*blocks, strict=True))
+    shape = (queries.shape[0], live.shape[0])
+    return csr_matrix((values, places, np.concatenate(([0], np.cumsum(sizes)))), shape=shape)
 
 
-def _narrowed(vectors: csr_matrix, used: NDArray[np.int64]) -> csr_matrix:
-    """Return only some columns of vectors, ascending ones, by their place in `used`."""
-    place = np.full(vectors.shape[1], -1, dtype=np.int32)
-    place[used] = np.arange(len(used), dtype=np.int32)
-    column = place[vectors.indices]
+def _plain(
+    matrix: csr_matrix,
+) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]:
+    """Return a sparse matrix as the arrays of its rows."""
+    return matrix.indptr.astype(np.int64), matrix.indices.astype(np.int32), matrix.data
+
+
+def _narrowed(vectors: csr_matrix, used: NDArray[np.bool_]) -> csr_matrix:
+    """Return only some columns of vectors, in their order."""
+    column = np.where(used, np.cumsum(used, dtype=np.int32) - 1, -1)[vectors.indices]
     keep = column >= 0
     start = np.concatenate(([0], np.cumsum(keep)))[vectors.indptr]
-    return csr_matrix((vectors.data[keep], column[keep], start), (vectors.shape[0], len(used)))
+    shape = (vectors.shape[0], int(used.sum()))
+    return csr_matrix((vectors.data[keep], column[keep], start), shape)
 
 
 def more_similar(

@@ -1,0 +1,281 @@
+"""The compiled loops against twins in plain Python, which say what they do."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.optimize import linear_sum_assignment
+from test_page import N_SLOTS, random_model, random_reader
+
+from recsys.blend import score
+from recsys.kernels import clicks, lists
+from recsys.page import rankings
+from recsys.page.build import PageBuilder
+from recsys.page.compose import FILLED, LISTS, MINIMUM, Cap, Pin
+from recsys.page.rules import NO_RULES, Editorial
+
+NEVER = 1e6
+
+
+# ---- pages, told plainly -------------------------------------------------------------
+
+
+def candidates(builder, scored, name, closed, editorial, n_page, n, caps):
+    """What a list would show: (place, worth), best first."""
+    model, values = builder.model, scored.values[name][0]
+    ordered = {"popular_now": builder.rankings.risen,
+               "latest_stories": builder.rankings.latest(scored.context)}  # fmt: skip
+    far = n * (rankings.FARTHER if caps else 1) + rankings.SPARE
+    if name in ordered:
+        free = [int(p) for p in ordered[name] if not closed[p]]
+        by_turn = name == "latest_stories"
+        ranked = [(-float(i) if by_turn else float(values[p]), p) for i, p in enumerate(free)]
+    else:
+        free = [p for p in range(len(values)) if not closed[p]]
+        ranked = sorted(((float(values[p]), p) for p in free), key=lambda pair: (-pair[0], pair[1]))
+    if name in editorial.boosts:
+        near = ranked if name in ordered else ranked[:far]
+        last = min(max(len(near), 1), n_page) - 1
+        span = np.float32(near[0][0]) - np.float32(near[last][0]) if near else np.float32(1)
+        lift = (editorial.boosts[name] * float(span)).astype(np.float32)
+        ranked = sorted(
+            ((float(np.float32(v) + lift[p]), p) for v, p in ranked),
+            key=lambda pair: (-pair[0], pair[1]),
+        )
+    ranked = ranked[:far]
+    last = min(max(len(ranked), 1), n_page) - 1
+    low = ranked[last][0] if ranked else 0.0
+    reach = ranked[0][0] - low if ranked else 1.0
+    found = [(p, (v - low) / (reach if reach > 0 else 1.0)) for v, p in ranked]
+    for cap in caps:
+        seen, kept = {}, []
+        for place, worth in found:
+            group = int(cap.group[place])
+            seen[group] = seen.get(group, 0) + 1
+            if group < 0 or seen[group] <= cap.most + n_page - N_SLOTS[name]:
+                kept.append((place, worth))
+        found = kept
+    told, kept = set(), []
+    for place, worth in found:
+        if model.story[place] not in told:
+            told.add(model.story[place])
+            kept.append((place, worth))
+    if name == "you_may_also_like":
+        again = []
+        for rank, (place, worth) in enumerate(kept):
+            column, value = model.live.similar.row(int(model.live.live_rows[place]))
+            likeness = dict(zip(column.tolist(), value.tolist(), strict=True))
+            most = max((likeness.get(better, 0.0) for better, _ in kept[:rank]), default=0.0)
+            again.append((place, worth - model.config.diversity * most))
+        kept = sorted(again, key=lambda pair: -pair[1])
+    return kept[:n]
+
+
+def assigned(model, wishes, story, caps, pins):
+    """The best page without caps; then of too many the best few stay, and the rest anew."""
+    config, n_live = model.config, len(story)
+    held = {(pin.name, pin.slot) for pin in pins}
+    rows = [(n, s) for n in wishes for s in range(N_SLOTS[n]) if (n, s) not in held]
+    stories = sorted({int(story[p]) for found in wishes.values() for p, _ in found})
+    taken = {int(story[pin.place]) for pin in pins}
+    banned: set[tuple[str, int]] = set()
+    while True:
+        cost = np.full((len(rows), len(stories) + len(rows)), NEVER)
+        article = {}
+        for i, (name, slot) in enumerate(rows):
+            weight = getattr(config, f"{name}_priority") / math.log2(slot + 2)
+            fill = MINIMUM if slot < config.minimum else FILLED
+            cost[i, len(stories) + i] = 0.0
+            for place, worth in wishes[name]:
+                article[name, int(story[place])] = place
+                if int(story[place]) not in taken and (name, place) not in banned:
+                    cost[i, stories.index(int(story[place]))] = -weight * worth - fill
+        chosen = linear_sum_assignment(cost)[1]
+        stands = [
+            (cost[i, column], name, article[name, stories[column]])
+            for i, ((name, _), column) in enumerate(zip(rows, chosen, strict=True))
+            if column < len(stories)
+        ]
+        before = len(banned)
+        for cap in caps:
+            mine = [s for s in stands if cap.name in (None, s[1]) and cap.group[s[2]] >= 0]
+            for group in {int(cap.group[place]) for _, _, place in mine}:
+                n_pinned = sum(
+                    cap.group[p.place] == group for p in pins if cap.name in (None, p.name)
+                )
+                here = sorted(s for s in mine if cap.group[s[2]] == group)
+                kept = here[: max(cap.most - n_pinned, 0)]
+                if len(kept) < len(here):
+                    stays = {int(story[place]) for _, _, place in kept}
+                    banned |= {
+                        (name, place) for name, found in wishes.items() for place, _ in found
+                        if cap.name in (None, name) and cap.group[place] == group
+                        and int(story[place]) not in stays
+                    }  # fmt: skip
+        if len(banned) == before:
+            break
+    page = {name: [place for _, where, place in stands if where == name] for name in wishes}
+    for name in page:
+        filled = iter(page[name])
+        slots = [None] * N_SLOTS[name]
+        for pin in pins:
+            if pin.name == name:
+                slots[pin.slot] = pin.place
+        page[name] = [next(filled, None) if place is None else place for place in slots]
+    assert n_live or not rows
+    return {name: [p for p in places if p is not None] for name, places in page.items()}
+
+
+def plain_page(builder, reader, context, editorial):
+    model, n_page = builder.model, sum(N_SLOTS.values())
+    parts = score(model.live, reader, context)
+    scored = builder.scored(parts, reader, context, np.zeros(0, dtype=np.int64))
+    closed, story = scored.closed[0], model.story
+    pins, told = [], set()
+    for pin in editorial.pins:
+        if not closed[pin.place] and int(story[pin.place]) not in told:
+            pins.append(pin)
+            told.add(int(story[pin.place]))
+    caps = (*builder.rankings.caps, *editorial.caps)
+    wishes = {}
+    for name in LISTS:
+        off = rankings.barred(name, closed, editorial)
+        own = [cap for cap in caps if cap.name in (None, name)]
+        n = n_page + len(editorial.pins)
+        n = max(n, rankings.UNDER_CAPS) if own else n
+        wishes[name] = candidates(builder, scored, name, off, editorial, n_page, n, own)
+    return assigned(model, wishes, story, caps, pins)
+
+
+@st.composite
+def editorials(draw, n_live=150):
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    some = lambda share: rng.random(n_live) < share  # noqa: E731
+    barred = {"": some(0.05), "must_reads": some(0.2)} if draw(st.booleans()) else {}
+    boosts = {}
+    if draw(st.booleans()):
+        boosts = {
+            "popular_now": rng.random(n_live) * some(0.2),
+            "you_may_also_like": rng.random(n_live),
+        }
+        boosts["latest_stories"] = -2.0 * some(0.1)
+    pins = (Pin("must_reads", 1, int(rng.integers(n_live))),) if draw(st.booleans()) else ()
+    if pins and any(mask[pins[0].place] for mask in barred.values()):
+        pins = ()  # rules that forbid win before a page is asked for
+    caps = (Cap(None, rng.integers(-1, 9, n_live), 3),) if draw(st.booleans()) else ()
+    return Editorial(barred, boosts, pins, caps, {}, {})
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(0, 4), st.integers(0, 2**32), editorials(), st.booleans(), st.booleans())
+def test_pages_are_what_plain_python_makes(model_seed, seed, editorial, known, beside):
+    model = random_model(model_seed, n_live=150, n_known=200)
+    builder, rng = PageBuilder(model), np.random.default_rng(seed)
+    reader = random_reader(rng, model) if known else None
+    context = int(rng.integers(200)) if beside else None
+    page = builder.page(reader, context, N_SLOTS, editorial=editorial)
+    if not page.notes:  # a page made wider looks at more candidates than the twin
+        found = {name: [slot.place for slot in slots] for name, slots in page.lists.items()}
+        assert found == plain_page(builder, reader, context, editorial)
+
+
+def test_a_slot_says_the_score_that_its_parts_come_to():
+    for seed in range(5):
+        model = random_model(seed, n_live=100, n_known=140)
+        rng = np.random.default_rng(seed)
+        page = PageBuilder(model).page(random_reader(rng, model), 7, N_SLOTS)
+        for name, slots in page.lists.items():
+            for slot in slots:
+                value = float(page.scored.values[name][0, slot.place])
+                assert slot.score == pytest.approx(value, abs=2e-4)
+
+
+def test_a_run_without_live_articles_has_empty_pages():
+    model = random_model(0, n_live=1, n_known=3)
+    nothing = np.zeros(0, dtype=np.int64)
+    import dataclasses
+
+    live = dataclasses.replace(
+        model.live, live_rows=nothing, factors=model.live.factors[:0],
+        static={name: values[:0] for name, values in model.live.static.items()},
+        similar=type(model.live.similar)(
+            np.zeros(4, np.int64), np.zeros(0, np.int32), np.zeros(0, np.float32)
+        ),
+        item_item=type(model.live.similar)(
+            np.zeros(4, np.int64), np.zeros(0, np.int32), np.zeros(0, np.float32)
+        ),
+    )  # fmt: skip
+    empty = dataclasses.replace(
+        model, live=live, story=nothing, importance=model.importance[:0], rise=model.rise[:0],
+        newest=nothing,
+    )  # fmt: skip
+    page = PageBuilder(empty).page(None, None, N_SLOTS, editorial=NO_RULES)
+    assert page.lists == {name: [] for name in LISTS}
+    assert "0 live articles" in page.notes["must_reads"]
+
+
+# ---- the best of scores --------------------------------------------------------------
+
+
+@settings(deadline=None)
+@given(
+    st.integers(0, 2**32), st.integers(1, 3000), st.integers(1, 300),
+    st.sampled_from(["random", "rising", "falling", "few", "closed"]),
+)  # fmt: skip
+def test_the_best_are_those_of_a_plain_sort(seed, n_live, n, kind):
+    rng = np.random.default_rng(seed)
+    scores = rng.normal(size=(2, n_live)).astype(np.float32)
+    if kind == "rising":
+        scores.sort(axis=1)
+    elif kind == "falling":
+        scores = -np.sort(-scores, axis=1)
+    elif kind == "few":
+        scores = rng.integers(-1, 2, (2, n_live)).astype(np.float32) * np.float32(-0.0 + 1)
+    elif kind == "closed":
+        scores[rng.random(scores.shape) < 0.9] = -np.inf
+    places, values = lists.tops(scores, n)
+    for row in range(2):
+        order = sorted(range(n_live), key=lambda i: (-scores[row, i], i))
+        best = [i for i in order if scores[row, i] > -np.inf][:n]
+        found = places[row][places[row] >= 0].tolist()
+        assert found == best
+        np.testing.assert_array_equal(values[row][: len(best)], scores[row, best])
+
+
+def test_minus_zero_is_zero_and_no_number_is_never_chosen():
+    scores = np.array([[np.nan, -0.0, 0.0, -1.0]], dtype=np.float32)
+    assert lists.tops(scores, 4)[0].tolist() == [[1, 2, 3, -1]]
+
+
+def test_a_wrong_array_is_refused_before_it_is_read():
+    with pytest.raises(ValueError, match="of type float32"):
+        lists.tops(np.zeros((2, 3)), 1)
+    with pytest.raises(ValueError, match="numbered from 0"):
+        clicks.one_of_pair(np.array([-1]), np.array([0]), first=True)
+
+
+# ---- clicks --------------------------------------------------------------------------
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), max_size=60), st.booleans())
+def test_one_click_of_each_reader_and_article_is_kept(pairs, first):
+    kept = {}
+    for i, pair in enumerate(pairs):
+        if not (first and pair in kept):
+            kept[pair] = i
+    user, article = (np.array([p[c] for p in pairs], dtype=np.int64) for c in (0, 1))
+    found = np.flatnonzero(clicks.one_of_pair(user, article, first=first))
+    assert found.tolist() == sorted(kept.values())
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 10**8)), max_size=40))
+def test_running_counts_are_sums_of_decayed_events(events):
+    events = sorted(events)
+    keys, ms = (np.array([e[c] for e in events], dtype=np.int64) for c in (0, 1))
+    begins = np.append(True, keys[1:] != keys[:-1])[: len(keys)]
+    found = clicks.running_counts(ms, begins, half_life_hours=3.0)
+    for i, (key, at) in enumerate(events):
+        plain = sum(2 ** (-(at - t) / 3_600_000 / 3.0) for k, t in events[: i + 1] if k == key)
+        assert found[i] == pytest.approx(plain)
