@@ -28,30 +28,23 @@ class Kept:
     ) -> None:
         self._conn, self._write = conn, write
 
-    def text_vectors(self, n_features: int) -> tuple[dict[int, str], csr_matrix]:
-        """Return the digest each stored vector was made from, and the vectors.
+    def text_digests(self) -> dict[int, str]:
+        """Return by article key the digest that its stored vector was made from."""
+        return dict(self._conn.execute("SELECT article_key, text_digest FROM text_vectors"))
 
-        Rows of the matrix follow the order of the dict's article keys.
-        """
-        digests: dict[int, str] = {}
-        terms, counts, lengths = [], [], [0]
-        query = (
-            "SELECT article_key, text_digest, terms, counts FROM text_vectors ORDER BY article_key"
-        )
-        for key, digest, term_bytes, count_bytes in self._conn.execute(query):
-            digests[key] = digest
-            terms.append(term_bytes)
-            counts.append(count_bytes)
-            lengths.append(len(term_bytes) // 4)
-        matrix = csr_matrix(
+    def text_vectors(self, keys: Sequence[int], n_features: int) -> csr_matrix:
+        """Return the stored vectors of articles, a row each; empty for those with none."""
+        query = "SELECT article_key, terms, counts FROM text_vectors"
+        stored = {key: (terms, counts) for key, terms, counts in self._conn.execute(query)}
+        found = [stored.get(key, (b"", b"")) for key in keys]
+        return csr_matrix(
             (
-                np.frombuffer(b"".join(counts), dtype="<f4"),
-                np.frombuffer(b"".join(terms), dtype="<i4"),
-                np.cumsum(lengths),
+                np.frombuffer(b"".join([counts for _, counts in found]), dtype="<f4"),
+                np.frombuffer(b"".join([terms for terms, _ in found]), dtype="<i4"),
+                np.cumsum([0, *(len(terms) // 4 for terms, _ in found)]),
             ),
-            shape=(len(digests), n_features),
+            shape=(len(found), n_features),
         )
-        return digests, matrix
 
     def put_text_vectors(
         self, keys: Sequence[int], digests: Sequence[str], vectors: csr_matrix

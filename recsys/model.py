@@ -12,7 +12,7 @@ from itertools import repeat
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix, vstack
+from scipy.sparse import csr_matrix
 
 from recsys import snapshot
 from recsys.blend import LiveModel, Reader, Rows, spans
@@ -149,21 +149,17 @@ def section_names(
     return np.array([index.get(c.casefold(), 0) for c in categories], dtype=np.int64), names
 
 
-def article_vectors(
+def count_new_texts(
     store: Store, articles: Articles, config: Config, workers: Executor | None = None
-) -> tuple[csr_matrix, int]:
-    """Return term counts of articles, and how many had to be counted anew.
+) -> int:
+    """Keep term counts of articles that are new, and return how many those were.
 
-    An article is vectorised when it is new or its text (or a text setting) changed;
-    otherwise the stored counts serve. `workers` share the counting of many.
+    An article is vectorised when it is new or its text (or a text setting) changed.
+    `workers` share the counting of many.
     """
-    counted_by = ("n_features", "title_weight", "category_weight")
-    settings = text_digest(TERMS_VERSION, *(repr(getattr(config.text, n)) for n in counted_by))
-    wanted = [f"{settings[:8]}:{digest}" if digest else "" for digest in articles.digests]
-    stored_digests, stored = store.kept.text_vectors(config.text.n_features)
-    stored_row = {key: row for row, key in enumerate(stored_digests)}
-    keys = articles.id_map.keys.tolist()
-    new = [i for i, key in enumerate(keys) if wanted[i] and stored_digests.get(key) != wanted[i]]
+    keys, wanted = articles.id_map.keys.tolist(), _digests(articles, config)
+    known = store.kept.text_digests()
+    new = [i for i, key in enumerate(keys) if wanted[i] and known.get(key) != wanted[i]]
     parts = [new[i : i + COUNTED_AT_ONCE] for i in range(0, len(new), COUNTED_AT_ONCE)]
     columns = (
         [[articles.titles[i] for i in part] for part in parts],
@@ -171,27 +167,26 @@ def article_vectors(
         [[articles.categories[i] for i in part] for part in parts],
     )
     count = map if workers is None or len(parts) < 2 else workers.map
-    found = list(count(text.count_terms, *columns, repeat(config.text)))
-    nothing = csr_matrix((0, config.text.n_features), dtype=np.float32)
-    counted = vstack([nothing, *found], format="csr", dtype=np.float32)
-    store.kept.put_text_vectors([keys[i] for i in new], [wanted[i] for i in new], counted)
-    new_row = {i: row for row, i in enumerate(new)}
-    indptr, indices, data = [0], [], []
-    for i, key in enumerate(keys):
-        source, row = (counted, new_row[i]) if i in new_row else (stored, stored_row.get(key, -1))
-        if wanted[i] and row >= 0:
-            part = slice(source.indptr[row], source.indptr[row + 1])
-            indices.append(source.indices[part])
-            data.append(source.data[part])
-            indptr.append(indptr[-1] + len(indices[-1]))
-        else:
-            indptr.append(indptr[-1])
-    empty_i, empty_f = np.zeros(0, dtype=np.int32), np.zeros(0, dtype=np.float32)
-    matrix = csr_matrix(
-        (np.concatenate((empty_f, *data)), np.concatenate((empty_i, *indices)), indptr),
-        shape=(len(keys), config.text.n_features),
-    )
-    return matrix, len(new)
+    counted = count(text.count_terms, *columns, repeat(config.text))
+    for part, counts in zip(parts, counted, strict=True):
+        store.kept.put_text_vectors([keys[i] for i in part], [wanted[i] for i in part], counts)
+    return len(new)
+
+
+def article_vectors(store: Store, articles: Articles, config: Config) -> csr_matrix:
+    """Return the term counts of articles, as kept; an article without text has an empty row."""
+    keys = [
+        key if digest else -1
+        for key, digest in zip(articles.id_map.keys.tolist(), articles.digests, strict=True)
+    ]
+    return store.kept.text_vectors(keys, config.text.n_features)
+
+
+def _digests(articles: Articles, config: Config) -> list[str]:
+    """Return what tells texts, and the settings of their counts, from others; "" for none."""
+    counted_by = ("n_features", "title_weight", "category_weight")
+    settings = text_digest(TERMS_VERSION, *(repr(getattr(config.text, n)) for n in counted_by))
+    return [f"{settings[:8]}:{digest}" if digest else "" for digest in articles.digests]
 
 
 def _rows(matrix: csr_matrix) -> Rows:
@@ -322,7 +317,8 @@ def train_articles(
     articles, live, n_articles = night.articles, night.live_rows, len(night.articles.id_map)
     counted = night.counted
     with stage("text"):
-        counts, n_counted = article_vectors(store, articles, config)
+        n_counted = count_new_texts(store, articles, config)
+        counts = article_vectors(store, articles, config)
         trained = ~night.announced
         if last is None:
             vectors = text.tfidf(counts, trained)

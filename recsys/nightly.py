@@ -25,7 +25,7 @@ from recsys.learn.heads import HeadReport, days_of, learn, untaught
 from recsys.learn.regimes import Protocol
 from recsys.model import (
     ArticleModel,
-    article_vectors,
+    count_new_texts,
     lifted_by_machines,
     reader_of,
     train,
@@ -301,7 +301,7 @@ def _trained(
     report.lifted_by_machines = lifted_by_machines(night, config)
     with _workers(n_processes) as workers:
         with stage("new texts"):
-            _, n_counted = article_vectors(store, night.articles, config, workers)
+            n_counted = count_new_texts(store, night.articles, config, workers)
         tasks = _teaching(workers, store, config, as_of_ms)
         model = train(store, night, config, stage)
         with stage("learn"):

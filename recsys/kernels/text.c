@@ -37,3 +37,22 @@ int recsys_neighbours(float *scores, int64_t n_rows, int64_t n_live, const int64
     shut(&space), free(found);
     return ready ? 0 : -1;
 }
+
+/* Mark the `n` largest values of each row, of equal ones the first. */
+int recsys_heaviest(const int64_t *start, const float *value, int64_t n_rows, int64_t n,
+                    uint8_t *keep) {
+    int64_t longest = 1;
+    for (int64_t row = 0; row < n_rows; row++)
+        if (start[row + 1] - start[row] > longest) longest = start[row + 1] - start[row];
+    uint64_t *keys = malloc((size_t)longest * sizeof *keys);
+    for (int64_t row = 0; keys && row < n_rows; row++) {
+        const float *mine = value + start[row];
+        int64_t size = start[row + 1] - start[row];
+        for (int64_t i = 0; i < size; i++) keys[i] = key_of(mine[i], i);
+        if (size > n) select_largest(keys, size, n), size = n;
+        for (int64_t i = 0; i < size; i++) keep[start[row] + (uint32_t)~(uint32_t)keys[i]] = 1;
+    }
+    int ready = keys != NULL;
+    free(keys);
+    return ready ? 0 : -1;
+}

@@ -16,6 +16,32 @@ library.recsys_neighbours.argtypes = [
     pointer, size, size, *[pointer] * 7, size, ctypes.c_float, *[pointer] * 3
 ]  # fmt: skip
 
+library.recsys_heaviest.argtypes = [pointer, pointer, size, size, pointer]
+
+
+def heaviest(start: Ints, value: Floats, n: int) -> NDArray[np.bool_]:
+    """Return which values are among the `n` largest of their row, of equal ones the first.
+
+    Parameters
+    ----------
+    start, value
+        Of the rows of a sparse matrix.
+
+    Examples
+    --------
+    >>> values = np.array([0.5, 0.1, 0.5, 0.7], dtype=np.float32)
+    >>> heaviest(np.array([0, 4]), values, 2).tolist()
+    [True, False, False, True]
+    """
+    keep = np.zeros(len(value), dtype=bool)
+    done(
+        library.recsys_heaviest(
+            address(start, np.int64, len(start)), address(value, np.float32, len(value)),
+            len(start) - 1, n, address(keep, np.bool_, len(value)),
+        )
+    )  # fmt: skip
+    return keep
+
 
 def neighbours(
     scores: Floats, rows: Sparse, live: Sparse, own: Ints, *, n: int, least: float

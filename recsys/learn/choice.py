@@ -14,7 +14,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 from scipy.sparse import csr_matrix
 
 Floats = NDArray[np.float64]
@@ -125,6 +124,8 @@ def fit_weights(
         gradient = -(features.T @ slope) / scale + 2 * penalty * step
         return penalty * float(step @ step) - value, gradient
 
+    from scipy.optimize import minimize  # here, for a refresh would wait for it
+
     least = np.minimum(-centre * scale, 0.0)
     bounds = [(None if name in free else low, None) for name, low in zip(names, least, strict=True)]
     found = minimize(loss, np.zeros(len(names)), jac=True, method="L-BFGS-B", bounds=bounds)
@@ -210,6 +211,8 @@ class CurveFit:
         L-BFGS on coefficients that a feature's columns have been decorrelated in, by the
         Cholesky factor of their covariance and penalty: some 40 steps instead of 400.
         """
+        from scipy.optimize import minimize  # here, for a refresh would wait for it
+
         if not self._knots:
             return {}
         start_of = self._choices.start

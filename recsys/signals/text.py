@@ -8,7 +8,6 @@ on long articles a 128-dimensional projection lost nine of ten true neighbours.
 import re
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +16,7 @@ from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer
 from threadpoolctl import threadpool_limits
 
 from recsys.config import N_THREADS, TextConfig
+from recsys.kernels.text import heaviest as largest_of_rows
 from recsys.kernels.text import neighbours
 
 # Terms that more live articles have are multiplied as a dense matrix: a tenth of a percent of
@@ -141,19 +141,10 @@ def heaviest(vectors: csr_matrix, n_terms: int) -> csr_matrix:
     n_terms
         Terms kept of each article; equal weights by term.
     """
-    if not vectors.nnz or int(np.diff(vectors.indptr).max()) <= n_terms:
-        kept = vectors.copy()
-        kept.sort_indices()
-        return kept
-    parts = []
-    for begin, end in pairwise(vectors.indptr.tolist()):
-        order = np.lexsort((vectors.indices[begin:end], -vectors.data[begin:end]))
-        parts.append(begin + np.sort(order[:n_terms]))
-    rows = np.concatenate(parts)
-    start = np.concatenate(([0], np.cumsum([len(part) for part in parts])))
-    kept = csr_matrix((vectors.data[rows], vectors.indices[rows], start), shape=vectors.shape)
-    kept.sort_indices()
-    return kept
+    ordered = vectors.sorted_indices()
+    keep = largest_of_rows(ordered.indptr.astype(np.int64), ordered.data, n_terms)
+    start = np.concatenate(([0], np.cumsum(keep)))[ordered.indptr]
+    return csr_matrix((ordered.data[keep], ordered.indices[keep], start), shape=vectors.shape)
 
 
 def similar_articles(
