@@ -53,9 +53,9 @@ def neighbours(
     scores : array of float32, shape (n_rows, n_live)
         Products over the terms that many live articles have; used up.
     rows
-        The other terms of each article of the block, n_rows x n_terms.
+        The terms of each article of the block, n_rows x n_terms.
     live
-        And the live articles that have each, n_terms x n_live.
+        The live articles that have each of the other terms, n_terms x n_live.
     own : array of int64, shape (n_rows,)
         Live place of each article, -1 for none: nothing is like itself.
     n, least

@@ -174,15 +174,15 @@ def similar_articles(
     common = n_having > COMMON_SHARE * live.shape[0]
     rare = (n_having > 0) & ~common  # a term that no live article has adds nothing
     dense = np.ascontiguousarray(_narrowed(live, common).toarray().T)
-    having = _plain(_narrowed(live, rare).T.tocsr())
+    having = _plain(_only(live, rare).T.tocsr())
     own = np.full(queries.shape[0], -1)
     own[itself[itself >= 0]] = np.flatnonzero(itself >= 0)
-    by_common, by_rare = _narrowed(queries, common), _narrowed(queries, rare)
+    by_common = _narrowed(queries, common)
 
     def found(begin: int) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]:
         rows = slice(begin, begin + BLOCK)
         return neighbours(
-            by_common[rows].toarray() @ dense, _plain(by_rare[rows]), having,
+            by_common[rows].toarray() @ dense, _plain(queries[rows]), having,
             own[rows], n=config.n_similar, least=config.min_similarity,
         )  # fmt: skip
 
@@ -200,13 +200,18 @@ def _plain(
     return matrix.indptr.astype(np.int64), matrix.indices.astype(np.int32), matrix.data
 
 
+def _only(vectors: csr_matrix, used: NDArray[np.bool_]) -> csr_matrix:
+    """Return vectors with nothing in the other columns."""
+    keep = used[vectors.indices]
+    start = np.concatenate(([0], np.cumsum(keep)))[vectors.indptr]
+    return csr_matrix((vectors.data[keep], vectors.indices[keep], start), vectors.shape)
+
+
 def _narrowed(vectors: csr_matrix, used: NDArray[np.bool_]) -> csr_matrix:
     """Return only some columns of vectors, in their order."""
-    column = np.where(used, np.cumsum(used, dtype=np.int32) - 1, -1)[vectors.indices]
-    keep = column >= 0
-    start = np.concatenate(([0], np.cumsum(keep)))[vectors.indptr]
+    kept, place = _only(vectors, used), np.cumsum(used, dtype=np.int32) - 1
     shape = (vectors.shape[0], int(used.sum()))
-    return csr_matrix((vectors.data[keep], column[keep], start), shape)
+    return csr_matrix((kept.data, place[kept.indices], kept.indptr), shape)
 
 
 def more_similar(
