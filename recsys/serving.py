@@ -9,7 +9,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from sqlite3 import Connection
 from types import MappingProxyType
@@ -25,7 +25,7 @@ from recsys.explain import Why
 from recsys.page.build import NOTHING, PageBuilder, Slot, unpack_page
 from recsys.page.compose import LISTS, slots_of
 from recsys.page.reasons import reason_text
-from recsys.page.rules import NO_RULES, Described, Editorial, Resolved, host_of
+from recsys.page.rules import NO_RULES, Described, Editorial, Resolved
 from recsys.readers import (
     Profile,
     after_clicks,
@@ -35,6 +35,7 @@ from recsys.readers import (
     with_counts,
 )
 from recsys.rows import HOUR_MS, UNKNOWN_TIME, from_ms, is_text, to_ms
+from recsys.snapshot import KnownArticle
 
 PUBLISHED = Path("published")
 MOST_SLOTS = 100  # of a list: an assignment grows with the square of them
@@ -58,15 +59,6 @@ class _Run:
             self.paths.append(publishing.run_path(folder, self.meta.base))
             snapshot.connect(self.paths[1]).close()
         self.as_of_ms = to_ms(datetime.fromisoformat(self.meta.as_of))
-        self.described = Described(
-            [article.article_id for article in self.articles],
-            [article.author for article in self.articles],
-            [article.category for article in self.articles],
-            [article.tags for article in self.articles],
-            [host_of(article.url) for article in self.articles],
-            [article.title for article in self.articles],
-            self.model.live.live_rows,
-        )
         self.live = [self.articles[row] for row in self.model.live.live_rows.tolist()]
         self.known = {article.article_id: i for i, article in enumerate(self.articles)}
         live = self.live
@@ -79,6 +71,16 @@ class _Run:
         )
         self._over = 0, 0, NOTHING  # from when until when which live articles must not be shown
         self.anybodys = lru_cache(maxsize=PAGES_KEPT)(self._anybodys)
+
+    @cached_property
+    def described(self) -> Described:
+        """Return what rules may ask of the articles."""
+        columns = list(zip(*self.articles, strict=True)) or [()] * len(KnownArticle._fields)
+        by = dict(zip(KnownArticle._fields, columns, strict=True))
+        return Described(
+            by["article_id"], by["author"], by["category"], by["tags"], by["url"], by["title"],
+            self.model.live.live_rows,
+        )  # fmt: skip
 
     def over(self, now_ms: int) -> NDArray[np.int64]:
         """Return the live places that are over, or not out yet, at an instant."""
@@ -334,7 +336,7 @@ class Recommender:
             problems.append(f"{run.meta.run_id} knows nothing of the last {hours:.1f} hours")
         return Health(run.meta.run_id, round(hours, 2), tuple(problems))
 
-    def article(self, article_id: str) -> snapshot.KnownArticle | None:
+    def article(self, article_id: str) -> KnownArticle | None:
         """Return what the current run knows of an article, None for nothing."""
         run = self._current()
         place = run.known.get(article_id)

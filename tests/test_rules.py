@@ -32,7 +32,7 @@ ARTICLES = Described(
     authors=["Ann Lee", "", "ann lee", "Bo", "Bo"],
     sections=["Politics", "Sports", "Politics", "", "Sports"],
     tags=["Tax, Law", "", "law", "space", "cup"],
-    sources=["a.example", "b.example", "a.example", "", "b.example"],
+    urls=["https://a.example/1", "http://www.b.example", "//a.example/2", "", "//b.example"],
     titles=["Tax law passes", "Cup final", "New tax on law firms", "Moon", "Final of the cup"],
     live_rows=np.array([0, 1, 2, 4]),
 )
@@ -287,7 +287,7 @@ def test_no_page_breaks_a_rule(rows, seed):
         authors=[f"w{i % 7}" for i in range(80)],
         sections=[f"s{c}" if c else "" for c in live.category],
         tags=[""] * 80,
-        sources=[""] * 80,
+        urls=[""] * 80,
         titles=[f"t{i % 9}" for i in range(80)],
         live_rows=live.live_rows,
     )

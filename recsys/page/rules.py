@@ -182,7 +182,7 @@ class Described:
     authors: Sequence[str]
     sections: Sequence[str]
     tags: Sequence[str]
-    sources: Sequence[str]
+    urls: Sequence[str]
     titles: Sequence[str]
     live_rows: Ints
 
@@ -203,7 +203,9 @@ class Described:
         return np.array([v.casefold() == name for v in self._by(by)], dtype=bool)
 
     def _by(self, by: By) -> Sequence[str]:
-        return {"author": self.authors, "section": self.sections, "source": self.sources}[by]
+        if by == "source":
+            return [host_of(url) for url in self.urls]
+        return self.authors if by == "author" else self.sections
 
     def groups(self, by: By, value: str) -> Ints:
         """Return a number of each live article's group; -1 for none, or others than `value`."""
