@@ -4,7 +4,9 @@ So that `pip install .` needs no compiler of the machine. For a processor of any
 Linux, for any libc since 2014: what is compiled here runs wherever the package is carried.
 """
 
+import hashlib
 import os
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -20,19 +22,22 @@ PLATFORM = sysconfig.get_platform().replace("-", "_").replace(".", "_")
 
 def compiled(root: Path) -> Path:
     """Compile the kernels beside their sources, and return the library's path."""
-    sources = sorted(map(str, (root / FOLDER).glob("*.c")))
-    target = root / FOLDER / ("libkernels.dll" if os.name == "nt" else "libkernels.so")
+    folder = root / FOLDER
+    target = folder / ("libkernels.dll" if os.name == "nt" else "libkernels.so")
+    sources = sorted(folder.glob("*.[ch]"))
+    digest = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()
     command = [sys.executable, "-m", "ziglang", "cc", "-O3", "-shared", "-fPIC", "-mcpu=baseline"]
     if sys.platform == "linux":
         command += ["-target", f"{os.uname().machine}-linux-gnu.2.17"]
     with tempfile.TemporaryDirectory() as cache:
         there = {"ZIG_GLOBAL_CACHE_DIR": cache, "ZIG_LOCAL_CACHE_DIR": cache}
         made = Path(cache, target.name)
-        subprocess.run(
-            [*command, "-o", str(made), *sources, "-lm"], check=True, env=os.environ | there
-        )
+        units = [str(source) for source in sources if source.suffix == ".c"]
+        # recsys/kernels/library.py refuses a library that was made of other sources.
+        command += [f'-DSOURCE_DIGEST="{digest}"', "-o", str(made), *units, "-lm"]
+        subprocess.run(command, check=True, env=os.environ | there)
         beside = target.with_suffix(".new")
-        beside.write_bytes(made.read_bytes())
+        shutil.copyfile(made, beside)
         os.replace(beside, target)  # a process may have the old one open
     return target
 

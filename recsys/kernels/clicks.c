@@ -4,6 +4,9 @@
 #include <stdint.h>
 #include <stdlib.h>
 
+/* What these sources were when they were compiled: see hatch_build.py. */
+const char *recsys_source(void) { return SOURCE_DIGEST; }
+
 /* Mark the last (or, for `first`, the first) click of each reader on each article; clicks are
  * taken reader by reader, in the order they stand. */
 int recsys_one_of_pair(const int64_t *user, const int64_t *article, int64_t n, int64_t n_users,

@@ -1,6 +1,7 @@
 """The compiled library: opened once, with checked addresses of arrays."""
 
 import ctypes
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,14 @@ pointer = ctypes.c_void_p
 def _opened() -> ctypes.CDLL:
     for name in ("libkernels.so", "libkernels.dll"):
         if (path := _FOLDER / name).exists():
-            return ctypes.CDLL(str(path))
-    raise ImportError(f"{_FOLDER}: the kernels are not compiled: `pip install .` compiles them")
+            opened = ctypes.CDLL(str(path))
+            opened.recsys_source.restype = ctypes.c_char_p
+            sources = sorted(_FOLDER.glob("*.[ch]"))
+            digest = hashlib.sha256(b"".join(source.read_bytes() for source in sources))
+            if opened.recsys_source().decode() == digest.hexdigest():
+                return opened
+            raise ImportError(f"{path}: compiled from other sources: `pip install` again")
+    raise ImportError(f"{_FOLDER}: the kernels are not compiled: `pip install` compiles them")
 
 
 library = _opened()

@@ -14,6 +14,7 @@ Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
+MOST_LISTS = 8
 library.recsys_tops.argtypes = [pointer, size, size, size, pointer, pointer]
 library.recsys_wishes.argtypes = [pointer, size, size, size, pointer, size]
 library.recsys_compose.argtypes = [
@@ -231,6 +232,8 @@ def compose(
     filled, minimum
         What any article is worth in a slot, and in one of those a list keeps.
     """
+    if len(wishes) > MOST_LISTS:
+        raise ValueError(f"a page has at most {MOST_LISTS} lists, got {len(wishes)}")
     n_live, n_pages = len(story), len(wishes[0][1])
     n_slots = [n for n, *_ in wishes]
     lists = np.empty((n_pages, sum(n_slots)), dtype=np.int64)
