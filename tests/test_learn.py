@@ -14,6 +14,7 @@ from recsys.learn import choice, heads
 from recsys.learn.choice import Choices, CurveFit, fit_weights
 from recsys.learn.examples import Past, live_choices, seen_after
 from recsys.load import load_files
+from recsys.night import drawn
 from recsys.nightly import run_nightly
 from recsys.rank import RankModel, curve_parts, likeness_to_reads
 from recsys.rows import HOUR_MS, from_ms
@@ -138,6 +139,31 @@ def test_nothing_after_as_of_is_learned_from(newsroom):
     seen = past.seen_after(last, "nightly", from_ms=as_of - DAY_MS, before_ms=as_of, most=50)
     assert len(seen.shown_ms) == 50
     assert (seen.shown_ms < as_of).all()
+
+
+def test_a_past_night_is_studied_by_some_of_its_readers(newsroom):
+    """The same ones hours later, and only their choices; with enough of them it is the night."""
+    begin = RECEIVED_MS - DAY_MS
+    config = Config(learn=LearnConfig(days=1, max_readers=100))
+    past = Past(newsroom, config)
+    whole, some = past.night(begin, begin), past.studied(begin, begin + 1)
+    assert some.night.one_in >= 2
+    assert 20 < len(some.night.users) <= 100 < len(whole.night.users)
+    drawn_keys = whole.night.users.keys[drawn(whole.night.users.keys, some.night.one_in)]
+    assert some.night.users.keys.tolist() == drawn_keys.tolist()
+    # What articles are, everybody's clicks still say.
+    np.testing.assert_array_equal(some.model.page.rise, whole.model.page.rise)
+    np.testing.assert_array_equal(some.night.live_rows, whole.night.live_rows)
+    later = past.refreshed(some, begin + 8 * HOUR_MS, begin + 8 * HOUR_MS)
+    assert later.night.one_in == some.night.one_in
+    choices = list(live_choices(past, later, before_ms=RECEIVED_MS))
+    keys = np.array([choice.user_key for choice in choices])
+    assert len(keys) > 10
+    assert drawn(keys, some.night.one_in).all()
+    seen = seen_after(past, some, "nightly", from_ms=begin, before_ms=RECEIVED_MS)
+    assert drawn(seen.user_key, some.night.one_in).all()
+    enough = Past(newsroom, Config(learn=LearnConfig(days=1)))
+    assert enough.studied(begin, begin) is enough.night(begin, begin)
 
 
 @pytest.fixture(scope="module")

@@ -22,6 +22,7 @@ from recsys.readers import (
     Profile,
     advanced,
     pack_profile,
+    pack_profiles,
     profile_of,
     reader_at,
     unpack_profile,
@@ -215,6 +216,23 @@ def test_a_profile_comes_back_as_it_was(reads, read, met, at):
     found = unpack_profile(pack_profile(profile), n_factors=4)
     for field in dataclasses.fields(Profile):
         np.testing.assert_array_equal(getattr(found, field.name), getattr(profile, field.name))
+
+
+def test_many_profiles_are_packed_as_one_by_one(refreshed):
+    model, as_of_ms = refreshed[2][0].model, refreshed[2][0].night.as_of_ms
+    readers, live_rows = model.readers, model.page.live.live_rows
+    n = len(readers.user_ids)
+    alone = [
+        pack_profile(profile_of(reader_of(readers, row), live_rows, as_of_ms)) for row in range(n)
+    ]
+    read, met = readers.read_places.sorted_indices(), readers.met
+    together = pack_profiles(
+        as_of_ms, (readers.reads.indptr, readers.reads.indices),
+        (read.indptr, live_rows[read.indices]), (met.indptr, met.indices),
+        np.expm1(readers.met_counts), readers.factors, readers.affinity,
+    )  # fmt: skip
+    assert n > 100
+    assert together == alone
 
 
 def test_counts_of_a_profile_decay_and_grow_by_hand_arithmetic():

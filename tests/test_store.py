@@ -1,17 +1,22 @@
 import json
 import sqlite3
+from dataclasses import fields
 from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import polars as pl
 import pytest
 from conftest import RECEIVED_MS
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from recsys.config import TextConfig
 from recsys.errors import StoreError
 from recsys.ingest.batches import Batch
 from recsys.ingest.validate import check
-from recsys.rows import HOUR_MS, UNKNOWN_TIME, IdMap, to_ms
+from recsys.rows import HOUR_MS, UNKNOWN_TIME, Clicks, IdMap, to_ms
 from recsys.schema import MIGRATIONS
 from recsys.signals.text import count_terms
 from recsys.store import Store
@@ -177,3 +182,73 @@ def test_a_store_and_what_sqlite_writes_beside_it_are_its_owner_s_alone(tmp_path
         found = {file.name: file.stat().st_mode & 0o777 for file in tmp_path.iterdir()}
     assert found.keys() >= {"recsys.db", "recsys.db-wal"}
     assert set(found.values()) == {0o600}
+
+
+CLICKS = st.tuples(
+    st.sampled_from(["u1", "u2", "u3"]), st.sampled_from(["a", "b"]), st.integers(0, 3),
+    st.integers(0, 2), st.sampled_from([None, 5.0, 7.25]),
+)  # fmt: skip
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(st.lists(CLICKS, min_size=1, max_size=12), min_size=1, max_size=5))
+def test_hours_packed_as_they_come_are_hours_packed_from_the_rows(batches):
+    """In any order, twice, and with reading times that an earlier log did not know."""
+    with TemporaryDirectory() as folder, Store(Path(folder) / "s.db") as store:
+        for batch in batches:
+            rows = pl.DataFrame(
+                [
+                    (user, article, RECEIVED_MS + HOUR_MS * hour + ms, dwell, None)
+                    for user, article, hour, ms, dwell in batch
+                ],
+                schema={
+                    "user_id": pl.String, "article_id": pl.String, "clicked_at": pl.Int64,
+                    "dwell_seconds": pl.Float64, "source": pl.String,
+                },
+                orient="row",
+            )  # fmt: skip
+            store.add("clicks", rows, [], file="f", at_ms=0)
+        packed = store.clicks(from_ms=0, before_ms=2**60)
+        store._conn.execute("UPDATE click_hours SET packed = NULL")
+        from_rows = store.clicks(from_ms=0, before_ms=2**60)
+        for field in fields(Clicks):
+            np.testing.assert_array_equal(
+                getattr(packed, field.name), getattr(from_rows, field.name)
+            )
+
+
+def test_keys_that_are_remembered_are_those_of_the_store(store, load):
+    """Another process forgets a reader whom this one has just met, and a batch fails."""
+    line = {"user_id": "u", "article_id": "a", "clicked_at": "2026-03-01T10:00:00Z"}
+    load({"1.jsonl": json.dumps(line) + "\n"})
+    with Store(store.path) as other:
+        other.erasure.reader("u")
+        other.add(
+            "clicks",
+            pl.DataFrame(
+                {"user_id": ["else"], "article_id": ["a"], "clicked_at": [RECEIVED_MS - 1],
+                 "dwell_seconds": [None], "source": [None]},
+                schema_overrides={"dwell_seconds": pl.Float64, "source": pl.String},
+            ), [], file="f", at_ms=0,
+        )  # fmt: skip
+    load({"2.jsonl": json.dumps(line) + "\n"})
+    rows = store._conn.execute("SELECT user_id FROM clicks JOIN users USING (user_key)").fetchall()
+    assert sorted(rows) == [("else",), ("u",)]
+
+    def fail_halfway():
+        with store._write():
+            store._ids.keys("users", pl.Series(["never stored"]))
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail_halfway()
+    load({"3.jsonl": json.dumps(line | {"user_id": "never stored"}) + "\n"})
+    assert "never stored" in store.users().ids
+    store.erasure.reader("u")
+    load({"4.jsonl": json.dumps(line) + "\n"})
+    assert (
+        store.clicks(from_ms=0, before_ms=2**60)
+        .user_key.tolist()
+        .count(store.users().keys[store.users().ids.index("u")])
+        == 1
+    )

@@ -17,6 +17,7 @@ typedef struct {
  * with the place: a float's bits rise with its value, but for the sign. */
 static uint64_t key_of(float value, int64_t place) {
     uint32_t bits;
+    value += 0.0f; /* -0.0 is 0.0 */
     memcpy(&bits, &value, sizeof bits);
     bits = bits >> 31 ? ~bits : bits | 0x80000000u;
     return (uint64_t)bits << 32 | (uint32_t)~(uint32_t)place;
@@ -83,25 +84,29 @@ typedef struct { /* of one thread's work on one list */
 static int64_t best_of(const float *values, Closed closed, int64_t n_live, int64_t n,
                        const Space *space, Scored *found) {
     enum { BLOCK = 16 };
-    float *open = space->open, *most = space->most;
+    const float *open = values; /* what may be chosen */
+    float *most = space->most;
     uint64_t *keys = space->keys;
     int64_t size = 0;
     if (n > n_live) n = n_live;
     if (n < 1) return 0;
-    for (int64_t i = 0; i < n_live; i++)
-        open[i] = values[i] > -INFINITY ? values[i] + 0.0f : -INFINITY; /* -0.0 is 0.0 */
-    if (closed.places)
-        for (int64_t i = 0; i < closed.n; i++) open[closed.places[i]] = -INFINITY;
-    else
-        for (int64_t i = 0; closed.mask && i < n_live; i++)
-            open[i] = closed.mask[i] ? -INFINITY : open[i];
+    if (closed.mask) {
+        memcpy(space->open, values, (size_t)n_live * sizeof *values);
+        if (closed.places)
+            for (int64_t i = 0; i < closed.n; i++) space->open[closed.places[i]] = -INFINITY;
+        else
+            for (int64_t i = 0; i < n_live; i++)
+                space->open[i] = closed.mask[i] ? -INFINITY : values[i];
+        open = space->open;
+    }
     /* Of strided parts the best of each: what the n-th of those is, n of all reach at least.
      * Strided, for articles stand in order of time, and so nearly in order of score. */
     float edge = -INFINITY;
     int64_t n_parts = 4 * n < n_live / 16 ? 4 * n : n_live / 16;
     if (n_parts < n + n / 2) n_parts = n + n / 2;
     if (n_live >= 2 * n_parts) {
-        memcpy(most, open, (size_t)n_parts * sizeof *most);
+        for (int64_t i = 0; i < n_parts; i++) /* what is no number is never the most */
+            most[i] = open[i] > -INFINITY ? open[i] : -INFINITY;
         for (int64_t begin = n_parts; begin + n_parts <= n_live; begin += n_parts)
             for (int64_t i = 0; i < n_parts; i++)
                 most[i] = open[begin + i] > most[i] ? open[begin + i] : most[i];
@@ -127,7 +132,7 @@ static int64_t best_of(const float *values, Closed closed, int64_t n_live, int64
     sort_falling(keys, 0, size);
     for (int64_t i = 0; i < size; i++) {
         int64_t place = (uint32_t)~(uint32_t)keys[i];
-        found[i] = (Scored){open[place], place};
+        found[i] = (Scored){open[place] + 0.0f, place};
     }
     return size;
 }

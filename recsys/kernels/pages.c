@@ -548,7 +548,7 @@ int recsys_compose(const Wish *wishes, int64_t n_lists, int64_t n_pages, int64_t
 
 enum { N_LISTS = 4, YOU_MAY_ALSO_LIKE = 0, POPULAR_NOW, MUST_READS, LATEST_STORIES };
 enum { N_CONTEXT = 3, TEXT = 3, ALS, AFFINITY, POPULARITY, N_PARTS = POPULARITY + 3 };
-enum { WIDE = 1, CAPS_GAVE_WAY = 2, SHORT = 4 }; /* how a page was made */
+enum { CAPS_GAVE_WAY = 1, SHORT = 2 }; /* how a page was made */
 
 typedef struct { /* a run; arrays of n_live, but where another length is named */
     Articles of;
@@ -827,7 +827,6 @@ int recsys_pages(const Run *run, const Plan *plan, const Ask *ask) {
             for (int64_t i = 0; i < n_page; i++) is_short |= lists[i] < 0;
             how = is_short ? how | SHORT : how & ~SHORT;
             if (!is_short) break;
-            how |= WIDE;
         }
         ask->how[page] = how;
         ask->n_closed[page] = (int32_t)n_closed;

@@ -19,7 +19,7 @@ Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
 
 N_LISTS = 4
-WIDE, CAPS_GAVE_WAY, SHORT = 1, 2, 4  # how a page was made
+CAPS_GAVE_WAY, SHORT = 1, 2  # how a page was made
 # A slot of a block: live place (-1 for an empty one), score in its list, place of the reason
 # in `CODES`, and the known index of the read article a reason names, else -1.
 SLOT = np.dtype([("place", "<i4"), ("score", "<f4"), ("code", "u1"), ("because", "<i4")])
@@ -256,7 +256,7 @@ class Made:
     value, bound : array of float64, shape (n_pages,)
         As of `recsys.page.compose.Composed`.
     how : array of int32, shape (n_pages,)
-        Sum of `WIDE`, `CAPS_GAVE_WAY`, `SHORT`.
+        Sum of `CAPS_GAVE_WAY` and `SHORT`.
     n_closed : array of int32, shape (n_pages,)
         Live articles that must not stand on it.
     """

@@ -83,14 +83,6 @@ class Scored:
     closed: Mask
     context: int | None
 
-    def of(self, pages: Ints) -> "Scored":
-        """Return what some of the pages are made from."""
-        values = {
-            name: of_list if len(of_list) == 1 else of_list[pages]
-            for name, of_list in self.values.items()
-        }
-        return Scored(values, self.closed[pages], self.context)
-
 
 class Rankings:
     """Ranks the live articles of one run for each list.
