@@ -152,7 +152,8 @@ def test_a_past_night_is_studied_by_some_of_its_readers(newsroom):
     drawn_keys = whole.night.users.keys[drawn(whole.night.users.keys, some.night.one_in)]
     assert some.night.users.keys.tolist() == drawn_keys.tolist()
     # What articles are, everybody's clicks still say.
-    np.testing.assert_array_equal(some.model.page.rise, whole.model.page.rise)
+    for name, signal in whole.model.page.live.static.items():
+        np.testing.assert_array_equal(some.model.page.live.static[name], signal)
     np.testing.assert_array_equal(some.night.live_rows, whole.night.live_rows)
     later = past.refreshed(some, begin + 8 * HOUR_MS, begin + 8 * HOUR_MS)
     assert later.night.one_in == some.night.one_in
