@@ -58,3 +58,12 @@ def sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def version_of(path: str | Path) -> tuple[int, int] | None:
+    """Return what tells one version of a file from the next, None where there is none."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_ino

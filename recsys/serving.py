@@ -4,28 +4,24 @@ Imports neither scikit-learn nor implicit. The clock is read here and only to kn
 what has expired, unless `as_of` is given.
 """
 
-import os
 import threading
 from collections.abc import Mapping, Sequence
-from contextlib import closing
 from datetime import UTC, datetime
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from pathlib import Path
 from sqlite3 import Connection
-from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recsys import publishing, rank, snapshot
-from recsys.answer import Health, Page, Ranked, Recommendation
+from recsys.answer import Health, Page, Ranked
 from recsys.blend import Reader
 from recsys.errors import SnapshotError
-from recsys.explain import Why
-from recsys.page.build import NOTHING, PageBuilder, Slot, unpack_page
+from recsys.files import version_of
+from recsys.page.build import Slot, unpack_page
 from recsys.page.compose import LISTS, slots_of
-from recsys.page.reasons import reason_text
-from recsys.page.rules import NO_RULES, Described, Editorial, Resolved
+from recsys.page.rules import NO_RULES, Resolved
 from recsys.readers import (
     Profile,
     after_clicks,
@@ -34,116 +30,12 @@ from recsys.readers import (
     unpack_profile,
     with_counts,
 )
-from recsys.rows import HOUR_MS, UNKNOWN_TIME, from_ms, is_text, to_ms
+from recsys.rows import HOUR_MS, is_text, to_ms
+from recsys.served import ServedRun
 from recsys.snapshot import KnownArticle
 
 PUBLISHED = Path("published")
 MOST_SLOTS = 100  # of a list: an assignment grows with the square of them
-PAGES_KEPT = 1000  # of anybody, in memory: the latest asked for
-NEVER = np.iinfo(np.int64).max
-
-
-class _Run:
-    """A run held in memory; never changes, so threads share it without a lock."""
-
-    def __init__(self, folder: Path, run_id: str) -> None:
-        path = self.path = publishing.run_path(folder, run_id)
-        self.state = _state(path)
-        with closing(snapshot.connect(path)) as conn, snapshot.reading(path):
-            self.meta = snapshot.load_meta(conn, path)
-            self.model, self.rank = snapshot.load_model(conn, path)
-            self.builder = PageBuilder(self.model)
-            self.articles = snapshot.load_articles(conn, path)
-        self.paths = [self.path]
-        if self.meta.base is not None:
-            self.paths.append(publishing.run_path(folder, self.meta.base))
-            snapshot.connect(self.paths[1]).close()
-        self.as_of_ms = to_ms(datetime.fromisoformat(self.meta.as_of))
-        self.live = [self.articles[row] for row in self.model.live.live_rows.tolist()]
-        self.known = {article.article_id: i for i, article in enumerate(self.articles)}
-        live = self.live
-        self._expires_ms = np.array(
-            [NEVER if a.expires_ms is None else a.expires_ms for a in live], dtype=np.int64
-        )
-        self._published_ms = np.array(
-            [UNKNOWN_TIME if a.published_ms is None else a.published_ms for a in live],
-            dtype=np.int64,
-        )
-        self._over = 0, 0, NOTHING  # from when until when which live articles must not be shown
-        self.anybodys = lru_cache(maxsize=PAGES_KEPT)(self._anybodys)
-
-    @cached_property
-    def described(self) -> Described:
-        """Return what rules may ask of the articles."""
-        columns = list(zip(*self.articles, strict=True)) or [()] * len(KnownArticle._fields)
-        by = dict(zip(KnownArticle._fields, columns, strict=True))
-        return Described(
-            by["article_id"], by["author"], by["category"], by["tags"], by["url"], by["title"],
-            self.model.live.live_rows,
-        )  # fmt: skip
-
-    def over(self, now_ms: int) -> NDArray[np.int64]:
-        """Return the live places that are over, or not out yet, at an instant."""
-        since, until, found = self._over  # one tuple, so no thread meets half of it
-        if not since <= now_ms < until:
-            found = np.flatnonzero((self._expires_ms <= now_ms) | (self._published_ms > now_ms))
-            changes = np.concatenate((self._expires_ms, self._published_ms))
-            until = int(changes[changes > now_ms].min(initial=NEVER))
-            self._over = now_ms, until, found
-        return found
-
-    def why(
-        self, reader: Reader | None, context: int | None, n: int, blocked: NDArray[np.int64],
-        rules: Resolved, editorial: Editorial,
-    ) -> Why:  # fmt: skip
-        """Return one page's making."""
-        n_slots = slots_of(n, self.model.config.n_latest)
-        return Why(
-            self.builder, self.articles, rules.rules, reader, context, n_slots, blocked, editorial
-        )
-
-    def page(
-        self,
-        why: Why,
-        made: Mapping[str, list[Slot]],
-        notes: Mapping[str, str],
-        drawn: Mapping[int, float],
-    ) -> Page:
-        """Return a page to serve; `drawn` are the chances of live places drawn at random."""
-        return Page(
-            self.meta.run_id,
-            tuple(f"{name}: {notes[name]}" for name in LISTS if name in notes),
-            MappingProxyType(
-                {
-                    name: tuple(self._shown(why, name, s, drawn) for s in made[name])
-                    for name in LISTS
-                }
-            ),
-        )
-
-    def _shown(
-        self, why: Why, list_name: str, slot: Slot, drawn: Mapping[int, float]
-    ) -> Recommendation:
-        article = self.live[slot.place]
-        title = self.articles[slot.because].title if slot.because >= 0 else ""
-        code = slot.code
-        if code == "because_read" and not title:
-            code = "taste"  # an article known by id alone has no title to name
-        published_ms = article.published_ms
-        return Recommendation(
-            article.article_id, article.title, article.category, article.url,
-            None if published_ms is None else _instant(published_ms), slot.score,
-            reason_text(code, title=title, category=article.category), code,
-            drawn.get(slot.place, 1.0), slot.rules, why, (list_name, slot.place),
-        )  # fmt: skip
-
-    def _anybodys(
-        self, context: int | None, n: int, blocked: bytes, rules: Resolved, editorial: Editorial
-    ) -> Page:
-        """Return the page of a reader nobody knows; most page views are theirs."""
-        places = np.frombuffer(blocked, dtype=np.int64)
-        why = self.why(None, context, n, places, rules, editorial)
-        return self.page(why, why.built.lists, why.built.notes, {})
 
 
 class Recommender:
@@ -173,13 +65,13 @@ class Recommender:
         self._lock = threading.Lock()
         self._local = threading.local()
         self._refused: dict[str, str] = {}  # by file or run: why what is published is not served
-        self._seen = _state(self._pointer)
+        self._seen = version_of(self._pointer)
         self._run = self._opened()
-        state = _state(self._rules_file)
+        state = version_of(self._rules_file)
         rules = Resolved(publishing.load_rules(self._folder), self._run.described)
         self._rules = (state, self._run, rules)
 
-    def _opened(self) -> _Run:
+    def _opened(self) -> ServedRun:
         """Return the current run or, if it cannot be opened, the last one before that can."""
         runs, problem = publishing.run_ids(self._folder), ""
         try:
@@ -194,7 +86,7 @@ class Recommender:
             problem = str(error)
         for run_id in reversed(runs):
             try:
-                run = _Run(self._folder, run_id)
+                run = ServedRun(self._folder, run_id)
             except SnapshotError as error:
                 problem = problem or str(error)
                 continue
@@ -207,20 +99,20 @@ class Recommender:
     def _unnamed(self) -> str:
         return f"{self._folder / publishing.POINTER}: missing; `recsys rollback RUN`"
 
-    def _current(self) -> _Run:
+    def _current(self) -> ServedRun:
         """Return the run to serve; opens a newly published one, once.
 
         While one thread opens it, the others go on with the run they have. A run
         that cannot be opened is not served: the last good one is.
         """
-        state = _state(self._pointer)
+        state = version_of(self._pointer)
         if state != self._seen and state is not None and self._lock.acquire(blocking=False):
             try:
                 run_id = publishing.current_run(self._folder)
                 if run_id and (
-                    run_id != self._run.meta.run_id or _state(self._run.path) != self._run.state
+                    run_id != self._run.meta.run_id or version_of(self._run.path) != self._run.state
                 ):
-                    self._run = _Run(self._folder, run_id)
+                    self._run = ServedRun(self._folder, run_id)
                 self._refused.pop(publishing.POINTER, None)
                 self._seen = state
             except SnapshotError as error:
@@ -230,12 +122,12 @@ class Recommender:
                 self._lock.release()
         return self._run
 
-    def _resolved(self, run: _Run) -> Resolved:
+    def _resolved(self, run: ServedRun) -> Resolved:
         """Return the rules of the folder, resolved against a run; read anew when they change.
 
         A file that cannot be read changes nothing: the last good rules hold.
         """
-        state = _state(self._rules_file)
+        state = version_of(self._rules_file)
         seen, of_run, resolved = self._rules  # one tuple, so no thread meets half of it
         if state == seen and run is of_run:
             return resolved
@@ -249,7 +141,7 @@ class Recommender:
         self._rules = (state, run, resolved)
         return resolved
 
-    def _connections(self, run: _Run) -> list[tuple[Connection, Path]]:
+    def _connections(self, run: ServedRun) -> list[tuple[Connection, Path]]:
         """Return this thread's connections: to the run, and to the night it refreshes."""
         local = self._local
         if getattr(local, "run", None) is not run:
@@ -329,7 +221,7 @@ class Recommender:
         hours = (now_ms - run.as_of_ms) / HOUR_MS
         told_of = (publishing.POINTER, publishing.RULES, run.meta.run_id)
         found = [self._refused[name] for name in told_of if name in self._refused]
-        if _state(self._pointer) is None and not found:
+        if version_of(self._pointer) is None and not found:
             found.append(self._unnamed())
         problems = [f"not served: {problem}" for problem in found]
         if hours > max_hours:
@@ -399,7 +291,7 @@ class Recommender:
             for i in np.argsort(-score_of, kind="stable").tolist()
         )  # fmt: skip
 
-    def _reader(self, run: _Run, user_id: str | None) -> tuple[Reader | None, bytes | None]:
+    def _reader(self, run: ServedRun, user_id: str | None) -> tuple[Reader | None, bytes | None]:
         """Return a known reader, counts and all, and their published page."""
         profile, page = self._profile(run, user_id)
         if profile is None:
@@ -407,7 +299,7 @@ class Recommender:
         live, n_categories = run.model.live, run.model.n_categories
         return reader_at(profile, live, n_categories, run.as_of_ms), page
 
-    def _profile(self, run: _Run, user_id: str | None) -> tuple[Profile | None, bytes | None]:
+    def _profile(self, run: ServedRun, user_id: str | None) -> tuple[Profile | None, bytes | None]:
         """Return a known reader's profile and published page; None for anybody else.
 
         One whose row is damaged is anybody, and `health` tells.
@@ -426,7 +318,7 @@ class Recommender:
 
 
 def _published(
-    run: _Run, stored: bytes | None, closed: NDArray[np.int64]
+    run: ServedRun, stored: bytes | None, closed: NDArray[np.int64]
 ) -> dict[str, list[Slot]] | None:
     """Return the page the night made, or None if it made none or some of it is over."""
     if stored is None:
@@ -460,18 +352,6 @@ def _wanted(lists: Sequence[str] | None) -> tuple[str, ...]:
     if isinstance(lists, str) or unknown:
         raise ValueError(f"lists must be some of {', '.join(LISTS)}, got {lists!r}")
     return tuple(name for name in LISTS if name in lists)
-
-
-_instant = lru_cache(maxsize=10_000)(from_ms)  # the same articles over and over
-
-
-def _state(path: str | Path) -> tuple[int, int] | None:
-    """Return what tells one version of a file from the next, None where there is none."""
-    try:
-        status = os.stat(path)
-    except OSError:
-        return None
-    return status.st_mtime_ns, status.st_ino
 
 
 @lru_cache(maxsize=8)

@@ -33,8 +33,9 @@ ALLOWED = {
     "snapshot": BASE | {"blend", "rank", "page"},
     "load": BASE | {"ingest", "pseudonym", "store"},
     "answer": {"explain"},
+    "served": BASE | {"answer", "blend", "explain", "page", "publishing", "snapshot"},
     "serving": BASE
-    | {"answer", "blend", "explain", "readers", "rank", "page", "snapshot"}
+    | {"answer", "blend", "explain", "readers", "rank", "page", "served", "snapshot"}
     | {"publishing"},
     "counts": BASE | {"kernels", "rank", "signals"},
     "night": BASE | {"kernels", "store", "counts", "signals"},

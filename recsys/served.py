@@ -1,0 +1,131 @@
+"""One run held in memory by a server: its articles, its pages, and what it says of them."""
+
+from collections.abc import Mapping
+from contextlib import closing
+from datetime import datetime
+from functools import cached_property, lru_cache
+from pathlib import Path
+from types import MappingProxyType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys import publishing, snapshot
+from recsys.answer import Page, Recommendation
+from recsys.blend import Reader
+from recsys.explain import Why
+from recsys.files import version_of
+from recsys.page.build import NOTHING, PageBuilder, Slot
+from recsys.page.compose import LISTS, slots_of
+from recsys.page.reasons import reason_text
+from recsys.page.rules import Described, Editorial, Resolved
+from recsys.rows import UNKNOWN_TIME, from_ms, to_ms
+from recsys.snapshot import KnownArticle
+
+PAGES_KEPT = 1000  # of anybody, in memory: the latest asked for
+NEVER = np.iinfo(np.int64).max
+
+_instant = lru_cache(maxsize=10_000)(from_ms)  # the same articles over and over
+
+
+class ServedRun:
+    """A run held in memory; never changes, so threads share it without a lock."""
+
+    def __init__(self, folder: Path, run_id: str) -> None:
+        path = self.path = publishing.run_path(folder, run_id)
+        self.state = version_of(path)
+        with closing(snapshot.connect(path)) as conn, snapshot.reading(path):
+            self.meta = snapshot.load_meta(conn, path)
+            self.model, self.rank = snapshot.load_model(conn, path)
+            self.builder = PageBuilder(self.model)
+            self.articles = snapshot.load_articles(conn, path)
+        self.paths = [self.path]
+        if self.meta.base is not None:
+            self.paths.append(publishing.run_path(folder, self.meta.base))
+            snapshot.connect(self.paths[1]).close()
+        self.as_of_ms = to_ms(datetime.fromisoformat(self.meta.as_of))
+        self.live = [self.articles[row] for row in self.model.live.live_rows.tolist()]
+        self.known = {article.article_id: i for i, article in enumerate(self.articles)}
+        live = self.live
+        self._expires_ms = np.array(
+            [NEVER if a.expires_ms is None else a.expires_ms for a in live], dtype=np.int64
+        )
+        self._published_ms = np.array(
+            [UNKNOWN_TIME if a.published_ms is None else a.published_ms for a in live],
+            dtype=np.int64,
+        )
+        self._over = 0, 0, NOTHING  # from when until when which live articles must not be shown
+        self.anybodys = lru_cache(maxsize=PAGES_KEPT)(self._anybodys)
+
+    @cached_property
+    def described(self) -> Described:
+        """Return what rules may ask of the articles."""
+        columns = list(zip(*self.articles, strict=True)) or [()] * len(KnownArticle._fields)
+        by = dict(zip(KnownArticle._fields, columns, strict=True))
+        return Described(
+            by["article_id"], by["author"], by["category"], by["tags"], by["url"], by["title"],
+            self.model.live.live_rows,
+        )  # fmt: skip
+
+    def over(self, now_ms: int) -> NDArray[np.int64]:
+        """Return the live places that are over, or not out yet, at an instant."""
+        since, until, found = self._over  # one tuple, so no thread meets half of it
+        if not since <= now_ms < until:
+            found = np.flatnonzero((self._expires_ms <= now_ms) | (self._published_ms > now_ms))
+            changes = np.concatenate((self._expires_ms, self._published_ms))
+            until = int(changes[changes > now_ms].min(initial=NEVER))
+            self._over = now_ms, until, found
+        return found
+
+    def why(
+        self, reader: Reader | None, context: int | None, n: int, blocked: NDArray[np.int64],
+        rules: Resolved, editorial: Editorial,
+    ) -> Why:  # fmt: skip
+        """Return one page's making."""
+        n_slots = slots_of(n, self.model.config.n_latest)
+        return Why(
+            self.builder, self.articles, rules.rules, reader, context, n_slots, blocked, editorial
+        )
+
+    def page(
+        self,
+        why: Why,
+        made: Mapping[str, list[Slot]],
+        notes: Mapping[str, str],
+        drawn: Mapping[int, float],
+    ) -> Page:
+        """Return a page to serve; `drawn` are the chances of live places drawn at random."""
+        return Page(
+            self.meta.run_id,
+            tuple(f"{name}: {notes[name]}" for name in LISTS if name in notes),
+            MappingProxyType(
+                {
+                    name: tuple(self._shown(why, name, s, drawn) for s in made[name])
+                    for name in LISTS
+                }
+            ),
+        )
+
+    def _shown(
+        self, why: Why, list_name: str, slot: Slot, drawn: Mapping[int, float]
+    ) -> Recommendation:
+        article = self.live[slot.place]
+        title = self.articles[slot.because].title if slot.because >= 0 else ""
+        code = slot.code
+        if code == "because_read" and not title:
+            code = "taste"  # an article known by id alone has no title to name
+        published_ms = article.published_ms
+        return Recommendation(
+            article.article_id, article.title, article.category, article.url,
+            None if published_ms is None else _instant(published_ms), slot.score,
+            reason_text(code, title=title, category=article.category), code,
+            drawn.get(slot.place, 1.0), slot.rules, why, (list_name, slot.place),
+        )  # fmt: skip
+
+    def _anybodys(
+        self, context: int | None, n: int, blocked: bytes, rules: Resolved, editorial: Editorial
+    ) -> Page:
+        """Return the page of a reader nobody knows; most page views are theirs."""
+        places = np.frombuffer(blocked, dtype=np.int64)
+        why = self.why(None, context, n, places, rules, editorial)
+        return self.page(why, why.built.lists, why.built.notes, {})
