@@ -36,11 +36,12 @@ from recsys.page.rankings import PageModel
 from recsys.readers import reader_at, unpack_profile
 from recsys.refresh import refresh
 from recsys.rows import HOUR_MS, iso
-from recsys.shards import scored, teach_day
+from recsys.shards import scored, teach_days
 from recsys.store import Store
 
 Kind = Literal["nightly", "refresh"]
 MANY_READERS = 20_000  # from here on a task of its own is worth a process
+MANY_CLICKS = 10_000_000  # from here on past nights are too big to be in memory side by side
 REGIMES: tuple[Protocol, ...] = ("nightly", "hourly")
 LIBRARIES = ("recsys", "numpy", "scipy", "scikit-learn", "implicit", "polars", "sqlite-utils")
 
@@ -118,14 +119,15 @@ def _workers(n_processes: int) -> Iterator[ProcessPoolExecutor | None]:
 
 
 def _teaching(
-    workers: ProcessPoolExecutor | None, store: Store, config: Config, as_of_ms: int
+    workers: ProcessPoolExecutor | None, n_at_once: int, store: Store, config: Config, as_of_ms: int
 ) -> list[Future[None]]:
     """Let other processes keep what the past days teach, and return their tasks."""
     if workers is None:
         return []
     past = Past(store, config, keep=True)
     days = untaught(past, REGIMES, days_of(store, config, as_of_ms))
-    return [workers.submit(teach_day, store.path, config, REGIMES, *day) for day in days]
+    shares = [days[i::n_at_once] for i in range(min(n_at_once, len(days)))]
+    return [workers.submit(teach_days, store.path, config, REGIMES, share) for share in shares]
 
 
 def _problems(
@@ -302,7 +304,8 @@ def _trained(
     with _workers(n_processes) as workers:
         with stage("new texts"):
             n_counted = count_new_texts(store, night.articles, config, workers)
-        tasks = _teaching(workers, store, config, as_of_ms)
+        n_at_once = 1 if len(night.user_index) > MANY_CLICKS else n_processes
+        tasks = _teaching(workers, n_at_once, store, config, as_of_ms)
         model = train(store, night, config, stage)
         with stage("learn"):
             for task in tasks:

@@ -87,9 +87,10 @@ def scored(readers: Readers, page: PageModel, as_of_ms: int, n_threads: int) -> 
             yield from ahead.popleft().result()
 
 
-def teach_day(
-    store: Path, config: Config, regimes: Sequence[Protocol], begin_ms: int, end_ms: int
+def teach_days(
+    store: Path, config: Config, regimes: Sequence[Protocol], days: Sequence[tuple[int, int]]
 ) -> None:
-    """Keep in a store what one past day teaches, unless it is kept already."""
+    """Keep in a store what some past days teach, one after another, unless it is kept already."""
     with Store(store, must_exist=True) as opened:
-        teach(Past(opened, config, keep=True), regimes, begin_ms, end_ms)
+        for day in days:
+            teach(Past(opened, config, keep=True), regimes, *day)
