@@ -41,7 +41,7 @@ from recsys.store import Store
 
 Kind = Literal["nightly", "refresh"]
 MANY_READERS = 20_000  # from here on a task of its own is worth a process
-MANY_CLICKS = 10_000_000  # from here on past nights are too big to be in memory side by side
+MANY_CLICKS = 2_000_000  # from here on past nights are made one at a time, for memory
 REGIMES: tuple[Protocol, ...] = ("nightly", "hourly")
 LIBRARIES = ("recsys", "numpy", "scipy", "scikit-learn", "implicit", "polars", "sqlite-utils")
 
