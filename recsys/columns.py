@@ -6,6 +6,7 @@ Column after column, little endian, clicks in the order of the store.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import fields
 from itertools import pairwise
 from typing import Any
 
@@ -46,19 +47,19 @@ def merged_hours(clicks: Clicks, before: Mapping[int, bytes]) -> Iterator[tuple[
     Parameters
     ----------
     clicks
-        In any order; none whose time is a bound.
+        In any order.
     before
         What `pack_hour` made of some of those hours; of the others there was nothing.
 
     Notes
     -----
     A click that stands there twice is one; its reading time is the first that is known, what
-    was packed before coming first, as in the store.
+    was packed before coming first, as in the store, and a time that was a bound stays one.
     """
     old = unpack_hours(sorted(before), [before[hour] for hour in sorted(before)])
-    user, article, clicked_ms, dwell = (
-        np.concatenate((getattr(old, name), getattr(clicks, name)))
-        for name in ("user_key", "article_key", "clicked_ms", "dwell_seconds")
+    user, article, clicked_ms, dwell, bound = (
+        np.concatenate((getattr(old, field.name), getattr(clicks, field.name)))
+        for field in fields(Clicks)
     )
     order = np.arange(len(clicked_ms))
     tied = order
@@ -67,10 +68,11 @@ def merged_hours(clicks: Clicks, before: Mapping[int, bytes]) -> Iterator[tuple[
         tied = np.flatnonzero(np.append(again, False) | np.append(False, again))
     keys = (np.isnan(dwell), article, user, clicked_ms)
     order[tied] = tied[np.lexsort(tuple(key[tied] for key in keys))]
-    user, article, clicked_ms, dwell = (
-        values[order] for values in (user, article, clicked_ms, dwell)
+    user, article, clicked_ms, dwell, bound = (
+        values[order] for values in (user, article, clicked_ms, dwell, bound)
     )
-    first = begins(clicked_ms) | begins(user) | begins(article)
+    first = np.flatnonzero(begins(clicked_ms) | begins(user) | begins(article))
+    bound = np.logical_or.reduceat(bound, first) if len(first) else bound
     user, article, clicked_ms, dwell = (
         values[first] for values in (user, article, clicked_ms, dwell)
     )
@@ -78,8 +80,7 @@ def merged_hours(clicks: Clicks, before: Mapping[int, bytes]) -> Iterator[tuple[
     edges = [*np.flatnonzero(begins(hour)).tolist(), len(hour)]
     for begin, end in pairwise(edges):
         part, within = slice(begin, end), clicked_ms[begin:end] - hour[begin] * HOUR_MS
-        bound = np.zeros(end - begin, dtype=bool)
-        yield int(hour[begin]), _packed(user[part], article[part], within, dwell[part], bound)
+        yield int(hour[begin]), _packed(user[part], article[part], within, dwell[part], bound[part])
 
 
 def _packed(*columns: NDArray[Any]) -> bytes:

@@ -46,12 +46,11 @@ class ServedRun:
         self.as_of_ms = to_ms(datetime.fromisoformat(self.meta.as_of))
         self.live = [self.articles[row] for row in self.model.live.live_rows.tolist()]
         self.known = {article.article_id: i for i, article in enumerate(self.articles)}
-        live = self.live
         self._expires_ms = np.array(
-            [NEVER if a.expires_ms is None else a.expires_ms for a in live], dtype=np.int64
+            [NEVER if a.expires_ms is None else a.expires_ms for a in self.live], dtype=np.int64
         )
         self._published_ms = np.array(
-            [UNKNOWN_TIME if a.published_ms is None else a.published_ms for a in live],
+            [UNKNOWN_TIME if a.published_ms is None else a.published_ms for a in self.live],
             dtype=np.int64,
         )
         self._over = 0, 0, NOTHING  # from when until when which live articles must not be shown

@@ -16,7 +16,7 @@ from recsys.config import TextConfig
 from recsys.errors import StoreError
 from recsys.ingest.batches import Batch
 from recsys.ingest.validate import check
-from recsys.rows import HOUR_MS, UNKNOWN_TIME, Clicks, IdMap, to_ms
+from recsys.rows import HOUR_MS, TIME_IS_BOUND, UNKNOWN_TIME, Clicks, IdMap, to_ms
 from recsys.schema import MIGRATIONS
 from recsys.signals.text import count_terms
 from recsys.store import Store
@@ -191,19 +191,28 @@ CLICKS = st.tuples(
 
 
 @settings(deadline=None, max_examples=60)
-@given(st.lists(st.lists(CLICKS, min_size=1, max_size=12), min_size=1, max_size=5))
+@given(
+    st.lists(
+        st.tuples(st.lists(CLICKS, min_size=1, max_size=12), st.booleans(), st.booleans()),
+        min_size=1, max_size=5,
+    )
+)  # fmt: skip
 def test_hours_packed_as_they_come_are_hours_packed_from_the_rows(batches):
-    """In any order, twice, and with reading times that an earlier log did not know."""
+    """In any order, twice, with reading times that an earlier log did not know, with clicks
+    whose time is a bound, and read in between."""
     with TemporaryDirectory() as folder, Store(Path(folder) / "s.db") as store:
-        for batch in batches:
+        for batch, is_bound, is_read in batches:
+            base = RECEIVED_MS + 5 * is_bound  # no instant is both
+            if is_read:
+                store.clicks(from_ms=0, before_ms=2**60)
             rows = pl.DataFrame(
                 [
-                    (user, article, RECEIVED_MS + HOUR_MS * hour + ms, dwell, None)
+                    (user, article, base + HOUR_MS * hour + ms, dwell, None, is_bound)
                     for user, article, hour, ms, dwell in batch
                 ],
                 schema={
                     "user_id": pl.String, "article_id": pl.String, "clicked_at": pl.Int64,
-                    "dwell_seconds": pl.Float64, "source": pl.String,
+                    "dwell_seconds": pl.Float64, "source": pl.String, TIME_IS_BOUND: pl.Boolean,
                 },
                 orient="row",
             )  # fmt: skip
