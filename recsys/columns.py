@@ -7,13 +7,12 @@ Column after column, little endian, clicks in the order of the store.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.order import begins
+from recsys.order import begins, runs
 from recsys.rows import HOUR_MS, Clicks
 
 _COLUMNS = ("<u4", "<u4", "<u4", "<f4", "u1")
@@ -77,10 +76,10 @@ def merged_hours(clicks: Clicks, before: Mapping[int, bytes]) -> Iterator[tuple[
         values[first] for values in (user, article, clicked_ms, dwell)
     )
     hour = clicked_ms // HOUR_MS
-    edges = [*np.flatnonzero(begins(hour)).tolist(), len(hour)]
-    for begin, end in pairwise(edges):
-        part, within = slice(begin, end), clicked_ms[begin:end] - hour[begin] * HOUR_MS
-        yield int(hour[begin]), _packed(user[part], article[part], within, dwell[part], bound[part])
+    for part in runs(hour):
+        of_hour = int(hour[part.start])
+        within = clicked_ms[part] - of_hour * HOUR_MS
+        yield of_hour, _packed(user[part], article[part], within, dwell[part], bound[part])
 
 
 def _packed(*columns: NDArray[Any]) -> bytes:

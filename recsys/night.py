@@ -7,7 +7,6 @@ machine. Nothing of `as_of` or later passes through here.
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +15,7 @@ from recsys.config import Config, DataConfig
 from recsys.counts import Events, pair_of
 from recsys.errors import StoreError
 from recsys.kernels.clicks import one_of_pair
-from recsys.order import begins, counted
+from recsys.order import counted, runs
 from recsys.rows import HOUR_MS, UNKNOWN_TIME, Articles, Clicks, IdMap
 from recsys.signals.recency import born_by_serial
 from recsys.store import Store
@@ -311,21 +310,15 @@ def _machines(clicks: Clicks, data: DataConfig) -> NDArray[np.int64]:
     user = (np.cumsum(is_busy) - 1)[clicks.user_key[busy]]
     article, clicked_ms = clicks.article_key[busy], clicks.clicked_ms[busy]
     machine = np.zeros(int(is_busy.sum()), dtype=bool)
-    for span in _spans(clicked_ms, HOUR_MS):
+    for span in runs(clicked_ms // HOUR_MS):
         machine |= np.bincount(user[span], minlength=len(machine)) > data.max_clicks_per_hour
-    for span in _spans(clicked_ms, 24 * HOUR_MS):
+    for span in runs(clicked_ms // (24 * HOUR_MS)):
         today = np.bincount(user[span], minlength=len(machine))
         machine |= today > data.max_clicks_per_day
         many = np.flatnonzero(today[user[span]] > data.max_clicks_per_article)
         pair, n_clicks = counted(pair_of(user[span][many], article[span][many]))
         machine[pair[n_clicks > data.max_clicks_per_article] >> 32] = True
     return np.flatnonzero(is_busy)[machine]
-
-
-def _spans(clicked_ms: NDArray[np.int64], length_ms: int) -> list[slice]:
-    """Return the clicks of each hour or day, of clicks in order of time."""
-    edges = [*np.flatnonzero(begins(clicked_ms // length_ms)).tolist(), len(clicked_ms)]
-    return [slice(begin, end) for begin, end in pairwise(edges) if end > begin]
 
 
 def births_of(articles: Articles, events: Events) -> Births:

@@ -3,6 +3,8 @@
 `numpy.unique` keeps a hash table (numpy 2.3 on); a plain sort of int64 is several times as fast.
 """
 
+from itertools import pairwise
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -39,3 +41,15 @@ def counted(values: Ints) -> tuple[Ints, Ints]:
     ordered = np.sort(values)
     start = np.flatnonzero(begins(ordered))
     return ordered[start], np.diff(start, append=len(ordered))
+
+
+def runs(ordered: Ints) -> list[slice]:
+    """Return where each distinct value of some ordered numbers stands.
+
+    Examples
+    --------
+    >>> [(run.start, run.stop) for run in runs(np.array([4, 4, 7]))]
+    [(0, 2), (2, 3)]
+    """
+    edges = [*np.flatnonzero(begins(ordered)).tolist(), len(ordered)]
+    return [slice(begin, end) for begin, end in pairwise(edges)]
