@@ -67,6 +67,10 @@ class ClickTable:
         self._conn.executemany(
             insert + "ON CONFLICT (user_key, article_key) WHERE time_is_bound = 1 DO UPDATE SET"
             " clicked_at = excluded.clicked_at WHERE excluded.clicked_at < clicked_at"
+            # One moved onto a click that is known to the instant would be that click again.
+            " AND NOT EXISTS (SELECT 1 FROM clicks known"
+            " WHERE (known.clicked_at, known.user_key, known.article_key)"
+            " = (excluded.clicked_at, excluded.user_key, excluded.article_key))"
             " ON CONFLICT (clicked_at, user_key, article_key) DO NOTHING",
             rows.filter(TIME_IS_BOUND).select(*columns, pl.lit(1)).iter_rows(),
         )

@@ -16,7 +16,7 @@ from recsys.config import TextConfig
 from recsys.errors import StoreError
 from recsys.ingest.batches import Batch
 from recsys.ingest.validate import check
-from recsys.rows import HOUR_MS, TIME_IS_BOUND, UNKNOWN_TIME, Clicks, IdMap, to_ms
+from recsys.rows import HOUR_MS, TIME_IS_BOUND, UNKNOWN_TIME, Added, Clicks, IdMap, to_ms
 from recsys.schema import MIGRATIONS
 from recsys.signals.text import count_terms
 from recsys.store import Store
@@ -202,12 +202,11 @@ def test_hours_packed_as_they_come_are_hours_packed_from_the_rows(batches):
     whose time is a bound, and read in between."""
     with TemporaryDirectory() as folder, Store(Path(folder) / "s.db") as store:
         for batch, is_bound, is_read in batches:
-            base = RECEIVED_MS + 5 * is_bound  # no instant is both
             if is_read:
                 store.clicks(from_ms=0, before_ms=2**60)
             rows = pl.DataFrame(
                 [
-                    (user, article, base + HOUR_MS * hour + ms, dwell, None, is_bound)
+                    (user, article, RECEIVED_MS + HOUR_MS * hour + ms, dwell, None, is_bound)
                     for user, article, hour, ms, dwell in batch
                 ],
                 schema={
@@ -224,6 +223,24 @@ def test_hours_packed_as_they_come_are_hours_packed_from_the_rows(batches):
             np.testing.assert_array_equal(
                 getattr(packed, field.name), getattr(from_rows, field.name)
             )
+
+
+def test_a_bound_does_not_move_onto_a_click_that_is_known_to_the_instant(store):
+    def add(minute, is_bound):
+        row = {
+            "user_id": "u", "article_id": "a", "clicked_at": RECEIVED_MS + 60_000 * minute,
+            "dwell_seconds": None, "source": None, TIME_IS_BOUND: is_bound,
+        }  # fmt: skip
+        rows = pl.DataFrame(
+            [row], schema_overrides={"dwell_seconds": pl.Float64, "source": pl.String}
+        )
+        return store.add("clicks", rows, [], file="f", at_ms=0)["clicks"]
+
+    assert [add(0, False), add(9, True), add(0, True)] == [Added(1), Added(1), Added(known=1)]
+    assert add(4, True) == Added(1)  # tighter, and no other click's instant
+    found = store.clicks(from_ms=0, before_ms=2**60)
+    assert ((found.clicked_ms - RECEIVED_MS) // 60_000).tolist() == [0, 4]
+    assert found.time_is_bound.tolist() == [False, True]
 
 
 def test_keys_that_are_remembered_are_those_of_the_store(store, load):
