@@ -4,7 +4,7 @@
                       + text(recent reads of u, j)
                       + text(a, j) + item_item(a, j) + same section(a, j)
 
-Pure numpy, and what a score means; pages are made from the same sums by `recsys.kernels`.
+What a score means, in numpy; pages are made from the same sums by `recsys.kernels`.
 """
 
 from collections.abc import Sequence
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.config import BlendConfig
+from recsys.kernels import factors as kernels
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
@@ -190,19 +191,15 @@ def fold_in(
     Notes
     -----
     Solves (G + (c - 1) Y_r'Y_r) x = G x_0 + c Y_r'1: ALS's own normal equations, with
-    the reader's past standing in as the point x_0 under the shared curvature G.
+    the reader's past standing in as the point x_0 under the shared curvature G. Where that has
+    no solution, for a G without regularization, the factors stay as they were.
 
     References
     ----------
     Hu, Koren, Volinsky, "Collaborative Filtering for Implicit Feedback Datasets",
     ICDM 2008, equation 4.
     """
-    known = clicked[np.any(clicked != 0, axis=1)]
-    if not len(known):
-        return factors
-    left = gram + (confidence - 1.0) * known.T @ known
-    right = gram @ factors + confidence * known.sum(axis=0)
-    return np.linalg.solve(left, right).astype(np.float32)
+    return kernels.fold_in(factors, clicked, gram, confidence)
 
 
 def text_of_recent(model: LiveModel, reads: Ints) -> NDArray[np.float32]:

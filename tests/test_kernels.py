@@ -10,7 +10,7 @@ from scipy.optimize import linear_sum_assignment
 from test_page import N_SLOTS, random_model, random_reader
 
 from recsys.blend import score
-from recsys.kernels import clicks, lists
+from recsys.kernels import clicks, factors, lists
 from recsys.page import rankings
 from recsys.page.build import PageBuilder
 from recsys.page.compose import FILLED, LISTS, MINIMUM, Cap, Pin
@@ -283,3 +283,28 @@ def test_running_counts_are_sums_of_decayed_events(events):
     for i, (key, at) in enumerate(events):
         plain = sum(2 ** (-(at - t) / 3_600_000 / 3.0) for k, t in events[: i + 1] if k == key)
         assert found[i] == pytest.approx(plain)
+
+
+# ---- factors -------------------------------------------------------------------------
+
+
+@given(st.integers(0, 2**32), st.integers(1, 12), st.integers(0, 40), st.floats(1.0, 50.0))
+def test_folding_in_is_what_a_solver_finds(seed, n, n_clicks, confidence):
+    rng = np.random.default_rng(seed)
+    items = rng.normal(size=(30, n)).astype(np.float32)
+    gram = items.T @ items + 0.1 * np.eye(n, dtype=np.float32)
+    clicked, before = rng.normal(size=(n_clicks, n)), rng.normal(size=n)
+    clicked[rng.random(n_clicks) < 0.3] = 0.0
+    clicked, before = clicked.astype(np.float32), before.astype(np.float32)
+    found = factors.fold_in(before, clicked, gram, confidence)
+    left = gram + (confidence - 1.0) * clicked.T.astype(float) @ clicked
+    right = gram @ before.astype(float) + confidence * clicked.sum(axis=0)
+    np.testing.assert_allclose(found, np.linalg.solve(left, right), rtol=1e-4, atol=1e-4)
+    if not clicked.any():
+        np.testing.assert_array_equal(found, before)
+
+
+def test_without_a_solution_factors_stay():
+    before, clicked = np.ones(2, np.float32), np.ones((1, 2), np.float32)
+    found = factors.fold_in(before, clicked, np.zeros((2, 2), np.float32), 11.0)
+    np.testing.assert_array_equal(found, before)

@@ -26,7 +26,7 @@ ALLOWED = {
     "click_table": BASE | {"columns", "kept"},
     "store": BASE | {"click_table", "schema", "erasure", "ids", "kept"},
     "signals": BASE | {"kernels"},
-    "blend": BASE,
+    "blend": BASE | {"kernels"},
     "rank": BASE | {"blend"},
     "kernels": set(),
     "page": BASE | {"blend", "kernels"},

@@ -380,7 +380,7 @@ def test_folding_in_a_cold_reader_is_the_exact_als_solution():
     found = fold_in(np.zeros(4, np.float32), clicked, gram=gram, confidence=confidence)
     np.testing.assert_allclose(found, exact, rtol=1e-3)
     unchanged = fold_in(found, np.zeros((2, 4), np.float32), gram=gram, confidence=confidence)
-    assert unchanged is found
+    np.testing.assert_array_equal(unchanged, found)
 
 
 def test_recent_weights_sum_to_one_and_fall():

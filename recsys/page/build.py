@@ -1,9 +1,10 @@
 """Readers' pages out of scores: the lists composed, slots, reasons."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import accumulate, islice
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,12 +43,13 @@ Floats = NDArray[np.float32]
 Parts = dict[str, Floats]
 
 
-@dataclass(frozen=True, slots=True)
-class Slot:
+class Slot(NamedTuple):
     """One filled slot: a live place, its score in its list, the reason's code.
 
     `because` is the known index of the read article a reason names, else -1; `rules` are
     the editors' rules that put the article here, or lifted or lowered it.
+
+    A tuple, for every page view makes a score of them.
     """
 
     place: int
@@ -299,7 +301,7 @@ class PageBuilder:
         lists = slots_of_page(made.slots[0], n_slots)
         if touched := editorial.touched:
             lists = {
-                name: [replace(s, rules=touched.get((name, s.place), ())) for s in slots]
+                name: [s._replace(rules=touched.get((name, s.place), ())) for s in slots]
                 for name, slots in lists.items()
             }
         return Built(self, (reader, context, blocked), lists, made)

@@ -241,6 +241,11 @@ def more_similar(
         more than `n_similar`: a new one is added where it beats the least of a full row.
     """
     n_before = before.shape[0]
+    # Of all vectors only terms of what is new matter: its products are all that is asked.
+    used = np.zeros(vectors.shape[1], dtype=bool)
+    used[vectors[n_before:].indices] = True
+    used[vectors[live_rows[is_new]].indices] = True
+    vectors = _only(vectors, used)
     old, fresh = vectors[:n_before], vectors[n_before:]
     added = similar_articles(
         old, vectors[live_rows[is_new]], np.where(live_rows < n_before, live_rows, -1)[is_new],
