@@ -4,6 +4,7 @@ Each is what working it out anew would give: the rows it comes of are named with
 is dropped when they change.
 """
 
+import json
 import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -34,8 +35,12 @@ class Kept:
 
     def text_vectors(self, keys: Sequence[int], n_features: int) -> csr_matrix:
         """Return the stored vectors of articles, a row each; empty for those with none."""
-        query = "SELECT article_key, terms, counts FROM text_vectors"
-        stored = {key: (terms, counts) for key, terms, counts in self._conn.execute(query)}
+        query = (
+            "SELECT article_key, terms, counts FROM text_vectors"
+            " WHERE article_key IN (SELECT value FROM json_each(?))"
+        )
+        rows = self._conn.execute(query, (json.dumps(list(keys)),))
+        stored = {key: (terms, counts) for key, terms, counts in rows}
         found = [stored.get(key, (b"", b"")) for key in keys]
         return csr_matrix(
             (

@@ -5,14 +5,14 @@ The one composer of the signals; nightly publishes what it returns.
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import repeat
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix
+from scipy.sparse import csr_matrix, vstack
 
 from recsys import snapshot
 from recsys.blend import LiveModel, Reader, Rows, spans
@@ -24,7 +24,7 @@ from recsys.carry import (
     carried_vectors,
     live_since,
 )
-from recsys.config import BlendConfig, Config
+from recsys.config import N_THREADS, BlendConfig, Config
 from recsys.counts import Events
 from recsys.night import Night
 from recsys.page.rankings import PageModel, top_n
@@ -36,6 +36,7 @@ from recsys.store import Store, text_digest
 
 Stage = Callable[[str], AbstractContextManager[None]]
 COUNTED_AT_ONCE = 2_000  # articles whose terms are one task
+WEIGHED_AT_ONCE = 2_000  # articles whose vectors are made at once
 TERMS_VERSION = "2"  # of `recsys.signals.text.terms`: counts of an older one are not reused
 
 
@@ -173,13 +174,33 @@ def count_new_texts(
     return len(new)
 
 
-def article_vectors(store: Store, articles: Articles, config: Config) -> csr_matrix:
-    """Return the term counts of articles, as kept; an article without text has an empty row."""
-    keys = [
-        key if digest else -1
-        for key, digest in zip(articles.id_map.keys.tolist(), articles.digests, strict=True)
-    ]
-    return store.kept.text_vectors(keys, config.text.n_features)
+def term_counts(
+    store: Store, articles: Articles, rows: NDArray[np.int64], config: Config
+) -> csr_matrix:
+    """Return the term counts of some articles, as kept; one without text has an empty row."""
+    keys, digests = articles.id_map.keys[rows].tolist(), articles.digests
+    wanted = [key if digests[i] else -1 for key, i in zip(keys, rows.tolist(), strict=True)]
+    return store.kept.text_vectors(wanted, config.text.n_features)
+
+
+def _cut_vectors(
+    store: Store, articles: Articles, is_new: NDArray[np.bool_], last: Last, config: Config
+) -> csr_matrix:
+    """Return vectors of all articles, cut to the terms of new ones: all that their products need.
+
+    Weighed as the night did, some thousand at a time.
+    """
+    weights, rows = text.idf(last.carry.n_having, last.carry.n_trained), np.arange(len(is_new))
+    new = text.tfidf(term_counts(store, articles, rows[is_new], config), weights)
+    used = np.zeros(new.shape[1], dtype=bool)
+    used[new.indices] = True
+    parts = (
+        term_counts(store, articles, rows[i : i + WEIGHED_AT_ONCE], config)
+        for i in range(0, len(rows), WEIGHED_AT_ONCE)
+    )
+    with ThreadPoolExecutor(N_THREADS) as pool:
+        cut = pool.map(lambda counts: text.only(text.tfidf(counts, weights), used), parts)
+        return vstack([new[:0], *cut], format="csr", dtype=np.float32)
 
 
 def _digests(articles: Articles, config: Config) -> list[str]:
@@ -318,16 +339,17 @@ def train_articles(
     counted = night.counted
     with stage("text"):
         n_counted = count_new_texts(store, articles, config)
-        counts = article_vectors(store, articles, config)
-        trained = ~night.announced
         if last is None:
-            vectors = text.tfidf(counts, trained)
+            counts = term_counts(store, articles, np.arange(n_articles), config)
+            n_having, n_trained = text.document_counts(counts, ~night.announced)
+            vectors = text.tfidf(counts, text.idf(n_having, n_trained))
             similar = text.similar_articles(vectors, vectors[live], live, config.text)
             heaviest = text.heaviest(vectors, config.text.n_rank_terms)
         else:
-            trained = np.arange(n_articles) < len(last.article_ids)
-            trained[trained] = last.carry.trained
-            vectors = text.tfidf(counts, trained)
+            n_having, n_trained = last.carry.n_having, last.carry.n_trained
+            is_new = np.arange(n_articles) >= len(last.article_ids)
+            is_new[live[~np.isin(live, last.live.live_rows)]] = True
+            vectors = _cut_vectors(store, articles, is_new, last, config)
             similar = carried_similar(last, vectors, live, config.text)
             heaviest = carried_vectors(last, vectors, config.text)
     with stage("collaborative"):
@@ -380,7 +402,8 @@ def train_articles(
     }  # fmt: skip
     carry = snapshot.Carry(
         first_ms=night.events.first_seen_ms(articles.id_map.keys),
-        trained=trained, live_since=since, spread=factors.spread, sections=section,
+        n_having=n_having.astype(np.min_scalar_type(n_trained)), n_trained=n_trained,
+        live_since=since, spread=factors.spread, sections=section,
         machines=night.machines,
     )  # fmt: skip
     known = [

@@ -25,7 +25,7 @@ from recsys.files import make_private, sync
 from recsys.page.rankings import PageModel
 from recsys.rank import RankModel
 
-FORMAT = 7
+FORMAT = 8
 _CARRY = "carry."
 
 _SCHEMA = """
@@ -82,8 +82,10 @@ class Carry:
     ----------
     first_ms : array of int64, shape (n_known,)
         When each article was first clicked or shown; the far future for never.
-    trained : array of bool, shape (n_known,)
-        Whose words the document frequencies count.
+    n_having : array of unsigned int, shape (n_terms,)
+        How many of the articles that a night was trained on have each term.
+    n_trained
+        How many articles those were.
     live_since : array of bool, shape (n_live,)
         Articles that were not live yet when factors were learned.
     spread : array of float32, shape (factors, factors)
@@ -95,7 +97,8 @@ class Carry:
     """
 
     first_ms: NDArray[np.int64]
-    trained: NDArray[np.bool_]
+    n_having: NDArray[Any]
+    n_trained: int
     live_since: NDArray[np.bool_]
     spread: NDArray[np.float32]
     sections: Sequence[str]
@@ -130,7 +133,7 @@ def _arrays_of(model: PageModel, rank: RankModel, carry: Carry) -> dict[str, NDA
     }  # fmt: skip
     arrays |= {
         f"{_CARRY}{name}": getattr(carry, name)
-        for name in ("first_ms", "trained", "live_since", "spread")
+        for name in ("first_ms", "n_having", "live_since", "spread")
     }
     arrays |= {f"static.{name}": part for name, part in live.static.items()}
     arrays |= {f"feature.{name}": values for name, values in rank.article_features.items()}
@@ -200,6 +203,7 @@ def _fill(
             "n_categories": model.n_categories,
             "page": asdict(model.config),
             "click_confidence": model.live.click_confidence,
+            "n_trained": carry.n_trained,
             "sections": list(carry.sections),
             "machines": list(carry.machines),
         }
@@ -403,7 +407,8 @@ def load_carry(conn: sqlite3.Connection, path: Path) -> Carry:
         for name, array in _load_arrays(conn, path, "name GLOB ?").items()
     }
     about = _about(conn, path)
-    return Carry(**arrays, sections=about["sections"], machines=about["machines"])
+    told: dict[str, Any] = {name: about[name] for name in ("n_trained", "sections", "machines")}
+    return Carry(**(arrays | told))
 
 
 def _load_arrays(conn: sqlite3.Connection, path: Path, where: str) -> dict[str, NDArray[Any]]:

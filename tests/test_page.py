@@ -25,7 +25,7 @@ from recsys.page.reasons import REASONS, reason_code, reason_text
 from recsys.page.stories import story_index
 from recsys.rank import unknown_reader
 from recsys.rows import HOUR_MS, UNKNOWN_TIME, to_ms
-from recsys.signals.text import count_terms, similar_articles, tfidf
+from recsys.signals.text import count_terms, document_counts, idf, similar_articles, tfidf
 from recsys.store import Store
 
 N_SLOTS = dict.fromkeys(LISTS, 5) | {"latest_stories": 6}
@@ -437,7 +437,8 @@ def test_stories_of_real_news_are_its_copies():
     alike = set(zip(*(rows.tolist() for rows in np.nonzero(cosine >= 0.6)), strict=True))
     config = TextConfig()
     title, body = zip(*(text.split("\n", 1) for text in texts), strict=True)
-    ours = tfidf(count_terms(title, body, [""] * len(texts), config))
+    counts = count_terms(title, body, [""] * len(texts), config)
+    ours = tfidf(counts, idf(*document_counts(counts)))
     similar = similar_articles(ours, ours, np.arange(len(texts)), config)
     told = pairs_of(story_index(similar, np.full(len(texts), UNKNOWN_TIME), PageConfig()).tolist())
     assert len(copies & told) / len(copies) >= 0.97

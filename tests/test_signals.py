@@ -15,7 +15,8 @@ TEXT = TextConfig(min_similarity=1e-6)
 
 def vectors(*titles, categories=None):
     empty = [""] * len(titles)
-    return text.tfidf(text.count_terms(titles, empty, categories or empty, TEXT))
+    counts = text.count_terms(titles, empty, categories or empty, TEXT)
+    return text.tfidf(counts, text.idf(*text.document_counts(counts)))
 
 
 def dense_cosine(x):

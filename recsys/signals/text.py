@@ -8,6 +8,7 @@ on long articles a 128-dimensional projection lost nine of ten true neighbours.
 import re
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -97,39 +98,58 @@ def count_terms(
     return counts.astype(np.float32)
 
 
-def tfidf(counts: csr_matrix, fitted: NDArray[np.bool_] | None = None) -> csr_matrix:
-    """Return unit-length TF-IDF vectors: (1 + ln count) x (ln((1 + n) / (1 + df)) + 1).
+def document_counts(
+    counts: csr_matrix, fitted: NDArray[np.bool_] | None = None
+) -> tuple[NDArray[np.int64], int]:
+    """Return how many articles have each term, and how many articles there are.
 
     Parameters
     ----------
     counts : csr_matrix, shape (n_articles, n_features)
         As from `count_terms`.
     fitted : array of bool, shape (n_articles,)
-        Which articles the document frequencies are of; by default all.
+        Which of the articles count; by default all.
+    """
+    n_having = np.bincount(counts.indices, minlength=counts.shape[1])
+    if fitted is None:
+        return n_having, counts.shape[0]
+    others = counts[~fitted].indices  # mostly few: no copy of all the others
+    return n_having - np.bincount(others, minlength=counts.shape[1]), int(fitted.sum())
 
-    Returns
-    -------
-    csr_matrix of float32, shape (n_articles, n_features)
-        An empty row stays empty; a term none of `fitted` has counts as the rarest. Where those
-        have no terms at all, the counts come back as they are.
+
+def idf(n_having: NDArray[Any], n: int) -> NDArray[np.float32]:
+    """Return the weight of each term: ln((1 + n) / (1 + df)) + 1, with df of `document_counts`.
+
+    A term that none has counts as the rarest.
 
     References
     ----------
     Salton, Buckley, "Term-weighting approaches in automatic text retrieval",
     Information Processing and Management 24(5), 1988; scikit-learn's smoothed idf.
     """
-    n_having = np.bincount(counts.indices, minlength=counts.shape[1])
-    n = counts.shape[0]
-    if fitted is not None:
-        others = counts[~fitted].indices
-        n_having -= np.bincount(others, minlength=counts.shape[1])
-        n -= int((~fitted).sum())
-    if not n_having.any():
-        return counts.astype(np.float32)
-    weights = TfidfTransformer(sublinear_tf=True)
-    # What `fit` would find, without a copy of all vectors but a few.
-    weights.idf_ = np.log((1.0 + n) / (1.0 + n_having)).astype(np.float32) + np.float32(1.0)
-    return weights.transform(counts).astype(np.float32, copy=False)
+    return np.log((1.0 + n) / (1.0 + n_having)).astype(np.float32) + np.float32(1.0)
+
+
+def tfidf(counts: csr_matrix, weights: NDArray[np.float32]) -> csr_matrix:
+    """Return unit-length TF-IDF vectors: (1 + ln count) x weight of the term.
+
+    Parameters
+    ----------
+    counts : csr_matrix, shape (n_articles, n_features)
+        As from `count_terms`.
+    weights : array of float32, shape (n_features,)
+        As from `idf`.
+
+    Returns
+    -------
+    csr_matrix of float32, shape (n_articles, n_features)
+        An empty row stays empty.
+    """
+    if not counts.shape[0]:
+        return counts  # the transformer wants a row
+    transformer = TfidfTransformer(sublinear_tf=True)
+    transformer.idf_ = weights
+    return transformer.transform(counts).astype(np.float32, copy=False)
 
 
 def heaviest(vectors: csr_matrix, n_terms: int) -> csr_matrix:
@@ -174,7 +194,7 @@ def similar_articles(
     common = n_having > COMMON_SHARE * live.shape[0]
     rare = (n_having > 0) & ~common  # a term that no live article has adds nothing
     dense = np.ascontiguousarray(_narrowed(live, common).toarray().T)
-    having = _plain(_only(live, rare).T.tocsr())
+    having = _plain(only(live, rare).T.tocsr())
     own = np.full(queries.shape[0], -1)
     own[itself[itself >= 0]] = np.flatnonzero(itself >= 0)
     by_common = _narrowed(queries, common)
@@ -200,16 +220,16 @@ def _plain(
     return matrix.indptr.astype(np.int64), matrix.indices.astype(np.int32), matrix.data
 
 
-def _only(vectors: csr_matrix, used: NDArray[np.bool_]) -> csr_matrix:
-    """Return vectors with nothing in the other columns."""
+def only(vectors: csr_matrix, used: NDArray[np.bool_]) -> csr_matrix:
+    """Return vectors with nothing in columns that are not used."""
     keep = used[vectors.indices]
-    start = np.concatenate(([0], np.cumsum(keep)))[vectors.indptr]
+    start = np.concatenate(([0], np.cumsum(keep, dtype=np.int32)))[vectors.indptr]
     return csr_matrix((vectors.data[keep], vectors.indices[keep], start), vectors.shape)
 
 
 def _narrowed(vectors: csr_matrix, used: NDArray[np.bool_]) -> csr_matrix:
     """Return only some columns of vectors, in their order."""
-    kept, place = _only(vectors, used), np.cumsum(used, dtype=np.int32) - 1
+    kept, place = only(vectors, used), np.cumsum(used, dtype=np.int32) - 1
     shape = (vectors.shape[0], int(used.sum()))
     return csr_matrix((kept.data, place[kept.indices], kept.indptr), shape)
 
@@ -228,7 +248,8 @@ def more_similar(
     before : csr_matrix, shape (n_before, n_live)
         Of the first `n_before` articles, on the columns of today; those of `is_new` empty.
     vectors : csr_matrix, shape (n_articles, n_features)
-        Unit-length vectors of all articles.
+        Unit-length vectors of all articles, as far as their terms are those of what is new:
+        of articles after the first `n_before`, and of `is_new`.
     live_rows : array of int, shape (n_live,)
         The row of each live article in `vectors`.
     is_new : array of bool, shape (n_live,)
@@ -241,11 +262,6 @@ def more_similar(
         more than `n_similar`: a new one is added where it beats the least of a full row.
     """
     n_before = before.shape[0]
-    # Of all vectors only terms of what is new matter: its products are all that is asked.
-    used = np.zeros(vectors.shape[1], dtype=bool)
-    used[vectors[n_before:].indices] = True
-    used[vectors[live_rows[is_new]].indices] = True
-    vectors = _only(vectors, used)
     old, fresh = vectors[:n_before], vectors[n_before:]
     added = similar_articles(
         old, vectors[live_rows[is_new]], np.where(live_rows < n_before, live_rows, -1)[is_new],
