@@ -5,14 +5,12 @@ The one composer of the signals; nightly publishes what it returns.
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from itertools import repeat
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix, vstack
+from scipy.sparse import csr_matrix
 
 from recsys import snapshot
 from recsys.blend import LiveModel, Reader, Rows, spans
@@ -20,24 +18,20 @@ from recsys.carry import (
     Last,
     carried_factors,
     carried_item_item,
-    carried_similar,
-    carried_vectors,
     live_since,
 )
-from recsys.config import N_THREADS, BlendConfig, Config
+from recsys.config import BlendConfig, Config
 from recsys.counts import Events
 from recsys.night import Night
 from recsys.page.rankings import PageModel, top_n
 from recsys.page.stories import story_index
 from recsys.rank import RankModel, age_hours
-from recsys.rows import HOUR_MS, UNKNOWN_TIME, Articles
-from recsys.signals import affinity, collaborative, popularity, recency, text
-from recsys.store import Store, text_digest
+from recsys.rows import HOUR_MS, UNKNOWN_TIME
+from recsys.signals import affinity, collaborative, popularity, recency
+from recsys.store import Store
+from recsys.texts import texts_of
 
 Stage = Callable[[str], AbstractContextManager[None]]
-COUNTED_AT_ONCE = 2_000  # articles whose terms are one task
-WEIGHED_AT_ONCE = 2_000  # articles whose vectors are made at once
-TERMS_VERSION = "2"  # of `recsys.signals.text.terms`: counts of an older one are not reused
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,66 +142,6 @@ def section_names(
         names.append((mixed or short or [found[0].title()])[0])
     index = old | {key: i for i, key in enumerate(keys, start=len(old))}
     return np.array([index.get(c.casefold(), 0) for c in categories], dtype=np.int64), names
-
-
-def count_new_texts(
-    store: Store, articles: Articles, config: Config, workers: Executor | None = None
-) -> int:
-    """Keep term counts of articles that are new, and return how many those were.
-
-    An article is vectorised when it is new or its text (or a text setting) changed.
-    `workers` share the counting of many.
-    """
-    keys, wanted = articles.id_map.keys.tolist(), _digests(articles, config)
-    known = store.kept.text_digests()
-    new = [i for i, key in enumerate(keys) if wanted[i] and known.get(key) != wanted[i]]
-    parts = [new[i : i + COUNTED_AT_ONCE] for i in range(0, len(new), COUNTED_AT_ONCE)]
-    columns = (
-        [[articles.titles[i] for i in part] for part in parts],
-        [store.bodies([keys[i] for i in part]) for part in parts],
-        [[articles.categories[i] for i in part] for part in parts],
-    )
-    count = map if workers is None or len(parts) < 2 else workers.map
-    counted = count(text.count_terms, *columns, repeat(config.text))
-    for part, counts in zip(parts, counted, strict=True):
-        store.kept.put_text_vectors([keys[i] for i in part], [wanted[i] for i in part], counts)
-    return len(new)
-
-
-def term_counts(
-    store: Store, articles: Articles, rows: NDArray[np.int64], config: Config
-) -> csr_matrix:
-    """Return the term counts of some articles, as kept; one without text has an empty row."""
-    keys, digests = articles.id_map.keys[rows].tolist(), articles.digests
-    wanted = [key if digests[i] else -1 for key, i in zip(keys, rows.tolist(), strict=True)]
-    return store.kept.text_vectors(wanted, config.text.n_features)
-
-
-def _cut_vectors(
-    store: Store, articles: Articles, is_new: NDArray[np.bool_], last: Last, config: Config
-) -> csr_matrix:
-    """Return vectors of all articles, cut to the terms of new ones: all that their products need.
-
-    Weighed as the night did, some thousand at a time.
-    """
-    weights, rows = text.idf(last.carry.n_having, last.carry.n_trained), np.arange(len(is_new))
-    new = text.tfidf(term_counts(store, articles, rows[is_new], config), weights)
-    used = np.zeros(new.shape[1], dtype=bool)
-    used[new.indices] = True
-    parts = (
-        term_counts(store, articles, rows[i : i + WEIGHED_AT_ONCE], config)
-        for i in range(0, len(rows), WEIGHED_AT_ONCE)
-    )
-    with ThreadPoolExecutor(N_THREADS) as pool:
-        cut = pool.map(lambda counts: text.only(text.tfidf(counts, weights), used), parts)
-        return vstack([new[:0], *cut], format="csr", dtype=np.float32)
-
-
-def _digests(articles: Articles, config: Config) -> list[str]:
-    """Return what tells texts, and the settings of their counts, from others; "" for none."""
-    counted_by = ("n_features", "title_weight", "category_weight")
-    settings = text_digest(TERMS_VERSION, *(repr(getattr(config.text, n)) for n in counted_by))
-    return [f"{settings[:8]}:{digest}" if digest else "" for digest in articles.digests]
 
 
 def _rows(matrix: csr_matrix) -> Rows:
@@ -338,20 +272,7 @@ def train_articles(
     articles, live, n_articles = night.articles, night.live_rows, len(night.articles.id_map)
     counted = night.counted
     with stage("text"):
-        n_counted = count_new_texts(store, articles, config)
-        if last is None:
-            counts = term_counts(store, articles, np.arange(n_articles), config)
-            n_having, n_trained = text.document_counts(counts, ~night.announced)
-            vectors = text.tfidf(counts, text.idf(n_having, n_trained))
-            similar = text.similar_articles(vectors, vectors[live], live, config.text)
-            heaviest = text.heaviest(vectors, config.text.n_rank_terms)
-        else:
-            n_having, n_trained = last.carry.n_having, last.carry.n_trained
-            is_new = np.arange(n_articles) >= len(last.article_ids)
-            is_new[live[~np.isin(live, last.live.live_rows)]] = True
-            vectors = _cut_vectors(store, articles, is_new, last, config)
-            similar = carried_similar(last, vectors, live, config.text)
-            heaviest = carried_vectors(last, vectors, config.text)
+        texts = texts_of(store, night, config, last)
     with stage("collaborative"):
         every = items
         if len(counted) < len(night.user_index):
@@ -366,7 +287,9 @@ def train_articles(
             together = carried_item_item(last, items, live, config.collaborative)
             since = live_since(last, live)
         warm: NDArray[np.bool_] = (factors.article[live] != 0).any(axis=1)
-        article_factors = collaborative.cold_factors(factors.article[live], warm, similar[live])
+        article_factors = collaborative.cold_factors(
+            factors.article[live], warm, texts.similar[live]
+        )
     with stage("other signals"):
         category, section = section_names(
             articles.categories, () if last is None else last.carry.sections
@@ -377,23 +300,23 @@ def train_articles(
             config,
         )  # fmt: skip
         importance = _importance(night, counted, items, category, ages, config)
-        stories = story_index(similar[live], night.written_ms[live], config.page)
+        stories = story_index(texts.similar[live], night.written_ms[live], config.page)
         newest = np.lexsort((np.arange(len(live)), ages))
         rise = _rise(night, counted, config)
         rank = RankModel(
-            vectors=_rows(heaviest),
+            vectors=_rows(texts.heaviest),
             article_features=_article_features(night), written_ms=night.written_ms,
             curves={}, refresh_curves={},
         )  # fmt: skip
     live_model = LiveModel(
         live_rows=live, static={n: signal.astype(np.float32) for n, signal in static.items()},
         factors=article_factors, warm=warm, gram=factors.gram,
-        category=category, similar=_rows(similar), item_item=_rows(together),
+        category=category, similar=_rows(texts.similar), item_item=_rows(together),
         weights=config.blend, click_confidence=1.0 + config.collaborative.alpha,
     )  # fmt: skip
     page = PageModel(live_model, stories, importance, rise, newest, len(section), config.page)
     report_counts = {
-        "articles_vectorised": n_counted,
+        "articles_vectorised": texts.n_counted,
         "articles": n_articles, "live_articles": len(live), "readers": len(night.users),
         "clicks": len(night.user_index), "impressions": night.n_impressions,
         "cold_live_articles": int((~warm).sum()), "machines": len(night.machine_keys),
@@ -402,9 +325,8 @@ def train_articles(
     }  # fmt: skip
     carry = snapshot.Carry(
         first_ms=night.events.first_seen_ms(articles.id_map.keys),
-        n_having=n_having.astype(np.min_scalar_type(n_trained)), n_trained=n_trained,
-        live_since=since, spread=factors.spread, sections=section,
-        machines=night.machines,
+        n_having=texts.n_having, n_trained=texts.n_trained, live_since=since,
+        spread=factors.spread, sections=section, machines=night.machines,
     )  # fmt: skip
     known = [
         snapshot.KnownArticle(

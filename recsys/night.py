@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.config import Config, DataConfig
-from recsys.counts import Events, pair_of
+from recsys.counts import Events
 from recsys.errors import StoreError
 from recsys.kernels.clicks import one_of_pair
-from recsys.order import counted, runs
+from recsys.order import counted, pair_of, runs
 from recsys.rows import HOUR_MS, UNKNOWN_TIME, Articles, Clicks, IdMap
 from recsys.signals.recency import born_by_serial
 from recsys.store import Store

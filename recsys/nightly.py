@@ -25,7 +25,6 @@ from recsys.learn.heads import HeadReport, days_of, learn, untaught
 from recsys.learn.regimes import Protocol
 from recsys.model import (
     ArticleModel,
-    count_new_texts,
     lifted_by_machines,
     reader_of,
     train,
@@ -38,6 +37,7 @@ from recsys.refresh import refresh
 from recsys.rows import HOUR_MS, iso
 from recsys.shards import scored, teach_days
 from recsys.store import Store
+from recsys.texts import count_new_texts
 
 Kind = Literal["nightly", "refresh"]
 MANY_READERS = 20_000  # from here on a task of its own is worth a process

@@ -1,4 +1,4 @@
-"""Distinct whole numbers, as `numpy.unique` tells them, but sooner.
+"""Distinct whole numbers, and pairs of them, as `numpy.unique` tells them, but sooner.
 
 `numpy.unique` keeps a hash table (numpy 2.3 on); a plain sort of int64 is several times as fast.
 """
@@ -53,3 +53,8 @@ def runs(ordered: Ints) -> list[slice]:
     """
     edges = [*np.flatnonzero(begins(ordered)).tolist(), len(ordered)]
     return [slice(begin, end) for begin, end in pairwise(edges)]
+
+
+def pair_of(user_key: Ints, other: Ints) -> Ints:
+    """Return one number for a reader and an article (or an hour): sorted faster than two."""
+    return (user_key << 32) | other

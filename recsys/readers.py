@@ -9,11 +9,14 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recsys.blend import LiveModel, Reader, fold_in, spans
+from recsys.kernels.clicks import one_of_pair
+from recsys.order import distinct, pair_of
 from recsys.page.rankings import PageModel
 from recsys.rank import (
     READ_HOURS,
@@ -30,6 +33,7 @@ Floats = NDArray[np.float32]
 _HALF_LIVES = np.array((*SHOWN_HOURS, *READ_HOURS))
 _OF_VIEWS = np.arange(len(SHOWN_HOURS))
 _OF_READS = np.arange(len(SHOWN_HOURS), len(READER_FEATURES))
+_HEAD = 5  # words of 32 bits before a profile's arrays: an instant of two, and three lengths
 NOTHING_MET = np.zeros(0, dtype=np.int64)
 NO_COUNTS = np.zeros((len(READER_FEATURES), 0), dtype=np.float32)
 
@@ -63,65 +67,100 @@ class Profile:
     met_counts: Floats
 
 
-def pack_profile(profile: Profile) -> bytes:
-    """Return a profile as bytes: the instant, three int32 lengths, then the arrays."""
-    indices = (profile.reads, profile.read, profile.met)
-    floats = (profile.met_counts, profile.factors, profile.affinity)
-    return b"".join(
-        (
-            np.array([profile.as_of_ms], dtype="<i8").tobytes(),
-            np.array([len(a) for a in indices], dtype="<i4").tobytes(),
-            *(a.astype("<i4").tobytes() for a in indices),
-            *(a.astype("<f4").tobytes() for a in floats),
-        )
-    )
+class Parts(NamedTuple):
+    """Numbers of some readers, end to end: where each reader's begin (n_readers + 1), and they."""
+
+    start: Ints
+    values: Ints
+
+    @classmethod
+    def of(cls, reader: Ints, values: Ints, n_readers: int) -> "Parts":
+        """Return numbers that stand reader by reader."""
+        return cls(np.searchsorted(reader, np.arange(n_readers + 1)), values)
+
+    @property
+    def reader(self) -> Ints:
+        """Return whose each number is."""
+        return np.repeat(np.arange(len(self.start) - 1), np.diff(self.start))
 
 
-def pack_profiles(
-    as_of_ms: int,
-    reads: tuple[Ints, Ints],
-    read: tuple[Ints, Ints],
-    met: tuple[Ints, Ints],
-    met_counts: Floats,
-    factors: Floats,
-    affinity: Floats,
-) -> list[bytes]:
-    """Return `pack_profile` of many readers at once.
+@dataclass(frozen=True, slots=True)
+class Profiles:
+    """Profiles of some readers, as arrays: for many at once. Fields as of `Profile`.
 
-    Parameters
+    Attributes
     ----------
-    as_of_ms
-        Of all of them.
-    reads, read, met
-        As of `Profile`: where each reader's begin (n_readers + 1), and all of them end to end.
-    met_counts : array of float32, shape (n_features, n_met of all)
+    as_of_ms : array of int64, shape (n_readers,)
     factors, affinity : array of float32, a row a reader
+        A section that came after a profile has affinity 0.
+    reads, read, met : Parts
+    met_counts : array of float32, shape (n_features, n_met of all)
     """
-    lengths = [np.diff(start) for start, _ in (reads, read, met)]
-    n_fixed = 5 + factors.shape[1] + affinity.shape[1]  # an instant has two words of 32 bits
-    ends = np.cumsum(n_fixed + sum(lengths) + len(met_counts) * lengths[2])
-    at = np.concatenate(([0], ends[:-1]))
-    words = np.empty(int(ends[-1]) if len(ends) else 0, dtype="<u4")
-    instant = np.array([as_of_ms], dtype="<i8").view("<u4")
-    head = np.column_stack([*(np.full(len(at), word) for word in instant), *lengths])
-    words[at[:, np.newaxis] + np.arange(5)] = head
-    at = at + 5
-    parts = [values.astype("<i4") for _, values in (reads, read, met)]
-    parts += [counts.astype("<f4") for counts in met_counts]
-    for values, length in zip(parts, lengths + [lengths[2]] * len(met_counts), strict=True):
+
+    as_of_ms: Ints
+    factors: Floats
+    affinity: Floats
+    reads: Parts
+    read: Parts
+    met: Parts
+    met_counts: Floats
+
+
+def pack_profiles(profiles: Profiles) -> list[bytes]:
+    """Return profiles as bytes: the instant, three int32 lengths, then the arrays."""
+    parts = (profiles.reads, profiles.read, profiles.met)
+    met_counts, n = profiles.met_counts, len(profiles.as_of_ms)
+    lengths = [np.diff(part.start) for part in parts]
+    tables = (profiles.factors, profiles.affinity)
+    n_fixed = _HEAD + sum(table.shape[1] for table in tables)
+    size = n_fixed + sum(lengths) + len(met_counts) * lengths[2]
+    edges = np.concatenate(([0], np.cumsum(size)))
+    at, words = edges[:-1], np.empty(int(edges[-1]), dtype="<u4")
+    instants = profiles.as_of_ms.astype("<i8").view("<u4").reshape(n, 2)
+    words[at[:, np.newaxis] + np.arange(_HEAD)] = np.column_stack((instants, *lengths))
+    at = at + _HEAD
+    columns = [part.values.astype("<i4") for part in parts]
+    columns += [counts.astype("<f4") for counts in met_counts]
+    for values, length in zip(columns, lengths + [lengths[2]] * len(met_counts), strict=True):
         words[spans(at, length)] = values.view("<u4")
         at = at + length
-    for table in (factors, affinity):
-        columns = np.arange(table.shape[1])
-        words[at[:, np.newaxis] + columns] = np.ascontiguousarray(table, "<f4").view("<u4")
-        at = at + len(columns)
+    for table in tables:
+        width = np.arange(table.shape[1])
+        words[at[:, np.newaxis] + width] = np.ascontiguousarray(table, "<f4").view("<u4")
+        at = at + len(width)
     packed = words.tobytes()
-    edges = (4 * np.concatenate(([0], ends))).tolist()
-    return [packed[begin:end] for begin, end in pairwise(edges)]
+    return [packed[begin:end] for begin, end in pairwise((4 * edges).tolist())]
+
+
+def unpack_profiles(packed: Sequence[bytes], *, n_factors: int, n_categories: int) -> Profiles:
+    """Return the profiles of `pack_profiles`, of this many sections or of fewer."""
+    words, n = np.frombuffer(b"".join(packed), dtype="<u4"), len(packed)
+    ends = np.cumsum([0, *(len(data) // 4 for data in packed)])
+    at, ends = ends[:-1], ends[1:]
+    instants = np.ascontiguousarray(words[at[:, np.newaxis] + np.arange(2)])
+    lengths = words[at[:, np.newaxis] + np.arange(2, _HEAD)].astype(np.int64).T
+    at = at + _HEAD
+
+    def taken(length: Ints, dtype: str) -> NDArray[Any]:
+        nonlocal at
+        inside, at = spans(at, length), at + length
+        return words[inside].view(dtype)
+
+    reads, read, met = (
+        Parts(np.concatenate(([0], np.cumsum(length))), taken(length, "<i4").astype(np.int64))
+        for length in lengths
+    )
+    met_counts = np.array([taken(lengths[2], "<f4") for _ in READER_FEATURES])
+    factors = taken(np.full(n, n_factors), "<f4").reshape(n, n_factors)
+    n_known = ends - at
+    affinity = np.zeros((n, n_categories), dtype=np.float32)
+    affinity[np.arange(n_categories) < n_known[:, np.newaxis]] = taken(n_known, "<f4")
+    as_of_ms = instants.view("<i8").ravel().astype(np.int64)
+    return Profiles(as_of_ms, factors, affinity, reads, read, met, met_counts)
 
 
 def unpack_profile(packed: bytes, *, n_factors: int) -> Profile:
-    """Return the profile of `pack_profile`."""
+    """Return one profile of `pack_profiles`."""
     as_of_ms = int(np.frombuffer(packed, dtype="<i8", count=1)[0])
     n_reads, n_read, n_met = np.frombuffer(packed, dtype="<i4", count=3, offset=8).tolist()
     n_indices = n_reads + n_read + n_met
@@ -139,11 +178,9 @@ def unpack_profile(packed: bytes, *, n_factors: int) -> Profile:
     )
 
 
-def _decayed(profile: Profile, as_of_ms: int) -> Floats:
-    hours = (as_of_ms - profile.as_of_ms) / HOUR_MS
-    decay = np.exp2(-hours / _HALF_LIVES).astype(np.float32)
-    counts: Floats = profile.met_counts * decay[:, np.newaxis]
-    return counts
+def _decay(hours: NDArray[np.float64], half_lives: NDArray[np.float64]) -> Floats:
+    """Return what counts are worth after some hours, shape (n_half_lives, n_hours)."""
+    return np.exp2(-hours / half_lives[:, np.newaxis]).astype(np.float32)
 
 
 def reader_at(profile: Profile, live: LiveModel, n_categories: int, as_of_ms: int) -> Reader:
@@ -156,7 +193,8 @@ def reader_at(profile: Profile, live: LiveModel, n_categories: int, as_of_ms: in
     live, n_categories, as_of_ms
         The run.
     """
-    counts, met = _decayed(profile, as_of_ms), profile.met
+    hours = np.array([(as_of_ms - profile.as_of_ms) / HOUR_MS])
+    counts, met = profile.met_counts * _decay(hours, _HALF_LIVES), profile.met
     if as_of_ms > profile.as_of_ms:
         still = live.live_place(met) >= 0
         counts, met = counts[:, still], met[still]
@@ -173,41 +211,44 @@ def page_reader(profile: Profile, live: LiveModel, n_categories: int) -> Reader:
     return Reader(profile.factors, affinity, profile.reads, read[read >= 0], NOTHING_MET, NO_COUNTS)
 
 
-def profile_of(reader: Reader, live_rows: Ints, as_of_ms: int) -> Profile:
-    """Return what is kept of a reader of a run made as of an instant."""
-    return Profile(
-        as_of_ms=as_of_ms,
-        factors=reader.factors,
-        affinity=reader.affinity,
-        reads=reader.reads,
-        read=live_rows[reader.read],
-        met=reader.met,
-        met_counts=np.expm1(reader.met_counts),
-    )
+def nobody(n_factors: int, n_categories: int, as_of_ms: int) -> Profiles:
+    """Return the profile of one reader of whom nothing is known."""
+    nothing = Parts(np.zeros(2, dtype=np.int64), NOTHING_MET)
+    factors, affinity = (np.zeros((1, n), dtype=np.float32) for n in (n_factors, n_categories))
+    instant = np.array([as_of_ms], dtype=np.int64)
+    return Profiles(instant, factors, affinity, nothing, nothing, nothing, NO_COUNTS)
+
+
+class Met(NamedTuple):
+    """Articles that readers met since, each with its reader (a row of profiles) and when."""
+
+    reader: Ints
+    article: Ints
+    event_ms: Ints
 
 
 def advanced(
-    profile: Profile,
-    clicked: Ints,
-    first: tuple[Ints, Ints],
-    shown: tuple[Ints, Ints],
+    profiles: Profiles,
+    clicked: tuple[Ints, Ints],
+    first: Met,
+    shown: Met,
     *,
     factors: Floats,
     is_live: NDArray[np.bool_],
     as_of_ms: int,
     known_reads: int,
-) -> Profile:
-    """Return a profile after what came since: what a night would know of the reader.
+) -> Profiles:
+    """Return profiles after what came since: what a night would know of the readers.
 
     Parameters
     ----------
-    profile
+    profiles
         Before.
-    clicked : array of int64
-        Articles clicked since, each once, oldest first.
-    first, shown : (array of int64, array of int64)
-        Articles clicked since for the first time, and articles shown, and when in ms.
-    factors
+    clicked : (array of int64, array of int64)
+        Readers (rows of `profiles`) and articles clicked since, each pair once, oldest first.
+    first, shown
+        Articles clicked since for the first time, and articles shown.
+    factors : array of float32, a row a reader
         After these clicks (see `recsys.blend.fold_in`).
     is_live : array of bool, shape (n_known,)
         As of now.
@@ -216,29 +257,45 @@ def advanced(
     known_reads
         How many reads are kept.
     """
-    newest_first = dict.fromkeys([*clicked[::-1].tolist(), *profile.reads.tolist()])
-    old = is_live[profile.met]
-    before = np.union1d(profile.read, profile.reads)
-    counted = is_live[first[0]] & ~np.isin(first[0], before)
-    seen = is_live[shown[0]]
-    met = np.unique(np.concatenate((profile.met[old], first[0][counted], shown[0][seen])))
-    counts = np.zeros((len(_HALF_LIVES), len(met)), dtype=np.float32)
-    counts[:, np.searchsorted(met, profile.met[old])] = _decayed(profile, as_of_ms)[:, old]
-    for rows, (article, event_ms), use in ((_OF_VIEWS, shown, seen), (_OF_READS, first, counted)):
-        hours = (as_of_ms - event_ms[use]) / HOUR_MS
-        weight = np.exp2(-hours / _HALF_LIVES[rows, np.newaxis]).astype(np.float32)
-        place = np.searchsorted(met, article[use])
+    n, (reader, article) = len(profiles.as_of_ms), clicked
+    reads, read, met = profiles.reads, profiles.read, profiles.met
+    # Latest reads, newest first: these clicks, then those known, of which each article once.
+    who = np.concatenate((reader[::-1], reads.reader))
+    what = np.concatenate((article[::-1], reads.values))
+    once = np.flatnonzero(one_of_pair(who, what, first=True))
+    once = once[np.argsort(who[once], kind="stable")]
+    latest = Parts.of(who[once], what[once], n)
+    late = np.arange(len(once)) - latest.start[latest.reader] < known_reads
+    latest = Parts.of(latest.reader[late], latest.values[late], n)
+
+    before = np.concatenate(
+        (pair_of(read.reader, read.values), pair_of(reads.reader, reads.values))
+    )
+    counted = is_live[first.article] & ~np.isin(pair_of(first.reader, first.article), before)
+    seen, old = is_live[shown.article], np.flatnonzero(is_live[met.values])
+    old_pair = pair_of(met.reader[old], met.values[old])
+    events = [Met(*(column[use] for column in of)) for of, use in ((shown, seen), (first, counted))]
+    pair = distinct(np.concatenate([old_pair, *(pair_of(of.reader, of.article) for of in events)]))
+    counts = np.zeros((len(_HALF_LIVES), len(pair)), dtype=np.float32)
+    hours = (as_of_ms - profiles.as_of_ms[met.reader[old]]) / HOUR_MS
+    place = np.searchsorted(pair, old_pair)
+    counts[:, place] = profiles.met_counts[:, old] * _decay(hours, _HALF_LIVES)
+    for rows, of in zip((_OF_VIEWS, _OF_READS), events, strict=True):
+        weight = _decay((as_of_ms - of.event_ms) / HOUR_MS, _HALF_LIVES[rows])
+        place = np.searchsorted(pair, pair_of(of.reader, of.article))
         for row, values in zip(rows.tolist(), weight, strict=True):
             np.add.at(counts[row], place, values)
-    return dataclasses.replace(
-        profile,
-        as_of_ms=as_of_ms,
-        factors=factors,
-        reads=np.array(list(newest_first)[:known_reads], dtype=np.int64),
-        read=np.union1d(profile.read, clicked[is_live[clicked]]),
-        met=met,
-        met_counts=counts,
-    )
+    now = is_live[article]
+    pairs = [pair_of(read.reader, read.values), pair_of(reader[now], article[now])]
+    return Profiles(
+        np.full(n, as_of_ms), factors, profiles.affinity, latest,
+        _parts_of(distinct(np.concatenate(pairs)), n), _parts_of(pair, n), counts,
+    )  # fmt: skip
+
+
+def _parts_of(pair: Ints, n_readers: int) -> Parts:
+    """Return ascending pairs of readers and articles as the articles of each reader."""
+    return Parts.of(pair >> 32, pair & 0xFFFFFFFF, n_readers)
 
 
 def after_clicks(model: PageModel, reader: Reader | None, fresh: Sequence[int]) -> Reader:

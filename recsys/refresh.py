@@ -6,24 +6,25 @@ pages are made when they are asked for.
 """
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from sqlite3 import Connection
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recsys import publishing, snapshot
-from recsys.carry import Last, grouped, readers_to_know
+from recsys.carry import Last, readers_to_know
 from recsys.config import BlendConfig, Config
 from recsys.errors import SnapshotError
 from recsys.model import ArticleModel, Stage, items_of, train_articles
 from recsys.night import COUNTED_DAYS, Night, read_night
-from recsys.rank import RankModel, unknown_reader
-from recsys.readers import Profile, advanced, pack_profile, profile_of, unpack_profile
+from recsys.order import distinct
+from recsys.page.rankings import PageModel
+from recsys.rank import RankModel
+from recsys.readers import Met, Profiles, advanced, nobody, pack_profiles, unpack_profiles
 from recsys.rows import HOUR_MS, iso, to_ms
 from recsys.store import Store
 
@@ -91,21 +92,21 @@ def refresh(store: Store, folder: Path, as_of_ms: int, config: Config, stage: St
             config = dataclasses.replace(config, data=data, blend=meta.weights)
             night = read_night(store, as_of_ms, config, earlier=last.earlier)
         with stage("known readers"):
-            n_factors = page.live.factors.shape[1]
-            before = _Before(known, n_factors)
-            user = np.zeros((len(night.users), n_factors), dtype=np.float32)
-            for row in readers_to_know(night, last, config.collaborative).tolist():
-                profile = before.profile(night.users.ids[row])
-                if profile is not None:
-                    user[row] = profile.factors
+            touched = _touched(night, last)
+            to_know = readers_to_know(night, last, config.collaborative)
+            ids = _ids_of(night, np.union1d(touched, night.users.keys[to_know]))
+            before: dict[str, bytes] = {}
+            for of_run in reversed(known):  # the current run's own stand before those of its night
+                before |= snapshot.find_profiles(*of_run, ids)
+            user = _factors_before(night, to_know, before, page)
         items = items_of(night, config)
         model = train_articles(store, night, config, stage, items, (last, user))
         with stage("readers"):
             profiles = {}
             if meta.base is not None:
                 profiles = dict(snapshot.load_profiles(conn, path))
-            touched = dict(_touched(night, last, before, model, config.blend))
-            profiles |= {user_id: pack_profile(found) for user_id, found in touched.items()}
+            found, n_new = _advanced(night, last, touched, before, model, config.blend)
+            profiles |= found
     curves = rank.refresh_curves
     return Refreshed(
         base=meta.base or run_id,
@@ -113,7 +114,7 @@ def refresh(store: Store, folder: Path, as_of_ms: int, config: Config, stage: St
         rank=dataclasses.replace(model.rank, curves=curves, refresh_curves=curves),
         weights=meta.weights,
         profiles=profiles,
-        n_readers=meta.n_readers + before.n_new,
+        n_readers=meta.n_readers + n_new,
     )
 
 
@@ -128,83 +129,73 @@ def _check_age(path: Path, last: Last, as_of_ms: int) -> None:
         )
 
 
-class _Before:
-    """Profiles as the current run has them, its own before those of its night."""
-
-    def __init__(self, runs: list[tuple[Connection, Path]], n_factors: int) -> None:
-        self._runs, self._n_factors = runs, n_factors
-        self._found: dict[str, Profile | None] = {}
-        self.n_new = 0
-
-    def profile(self, user_id: str) -> Profile | None:
-        """Return a reader's profile, None for one who is new."""
-        if user_id not in self._found:
-            self._found[user_id] = None
-            for conn, path in self._runs:
-                row = snapshot.find_profile(conn, user_id, path)
-                if row is not None:
-                    self._found[user_id] = unpack_profile(row[0], n_factors=self._n_factors)
-                    break
-        return self._found[user_id]
-
-
-def _touched(
-    night: Night, last: Last, before: _Before, model: ArticleModel, weights: BlendConfig
-) -> Iterator[tuple[str, Profile]]:  # fmt: skip
-    """Yield the readers who clicked or were shown something since, as they are now."""
-    live, users = model.page.live, night.everyone
-    is_live = np.zeros(len(model.articles), dtype=bool)
-    is_live[live.live_rows] = True
-    fresh = np.flatnonzero(night.clicked_ms >= last.as_of_ms)
-    clicks = dict(grouped(night.users.keys[night.user_index[fresh]], fresh))
-    row_of = dict(zip(night.users.keys.tolist(), range(len(night.users)), strict=True))
-    new = [key for key in clicks if before.profile(night.users.ids[row_of[key]]) is None]
-    before.n_new = len(new)
+def _touched(night: Night, last: Last) -> Ints:
+    """Return the keys, ascending, of readers who clicked or were shown something since."""
     events = night.events
-    reads = _Since(night, last, new, events.click_user, events.click_key, events.click_ms)
-    views = _Since(night, last, new, events.view_user, events.view_key, events.view_ms)
-    nobody = profile_of(
-        unknown_reader(live.factors.shape[1], model.page.n_categories), live.live_rows,
-        last.as_of_ms,
-    )  # fmt: skip
-    none = np.zeros(0, dtype=np.int64)
-    keys = np.array(sorted(clicks.keys() | views.of_user.keys()), dtype=np.int64)
-    for key, place in zip(keys.tolist(), users.index_of_keys(keys).tolist(), strict=True):
-        profile = before.profile(users.ids[place])
-        if profile is None and key not in clicks:
-            continue  # a run knows readers by their clicks
-        profile = profile or nobody
-        mine = clicks.get(key, none)
-        yield users.ids[place], advanced(
-            profile, night.article_index[mine], reads.of(key), views.of(key),
-            factors=model.factors.user[row_of[key]] if len(mine) else profile.factors,
-            is_live=is_live, as_of_ms=night.as_of_ms, known_reads=weights.known_reads,
-        )  # fmt: skip
+    clicked = night.users.keys[night.user_index[night.clicked_ms >= last.as_of_ms]]
+    since = np.flatnonzero(events.view_ms >= last.as_of_ms)
+    since = since[night.articles.id_map.index_of_keys(events.view_key[since]) >= 0]
+    shown = events.view_user[since]
+    return distinct(np.concatenate((clicked, shown[~np.isin(shown, night.machine_keys)])))
 
 
-class _Since:
-    """Events on known articles since the last run, by reader; none of machines.
+def _ids_of(night: Night, keys: Ints) -> list[str]:
+    """Return the ids of readers."""
+    place = night.everyone.index_of_keys(keys)
+    return [night.everyone.ids[row] for row in place.tolist()]
 
-    Of `new` readers, of whom that run kept nothing, all there are.
+
+def _factors_before(
+    night: Night, rows: Ints, before: Mapping[str, bytes], page: PageModel
+) -> NDArray[np.float32]:
+    """Return the factors of a night's readers, as far as `rows` of them were known before."""
+    user = np.zeros((len(night.users), page.live.factors.shape[1]), dtype=np.float32)
+    here = [row for row in rows.tolist() if night.users.ids[row] in before]
+    packed = [before[night.users.ids[row]] for row in here]
+    user[here] = _unpacked(packed, page).factors
+    return user
+
+
+def _unpacked(packed: Sequence[bytes], page: PageModel) -> Profiles:
+    n_factors = page.live.factors.shape[1]
+    return unpack_profiles(packed, n_factors=n_factors, n_categories=page.n_categories)
+
+
+def _advanced(
+    night: Night, last: Last, touched: Ints, before: Mapping[str, bytes], model: ArticleModel,
+    weights: BlendConfig,
+) -> tuple[dict[str, bytes], int]:  # fmt: skip
+    """Return the touched readers' profiles as they are now, and how many are new.
+
+    One who is new and did not click is left out: a run knows readers by their clicks.
     """
+    live, events = model.page.live, night.events
+    fresh = np.flatnonzero(night.clicked_ms >= last.as_of_ms)
+    fresh_key = night.users.keys[night.user_index[fresh]]
+    known = np.array([user_id in before for user_id in _ids_of(night, touched)], dtype=bool)
+    clicked = np.isin(touched, fresh_key)
+    keep = known | clicked
+    keys, known, clicked = touched[keep], known[keep], clicked[keep]
+    ids = _ids_of(night, keys)
+    stranger = nobody(live.factors.shape[1], model.page.n_categories, last.as_of_ms)
+    of_stranger = pack_profiles(stranger)[0]
+    profiles = _unpacked([before.get(user_id, of_stranger) for user_id in ids], model.page)
 
-    def __init__(
-        self,
-        night: Night,
-        last: Last,
-        new: list[int],
-        user_key: Ints,
-        article_key: Ints,
-        event_ms: Ints,
-    ) -> None:
-        since = np.flatnonzero((event_ms >= last.as_of_ms) | np.isin(user_key, new))
-        since = since[~np.isin(user_key[since], night.machine_keys)]
-        article = night.articles.id_map.index_of_keys(article_key[since])
-        since, article = since[article >= 0], article[article >= 0]
-        self._article, self._event_ms = article, event_ms[since]
-        self.of_user = dict(grouped(user_key[since], np.arange(len(since))))
+    def since(user_key: Ints, article_key: Ints, event_ms: Ints) -> Met:
+        """Return events of these readers since; of the new, of whom nothing was kept, all."""
+        at = np.flatnonzero((event_ms >= last.as_of_ms) | np.isin(user_key, keys[~known]))
+        at = at[np.isin(user_key[at], keys)]
+        article = night.articles.id_map.index_of_keys(article_key[at])
+        at, article = at[article >= 0], article[article >= 0]
+        return Met(np.searchsorted(keys, user_key[at]), article, event_ms[at])
 
-    def of(self, key: int) -> tuple[Ints, Ints]:
-        """Return the articles of a reader's events, and when each was."""
-        rows = self.of_user.get(key, np.zeros(0, dtype=np.int64))
-        return self._article[rows], self._event_ms[rows]
+    factors = profiles.factors.copy()
+    factors[clicked] = model.factors.user[night.users.index_of_keys(keys[clicked])]
+    after = advanced(
+        profiles, (np.searchsorted(keys, fresh_key), night.article_index[fresh]),
+        since(events.click_user, events.click_key, events.click_ms),
+        since(events.view_user, events.view_key, events.view_ms),
+        factors=factors, is_live=live.live_place(np.arange(len(model.articles))) >= 0,
+        as_of_ms=night.as_of_ms, known_reads=weights.known_reads,
+    )  # fmt: skip
+    return dict(zip(ids, pack_profiles(after), strict=True)), int((~known).sum())

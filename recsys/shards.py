@@ -19,7 +19,7 @@ from recsys.model import Readers
 from recsys.page.build import Crowd, PageBuilder, pack_pages
 from recsys.page.compose import slots_of
 from recsys.page.rankings import PageModel
-from recsys.readers import pack_profiles
+from recsys.readers import Parts, Profiles, pack_profiles
 from recsys.store import Store
 
 BLOCK = 48  # readers scored at once: the block's score matrices stay in the cache
@@ -56,12 +56,13 @@ class Scorer:
         for begin in range(0, len(shard.user_ids), BLOCK):
             end = min(begin + BLOCK, len(shard.user_ids))
             pages += pack_pages(self._builder.block(crowd.part(begin, end), self._n_slots))
-        profiles = pack_profiles(
-            self._as_of_ms, (crowd.reads_start, crowd.reads),
-            (crowd.read_start, self._live_rows[crowd.read]), (met.indptr, met.indices),
-            np.expm1(shard.met_counts), shard.factors, shard.affinity,
+        profiles = Profiles(
+            np.full(len(shard.user_ids), self._as_of_ms), shard.factors, shard.affinity,
+            Parts(crowd.reads_start, crowd.reads),
+            Parts(crowd.read_start, self._live_rows[crowd.read]), Parts(met.indptr, met.indices),
+            np.expm1(shard.met_counts),
         )  # fmt: skip
-        return list(zip(shard.user_ids, profiles, pages, strict=True))
+        return list(zip(shard.user_ids, pack_profiles(profiles), pages, strict=True))
 
 
 def scored(readers: Readers, page: PageModel, as_of_ms: int, n_threads: int) -> Iterator[Row]:

@@ -97,7 +97,7 @@ class Carry:
     """
 
     first_ms: NDArray[np.int64]
-    n_having: NDArray[Any]
+    n_having: NDArray[np.unsignedinteger]
     n_trained: int
     live_since: NDArray[np.bool_]
     spread: NDArray[np.float32]
@@ -455,6 +455,25 @@ def find_profile(
             "SELECT profile, page, digest FROM readers WHERE user_id = ?", (user_id,)
         ).fetchone()
     return None if row is None else _whole(path, user_id, *row)
+
+
+def find_profiles(
+    conn: sqlite3.Connection, path: Path, user_ids: Sequence[str]
+) -> dict[str, bytes]:
+    """Return the packed profiles of some readers, of those whom this very file has.
+
+    Raises
+    ------
+    SnapshotError
+        If one is damaged.
+    """
+    query = (
+        "SELECT user_id, profile, page, digest FROM readers"
+        " WHERE user_id IN (SELECT value FROM json_each(?))"
+    )
+    with reading(path):
+        rows = conn.execute(query, (json.dumps(user_ids),))
+        return {user_id: _whole(path, user_id, *row)[0] for user_id, *row in rows}
 
 
 def _whole(

@@ -39,18 +39,20 @@ ALLOWED = {
     | {"publishing"},
     "counts": BASE | {"kernels", "rank", "signals"},
     "night": BASE | {"kernels", "store", "counts", "signals"},
-    "readers": BASE | {"blend", "page", "rank"},
+    "readers": BASE | {"blend", "kernels", "page", "rank"},
     "carry": BASE | {"night", "signals", "blend", "snapshot"},
     "refresh": LEARN | {"carry", "publishing", "readers", "snapshot"},
     "model": BASE
-    | {"carry", "store", "counts", "night", "signals", "blend", "rank", "page", "snapshot"},
+    | {"carry", "store", "counts", "night", "signals", "blend", "rank", "page", "snapshot"}
+    | {"texts"},
+    "texts": BASE | {"carry", "night", "signals", "store"},
     "learn": LEARN | {"metrics"},
     "shards": LEARN | {"learn", "readers"},
     "checks": BASE | {"blend", "page"},
     "publishing": BASE | {"page", "snapshot"},
     "diff": BASE | {"page", "publishing", "snapshot"},
     "nightly": LEARN
-    | {"checks", "learn", "publishing", "readers", "refresh", "shards", "snapshot"},
+    | {"checks", "learn", "publishing", "readers", "refresh", "shards", "snapshot", "texts"},
     "evaluation": LEARN | {"learn", "metrics"},
     "metrics": set(),
     "export": {"publishing", "serving", "snapshot"},

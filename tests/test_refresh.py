@@ -17,15 +17,18 @@ from recsys.learn.examples import Past
 from recsys.model import reader_of
 from recsys.nightly import run_nightly
 from recsys.page.compose import LISTS, slots_of
-from recsys.rank import READER_FEATURES, unknown_reader
+from recsys.rank import READ_HOURS, READER_FEATURES, SHOWN_HOURS
 from recsys.readers import (
+    Met,
+    Parts,
     Profile,
+    Profiles,
     advanced,
-    pack_profile,
+    nobody,
     pack_profiles,
-    profile_of,
     reader_at,
     unpack_profile,
+    unpack_profiles,
 )
 from recsys.rows import HOUR_MS, from_ms, to_ms
 from recsys.serving import Recommender
@@ -205,59 +208,138 @@ def test_the_night_a_refresh_goes_back_to_is_never_pruned(sample, tmp_path):
 counts = st.lists(st.integers(0, 40), max_size=8, unique=True).map(sorted)
 
 
-@given(reads=counts, read=counts, met=counts, at=st.integers(0, 2**45))
-def test_a_profile_comes_back_as_it_was(reads, read, met, at):
-    rng = np.random.default_rng(0)
-    profile = Profile(
-        at, rng.random(4, np.float32), rng.random(3, np.float32),
-        *(np.array(values, dtype=np.int64) for values in (reads, read, met)),
-        rng.random((len(READER_FEATURES), len(met)), np.float32),
+def profiles_of(found):
+    """Some profiles as arrays, one by one."""
+
+    def parts(name):
+        values = [getattr(profile, name) for profile in found]
+        return Parts(np.cumsum([0, *map(len, values)]), np.concatenate(values))
+
+    return Profiles(
+        np.array([profile.as_of_ms for profile in found]),
+        np.array([profile.factors for profile in found]),
+        np.array([profile.affinity for profile in found]),
+        parts("reads"), parts("read"), parts("met"),
+        np.concatenate([profile.met_counts for profile in found], axis=1),
     )  # fmt: skip
-    found = unpack_profile(pack_profile(profile), n_factors=4)
+
+
+@st.composite
+def some_profiles(draw):
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    found = []
+    for _ in range(draw(st.integers(1, 4))):
+        reads, read, met = (np.array(draw(counts), dtype=np.int64) for _ in range(3))
+        found.append(
+            Profile(
+                draw(st.integers(0, 2**45)),
+                rng.random(4, np.float32),
+                rng.random(3, np.float32),
+                rng.permutation(reads),
+                read,
+                met,
+                rng.random((len(READER_FEATURES), len(met)), np.float32),
+            )  # fmt: skip
+        )
+    return found
+
+
+def same(one, other):
     for field in dataclasses.fields(Profile):
-        np.testing.assert_array_equal(getattr(found, field.name), getattr(profile, field.name))
+        np.testing.assert_array_equal(getattr(one, field.name), getattr(other, field.name))
 
 
-def test_many_profiles_are_packed_as_one_by_one(refreshed):
-    model, as_of_ms = refreshed[2][0].model, refreshed[2][0].night.as_of_ms
-    readers, live_rows = model.readers, model.page.live.live_rows
-    n = len(readers.user_ids)
-    alone = [
-        pack_profile(profile_of(reader_of(readers, row), live_rows, as_of_ms)) for row in range(n)
-    ]
-    read, met = readers.read_places.sorted_indices(), readers.met
-    together = pack_profiles(
-        as_of_ms, (readers.reads.indptr, readers.reads.indices),
-        (read.indptr, live_rows[read.indices]), (met.indptr, met.indices),
-        np.expm1(readers.met_counts), readers.factors, readers.affinity,
+@given(some_profiles())
+def test_profiles_come_back_as_they_were_one_or_many_at_once(found):
+    packed = pack_profiles(profiles_of(found))
+    for data, profile in zip(packed, found, strict=True):
+        same(unpack_profile(data, n_factors=4), profile)
+    together = unpack_profiles(packed, n_factors=4, n_categories=5)
+    assert (together.affinity[:, 3:] == 0).all()  # sections that came later
+    together = dataclasses.replace(together, affinity=together.affinity[:, :3])
+    assert pack_profiles(together) == packed
+
+
+def naive_advanced(profile, clicked, first, shown, *, factors, is_live, as_of_ms, known_reads):
+    """One reader's profile after what came since: (article, ms) pairs, told plainly."""
+    reads = list(dict.fromkeys([*reversed(clicked), *profile.reads.tolist()]))[:known_reads]
+    before = {*profile.read.tolist(), *profile.reads.tolist()}
+    counts = {
+        article: profile.met_counts[:, i] * 2.0 ** (
+            -((as_of_ms - profile.as_of_ms) / HOUR_MS) / np.array([*SHOWN_HOURS, *READ_HOURS])
+        )
+        for i, article in enumerate(profile.met.tolist())
+        if is_live[article]
+    }  # fmt: skip
+    views = [pair for pair in shown if is_live[pair[0]]]
+    firsts = [pair for pair in first if is_live[pair[0]] and pair[0] not in before]
+    for events, half_lives, at in ((views, SHOWN_HOURS, 0), (firsts, READ_HOURS, len(SHOWN_HOURS))):
+        for article, event_ms in events:
+            of = counts.setdefault(article, np.zeros(len(READER_FEATURES)))
+            for k, half_life in enumerate(half_lives):
+                of[at + k] += 2.0 ** (-((as_of_ms - event_ms) / HOUR_MS) / half_life)
+    met = sorted(counts)
+    return Profile(
+        as_of_ms, factors, profile.affinity, np.array(reads, dtype=np.int64),
+        np.array(sorted({*profile.read.tolist(), *(a for a in clicked if is_live[a])}), np.int64),
+        np.array(met, dtype=np.int64),
+        np.array([counts[article] for article in met]).reshape(len(met), len(READER_FEATURES)).T,
     )  # fmt: skip
-    assert n > 100
-    assert together == alone
+
+
+@given(some_profiles(), st.data())
+def test_many_profiles_grow_as_each_would_alone(found, data):
+    now, rng = 2**45 + 5 * HOUR_MS, np.random.default_rng(data.draw(st.integers(0, 2**32)))
+    article, ms = st.integers(0, 40), st.integers(2**45, now - 1)
+    of_each = [
+        (
+            data.draw(st.lists(article, max_size=5, unique=True)),
+            data.draw(st.lists(st.tuples(article, ms), max_size=5, unique_by=lambda e: e[0])),
+            data.draw(st.lists(st.tuples(article, ms), max_size=6)),
+        )
+        for _ in found
+    ]
+    is_live, factors = rng.random(41) < 0.7, rng.random((len(found), 4), np.float32)
+    common = {"is_live": is_live, "as_of_ms": now, "known_reads": 6}
+
+    def columns(which, n_columns):
+        rows = [(r, *e) if which else (r, e) for r, of in enumerate(of_each) for e in of[which]]
+        table = np.array(rows, dtype=np.int64).reshape(len(rows), n_columns)
+        return [np.ascontiguousarray(column) for column in table.T]
+
+    together = advanced(
+        profiles_of(found), tuple(columns(0, 2)), Met(*columns(1, 3)), Met(*columns(2, 3)),
+        factors=factors, **common,
+    )  # fmt: skip
+    for row, data_of_one in enumerate(pack_profiles(together)):
+        alone = naive_advanced(found[row], *of_each[row], factors=factors[row], **common)
+        one = unpack_profile(data_of_one, n_factors=4)
+        np.testing.assert_allclose(one.met_counts, alone.met_counts, rtol=1e-5, atol=1e-6)
+        same(dataclasses.replace(one, met_counts=0), dataclasses.replace(alone, met_counts=0))
 
 
 def test_counts_of_a_profile_decay_and_grow_by_hand_arithmetic():
-    nobody = profile_of(unknown_reader(2, 1), np.zeros(0, dtype=np.int64), 0)
     one, two = np.array([5]), np.array([5, 7])
     is_live = np.ones(9, dtype=bool)
-    common = {"factors": np.zeros(2, np.float32), "is_live": is_live, "known_reads": 2}
-    nothing = np.zeros(0, dtype=np.int64)
+    common = {"factors": np.zeros((1, 2), np.float32), "is_live": is_live, "known_reads": 2}
+    zero, nothing = np.array([0]), np.zeros(0, dtype=np.int64)
     # Shown article 5 at hour 0 and read it at hour 11; asked at hour 12.
-    profile = advanced(
-        nobody, one, (one, np.array([11 * HOUR_MS])), (one, np.array([0])),
-        as_of_ms=12 * HOUR_MS, **common,
+    profiles = advanced(
+        nobody(2, 1, 0), (zero, one), Met(zero, one, np.array([11 * HOUR_MS])),
+        Met(zero, one, np.array([0])), as_of_ms=12 * HOUR_MS, **common,
     )  # fmt: skip
-    shown_1h, shown_12h, ever, read_12h, _ = profile.met_counts[:, 0].tolist()
+    shown_1h, shown_12h, ever, read_12h, _ = profiles.met_counts[:, 0].tolist()
     assert (shown_1h, shown_12h) == pytest.approx((2**-12, 0.5))
     assert (ever, read_12h) == pytest.approx((2 ** (-12 / 1000), 2 ** (-1 / 12)))
     # Twelve hours on: read again, which is no first read, and 7 anew, at an unknown time.
     later = advanced(
-        profile, two, (one, np.array([20 * HOUR_MS])), (nothing, nothing),
-        as_of_ms=24 * HOUR_MS, **common,
+        profiles, (np.array([0, 0]), two), Met(zero, one, np.array([20 * HOUR_MS])),
+        Met(nothing, nothing, nothing), as_of_ms=24 * HOUR_MS, **common,
     )  # fmt: skip
-    assert later.met.tolist() == [5]
+    assert later.met.values.tolist() == [5]
     assert later.met_counts[3, 0] == pytest.approx(2 ** (-13 / 12))
-    assert later.reads.tolist() == [7, 5]
-    assert later.read.tolist() == [5, 7]
+    assert later.reads.values.tolist() == [7, 5]
+    assert later.read.values.tolist() == [5, 7]
 
 
 def test_what_is_over_leaves_a_reader_of_a_later_run(refreshed):

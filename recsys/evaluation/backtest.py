@@ -15,7 +15,6 @@ from scipy.sparse import block_diag, csr_matrix
 
 from recsys.blend import PARTS, LiveModel, Reader, score, total
 from recsys.config import BlendConfig
-from recsys.counts import pair_of
 from recsys.evaluation import propensity
 from recsys.learn.examples import (
     CHOICE_HOURS,
@@ -28,6 +27,7 @@ from recsys.learn.examples import (
 )
 from recsys.learn.heads import HeadReport, Heads, joined, learn, linear_score, mean_auc, ordering
 from recsys.learn.regimes import DAY_MS, Protocol, night_of
+from recsys.order import pair_of
 from recsys.page.build import Built, PageBuilder
 from recsys.page.compose import (
     MUST_READS,

@@ -1,6 +1,5 @@
 """Factors after some clicks: what `recsys.blend.fold_in` asks for one reader."""
 
-
 import numpy as np
 from numpy.typing import NDArray
 
