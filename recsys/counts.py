@@ -132,26 +132,17 @@ class Events:
     def _shown(self) -> Timeline:
         return Timeline(pair_of(self.view_user, self.view_key), self.view_ms)
 
-    @cached_property
-    def _totals(self) -> tuple[Timeline, Timeline, Timeline]:
-        """Return the timelines of all clicks, views and hits, whatever they were on."""
-        clicks, views, hits = (
-            Timeline(np.zeros_like(ms), ms) for ms in (self.click_ms, self.view_ms, self.hit_ms)
-        )
-        return clicks, views, hits
-
     def popularity(self, key: Ints, as_of_ms: Ints, half_lives_hours: tuple[float, ...]) -> Floats:
         """Return `log_share` of clicks by each half-life, shape (n_half_lives, n_queries)."""
-        total = _at_instants(self._totals[0], as_of_ms, half_lives_hours)
-        return log_share(self._clicks.decayed(key, as_of_ms, half_lives_hours), total)
+        clicks = self._clicks.decayed(key, as_of_ms, half_lives_hours)
+        return log_share(clicks, self._clicks.total(as_of_ms, half_lives_hours))
 
     def click_rate(
         self, key: Ints, as_of_ms: Ints, half_lives_hours: tuple[float, ...], prior_views: float
     ) -> Floats:
         """Return `log_click_rate` by each half-life, shape (n_half_lives, n_queries)."""
-        _, all_views, all_hits = self._totals
-        views = _at_instants(all_views, as_of_ms, half_lives_hours)
-        hits = _at_instants(all_hits, as_of_ms, half_lives_hours)
+        views = self._views.total(as_of_ms, half_lives_hours)
+        hits = self._hits.total(as_of_ms, half_lives_hours)
         return log_click_rate(
             self._hits.decayed(key, as_of_ms, half_lives_hours),
             self._views.decayed(key, as_of_ms, half_lives_hours),
@@ -172,7 +163,7 @@ class Events:
         """Return `ARTICLE_FEATURES` of articles, each as of its own instant."""
         views = log_share(
             self._views.decayed(key, as_of_ms, RATE_HOURS),
-            _at_instants(self._totals[1], as_of_ms, RATE_HOURS),
+            self._views.total(as_of_ms, RATE_HOURS),
         )
         first = self.first_seen_ms(key)
         seen = first < as_of_ms
@@ -204,9 +195,3 @@ class Events:
         shown = pair_of(self.view_user, self.view_key)
         pair = distinct(np.concatenate((shown, pair_of(self.click_user, self.click_key))))
         return pair >> 32, pair & 0xFFFFFFFF
-
-
-def _at_instants(line: Timeline, as_of_ms: Ints, half_lives_hours: tuple[float, ...]) -> Floats:
-    """Return decayed counts of a timeline of one key; instants repeat, so each is asked once."""
-    instants, place = np.unique(as_of_ms, return_inverse=True)
-    return line.decayed(np.zeros_like(instants), instants, half_lives_hours)[:, place]

@@ -254,6 +254,10 @@ def test_counts_at_many_instants_agree_with_counts_at_each(events, queries, half
         apart = [line.decayed(np.array([k, 3]), np.array([instant, instant + 1]), [half_life])[0, 0]
                  for k in asked[:, 0]]  # fmt: skip
         assert together == pytest.approx(apart)
+        everything = line.decayed(np.arange(5), np.full(5, instant), [half_life])[0].sum()
+        assert line.total(np.full(2, instant), [half_life])[0] == pytest.approx([everything] * 2)
+        each = line.total(np.array([instant, instant + 1]), [half_life])[0, 0]
+        assert each == pytest.approx(everything)
     found = line.decayed(asked[:, 0], asked[:, 1] * hour, [half_life, 7.0])[0]
     first = [min([t for k, t in events if k == key_], default=None) for key_, _ in queries]
     never = np.iinfo(np.int64).max

@@ -1,6 +1,7 @@
 """Events in time order, asked what had happened to something by some instant."""
 
 from collections.abc import Sequence
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,11 +38,19 @@ class Timeline:
         self._keys = ordered[self._start]
         length = np.diff(self._start, append=len(ordered))
         self._origin = int(self._ms.min(initial=0))
-        # One ascending number for key and time, so that one search finds both.
         self._span = int(self._ms.max(initial=0)) - self._origin + 2
-        rank = np.repeat(np.arange(len(self._keys)), length)
-        self._code = rank * self._span + (self._ms - self._origin)
-        self._rank = rank
+        self._rank = np.repeat(np.arange(len(self._keys)), length)
+        self._latest: tuple[int, tuple[float, ...], NDArray[np.float64]] | None = None
+
+    @cached_property
+    def _code(self) -> NDArray[np.int64]:
+        """Return one ascending number for key and time, so that one search finds both."""
+        return self._rank * self._span + (self._ms - self._origin)
+
+    @cached_property
+    def _whole(self) -> "Timeline":
+        """Return all events as if on one key."""
+        return Timeline(np.zeros_like(self._ms), self._ms)
 
     def first_ms(self, query_key: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return when each key had its first event; the far future for none."""
@@ -95,16 +104,37 @@ class Timeline:
             ] * np.exp2(-since / half)
         return result
 
+    def total(
+        self, query_ms: NDArray[np.int64], half_lives_hours: Sequence[float]
+    ) -> NDArray[np.float64]:
+        """Count the events of all keys as `decayed` does, shape (n_half_lives, n_queries)."""
+        instants, place = np.unique(query_ms, return_inverse=True)  # each asked once
+        if len(instants) == 1:
+            at_once = self._decayed_at(int(instants[0]), half_lives_hours)
+            found: NDArray[np.float64] = at_once.sum(axis=1, keepdims=True)
+        else:
+            found = self._whole.decayed(np.zeros_like(instants), instants, half_lives_hours)
+        total: NDArray[np.float64] = found[:, place]
+        return total
+
     def _decayed_at(self, as_of_ms: int, half_lives_hours: Sequence[float]) -> NDArray[np.float64]:
-        """Return the decayed counts of all keys at one instant: a plain sum, for a night."""
+        """Return the decayed counts of all keys at one instant: a plain sum, for a night.
+
+        The latest answer is kept: who asks for some keys asks for the total next.
+        """
+        asked, latest = (as_of_ms, tuple(half_lives_hours)), self._latest
+        if latest is not None and latest[:2] == asked:
+            return latest[2]
         before = self._ms < as_of_ms
         rank, age_hours = self._rank[before], (as_of_ms - self._ms[before]) / HOUR_MS
-        return np.stack(
+        found = np.stack(
             [
                 np.bincount(rank, weights=np.exp2(-age_hours / half), minlength=len(self._keys))
                 for half in half_lives_hours
             ]
-        )
+        ).astype(np.float64, copy=False)  # bincount of nothing is int
+        self._latest = (*asked, found)
+        return found
 
     def _place(self, query_key: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         if not len(self._keys):
