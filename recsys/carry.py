@@ -76,15 +76,13 @@ def carried_similar(last: Last, vectors: csr_matrix, live: Ints, config: TextCon
     return text.more_similar(before, vectors, live, is_new, config)
 
 
-def carried_vectors(last: Last, vectors: csr_matrix, config: TextConfig) -> csr_matrix:
-    """Return the heaviest terms of articles: the last run's, and those of what is new."""
-    n_before = len(last.article_ids)
+def carried_vectors(last: Last, after: csr_matrix, config: TextConfig) -> csr_matrix:
+    """Return the heaviest terms of articles: the last run's, and those of what came after."""
     old = csr_matrix(
         (last.vectors.value, last.vectors.column, last.vectors.start),
-        shape=(n_before, vectors.shape[1]),
+        shape=(len(last.article_ids), after.shape[1]),
     )
-    new = text.heaviest(vectors[n_before:], config.n_rank_terms)
-    return vstack((old, new), format="csr", dtype=np.float32)
+    return vstack((old, text.heaviest(after, config.n_rank_terms)), format="csr", dtype=np.float32)
 
 
 def carried_item_item(

@@ -81,7 +81,7 @@ def refresh(store: Store, folder: Path, as_of_ms: int, config: Config, stage: St
                 vectors=rank.vectors,
                 carry=snapshot.load_carry(conn, path),
             )
-            _check_age(path, last, as_of_ms)
+            _check_last(path, last, as_of_ms, config)
             known = [(conn, path)]
             if meta.base is not None:
                 base = publishing.run_path(folder, meta.base)
@@ -118,10 +118,15 @@ def refresh(store: Store, folder: Path, as_of_ms: int, config: Config, stage: St
     )
 
 
-def _check_age(path: Path, last: Last, as_of_ms: int) -> None:
-    made = iso(last.as_of_ms)
+def _check_last(path: Path, last: Last, as_of_ms: int, config: Config) -> None:
+    made, n_features = iso(last.as_of_ms), len(last.carry.n_having)
     if last.as_of_ms > as_of_ms:
         raise SnapshotError(f"{path}: made as of {made}, which is after this refresh")
+    if n_features != config.text.n_features:
+        raise SnapshotError(
+            f"{path}: made with n_features = {n_features}, which is now {config.text.n_features};"
+            " run `recsys nightly`"
+        )
     if last.as_of_ms < as_of_ms - COUNTED_DAYS * 24 * HOUR_MS:
         raise SnapshotError(
             f"{path}: made as of {made}, more than {COUNTED_DAYS:g} days before this refresh;"

@@ -66,9 +66,10 @@ def texts_of(store: Store, night: Night, config: Config, last: Last | None) -> T
         n_having, n_trained = last.carry.n_having, last.carry.n_trained
         is_new = np.arange(n_articles) >= len(last.article_ids)
         is_new[live[~np.isin(live, last.live.live_rows)]] = True
-        vectors = _cut_vectors(store, articles, is_new, last, config)
-        similar = carried_similar(last, vectors, live, config.text)
-        heaviest = carried_vectors(last, vectors, config.text)
+        new, cut = _cut_vectors(store, articles, is_new, last, config)
+        similar = carried_similar(last, cut, live, config.text)
+        n_after = n_articles - len(last.article_ids)
+        heaviest = carried_vectors(last, new[new.shape[0] - n_after :], config.text)
     return Texts(similar, heaviest, n_having, n_trained, n_counted)
 
 
@@ -107,8 +108,8 @@ def _term_counts(
 
 def _cut_vectors(
     store: Store, articles: Articles, is_new: NDArray[np.bool_], last: Last, config: Config
-) -> csr_matrix:
-    """Return vectors of all articles, cut to the terms of new ones: all that their products need.
+) -> tuple[csr_matrix, csr_matrix]:
+    """Return vectors of new articles; and of all, on the terms of those: all that is multiplied.
 
     Weighed as the night did, some thousand at a time.
     """
@@ -122,7 +123,8 @@ def _cut_vectors(
     )
     with ThreadPoolExecutor(N_THREADS) as pool:
         cut = pool.map(lambda counts: text.only(text.tfidf(counts, weights), used), parts)
-        return vstack([new[:0], *cut], format="csr", dtype=np.float32)
+        together = vstack([new[:0], *cut], format="csr", dtype=np.float32)
+    return new, text.narrowed(together, used)
 
 
 def _digests(articles: Articles, config: Config) -> list[str]:

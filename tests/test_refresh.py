@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recsys import publishing, snapshot
-from recsys.config import PublishConfig
+from recsys.config import PublishConfig, TextConfig
 from recsys.errors import NotPublishedError, SnapshotError
 from recsys.export import export_rows
 from recsys.learn.examples import Past
@@ -176,6 +176,9 @@ def test_a_refresh_needs_a_run_that_is_neither_later_nor_too_old(sample, tmp_pat
         with pytest.raises(NotPublishedError):
             run_nightly(store, tmp_path, as_of_ms=at, **options)
         run_nightly(store, tmp_path, as_of_ms=at, config=BY_HAND)
+        fewer = dataclasses.replace(BY_HAND, text=TextConfig(n_features=2**20))
+        with pytest.raises(SnapshotError, match=r"n_features = 4194304.*recsys nightly"):
+            run_nightly(store, tmp_path, as_of_ms=at, config=fewer, kind="refresh")
         with pytest.raises(SnapshotError, match="after this refresh"):
             run_nightly(store, tmp_path, as_of_ms=at - 1, **options)
         with pytest.raises(SnapshotError, match=r"more than 8 days before.*recsys nightly"):

@@ -127,7 +127,9 @@ def idf(n_having: NDArray[Any], n: int) -> NDArray[np.float32]:
     Salton, Buckley, "Term-weighting approaches in automatic text retrieval",
     Information Processing and Management 24(5), 1988; scikit-learn's smoothed idf.
     """
-    return np.log((1.0 + n) / (1.0 + n_having)).astype(np.float32) + np.float32(1.0)
+    of_count = np.log((1.0 + n) / np.arange(1.0, n + 2.0)).astype(np.float32) + np.float32(1.0)
+    weights: NDArray[np.float32] = of_count[n_having]  # millions of terms, of few different counts
+    return weights
 
 
 def tfidf(counts: csr_matrix, weights: NDArray[np.float32]) -> csr_matrix:
@@ -193,11 +195,11 @@ def similar_articles(
     n_having = np.bincount(live.indices, minlength=live.shape[1])
     common = n_having > COMMON_SHARE * live.shape[0]
     rare = (n_having > 0) & ~common  # a term that no live article has adds nothing
-    dense = np.ascontiguousarray(_narrowed(live, common).toarray().T)
+    dense = np.ascontiguousarray(narrowed(live, common).toarray().T)
     having = _plain(only(live, rare).T.tocsr())
     own = np.full(queries.shape[0], -1)
     own[itself[itself >= 0]] = np.flatnonzero(itself >= 0)
-    by_common = _narrowed(queries, common)
+    by_common = narrowed(queries, common)
 
     def found(begin: int) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]:
         rows = slice(begin, begin + BLOCK)
@@ -223,12 +225,14 @@ def _plain(
 def only(vectors: csr_matrix, used: NDArray[np.bool_]) -> csr_matrix:
     """Return vectors with nothing in columns that are not used."""
     keep = used[vectors.indices]
+    if keep.all():
+        return vectors
     start = np.concatenate(([0], np.cumsum(keep, dtype=np.int32)))[vectors.indptr]
     return csr_matrix((vectors.data[keep], vectors.indices[keep], start), vectors.shape)
 
 
-def _narrowed(vectors: csr_matrix, used: NDArray[np.bool_]) -> csr_matrix:
-    """Return only some columns of vectors, in their order."""
+def narrowed(vectors: csr_matrix, used: NDArray[np.bool_]) -> csr_matrix:
+    """Return only the used columns of vectors, in their order."""
     kept, place = only(vectors, used), np.cumsum(used, dtype=np.int32) - 1
     shape = (vectors.shape[0], int(used.sum()))
     return csr_matrix((kept.data, place[kept.indices], kept.indptr), shape)
