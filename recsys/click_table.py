@@ -4,11 +4,11 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import fields
-from itertools import repeat
 
 import numpy as np
 import polars as pl
 
+from recsys.bulk import insert
 from recsys.columns import merged_hours, n_packed, pack_hour, unpack_hours
 from recsys.kept import Kept
 from recsys.order import counted
@@ -48,32 +48,30 @@ class ClickTable:
             )
         else:
             self._pack_with(rows)
-        columns = ("clicked_at", "user_key", "article_key", "dwell_seconds", "source")
-        insert = "INSERT INTO clicks VALUES (?, ?, ?, ?, ?, ?) "
         before = self._conn.total_changes
         part = rows.filter(~pl.col(TIME_IS_BOUND))
-        timed = list(zip(*(part[name].to_list() for name in columns), repeat(0), strict=False))
-        self._conn.executemany(insert.replace("INSERT", "INSERT OR IGNORE"), timed)
-        if self._conn.total_changes - before < len(timed):
+        timed = _columns(part, is_bound=0)
+        insert(self._conn, "INSERT OR IGNORE INTO clicks", timed)
+        if self._conn.total_changes - before < len(part):
             # A later log may know what an earlier one did not; what is known stays.
-            self._conn.executemany(
-                insert + "ON CONFLICT (clicked_at, user_key, article_key) DO UPDATE SET"
+            insert(
+                self._conn, "INSERT INTO clicks", timed,
+                "ON CONFLICT (clicked_at, user_key, article_key) DO UPDATE SET"
                 " dwell_seconds = coalesce(dwell_seconds, excluded.dwell_seconds),"
                 " source = coalesce(source, excluded.source)"
                 " WHERE (dwell_seconds IS NULL AND excluded.dwell_seconds IS NOT NULL)"
                 " OR (source IS NULL AND excluded.source IS NOT NULL)",
-                timed,
-            )
-        self._conn.executemany(
-            insert + "ON CONFLICT (user_key, article_key) WHERE time_is_bound = 1 DO UPDATE SET"
+            )  # fmt: skip
+        insert(
+            self._conn, "INSERT INTO clicks", _columns(rows.filter(TIME_IS_BOUND), is_bound=1),
+            "ON CONFLICT (user_key, article_key) WHERE time_is_bound = 1 DO UPDATE SET"
             " clicked_at = excluded.clicked_at WHERE excluded.clicked_at < clicked_at"
             # One moved onto a click that is known to the instant would be that click again.
             " AND NOT EXISTS (SELECT 1 FROM clicks known"
             " WHERE (known.clicked_at, known.user_key, known.article_key)"
             " = (excluded.clicked_at, excluded.user_key, excluded.article_key))"
             " ON CONFLICT (clicked_at, user_key, article_key) DO NOTHING",
-            rows.filter(TIME_IS_BOUND).select(*columns, pl.lit(1)).iter_rows(),
-        )
+        )  # fmt: skip
         new = self._conn.total_changes - before
         self._kept.drop_examples(min(rows["clicked_at"].to_list()) if new else None)
         return Added(new=new, known=len(rows) - new)
@@ -128,3 +126,9 @@ class ClickTable:
             )
             self._conn.execute("UPDATE click_hours SET packed = ? WHERE hour = ?", (packed, hour))
         return packed
+
+
+def _columns(rows: pl.DataFrame, *, is_bound: int) -> list[list[object]]:
+    """Return clicks as the columns of their table."""
+    names = ("clicked_at", "user_key", "article_key", "dwell_seconds", "source")
+    return [*(rows[name].to_list() for name in names), [is_bound] * len(rows)]

@@ -4,6 +4,8 @@ import sqlite3
 
 import polars as pl
 
+from recsys.bulk import insert
+
 _CHUNK = 500  # bound values a statement; SQLite's oldest limit is 999
 _MOST_KNOWN = 1 << 20  # ids whose keys are remembered, some 150 MB
 
@@ -52,10 +54,7 @@ class Ids:
         if new:
             last = self._conn.execute(f"SELECT max({name}_key) FROM {table}").fetchone()[0] or 0
             keys = range(last + 1, last + 1 + len(new))
-            self._conn.executemany(
-                f"INSERT INTO {table} ({name}_key, {name}_id) VALUES (?, ?)",
-                zip(keys, new, strict=True),
-            )
+            insert(self._conn, f"INSERT INTO {table} ({name}_key, {name}_id)", (keys, new))
             known.update(zip(new, keys, strict=True))
         return pl.DataFrame(
             {"id": distinct, "key": [known[id_] for id_ in distinct]},
