@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.blend import LiveModel, Rows
+from recsys.bulk import insert
 from recsys.config import BlendConfig, PageConfig
 from recsys.errors import SnapshotError
 from recsys.files import make_private, sync
@@ -219,10 +220,8 @@ def _fill(
                 for data in (array.tobytes(),)
             ),
         )
-        conn.executemany(
-            "INSERT INTO articles VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            ((i, *article) for i, article in enumerate(articles)),
-        )
+        columns = list(zip(*articles, strict=True)) or [()] * len(KnownArticle._fields)
+        insert(conn, "INSERT INTO articles", [range(len(articles)), *columns])
         before = conn.total_changes
         conn.executemany(
             "INSERT INTO readers VALUES (?, ?, ?, ?)",
