@@ -9,6 +9,7 @@ import json
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, fields
 from hashlib import blake2b, sha256
@@ -19,7 +20,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.blend import LiveModel, Rows
-from recsys.bulk import insert
 from recsys.config import BlendConfig, PageConfig
 from recsys.errors import SnapshotError
 from recsys.files import make_private, sync
@@ -38,16 +38,11 @@ CREATE TABLE arrays (
     digest TEXT NOT NULL,       -- of data, see _digest
     data BLOB NOT NULL
 ) STRICT;
+-- Fields of `KnownArticle`, of all articles in known order: read at once, so kept so.
 CREATE TABLE articles (
-    article_index INTEGER PRIMARY KEY,
-    article_id TEXT NOT NULL UNIQUE,
-    title TEXT NOT NULL,
-    category TEXT NOT NULL,
-    author TEXT NOT NULL,
-    tags TEXT NOT NULL,
-    url TEXT NOT NULL,
-    published_at INTEGER,       -- ms since 1970, UTC
-    expires_at INTEGER
+    name TEXT PRIMARY KEY,
+    digest TEXT NOT NULL,       -- of data
+    data BLOB NOT NULL          -- JSON list
 ) STRICT;
 -- page: the slots of its lists, see SLOT in recsys.page.build
 CREATE TABLE readers (
@@ -208,7 +203,7 @@ def _fill(
             "sections": list(carry.sections),
             "machines": list(carry.machines),
         }
-        about["digests"] = [_digest_of_about(about), _digest_of_articles(articles)]
+        about["digest"] = _digest_of_about(about)
         conn.executemany(
             "INSERT INTO meta VALUES (?, ?)", ((k, json.dumps(v)) for k, v in about.items())
         )
@@ -220,8 +215,15 @@ def _fill(
                 for data in (array.tobytes(),)
             ),
         )
-        columns = list(zip(*articles, strict=True)) or [()] * len(KnownArticle._fields)
-        insert(conn, "INSERT INTO articles", [range(len(articles)), *columns])
+        columns = zip(*articles, strict=True) if articles else [()] * len(KnownArticle._fields)
+        conn.executemany(
+            "INSERT INTO articles VALUES (?, ?, ?)",
+            (
+                (name, _digest(data), data)
+                for name, column in zip(KnownArticle._fields, columns, strict=True)
+                for data in (json.dumps(column, ensure_ascii=False).encode("utf-8"),)
+            ),
+        )
         before = conn.total_changes
         conn.executemany(
             "INSERT INTO readers VALUES (?, ?, ?, ?)",
@@ -240,13 +242,8 @@ def _digest(data: bytes) -> str:
 
 
 def _digest_of_about(about: dict[str, Any]) -> str:
-    rest = {key: value for key, value in about.items() if key != "digests"}
+    rest = {key: value for key, value in about.items() if key != "digest"}
     return _digest(json.dumps(rest, sort_keys=True).encode("utf-8"))
-
-
-def _digest_of_articles(rows: Sequence[tuple[Any, ...]]) -> str:
-    text = "\n".join("\t".join(map(str, column)) for column in zip(*rows, strict=True))
-    return _digest(text.encode("utf-8", "surrogatepass"))
 
 
 def _digest_of_reader(user_id: str, profile: bytes, page: bytes | None) -> bytes:
@@ -271,8 +268,8 @@ def forget(path: Path, user_id: str) -> bool:
         n_readers = conn.execute("DELETE FROM readers WHERE user_id = ?", (user_id,)).rowcount
         about["machines"] = [machine for machine in machines if machine != user_id]
         about["n_readers"] -= n_readers
-        about["digests"][0] = _digest_of_about(about)
-        for key in ("machines", "n_readers", "digests"):
+        about["digest"] = _digest_of_about(about)
+        for key in ("machines", "n_readers", "digest"):
             conn.execute("UPDATE meta SET value = ? WHERE key = ?", (json.dumps(about[key]), key))
         conn.execute("VACUUM")
     sync(partial)
@@ -348,7 +345,7 @@ def _about(conn: sqlite3.Connection, path: Path) -> dict[str, Any]:
         if about.get("format") != FORMAT:
             found = about.get("format")
             raise SnapshotError(f"{path}: format {found}, this recsys reads {FORMAT}")
-        if _digest_of_about(about) != about["digests"][0]:
+        if _digest_of_about(about) != about["digest"]:
             raise SnapshotError(f"{path}: damaged: what it says of itself; `recsys rollback`")
     return about
 
@@ -412,12 +409,15 @@ def load_carry(conn: sqlite3.Connection, path: Path) -> Carry:
 
 def _load_arrays(conn: sqlite3.Connection, path: Path, where: str) -> dict[str, NDArray[Any]]:
     arrays: dict[str, NDArray[Any]] = {}
-    with reading(path):
+    with reading(path), ThreadPoolExecutor(1) as hashing:  # while the next is read
         rows = conn.execute(f"SELECT * FROM arrays WHERE {where}", (f"{_CARRY}*",))
+        checks = []
         for name, dtype, shape, digest, data in rows:
-            if _digest(data) != digest:
-                raise SnapshotError(f"{path}: array {name} is damaged; `recsys rollback`")
+            checks.append((name, digest, hashing.submit(_digest, data)))
             arrays[name] = np.frombuffer(data, dtype=dtype).reshape(json.loads(shape))
+        for name, digest, found in checks:
+            if found.result() != digest:
+                raise SnapshotError(f"{path}: array {name} is damaged; `recsys rollback`")
     return arrays
 
 
@@ -429,14 +429,14 @@ def load_articles(conn: sqlite3.Connection, path: Path) -> list[KnownArticle]:
     SnapshotError
         If one is damaged.
     """
+    columns = {}
     with reading(path):
-        rows = conn.execute(
-            "SELECT article_id, title, category, author, tags, url, published_at, expires_at"
-            " FROM articles ORDER BY article_index"
-        ).fetchall()
-        if _digest_of_articles(rows) != _about(conn, path)["digests"][1]:
-            raise SnapshotError(f"{path}: damaged: its articles; `recsys rollback`")
-    return list(map(KnownArticle._make, rows))
+        for name, digest, data in conn.execute("SELECT * FROM articles"):
+            if _digest(data) != digest:
+                raise SnapshotError(f"{path}: damaged: its articles; `recsys rollback`")
+            columns[name] = json.loads(data)
+        ordered = [columns[name] for name in KnownArticle._fields]
+        return list(map(KnownArticle._make, zip(*ordered, strict=True)))
 
 
 def find_profile(
@@ -486,12 +486,14 @@ def _whole(
 def digests(conn: sqlite3.Connection, path: Path) -> dict[str, object]:
     """Return digests of all that a run knows, by name: equal for runs that serve the same."""
     found = dict(conn.execute("SELECT name, digest FROM arrays"))
+    found |= {
+        f"articles.{name}": d for name, d in conn.execute("SELECT name, digest FROM articles")
+    }
     whole = blake2b(digest_size=16)
     for (digest,) in conn.execute("SELECT digest FROM readers ORDER BY user_id"):
         whole.update(digest)
-    about = _about(conn, path)
-    about["digests"] = about["digests"][1]  # of articles; the run's own name is in the other
-    rest = {name: value for name, value in about.items() if name not in ("run_id", "base")}
+    own = ("run_id", "base", "digest")
+    rest = {name: value for name, value in _about(conn, path).items() if name not in own}
     return found | rest | {"readers": whole.hexdigest()}
 
 

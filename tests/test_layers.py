@@ -31,7 +31,7 @@ ALLOWED = {
     "rank": BASE | {"blend"},
     "kernels": set(),
     "page": BASE | {"blend", "kernels"},
-    "snapshot": BASE | {"blend", "bulk", "rank", "page"},
+    "snapshot": BASE | {"blend", "rank", "page"},
     "load": BASE | {"ingest", "pseudonym", "store"},
     "answer": {"explain"},
     "served": BASE | {"answer", "blend", "explain", "page", "publishing", "snapshot"},
