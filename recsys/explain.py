@@ -12,7 +12,7 @@ from recsys.page.build import Built, PageBuilder, slot_parts
 from recsys.page.compose import MUST_READS, YOU_MAY_ALSO_LIKE
 from recsys.page.reasons import reads_behind
 from recsys.page.rules import Editorial, Rule
-from recsys.snapshot import KnownArticle
+from recsys.snapshot import KnownArticle, KnownArticles
 
 LONGEST = 10  # articles named as displaced, or as reads behind a slot
 
@@ -83,7 +83,7 @@ class Why:
     def __init__(
         self,
         builder: PageBuilder,
-        articles: Sequence[KnownArticle],
+        articles: KnownArticles,
         rules: Sequence[Rule],
         reader: Reader | None,
         context: int | None,
@@ -108,8 +108,7 @@ class Why:
 
     def article(self, place: int) -> KnownArticle:
         """Return the article of a live place."""
-        article: KnownArticle = self.articles[self.builder.model.live.live_rows[place]]
-        return article
+        return self.articles[self.builder.model.live.live_rows[place]]
 
     def explanation(self, name: str, place: int, rules: Sequence[str]) -> Explanation:
         """Return why a list has a live place in a slot that these rules touched."""

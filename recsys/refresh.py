@@ -76,7 +76,7 @@ def refresh(store: Store, folder: Path, as_of_ms: int, config: Config, stage: St
             page, rank = snapshot.load_model(conn, path)
             last = Last(
                 as_of_ms=to_ms(datetime.fromisoformat(meta.as_of)),
-                article_ids=[article.article_id for article in snapshot.load_articles(conn, path)],
+                article_ids=snapshot.load_articles(conn, path).column("article_id"),
                 live=page.live,
                 vectors=rank.vectors,
                 carry=snapshot.load_carry(conn, path),

@@ -20,7 +20,6 @@ from recsys.page.compose import LISTS, slots_of
 from recsys.page.reasons import reason_text
 from recsys.page.rules import Described, Editorial, Resolved
 from recsys.rows import UNKNOWN_TIME, from_ms, to_ms
-from recsys.snapshot import KnownArticle
 
 PAGES_KEPT = 1000  # of anybody, in memory: the latest asked for
 NEVER = np.iinfo(np.int64).max
@@ -45,7 +44,8 @@ class ServedRun:
             snapshot.connect(self.paths[1]).close()
         self.as_of_ms = to_ms(datetime.fromisoformat(self.meta.as_of))
         self.live = [self.articles[row] for row in self.model.live.live_rows.tolist()]
-        self.known = {article.article_id: i for i, article in enumerate(self.articles)}
+        ids = self.articles.column("article_id")
+        self.known = dict(zip(ids, range(len(ids)), strict=True))
         self._expires_ms = np.array(
             [NEVER if a.expires_ms is None else a.expires_ms for a in self.live], dtype=np.int64
         )
@@ -59,10 +59,9 @@ class ServedRun:
     @cached_property
     def described(self) -> Described:
         """Return what rules may ask of the articles."""
-        columns = list(zip(*self.articles, strict=True)) or [()] * len(KnownArticle._fields)
-        by = dict(zip(KnownArticle._fields, columns, strict=True))
+        of = self.articles.column
         return Described(
-            by["article_id"], by["author"], by["category"], by["tags"], by["url"], by["title"],
+            of("article_id"), of("author"), of("category"), of("tags"), of("url"), of("title"),
             self.model.live.live_rows,
         )  # fmt: skip
 

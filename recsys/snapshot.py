@@ -8,7 +8,7 @@ where the others are. `recsys export` gives plain rows.
 import json
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, fields
@@ -55,10 +55,7 @@ CREATE TABLE readers (
 
 
 class KnownArticle(NamedTuple):
-    """What a page shows of an article; instants in ms, None where not known.
-
-    A tuple, for a server makes one of every article when it opens a run.
-    """
+    """What a page shows of an article; instants in ms, None where not known."""
 
     article_id: str
     title: str
@@ -68,6 +65,42 @@ class KnownArticle(NamedTuple):
     url: str
     published_ms: int | None
     expires_ms: int | None
+
+
+class KnownArticles:
+    """A run's known articles, in known order; kept as columns, for few of them are asked for.
+
+    Parameters
+    ----------
+    columns
+        The fields of `KnownArticle`, by name.
+
+    Raises
+    ------
+    ValueError, KeyError
+        If they are not of one length, or one is missing.
+    """
+
+    def __init__(self, columns: Mapping[str, Sequence[Any]]) -> None:
+        self._columns = [columns[name] for name in KnownArticle._fields]
+        if len(set(map(len, self._columns))) > 1:
+            raise ValueError("columns of articles are not of one length")
+
+    def column(self, name: str) -> Sequence[Any]:
+        """Return one field of all articles."""
+        return self._columns[KnownArticle._fields.index(name)]
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return len(self._columns[0])
+
+    def __getitem__(self, row: int) -> KnownArticle:
+        """Return one article."""
+        return KnownArticle._make([column[row] for column in self._columns])
+
+    def __iter__(self) -> Iterator[KnownArticle]:
+        """Return each article."""
+        return map(KnownArticle._make, zip(*self._columns, strict=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -410,9 +443,11 @@ def load_carry(conn: sqlite3.Connection, path: Path) -> Carry:
 def _load_arrays(conn: sqlite3.Connection, path: Path, where: str) -> dict[str, NDArray[Any]]:
     arrays: dict[str, NDArray[Any]] = {}
     with reading(path), ThreadPoolExecutor(1) as hashing:  # while the next is read
-        rows = conn.execute(f"SELECT * FROM arrays WHERE {where}", (f"{_CARRY}*",))
+        query = f"SELECT rowid, name, dtype, shape, digest FROM arrays WHERE {where}"
         checks = []
-        for name, dtype, shape, digest, data in rows:
+        for row, name, dtype, shape, digest in conn.execute(query, (f"{_CARRY}*",)):
+            with conn.blobopen("arrays", "data", row, readonly=True) as blob:
+                data = blob.read()  # copied once; a SELECT copies twice
             checks.append((name, digest, hashing.submit(_digest, data)))
             arrays[name] = np.frombuffer(data, dtype=dtype).reshape(json.loads(shape))
         for name, digest, found in checks:
@@ -421,7 +456,7 @@ def _load_arrays(conn: sqlite3.Connection, path: Path, where: str) -> dict[str, 
     return arrays
 
 
-def load_articles(conn: sqlite3.Connection, path: Path) -> list[KnownArticle]:
+def load_articles(conn: sqlite3.Connection, path: Path) -> KnownArticles:
     """Return a run's known articles, in known order.
 
     Raises
@@ -435,8 +470,7 @@ def load_articles(conn: sqlite3.Connection, path: Path) -> list[KnownArticle]:
             if _digest(data) != digest:
                 raise SnapshotError(f"{path}: damaged: its articles; `recsys rollback`")
             columns[name] = json.loads(data)
-        ordered = [columns[name] for name in KnownArticle._fields]
-        return list(map(KnownArticle._make, zip(*ordered, strict=True)))
+        return KnownArticles(columns)
 
 
 def find_profile(
