@@ -3,11 +3,11 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.kernels.library import address, done, library, pointer, real, size
+from recsys.kernels.library import address, brief, done, pointer, real, size
 
 Floats = NDArray[np.float32]
 
-library.recsys_fold_in.argtypes = [pointer, pointer, size, pointer, size, real, pointer]
+brief.recsys_fold_in.argtypes = [pointer, pointer, size, pointer, size, real, pointer]
 
 
 def fold_in(before: Floats, clicked: Floats, gram: Floats, confidence: float) -> Floats:
@@ -15,7 +15,7 @@ def fold_in(before: Floats, clicked: Floats, gram: Floats, confidence: float) ->
     n = len(before)
     after = np.empty(n, dtype=np.float32)
     done(
-        library.recsys_fold_in(
+        brief.recsys_fold_in(
             address(before, np.float32, n), address(clicked, np.float32, len(clicked), n),
             len(clicked), address(gram, np.float32, n, n), n, confidence,
             address(after, np.float32, n),

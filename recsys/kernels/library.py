@@ -29,6 +29,8 @@ def _opened() -> ctypes.CDLL:
 
 
 library = _opened()
+# For calls of some microseconds: to hand the interpreter's lock to another thread costs more.
+brief = ctypes.PyDLL(library._name)
 
 
 def address(array: NDArray[Any], dtype: Any, *shape: int) -> int:

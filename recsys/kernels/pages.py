@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.kernels.library import address, done, library, pointer, real, size
+from recsys.kernels.library import address, brief, done, library, pointer, real, size
 from recsys.kernels.lists import Articles, ArticlesStruct, CapStruct, PinStruct
 
 Ints = NDArray[np.int64]
@@ -67,8 +67,8 @@ class _Ask(ctypes.Structure):
 
 
 library.recsys_pages.argtypes = [pointer, pointer, pointer]
-library.recsys_products.argtypes = [pointer, pointer, size, size, pointer]
-library.recsys_products.restype = None
+brief.recsys_products.argtypes = [pointer, pointer, size, size, pointer]
+brief.recsys_products.restype = None
 
 
 class Run:
@@ -111,7 +111,7 @@ class Run:
     def products(self, side: Floats) -> Floats:
         """Return one reader's products with the live articles, shape (1, n_live)."""
         personal = np.empty((1, self.n_live), dtype=np.float32)
-        library.recsys_products(
+        brief.recsys_products(
             address(side, np.float32, 1, self.n_features), self._struct.article_side,
             self.n_features, self.n_live, personal.ctypes.data,
         )  # fmt: skip
