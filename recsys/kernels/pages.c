@@ -715,15 +715,8 @@ static int64_t leading(const Run *run, const Ask *ask, int64_t page, int64_t pla
     return lead;
 }
 
-#if defined(__x86_64__) && defined(__linux__)
-#define WIDE_REGISTERS __attribute__((target_clones("arch=x86-64-v3", "default")))
-#else
-#define WIDE_REGISTERS
-#endif
-
 /* One reader's products with all live articles. A library's threads, and its lock, would cost
- * more than so small a product. */
-WIDE_REGISTERS
+ * more than so small a product; wider registers gain nothing, for it waits for memory. */
 void recsys_products(const float *side, const float *article_side, int64_t n_features,
                      int64_t n_live, float *personal) {
     memset(personal, 0, (size_t)n_live * sizeof *personal);
