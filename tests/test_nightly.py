@@ -369,7 +369,11 @@ def test_old_runs_are_pruned_and_the_served_one_never(sample, tmp_path):
     assert publishing.current_run(tmp_path) == runs[1]
 
 
-def test_a_damaged_run_is_never_made_current(sample, tmp_path):
+@pytest.mark.parametrize(
+    "part", ["SELECT data FROM arrays WHERE name = 'factors'",
+             "SELECT data FROM articles WHERE name = 'title'"],
+)  # fmt: skip
+def test_a_damaged_run_is_never_made_current(part, sample, tmp_path):
     with Store(sample.store) as store:
         runs = [
             run_nightly(store, tmp_path, as_of_ms=to_ms(sample.as_of), config=BY_HAND).run_id
@@ -378,8 +382,7 @@ def test_a_damaged_run_is_never_made_current(sample, tmp_path):
     path = publishing.run_path(tmp_path, runs[0])
     data = bytearray(path.read_bytes())
     with closing(snapshot.connect(path)) as conn:
-        factors = conn.execute("SELECT data FROM arrays WHERE name = 'factors'").fetchone()[0]
-    place = data.find(factors[:64])
+        place = data.find(conn.execute(part).fetchone()[0][:64])
     data[place + 8] ^= 1
     path.write_bytes(bytes(data))
     with pytest.raises(SnapshotError, match="damaged"):

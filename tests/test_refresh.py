@@ -32,6 +32,7 @@ from recsys.readers import (
 )
 from recsys.rows import HOUR_MS, from_ms, to_ms
 from recsys.serving import Recommender
+from recsys.signals import text
 from recsys.store import Store
 
 HOURS = (12, 7, 0)  # before the sample's end: a night, and two refreshes one after the other
@@ -56,6 +57,14 @@ def refreshed(sample, tmp_path_factory):
         for at in instants[1:]:
             twins.append(past.refreshed(twins[-1], at, at))
     return folder, reports, twins
+
+
+def loaded(folder, run_id):
+    """A run's models, ids of known articles, and what it carries."""
+    path = publishing.run_path(folder, run_id)
+    with closing(snapshot.connect(path)) as conn:
+        ids = snapshot.load_articles(conn, path).column("article_id")
+        return snapshot.load_model(conn, path), ids, snapshot.load_carry(conn, path)
 
 
 def arrays_of(path):
@@ -167,6 +176,39 @@ def test_a_refresh_with_nothing_new_changes_nothing(sample, tmp_path):
         for run in pages
     ]
     assert ids[0] == ids[1] == ids[2]
+
+
+def test_what_came_since_is_like_others_by_all_terms_in_the_night_s_weights(sample, tmp_path):
+    """A refresh multiplies on the terms of what is new alone; here are all of them."""
+    at = to_ms(sample.as_of)
+    with Store(sample.store) as store:
+        runs = [
+            run_nightly(store, tmp_path, as_of_ms=at - hours * HOUR_MS, config=BY_HAND, kind=kind)
+            for hours, kind in ((72, "nightly"), (0, "refresh"))
+        ]
+        (page, _), ids, carry = loaded(tmp_path, runs[1].run_id)
+        known = store.articles(known_by_ms=2**60).id_map
+        keys = known.keys[[known.ids.index(id_) for id_ in ids]]
+        counts = store.kept.text_vectors(keys.tolist(), len(carry.n_having))
+    n_before, live = len(loaded(tmp_path, runs[0].run_id)[1]), page.live.live_rows
+    assert carry.n_trained == n_before < len(ids) - 5
+    vectors = text.tfidf(counts, text.idf(carry.n_having, carry.n_trained))
+    cosine = (vectors @ vectors[live].T).toarray()
+    cosine[live, np.arange(len(live))] = 0.0  # nothing is like itself
+    for row in range(n_before, len(ids)):
+        column, value = page.live.similar.row(row)
+        is_full = len(column) == BY_HAND.text.n_similar
+        least = value.min() if is_full else BY_HAND.text.min_similarity
+        assert set(column.tolist()) >= set(np.flatnonzero(cosine[row] > least + 1e-5).tolist())
+        np.testing.assert_allclose(value, cosine[row, column], rtol=1e-4, atol=1e-6)
+        assert len(column) > 0
+    for place in np.flatnonzero(live >= n_before).tolist():
+        for row in range(n_before):  # and what was known before to what came since
+            column, value = page.live.similar.row(row)
+            if place in column:
+                assert value[column == place] == pytest.approx(cosine[row, place], abs=1e-5)
+            elif len(column) < BY_HAND.text.n_similar:
+                assert cosine[row, place] < BY_HAND.text.min_similarity + 1e-5
 
 
 def test_a_refresh_needs_a_run_that_is_neither_later_nor_too_old(sample, tmp_path):

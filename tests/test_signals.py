@@ -50,6 +50,21 @@ def test_similar_articles_keep_the_best_and_never_the_article_itself():
         assert np.sort(part) == pytest.approx(naive[row], abs=1e-5)
 
 
+def test_terms_weigh_by_how_many_articles_have_them_by_hand_arithmetic():
+    counts = csr_matrix(np.array([[1, 2, 0], [1, 0, 0], [1, 0, 3]], dtype="f4"))
+    n_having, n = text.document_counts(counts, np.array([True, True, False]))
+    assert (n_having.tolist(), n) == ([2, 1, 0], 2)
+    assert text.document_counts(counts)[0].tolist() == [3, 1, 1]
+    weights = text.idf(n_having.astype(np.uint8), n)
+    assert weights == pytest.approx([1.0, 1.0 + math.log(1.5), 1.0 + math.log(3.0)])
+    second = weights[1] * (1.0 + math.log(2.0))
+    length = math.hypot(1.0, second)
+    found = text.tfidf(counts, weights).toarray()[0]
+    assert found == pytest.approx([1.0 / length, second / length, 0.0])
+    cut = text.narrowed(text.tfidf(counts, weights), np.array([True, False, True]))
+    assert cut.toarray()[0] == pytest.approx([1.0 / length, 0.0])
+
+
 def test_titles_weigh_more_than_bodies_and_sections_count():
     counts = text.count_terms(["Taxes"], ["taxes"], ["News"], TEXT)
     # 3 for the title and 1 for the body; the section is a term of its own.
