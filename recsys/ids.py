@@ -40,23 +40,33 @@ class Ids:
         self._version = version
         known = self._known.setdefault(table, {})
         distinct = ids.drop_nulls().unique(maintain_order=True).to_list()
-        missing = [id_ for id_ in distinct if id_ not in known]
+        found = list(map(known.get, distinct))
+        missing = [id_ for id_, key in zip(distinct, found, strict=True) if key is None]
         if len(known) + len(missing) > _MOST_KNOWN:
             known.clear()
-            missing = distinct
+            found, missing = [None] * len(distinct), distinct
+        if missing:
+            self._look_up(table, missing, known)
+            found = [
+                known[i] if key is None else key for i, key in zip(distinct, found, strict=True)
+            ]
+        return pl.DataFrame(
+            {"id": distinct, "key": found}, schema={"id": pl.String, "key": pl.Int64}
+        )
+
+    def _look_up(self, table: str, ids: list[str], known: dict[str, int]) -> None:
+        """Remember the keys of ids, giving those that have none the next."""
         name = table.removesuffix("_ids").removesuffix("s")
-        for start in range(0, len(missing), _CHUNK):
-            part = missing[start : start + _CHUNK]
-            marks = ",".join("?" * len(part))
-            query = f"SELECT {name}_id, {name}_key FROM {table} WHERE {name}_id IN ({marks})"
-            known.update(self._conn.execute(query, part))
-        new = [id_ for id_ in missing if id_ not in known]
+        last = self._conn.execute(f"SELECT max({name}_key) FROM {table}").fetchone()[0] or 0
+        new = ids
+        if len(known) < last:  # else the table holds nothing that is not remembered
+            for start in range(0, len(ids), _CHUNK):
+                part = ids[start : start + _CHUNK]
+                marks = ",".join("?" * len(part))
+                query = f"SELECT {name}_id, {name}_key FROM {table} WHERE {name}_id IN ({marks})"
+                known.update(self._conn.execute(query, part))
+            new = [id_ for id_ in ids if id_ not in known]
+        keys = range(last + 1, last + 1 + len(new))
         if new:
-            last = self._conn.execute(f"SELECT max({name}_key) FROM {table}").fetchone()[0] or 0
-            keys = range(last + 1, last + 1 + len(new))
             insert(self._conn, f"INSERT INTO {table} ({name}_key, {name}_id)", (keys, new))
             known.update(zip(new, keys, strict=True))
-        return pl.DataFrame(
-            {"id": distinct, "key": [known[id_] for id_ in distinct]},
-            schema={"id": pl.String, "key": pl.Int64},
-        )
