@@ -161,9 +161,11 @@ def _arrays_of(model: PageModel, rank: RankModel, carry: Carry) -> dict[str, NDA
         "rise": model.rise, "newest": model.newest, "written_ms": rank.written_ms,
     }  # fmt: skip
     arrays |= {
-        f"{_CARRY}{name}": getattr(carry, name)
-        for name in ("first_ms", "n_having", "live_since", "spread")
+        f"{_CARRY}{name}": getattr(carry, name) for name in ("first_ms", "live_since", "spread")
     }
+    # Of millions of terms a small site has few.
+    terms = np.flatnonzero(carry.n_having).astype(np.int32)
+    arrays |= {f"{_CARRY}terms": terms, f"{_CARRY}n_having": carry.n_having[terms]}
     arrays |= {f"static.{name}": part for name, part in live.static.items()}
     arrays |= {f"feature.{name}": values for name, values in rank.article_features.items()}
     arrays |= {f"curve.{name}": curve for name, curve in rank.curves.items()}
@@ -233,6 +235,7 @@ def _fill(
             "page": asdict(model.config),
             "click_confidence": model.live.click_confidence,
             "n_trained": carry.n_trained,
+            "n_terms": len(carry.n_having),
             "sections": list(carry.sections),
             "machines": list(carry.machines),
         }
@@ -437,7 +440,9 @@ def load_carry(conn: sqlite3.Connection, path: Path) -> Carry:
     }
     about = _about(conn, path)
     told: dict[str, Any] = {name: about[name] for name in ("n_trained", "sections", "machines")}
-    return Carry(**(arrays | told))
+    n_having = np.zeros(about["n_terms"], dtype=arrays["n_having"].dtype)
+    n_having[arrays.pop("terms")] = arrays["n_having"]
+    return Carry(**(arrays | told | {"n_having": n_having}))
 
 
 def _load_arrays(conn: sqlite3.Connection, path: Path, where: str) -> dict[str, NDArray[Any]]:
