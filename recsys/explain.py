@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.blend import STATIC_PARTS, Reader
+from recsys.known import KnownArticle, KnownArticles
 from recsys.page.build import Built, PageBuilder, slot_parts
 from recsys.page.compose import MUST_READS, YOU_MAY_ALSO_LIKE
 from recsys.page.reasons import reads_behind
 from recsys.page.rules import Editorial, Rule
-from recsys.snapshot import KnownArticle, KnownArticles
 
 LONGEST = 10  # articles named as displaced, or as reads behind a slot
 

@@ -22,6 +22,7 @@ from recsys.carry import (
 )
 from recsys.config import BlendConfig, Config
 from recsys.counts import Events
+from recsys.known import KnownArticle
 from recsys.night import Night
 from recsys.page.rankings import PageModel, top_n
 from recsys.page.stories import story_index
@@ -65,7 +66,7 @@ class ArticleModel:
     page: PageModel
     rank: RankModel
     carry: snapshot.Carry
-    articles: Sequence[snapshot.KnownArticle]
+    articles: Sequence[KnownArticle]
     factors: collaborative.Factors
     counts: dict[str, int]
 
@@ -329,7 +330,7 @@ def train_articles(
         spread=factors.spread, sections=section, machines=night.machines,
     )  # fmt: skip
     known = [
-        snapshot.KnownArticle(
+        KnownArticle(
             articles.id_map.ids[i], articles.titles[i], section[category[i]],
             articles.authors[i], articles.tags[i], articles.urls[i],
             _or_none(articles.published_ms[i]), _or_none(articles.expires_ms[i]),

@@ -19,6 +19,7 @@ from recsys.answer import Health, Page, Ranked
 from recsys.blend import Reader
 from recsys.errors import SnapshotError
 from recsys.files import version_of
+from recsys.known import KnownArticle
 from recsys.page.build import Slot, unpack_page
 from recsys.page.compose import LISTS, slots_of
 from recsys.page.rules import NO_RULES, Resolved
@@ -32,7 +33,6 @@ from recsys.readers import (
 )
 from recsys.rows import HOUR_MS, is_text, to_ms
 from recsys.served import ServedRun
-from recsys.snapshot import KnownArticle
 
 PUBLISHED = Path("published")
 MOST_SLOTS = 100  # of a list: an assignment grows with the square of them

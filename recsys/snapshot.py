@@ -8,13 +8,13 @@ where the others are. `recsys export` gives plain rows.
 import json
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, fields
 from hashlib import blake2b, sha256
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,7 @@ from recsys.blend import LiveModel, Rows
 from recsys.config import BlendConfig, PageConfig
 from recsys.errors import SnapshotError
 from recsys.files import make_private, sync
+from recsys.known import KnownArticle, KnownArticles
 from recsys.page.rankings import PageModel
 from recsys.rank import RankModel
 
@@ -52,55 +53,6 @@ CREATE TABLE readers (
     digest BLOB NOT NULL        -- of the three
 ) STRICT, WITHOUT ROWID;
 """
-
-
-class KnownArticle(NamedTuple):
-    """What a page shows of an article; instants in ms, None where not known."""
-
-    article_id: str
-    title: str
-    category: str
-    author: str
-    tags: str
-    url: str
-    published_ms: int | None
-    expires_ms: int | None
-
-
-class KnownArticles:
-    """A run's known articles, in known order; kept as columns, for few of them are asked for.
-
-    Parameters
-    ----------
-    columns
-        The fields of `KnownArticle`, by name.
-
-    Raises
-    ------
-    ValueError, KeyError
-        If they are not of one length, or one is missing.
-    """
-
-    def __init__(self, columns: Mapping[str, Sequence[Any]]) -> None:
-        self._columns = [columns[name] for name in KnownArticle._fields]
-        if len(set(map(len, self._columns))) > 1:
-            raise ValueError("columns of articles are not of one length")
-
-    def column(self, name: str) -> Sequence[Any]:
-        """Return one field of all articles."""
-        return self._columns[KnownArticle._fields.index(name)]
-
-    def __len__(self) -> int:
-        """Return how many there are."""
-        return len(self._columns[0])
-
-    def __getitem__(self, row: int) -> KnownArticle:
-        """Return one article."""
-        return KnownArticle._make([column[row] for column in self._columns])
-
-    def __iter__(self) -> Iterator[KnownArticle]:
-        """Return each article."""
-        return map(KnownArticle._make, zip(*self._columns, strict=True))
 
 
 @dataclass(frozen=True, slots=True)

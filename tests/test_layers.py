@@ -31,13 +31,14 @@ ALLOWED = {
     "rank": BASE | {"blend"},
     "kernels": set(),
     "page": BASE | {"blend", "kernels"},
-    "snapshot": BASE | {"blend", "rank", "page"},
+    "known": set(),
+    "snapshot": BASE | {"blend", "known", "rank", "page"},
     "load": BASE | {"ingest", "pseudonym", "store"},
     "answer": {"explain"},
     "served": BASE | {"answer", "blend", "explain", "page", "publishing", "snapshot"},
     "serving": BASE
     | {"answer", "blend", "explain", "readers", "rank", "page", "served", "snapshot"}
-    | {"publishing"},
+    | {"known", "publishing"},
     "counts": BASE | {"kernels", "rank", "signals"},
     "night": BASE | {"kernels", "store", "counts", "signals"},
     "readers": BASE | {"blend", "kernels", "page", "rank"},
@@ -45,7 +46,7 @@ ALLOWED = {
     "refresh": LEARN | {"carry", "publishing", "readers", "snapshot"},
     "model": BASE
     | {"carry", "store", "counts", "night", "signals", "blend", "rank", "page", "snapshot"}
-    | {"texts"},
+    | {"known", "texts"},
     "texts": BASE | {"carry", "night", "signals", "store"},
     "learn": LEARN | {"metrics"},
     "shards": LEARN | {"learn", "readers"},
@@ -58,7 +59,7 @@ ALLOWED = {
     "metrics": set(),
     "export": {"publishing", "serving", "snapshot"},
     "__init__": {"answer", "errors", "pseudonym", "serving"},
-    "explain": BASE | {"blend", "page", "snapshot"},
+    "explain": BASE | {"blend", "known", "page"},
     "rulebook": BASE | {"page", "publishing", "store"},
     "preview": BASE | {"serving"},
     "cli_options": {"pseudonym"},
