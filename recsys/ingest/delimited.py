@@ -86,7 +86,7 @@ def parse(block: Block, names: list[str], kind: Kind, *, separator: str, quoted:
                 infer_schema=False,
                 quote_char=None,
             )
-        except UNREADABLE:
+        except (*UNREADABLE, OSError):  # lines that begin as an archive would: "x^"
             frame = None
         if frame is not None and frame.shape == (n_lines, len(names)):
             frame = frame.with_row_index(ROW, offset=block.first_line)
