@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.kernels.clicks import one_of_pair
-from recsys.order import distinct, pair_of
+from recsys.order import distinct, of_pair, pair_of
 from recsys.rank import (
     ARTICLE_FEATURES,
     POPULARITY_HOURS,
@@ -194,4 +194,4 @@ class Events:
         """Return every reader and article that met, once: shown or clicked."""
         shown = pair_of(self.view_user, self.view_key)
         pair = distinct(np.concatenate((shown, pair_of(self.click_user, self.click_key))))
-        return pair >> 32, pair & 0xFFFFFFFF
+        return of_pair(pair)

@@ -58,3 +58,8 @@ def runs(ordered: Ints) -> list[slice]:
 def pair_of(user_key: Ints, other: Ints) -> Ints:
     """Return one number for a reader and an article (or an hour): sorted faster than two."""
     return (user_key << 32) | other
+
+
+def of_pair(pair: Ints) -> tuple[Ints, Ints]:
+    """Return the reader and the article (or hour) of each `pair_of`."""
+    return pair >> 32, pair & 0xFFFFFFFF

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from recsys.blend import LiveModel, Reader, fold_in, spans
 from recsys.kernels.clicks import one_of_pair
-from recsys.order import distinct, pair_of
+from recsys.order import distinct, of_pair, pair_of
 from recsys.page.rankings import PageModel
 from recsys.rank import (
     READ_HOURS,
@@ -82,6 +82,11 @@ class Parts(NamedTuple):
     def reader(self) -> Ints:
         """Return whose each number is."""
         return np.repeat(np.arange(len(self.start) - 1), np.diff(self.start))
+
+    @property
+    def pair(self) -> Ints:
+        """Return each number and whose it is, as one."""
+        return pair_of(self.reader, self.values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,6 +231,11 @@ class Met(NamedTuple):
     article: Ints
     event_ms: Ints
 
+    @property
+    def pair(self) -> Ints:
+        """Return each article and who met it, as one."""
+        return pair_of(self.reader, self.article)
+
 
 def advanced(
     profiles: Profiles,
@@ -268,25 +278,24 @@ def advanced(
     late = np.arange(len(once)) - latest.start[latest.reader] < known_reads
     latest = Parts.of(latest.reader[late], latest.values[late], n)
 
-    before = np.concatenate(
-        (pair_of(read.reader, read.values), pair_of(reads.reader, reads.values))
-    )
-    counted = is_live[first.article] & ~np.isin(pair_of(first.reader, first.article), before)
+    was_read = read.pair
+    before = np.concatenate((was_read, reads.pair))
+    counted = is_live[first.article] & ~np.isin(first.pair, before)
     seen, old = is_live[shown.article], np.flatnonzero(is_live[met.values])
-    old_pair = pair_of(met.reader[old], met.values[old])
+    old_pair = met.pair[old]
     events = [Met(*(column[use] for column in of)) for of, use in ((shown, seen), (first, counted))]
-    pair = distinct(np.concatenate([old_pair, *(pair_of(of.reader, of.article) for of in events)]))
+    pair = distinct(np.concatenate([old_pair, *(of.pair for of in events)]))
     counts = np.zeros((len(_HALF_LIVES), len(pair)), dtype=np.float32)
     hours = (as_of_ms - profiles.as_of_ms[met.reader[old]]) / HOUR_MS
     place = np.searchsorted(pair, old_pair)
     counts[:, place] = profiles.met_counts[:, old] * _decay(hours, _HALF_LIVES)
     for rows, of in zip((_OF_VIEWS, _OF_READS), events, strict=True):
         weight = _decay((as_of_ms - of.event_ms) / HOUR_MS, _HALF_LIVES[rows])
-        place = np.searchsorted(pair, pair_of(of.reader, of.article))
+        place = np.searchsorted(pair, of.pair)
         for row, values in zip(rows.tolist(), weight, strict=True):
             np.add.at(counts[row], place, values)
     now = is_live[article]
-    pairs = [pair_of(read.reader, read.values), pair_of(reader[now], article[now])]
+    pairs = [was_read, pair_of(reader[now], article[now])]
     return Profiles(
         np.full(n, as_of_ms), factors, profiles.affinity, latest,
         _parts_of(distinct(np.concatenate(pairs)), n), _parts_of(pair, n), counts,
@@ -295,7 +304,7 @@ def advanced(
 
 def _parts_of(pair: Ints, n_readers: int) -> Parts:
     """Return ascending pairs of readers and articles as the articles of each reader."""
-    return Parts.of(pair >> 32, pair & 0xFFFFFFFF, n_readers)
+    return Parts.of(*of_pair(pair), n_readers)
 
 
 def after_clicks(model: PageModel, reader: Reader | None, fresh: Sequence[int]) -> Reader:

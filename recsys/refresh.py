@@ -94,7 +94,7 @@ def refresh(store: Store, folder: Path, as_of_ms: int, config: Config, stage: St
         with stage("known readers"):
             touched = _touched(night, last)
             to_know = readers_to_know(night, last, config.collaborative)
-            ids = _ids_of(night, np.union1d(touched, night.users.keys[to_know]))
+            ids = _ids_of(night, distinct(np.append(touched, night.users.keys[to_know])))
             before: dict[str, bytes] = {}
             for of_run in reversed(known):  # the current run's own stand before those of its night
                 before |= snapshot.find_profiles(*of_run, ids)
@@ -177,11 +177,12 @@ def _advanced(
     live, events = model.page.live, night.events
     fresh = np.flatnonzero(night.clicked_ms >= last.as_of_ms)
     fresh_key = night.users.keys[night.user_index[fresh]]
-    known = np.array([user_id in before for user_id in _ids_of(night, touched)], dtype=bool)
+    ids = _ids_of(night, touched)
+    known = np.array([user_id in before for user_id in ids], dtype=bool)
     clicked = np.isin(touched, fresh_key)
     keep = known | clicked
     keys, known, clicked = touched[keep], known[keep], clicked[keep]
-    ids = _ids_of(night, keys)
+    ids = [user_id for user_id, kept in zip(ids, keep.tolist(), strict=True) if kept]
     stranger = nobody(live.factors.shape[1], model.page.n_categories, last.as_of_ms)
     of_stranger = pack_profiles(stranger)[0]
     profiles = _unpacked([before.get(user_id, of_stranger) for user_id in ids], model.page)
