@@ -395,3 +395,10 @@ def test_an_instant_is_the_same_millisecond_in_every_spelling(zone):
     value, wrong = validate._times(pl.Series([f"2026-03-01T{hour}:00:00.735999{zone}"]))
     assert value.to_list() == [1_772_366_400_735]  # 2026-03-01T12:00:00Z and 735.999 ms
     assert not wrong.any()
+
+
+def test_a_block_of_json_lines_that_begins_as_an_archive_costs_one_row():
+    good = b'{"user_id": "u", "article_id": "a", "clicked_at": "2026-03-01T10:00:00Z"}\n'
+    batch = jsonl._batch(blocks.Block(b"x^a\n" + good, 7, 0), "clicks")
+    assert [(reject.row, reject.reason) for reject in batch.rejects] == [(7, "not a JSON object")]
+    assert batch.frame["user_id"].to_list() == ["u"]

@@ -12,6 +12,8 @@ BATCH_BYTES = 8 << 20  # text read at once; bounds memory whatever the file's si
 BATCH_ROWS = 100_000
 # What polars raises of bytes it cannot read: on some damaged files it panics.
 UNREADABLE = (pl.exceptions.PolarsError, pl.exceptions.PanicException)
+# And of lines in memory that begin as an archive would ("x^"), which it then tries to unpack.
+UNREADABLE_LINES = (*UNREADABLE, OSError)
 MAX_RAW = 2_000  # characters of a bad row that are kept
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import polars as pl
 
 from recsys.errors import InputRefusedError
-from recsys.ingest.batches import UNREADABLE, Batch, clip
+from recsys.ingest.batches import UNREADABLE_LINES, Batch, clip
 from recsys.ingest.blocks import Block, read_blocks
 from recsys.ingest.jsonl import kind_of
 from recsys.rows import FIELDS, ROW, Kind, Reject, is_text
@@ -86,7 +86,7 @@ def parse(block: Block, names: list[str], kind: Kind, *, separator: str, quoted:
                 infer_schema=False,
                 quote_char=None,
             )
-        except (*UNREADABLE, OSError):  # lines that begin as an archive would: "x^"
+        except UNREADABLE_LINES:
             frame = None
         if frame is not None and frame.shape == (n_lines, len(names)):
             frame = frame.with_row_index(ROW, offset=block.first_line)

@@ -8,7 +8,7 @@ from pathlib import Path
 import polars as pl
 
 from recsys.errors import InputRefusedError
-from recsys.ingest.batches import UNREADABLE, Batch, clip
+from recsys.ingest.batches import UNREADABLE_LINES, Batch, clip
 from recsys.ingest.blocks import Block, read_blocks
 from recsys.rows import FIELDS, LIST_FIELDS, ROW, Kind, Reject
 
@@ -73,7 +73,7 @@ def _batch(block: Block, kind: Kind) -> Batch:
     n_lines = block.data.count(b"\n") + (not block.data.endswith(b"\n") and bool(block.data))
     try:
         frame = pl.read_ndjson(io.BytesIO(block.data), schema=schema)
-    except UNREADABLE:
+    except UNREADABLE_LINES:
         frame = None
     # Blank lines vanish from polars' answer, and with them the row numbers.
     if frame is None or len(frame) != n_lines:
