@@ -1,16 +1,18 @@
 """What a server answers: a page with its lists, slots and reasons; an order; its health."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from recsys.explain import Explanation, Why
 
 
-@dataclass(frozen=True, slots=True)
-class Recommendation:
+class Recommendation(NamedTuple):
     """One slot of a page.
+
+    A tuple, for every page view makes a score of them.
 
     Attributes
     ----------
@@ -29,6 +31,9 @@ class Recommendation:
         logged with the impression.
     rules
         Editors' rules that put it here, or lifted or lowered it.
+    why, place
+        How the page was made, and the slot's list and live place: what `parts` and
+        `explanation` ask. Neither compared nor printed.
     """
 
     article_id: str
@@ -41,18 +46,40 @@ class Recommendation:
     reason_code: str
     propensity: float
     rules: tuple[str, ...]
-    _why: Why = field(repr=False, compare=False)
-    _slot: tuple[str, int] = field(repr=False, compare=False)
+    why: Why
+    place: tuple[str, int]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what the slot says by name: its fields, but for `why` and `place`."""
+        told = zip(self._fields, self, strict=True)
+        return {name: value for name, value in told if name not in ("why", "place")}
+
+    def __eq__(self, other: object) -> bool:
+        """Return whether another slot says the same."""
+        return isinstance(other, Recommendation) and self.as_dict() == other.as_dict()
+
+    def __ne__(self, other: object) -> bool:
+        """Return whether another slot says something else."""
+        return not self == other
+
+    def __hash__(self) -> int:
+        """Return a hash of what it says."""
+        return hash(tuple(self.as_dict().values()))
+
+    def __repr__(self) -> str:
+        """Return what it says."""
+        told = ", ".join(f"{name}={value!r}" for name, value in self.as_dict().items())
+        return f"Recommendation({told})"
 
     @property
     def parts(self) -> Mapping[str, float]:
         """Return what the score is made of: weighted parts by signal."""
-        return self._why.parts(*self._slot)
+        return self.why.parts(*self.place)
 
     @property
     def explanation(self) -> Explanation:
         """Return why this slot holds what it holds; worked out when asked for."""
-        return self._why.explanation(*self._slot, self.rules)
+        return self.why.explanation(*self.place, self.rules)
 
 
 @dataclass(frozen=True, slots=True)

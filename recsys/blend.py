@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.config import BlendConfig
-from recsys.kernels import factors as kernels
+from recsys.kernels import readers as kernels
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
@@ -130,6 +130,12 @@ class LiveModel:
     def live_place(self, known: Sequence[int] | Ints) -> Ints:
         """Return the live place of known articles, -1 for those not live."""
         return places_in(self.live_rows, known)
+
+    def places(self) -> Ints:
+        """Return the live place of every known article, -1 for those not live."""
+        places = np.full(len(self.category), -1, dtype=np.int64)
+        places[self.live_rows] = np.arange(len(self.live_rows))
+        return places
 
 
 @dataclass(frozen=True, slots=True)

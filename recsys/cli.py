@@ -6,7 +6,6 @@ Exit status: 0 done; 1 failed (and `ingest --strict` with a rejected row); 2 wro
 or a file that is not what it should be; 3 held back; 4 another run is active.
 """
 
-import dataclasses
 import json
 import os
 import sqlite3
@@ -251,9 +250,7 @@ def rank(
 def _plain(page: Page) -> dict[str, object]:
     lists = {
         name: [
-            {"rank": rank}
-            | {f.name: getattr(slot, f.name) for f in dataclasses.fields(slot) if f.repr}
-            | {"parts": dict(slot.parts)}
+            {"rank": rank} | slot.as_dict() | {"parts": dict(slot.parts)}
             for rank, slot in enumerate(slots, start=1)
         ]
         for name, slots in page.items()

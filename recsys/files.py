@@ -7,6 +7,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from recsys.errors import RunActiveError
+from recsys.kernels.files import version
 
 
 @contextmanager
@@ -62,8 +63,4 @@ def sync(path: Path) -> None:
 
 def version_of(path: str | Path) -> tuple[int, int] | None:
     """Return what tells one version of a file from the next, None where there is none."""
-    try:
-        status = os.stat(path)
-    except OSError:
-        return None
-    return status.st_mtime_ns, status.st_ino
+    return version(os.fsencode(path))

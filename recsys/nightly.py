@@ -32,7 +32,7 @@ from recsys.model import (
 )
 from recsys.night import read_night
 from recsys.page.rankings import PageModel
-from recsys.readers import reader_at, unpack_profile
+from recsys.readers import ReaderBuilder
 from recsys.refresh import refresh
 from recsys.rows import HOUR_MS, iso
 from recsys.shards import scored, teach_days
@@ -281,9 +281,8 @@ def _refreshed(
     made, page = found.model, found.model.page
     touched = {"readers": found.n_readers, "readers_touched": len(found.profiles)}
     report.counts = made.counts | touched
-    packed, n_factors = list(found.profiles.values()), page.live.factors.shape[1]
-    some = (unpack_profile(packed[i], n_factors=n_factors) for i in checks.sampled(len(packed)))
-    readers = [reader_at(known, page.live, page.n_categories, as_of_ms) for known in some]
+    packed, builder = list(found.profiles.values()), ReaderBuilder(page)
+    readers = [builder.reader(packed[i]) for i in checks.sampled(len(packed))]
     meta = _looked_at(report, made, readers, as_of_ms, found.weights, found.base, stage)
     with stage("write"):
         rows = ((user, profile, None) for user, profile in sorted(found.profiles.items()))

@@ -291,19 +291,6 @@ def rank_parts(
     }
 
 
-def unknown_reader(n_factors: int, n_categories: int) -> Reader:
-    """Return a reader of whom nothing is known."""
-    none = np.zeros(0, dtype=np.int64)
-    return Reader(
-        factors=np.zeros(n_factors, dtype=np.float32),
-        affinity=np.zeros(n_categories, dtype=np.float32),
-        reads=none,
-        read=none,
-        met=none,
-        met_counts=np.zeros((len(READER_FEATURES), 0), dtype=np.float32),
-    )
-
-
 def after_reads(reader: Reader, known: Ints) -> Reader:
     """Return a reader whose counts say that some articles (known indices) were read just now."""
     met = np.union1d(reader.met, known)

@@ -14,17 +14,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.blend import LiveModel, Reader, fold_in, spans
+from recsys.blend import Reader, spans
+from recsys.kernels import readers as kernels
 from recsys.kernels.clicks import one_of_pair
 from recsys.order import distinct, of_pair, pair_of
 from recsys.page.rankings import PageModel
-from recsys.rank import (
-    READ_HOURS,
-    READER_FEATURES,
-    SHOWN_HOURS,
-    after_reads,
-    unknown_reader,
-)
+from recsys.rank import READ_HOURS, READER_FEATURES, SHOWN_HOURS, after_reads
 from recsys.rows import HOUR_MS
 
 Ints = NDArray[np.int64]
@@ -33,7 +28,9 @@ Floats = NDArray[np.float32]
 _HALF_LIVES = np.array((*SHOWN_HOURS, *READ_HOURS))
 _OF_VIEWS = np.arange(len(SHOWN_HOURS))
 _OF_READS = np.arange(len(SHOWN_HOURS), len(READER_FEATURES))
-_HEAD = 5  # words of 32 bits before a profile's arrays: an instant of two, and three lengths
+# Words of 32 bits before a profile's arrays: an instant of two, and three lengths. Profiles are
+# read in `recsys.kernels.readers` too.
+_HEAD = 5
 NOTHING_MET = np.zeros(0, dtype=np.int64)
 NO_COUNTS = np.zeros((len(READER_FEATURES), 0), dtype=np.float32)
 
@@ -188,32 +185,59 @@ def _decay(hours: NDArray[np.float64], half_lives: NDArray[np.float64]) -> Float
     return np.exp2(-hours / half_lives[:, np.newaxis]).astype(np.float32)
 
 
-def reader_at(profile: Profile, live: LiveModel, n_categories: int, as_of_ms: int) -> Reader:
-    """Return the reader of a profile, as of a run that may be later.
+class ReaderBuilder:
+    """Makes readers of one run, out of what it or the night it refreshes kept of them.
 
     Parameters
     ----------
-    profile
-        Of this run, or of the night it refreshes.
-    live, n_categories, as_of_ms
+    model
         The run.
     """
-    hours = np.array([(as_of_ms - profile.as_of_ms) / HOUR_MS])
-    counts, met = profile.met_counts * _decay(hours, _HALF_LIVES), profile.met
-    if as_of_ms > profile.as_of_ms:
-        still = live.live_place(met) >= 0
-        counts, met = counts[:, still], met[still]
-    reader = page_reader(profile, live, n_categories)
-    return dataclasses.replace(reader, met=met, met_counts=np.log1p(counts))
 
+    def __init__(self, model: PageModel) -> None:
+        self._live = live = model.live
+        self._told = kernels.Told(
+            live.places(), live.factors, live.gram, confidence=live.click_confidence,
+            n_categories=model.n_categories, n_counts=len(READER_FEATURES),
+            known_reads=live.weights.known_reads,
+        )  # fmt: skip
 
-def page_reader(profile: Profile, live: LiveModel, n_categories: int) -> Reader:
-    """Return what pages ask of a reader: `reader_at` with no counts of what they met."""
-    affinity = profile.affinity
-    if len(affinity) < n_categories:
-        affinity = np.pad(affinity, (0, n_categories - len(affinity)))
-    read = live.live_place(profile.read)
-    return Reader(profile.factors, affinity, profile.reads, read[read >= 0], NOTHING_MET, NO_COUNTS)
+    def reader(self, packed: bytes, clicks: Sequence[int] = ()) -> Reader:
+        """Return what pages ask of a reader: with no counts of what they met.
+
+        Parameters
+        ----------
+        packed
+            Their profile, of `pack_profiles`; b"" for somebody of whom nothing is kept.
+        clicks
+            Known indices of what they clicked since, oldest first. One that the profile knows is
+            not learned twice.
+
+        Raises
+        ------
+        ValueError
+            If the profile is of another shape than this run.
+        """
+        side, reads, read = self._told.reader(packed, clicks)
+        n = self._told.n_factors
+        return Reader(side[:n], side[n:], reads, read, NOTHING_MET, NO_COUNTS)
+
+    def reader_at(self, packed: bytes, as_of_ms: int, clicks: Sequence[int] = ()) -> Reader:
+        """Return a reader whose counts are of an instant of this run; as of `reader`."""
+        reader, met, counts = self.reader(packed), NOTHING_MET, NO_COUNTS
+        if packed:
+            profile = unpack_profile(packed, n_factors=self._told.n_factors)
+            hours = np.array([(as_of_ms - profile.as_of_ms) / HOUR_MS])
+            counts, met = profile.met_counts * _decay(hours, _HALF_LIVES), profile.met
+            if as_of_ms > profile.as_of_ms:
+                still = self._live.live_place(met) >= 0
+                counts, met = counts[:, still], met[still]
+        known = set(reader.read.tolist())
+        if clicks:
+            reader = self.reader(packed, clicks)
+        reader = dataclasses.replace(reader, met=met, met_counts=np.log1p(counts))
+        fresh = [place for place in reader.read.tolist() if place not in known]
+        return after_reads(reader, self._live.live_rows[fresh]) if fresh else reader
 
 
 def nobody(n_factors: int, n_categories: int, as_of_ms: int) -> Profiles:
@@ -305,37 +329,3 @@ def advanced(
 def _parts_of(pair: Ints, n_readers: int) -> Parts:
     """Return ascending pairs of readers and articles as the articles of each reader."""
     return Parts.of(*of_pair(pair), n_readers)
-
-
-def after_clicks(model: PageModel, reader: Reader | None, fresh: Sequence[int]) -> Reader:
-    """Return a reader who has also clicked `fresh` (known indices, oldest first) just now.
-
-    Counts of what they met stay as they were, for no page asks for them: see `with_counts`.
-    """
-    live = model.live
-    if reader is None:
-        reader = unknown_reader(live.factors.shape[1], model.n_categories)
-    newest_first = dict.fromkeys([*reversed(fresh), *reader.reads.tolist()])
-    # A click the night already knew is not learned twice.
-    unseen = _unseen(live, reader, fresh)
-    return dataclasses.replace(
-        reader,
-        factors=fold_in(
-            reader.factors, live.factors[unseen], gram=live.gram, confidence=live.click_confidence
-        ),
-        reads=np.array(list(newest_first)[: live.weights.known_reads], dtype=np.int64),
-        read=np.array(sorted({*reader.read.tolist(), *unseen}), dtype=np.int64),
-    )
-
-
-def with_counts(model: PageModel, before: Reader | None, after: Reader) -> Reader:
-    """Return a reader `after_clicks` whose counts know of those clicks too."""
-    known = set() if before is None else set(before.read.tolist())
-    unseen = [place for place in after.read.tolist() if place not in known]
-    return after_reads(after, model.live.live_rows[unseen])
-
-
-def _unseen(live: LiveModel, reader: Reader, fresh: Sequence[int]) -> list[int]:
-    """Return the live places of clicks on what the reader had not read, each once."""
-    places, read = live.live_place(fresh).tolist(), set(reader.read.tolist())
-    return [place for place in dict.fromkeys(places) if place >= 0 and place not in read]

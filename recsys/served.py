@@ -1,6 +1,6 @@
 """One run held in memory by a server: its articles, its pages, and what it says of them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from datetime import datetime
 from functools import cached_property, lru_cache
@@ -15,16 +15,22 @@ from recsys.answer import Page, Recommendation
 from recsys.blend import Reader
 from recsys.explain import Why
 from recsys.files import version_of
+from recsys.known import KnownArticle
 from recsys.page.build import NOTHING, PageBuilder, Slot
 from recsys.page.compose import LISTS, slots_of
 from recsys.page.reasons import reason_text
 from recsys.page.rules import Described, Editorial, Resolved
+from recsys.readers import ReaderBuilder
 from recsys.rows import UNKNOWN_TIME, from_ms, to_ms
 
 PAGES_KEPT = 1000  # of anybody, in memory: the latest asked for
 NEVER = np.iinfo(np.int64).max
 
-_instant = lru_cache(maxsize=10_000)(from_ms)  # the same articles over and over
+
+def _card(article: KnownArticle) -> tuple[str, str, str, str, datetime | None]:
+    """Return what every slot with an article says of it: the first of `Recommendation`."""
+    published = None if article.published_ms is None else from_ms(article.published_ms)
+    return article.article_id, article.title, article.category, article.url, published
 
 
 class ServedRun:
@@ -36,7 +42,7 @@ class ServedRun:
         with closing(snapshot.connect(path)) as conn, snapshot.reading(path):
             self.meta = snapshot.load_meta(conn, path)
             self.model, self.rank = snapshot.load_model(conn, path)
-            self.builder = PageBuilder(self.model)
+            self.builder, self.readers = PageBuilder(self.model), ReaderBuilder(self.model)
             self.articles = snapshot.load_articles(conn, path)
         self.paths = [self.path]
         if self.meta.base is not None:
@@ -53,6 +59,7 @@ class ServedRun:
             [UNKNOWN_TIME if a.published_ms is None else a.published_ms for a in self.live],
             dtype=np.int64,
         )
+        self._cards = [_card(article) for article in self.live]
         self._over = 0, 0, NOTHING  # from when until when which live articles must not be shown
         self.anybodys = lru_cache(maxsize=PAGES_KEPT)(self._anybodys)
 
@@ -93,32 +100,27 @@ class ServedRun:
         drawn: Mapping[int, float],
     ) -> Page:
         """Return a page to serve; `drawn` are the chances of live places drawn at random."""
-        return Page(
-            self.meta.run_id,
-            tuple(f"{name}: {notes[name]}" for name in LISTS if name in notes),
-            MappingProxyType(
-                {
-                    name: tuple(self._shown(why, name, s, drawn) for s in made[name])
-                    for name in LISTS
-                }
-            ),
-        )
+        lists = {name: self._shown(why, name, made[name], drawn) for name in LISTS}
+        told = tuple(f"{name}: {notes[name]}" for name in LISTS if name in notes)
+        return Page(self.meta.run_id, told, MappingProxyType(lists))
 
     def _shown(
-        self, why: Why, list_name: str, slot: Slot, drawn: Mapping[int, float]
-    ) -> Recommendation:
-        article = self.live[slot.place]
-        title = self.articles[slot.because].title if slot.because >= 0 else ""
-        code = slot.code
-        if code == "because_read" and not title:
-            code = "taste"  # an article known by id alone has no title to name
-        published_ms = article.published_ms
-        return Recommendation(
-            article.article_id, article.title, article.category, article.url,
-            None if published_ms is None else _instant(published_ms), slot.score,
-            reason_text(code, title=title, category=article.category), code,
-            drawn.get(slot.place, 1.0), slot.rules, why, (list_name, slot.place),
-        )  # fmt: skip
+        self, why: Why, list_name: str, slots: Sequence[Slot], drawn: Mapping[int, float]
+    ) -> tuple[Recommendation, ...]:
+        found = []
+        for place, score, code, because, rules in slots:
+            card = self._cards[place]
+            title = self.articles[because].title if because >= 0 else ""
+            if code == "because_read" and not title:
+                code = "taste"  # an article known by id alone has no title to name
+            reason = reason_text(code, title=title, category=card[2])
+            found.append(
+                Recommendation(
+                    *card, score, reason, code, drawn.get(place, 1.0), rules, why,
+                    (list_name, place),
+                )
+            )  # fmt: skip
+        return tuple(found)
 
     def _anybodys(
         self, context: int | None, n: int, blocked: bytes, rules: Resolved, editorial: Editorial

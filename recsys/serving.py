@@ -23,14 +23,6 @@ from recsys.known import KnownArticle
 from recsys.page.build import Slot, unpack_page
 from recsys.page.compose import LISTS, slots_of
 from recsys.page.rules import NO_RULES, Resolved
-from recsys.readers import (
-    Profile,
-    after_clicks,
-    page_reader,
-    reader_at,
-    unpack_profile,
-    with_counts,
-)
 from recsys.rows import HOUR_MS, is_text, to_ms
 from recsys.served import ServedRun
 
@@ -176,13 +168,9 @@ class Recommender:
         now_ms = _now_ms(as_of)
         closed = run.over(now_ms)
         context = None if article_id is None else run.known.get(article_id)
-        profile, stored = self._profile(run, user_id)
-        reader = None
-        if profile is not None:
-            reader = page_reader(profile, live, run.model.n_categories)
+        packed, stored = self._profile(run, user_id)
         fresh = [run.known[a] for a in recent_clicks if a in run.known]
-        if fresh:
-            reader = after_clicks(run.model, reader, fresh)
+        reader = run.readers.reader(packed, fresh) if packed or fresh else None
         blocked = closed
         if exclude:
             out = live.live_place([run.known[a] for a in exclude if a in run.known])
@@ -274,14 +262,12 @@ class Recommender:
         if len(set(candidates)) < len(candidates):
             raise ValueError(f"candidates must be distinct, got {candidates!r}")
         run = self._current()
-        reader, live = self._reader(run, user_id)[0], run.model.live
         fresh = [run.known[a] for a in recent_clicks if a in run.known]
-        if fresh:
-            reader = with_counts(run.model, reader, after_clicks(run.model, reader, fresh))
+        reader = self._reader(run, user_id, fresh)
         context = None if article_id is None else run.known.get(article_id)
         known = np.array([run.known.get(a, -1) for a in candidates], dtype=np.int64)
         now_ms = _now_ms(as_of)
-        parts = rank.rank_parts(run.rank, live, reader, context, known, now_ms)
+        parts = rank.rank_parts(run.rank, run.model.live, reader, context, known, now_ms)
         score_of = np.sum(list(parts.values()), axis=0) if parts else np.zeros(len(known))
         return tuple(
             Ranked(
@@ -291,30 +277,28 @@ class Recommender:
             for i in np.argsort(-score_of, kind="stable").tolist()
         )  # fmt: skip
 
-    def _reader(self, run: ServedRun, user_id: str | None) -> tuple[Reader | None, bytes | None]:
-        """Return a known reader, counts and all, and their published page."""
-        profile, page = self._profile(run, user_id)
-        if profile is None:
-            return None, None
-        live, n_categories = run.model.live, run.model.n_categories
-        return reader_at(profile, live, n_categories, run.as_of_ms), page
+    def _reader(
+        self, run: ServedRun, user_id: str | None, clicks: Sequence[int] = ()
+    ) -> Reader | None:
+        """Return a known reader after some clicks (known indices), counts and all."""
+        packed, _ = self._profile(run, user_id)
+        return run.readers.reader_at(packed, run.as_of_ms, clicks) if packed or clicks else None
 
-    def _profile(self, run: ServedRun, user_id: str | None) -> tuple[Profile | None, bytes | None]:
-        """Return a known reader's profile and published page; None for anybody else.
+    def _profile(self, run: ServedRun, user_id: str | None) -> tuple[bytes, bytes | None]:
+        """Return a known reader's packed profile and published page; b"" for anybody else.
 
         One whose row is damaged is anybody, and `health` tells.
         """
         if user_id is None or not is_text(user_id):
-            return None, None
+            return b"", None
         try:
             for conn, path in self._connections(run):
                 row = snapshot.find_profile(conn, user_id, path)
                 if row is not None:
-                    profile = unpack_profile(row[0], n_factors=run.model.live.factors.shape[1])
-                    return profile, None if run.meta.base else row[1]
+                    return row[0], None if run.meta.base else row[1]
         except SnapshotError as error:
             self._refused[run.meta.run_id] = str(error)
-        return None, None
+        return b"", None
 
 
 def _published(

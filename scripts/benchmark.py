@@ -286,7 +286,6 @@ def scoring(published: Path) -> dict[str, float]:
     from recsys.kernels.lists import tops
     from recsys.page.build import Crowd, pack_pages
     from recsys.page.compose import slots_of
-    from recsys.readers import page_reader, unpack_profile
     from recsys.shards import BLOCK
 
     run = Recommender(published)._current()
@@ -297,8 +296,7 @@ def scoring(published: Path) -> dict[str, float]:
         closing(snapshot.load_profiles(conn, run.paths[-1])) as profiles,
     ):
         for _, packed, *_ in profiles:
-            profile = unpack_profile(packed, n_factors=live.factors.shape[1])
-            readers.append(page_reader(profile, live, model.n_categories))
+            readers.append(run.readers.reader(packed))
             if len(readers) == 100 * BLOCK:
                 break
     crowd, side = Crowd.of(readers), article_side(live, model.n_categories)

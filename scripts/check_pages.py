@@ -57,7 +57,7 @@ def check(published: Path, n_readers: int, n_articles: int, seed: int) -> dict[s
     pages: dict[str, list[dict[str, list[int]]]] = {name: [] for name in PAGES}
     ratios, gaps, shortfalls, seconds = [], [], [], []
     for user_id in readers:
-        reader, _ = recommender._reader(run, user_id)
+        reader = recommender._reader(run, user_id)
         read = set(reader.read.tolist())
         for article_id in beside:
             page = recommender.recommend(user_id, article_id, as_of=as_of)

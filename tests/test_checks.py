@@ -75,7 +75,7 @@ def test_vitals_tell_what_pages_show(by_hand):
     run = recommender._current()
     ids = [article.article_id for article in run.articles]
     live = [ids[row] for row in run.model.live.live_rows]
-    readers = [recommender._reader(run, user)[0] for user in ("u0007", "u0008")]
+    readers = [recommender._reader(run, user) for user in ("u0007", "u0008")]
     cold = dataclasses.replace(readers[0], factors=np.zeros_like(readers[0].factors))
     as_of_ms = to_ms(by_hand.as_of)
     found = vitals_of(run.model, ids, [*readers, cold], as_of_ms, {"readers": 3}, {"finding": 0.7})

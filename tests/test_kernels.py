@@ -1,5 +1,6 @@
 """The compiled loops against twins in plain Python, which say what they do."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -8,13 +9,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linear_sum_assignment
 from test_page import N_SLOTS, random_model, random_reader
+from test_refresh import profiles_of
 
 from recsys.blend import score
-from recsys.kernels import clicks, factors, lists
+from recsys.files import replaced, version_of
+from recsys.kernels import clicks, lists, readers
 from recsys.page import rankings
 from recsys.page.build import PageBuilder
 from recsys.page.compose import FILLED, LISTS, MINIMUM, Cap, Pin
 from recsys.page.rules import NO_RULES, Editorial
+from recsys.rank import READER_FEATURES
+from recsys.readers import Profile, ReaderBuilder, nobody, pack_profiles
 
 NEVER = 1e6
 
@@ -199,8 +204,6 @@ def test_a_slot_says_the_score_that_its_parts_come_to():
 def test_a_run_without_live_articles_has_empty_pages():
     model = random_model(0, n_live=1, n_known=3)
     nothing = np.zeros(0, dtype=np.int64)
-    import dataclasses
-
     live = dataclasses.replace(
         model.live, live_rows=nothing, factors=model.live.factors[:0],
         static={name: values[:0] for name, values in model.live.static.items()},
@@ -296,7 +299,7 @@ def test_folding_in_is_what_a_solver_finds(seed, n, n_clicks, confidence):
     clicked, before = rng.normal(size=(n_clicks, n)), rng.normal(size=n)
     clicked[rng.random(n_clicks) < 0.3] = 0.0
     clicked, before = clicked.astype(np.float32), before.astype(np.float32)
-    found = factors.fold_in(before, clicked, gram, confidence)
+    found = readers.fold_in(before, clicked, gram, confidence)
     left = gram + (confidence - 1.0) * clicked.T.astype(float) @ clicked
     right = gram @ before.astype(float) + confidence * clicked.sum(axis=0)
     np.testing.assert_allclose(found, np.linalg.solve(left, right), rtol=1e-4, atol=1e-4)
@@ -306,5 +309,89 @@ def test_folding_in_is_what_a_solver_finds(seed, n, n_clicks, confidence):
 
 def test_without_a_solution_factors_stay():
     before, clicked = np.ones(2, np.float32), np.ones((1, 2), np.float32)
-    found = factors.fold_in(before, clicked, np.zeros((2, 2), np.float32), 11.0)
+    found = readers.fold_in(before, clicked, np.zeros((2, 2), np.float32), 11.0)
     np.testing.assert_array_equal(found, before)
+
+
+# ---- readers -------------------------------------------------------------------------
+
+
+def plain_reader(profile, clicks, model):
+    """What pages ask of a reader after some clicks, oldest first, told plainly."""
+    live, place_of = model.live, {known: i for i, known in enumerate(model.live.live_rows.tolist())}
+    reads = list(dict.fromkeys([*reversed(clicks), *profile.reads.tolist()]))
+    read = [place_of[known] for known in profile.read.tolist() if known in place_of]
+    clicked = [place_of[known] for known in dict.fromkeys(clicks) if known in place_of]
+    unseen = [place for place in clicked if place not in read]
+    after = live.factors[unseen].astype(float)
+    left = live.gram + (live.click_confidence - 1.0) * after.T @ after
+    right = live.gram @ profile.factors.astype(float) + live.click_confidence * after.sum(axis=0)
+    found = np.linalg.solve(left, right) if unseen else profile.factors
+    tastes = [*profile.affinity.tolist(), *[0.0] * model.n_categories]
+    return (
+        found, tastes[: model.n_categories], reads[: live.weights.known_reads],
+        sorted({*read, *unseen}),
+    )  # fmt: skip
+
+
+@given(st.integers(0, 2**32), st.lists(st.integers(0, 49), max_size=12), st.data())
+def test_a_reader_is_what_plain_python_makes_of_a_profile_and_clicks(seed, clicks, data):
+    rng, model = np.random.default_rng(seed), random_model(seed % 5, n_live=30, n_known=50)
+    some = lambda n: np.sort(rng.choice(50, n, replace=False))  # noqa: E731
+    n_reads, n_met = int(rng.integers(0, 9)), int(rng.integers(0, 5))
+    profile = Profile(
+        2**45, rng.normal(size=3).astype("f4"), rng.normal(size=3).astype("f4"),
+        rng.permutation(some(n_reads)), some(int(rng.integers(0, 9))), some(n_met),
+        rng.random((len(READER_FEATURES), n_met), np.float32),
+    )  # fmt: skip
+    known_reads = data.draw(st.sampled_from([1, 5, 100]))
+    weights = dataclasses.replace(model.live.weights, known_reads=known_reads)
+    model = dataclasses.replace(model, live=dataclasses.replace(model.live, weights=weights))
+    builder, packed = ReaderBuilder(model), pack_profiles(profiles_of([profile]))[0]
+    factors, tastes, reads, read = plain_reader(profile, clicks, model)
+    found = builder.reader(packed, clicks)
+    np.testing.assert_allclose(found.factors, factors, rtol=1e-4, atol=1e-4)
+    np.testing.assert_array_equal(found.affinity, np.float32(tastes))
+    assert (found.reads.tolist(), found.read.tolist()) == (reads, read)
+    # Somebody of whom nothing is kept is known by the clicks alone.
+    anybody = dataclasses.replace(
+        profile, factors=0 * profile.factors, affinity=0 * profile.affinity,
+        reads=profile.reads[:0], read=profile.read[:0],
+    )  # fmt: skip
+    factors, _, reads, read = plain_reader(anybody, clicks, model)
+    found = builder.reader(b"", clicks)
+    np.testing.assert_allclose(found.factors, factors, rtol=1e-4, atol=1e-4)
+    assert (found.reads.tolist(), found.read.tolist()) == (reads, read)
+
+
+def test_a_profile_of_another_shape_is_refused():
+    model = random_model(0, n_live=30, n_known=50)
+    builder = ReaderBuilder(model)
+    packed = pack_profiles(nobody(3, model.n_categories, 0))[0]
+    assert not builder.reader(packed).factors.any()
+    for wrong in (packed[:10], packed[:-4 * model.n_categories - 4], packed + bytes(4),
+                  packed[:8] + b"\xff" * 12 + packed[20:]):  # fmt: skip
+        with pytest.raises(ValueError, match="not of this run's shape"):
+            builder.reader(wrong)
+
+
+def test_known_articles_beyond_the_run_are_not_live():
+    model = random_model(0, n_live=30, n_known=50)
+    reader = ReaderBuilder(model).reader(b"", [10**9, -1])
+    assert (reader.reads.tolist(), reader.read.tolist()) == ([-1, 10**9], [])
+
+
+# ---- files ---------------------------------------------------------------------------
+
+
+def test_a_version_is_what_the_system_says_of_a_file(tmp_path):
+    path = tmp_path / "größe.json"
+    assert version_of(path) is None
+    path.write_text("1")
+    first = version_of(path)
+    status = path.stat()
+    assert first == (status.st_mtime_ns, status.st_ino)
+    assert version_of(str(path)) == first
+    with replaced(path) as partial:
+        partial.write_text("2")
+    assert version_of(path) != first

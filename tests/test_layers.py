@@ -11,7 +11,7 @@ LEARN = BASE | {"store", "counts", "night", "model", "signals", "blend", "rank",
 # so that one function makes the score of a night and of a request.
 ALLOWED = {
     "errors": set(),
-    "files": {"errors"},
+    "files": {"errors", "kernels"},
     "privacy": BASE | {"publishing", "store"},
     "order": set(),
     "rows": set(),
@@ -35,9 +35,10 @@ ALLOWED = {
     "snapshot": BASE | {"blend", "known", "rank", "page"},
     "load": BASE | {"ingest", "pseudonym", "store"},
     "answer": {"explain"},
-    "served": BASE | {"answer", "blend", "explain", "page", "publishing", "snapshot"},
+    "served": BASE
+    | {"answer", "blend", "explain", "known", "page", "publishing", "readers", "snapshot"},
     "serving": BASE
-    | {"answer", "blend", "explain", "readers", "rank", "page", "served", "snapshot"}
+    | {"answer", "blend", "explain", "rank", "page", "served", "snapshot"}
     | {"known", "publishing"},
     "counts": BASE | {"kernels", "rank", "signals"},
     "night": BASE | {"kernels", "store", "counts", "signals"},

@@ -431,12 +431,12 @@ def test_a_refresh_brings_what_is_new_without_training(sample, tmp_path):
     # Readers who came in those hours are known, with factors folded in from their clicks.
     came = [user_id for user_id in night.users.ids if user_id not in old_readers]
     assert came
-    readers = [recommender._reader(run, user_id)[0] for user_id in came]
+    readers = [recommender._reader(run, user_id) for user_id in came]
     assert any(reader.factors.any() for reader in readers)
     # Every reader's published page is what a full scoring of this model gives.
     n_slots = dict.fromkeys(LISTS, 5) | {"latest_stories": 6}
     for user_id in night.users.ids[::20]:
-        reader, _ = recommender._reader(run, user_id)
+        reader = recommender._reader(run, user_id)
         built = run.builder.page(reader, None, n_slots).lists
         served = recommender.recommend(user_id, as_of=sample.as_of)
         for name in LISTS:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
 
-from recsys.blend import LiveModel, Rows, fold_in, recent_weights, total
+from recsys.blend import LiveModel, Reader, Rows, fold_in, recent_weights, total
 from recsys.config import BlendConfig, PageConfig, TextConfig
 from recsys.model import train
 from recsys.night import read_night
@@ -23,7 +23,7 @@ from recsys.page.compose import LISTS, Cap, Pin, Wish, greedy
 from recsys.page.rankings import PageModel, top_n
 from recsys.page.reasons import REASONS, reason_code, reason_text
 from recsys.page.stories import story_index
-from recsys.rank import unknown_reader
+from recsys.readers import NO_COUNTS, NOTHING_MET
 from recsys.rows import HOUR_MS, UNKNOWN_TIME, to_ms
 from recsys.signals.text import count_terms, document_counts, idf, similar_articles, tfidf
 from recsys.store import Store
@@ -64,13 +64,13 @@ def random_model(seed, n_live=60, n_known=80, n_categories=4):
 
 def random_reader(rng, model):
     n_live, n_known = len(model.live.live_rows), len(model.live.category)
-    return replace(
-        unknown_reader(3, model.n_categories),
-        factors=rng.normal(size=3).astype("f4"),
-        affinity=rng.normal(size=model.n_categories).astype("f4"),
-        reads=rng.choice(n_known, rng.integers(0, 6), replace=False),
-        read=np.sort(rng.choice(n_live, rng.integers(0, 12), replace=False)),
-    )
+    return Reader(
+        rng.normal(size=3).astype("f4"),
+        rng.normal(size=model.n_categories).astype("f4"),
+        rng.choice(n_known, rng.integers(0, 6), replace=False),
+        np.sort(rng.choice(n_live, rng.integers(0, 12), replace=False)),
+        NOTHING_MET, NO_COUNTS,
+    )  # fmt: skip
 
 
 @given(st.lists(st.floats(-1e6, 1e6, width=32), max_size=60), st.integers(0, 20))

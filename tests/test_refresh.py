@@ -23,10 +23,10 @@ from recsys.readers import (
     Parts,
     Profile,
     Profiles,
+    ReaderBuilder,
     advanced,
     nobody,
     pack_profiles,
-    reader_at,
     unpack_profile,
     unpack_profiles,
 )
@@ -92,7 +92,7 @@ def test_every_reader_is_as_the_twin_has_them(refreshed):
         run = recommender._run
         assert run.meta.n_readers == len(twin.model.readers.user_ids)
         for row, user_id in enumerate(twin.model.readers.user_ids):
-            found, _ = recommender._reader(run, user_id)
+            found = recommender._reader(run, user_id)
             wanted = reader_of(twin.model.readers, row)
             for field in dataclasses.fields(wanted):
                 np.testing.assert_allclose(
@@ -390,13 +390,14 @@ def test_counts_of_a_profile_decay_and_grow_by_hand_arithmetic():
 def test_what_is_over_leaves_a_reader_of_a_later_run(refreshed):
     folder, reports, twins = refreshed
     path = publishing.run_path(folder, reports[0].run_id)
-    live = twins[-1].model.page.live
+    later = dataclasses.replace(twins[-1].model.page, n_categories=99)  # sections that came since
+    live, builder = later.live, ReaderBuilder(later)
     with closing(snapshot.connect(path)) as conn:
         packed = dict(snapshot.load_profiles(conn, path))
     over = 0
     for data in packed.values():
         profile = unpack_profile(data, n_factors=live.factors.shape[1])
-        reader = reader_at(profile, live, 99, twins[-1].night.as_of_ms)
+        reader = builder.reader_at(data, twins[-1].night.as_of_ms)
         assert np.isin(reader.met, live.live_rows).all()
         assert len(reader.affinity) == 99
         over += len(profile.met) - len(reader.met)

@@ -52,7 +52,7 @@ def test_the_published_page_is_the_one_computed_at_request_time(sample, recommen
     same = 0
     readers = readers_of(sample, 300)
     for user_id in readers:
-        reader, _ = recommender._reader(run, user_id)
+        reader = recommender._reader(run, user_id)
         built = run.builder.page(reader, None, n_slots).lists
         served = recommender.recommend(user_id, as_of=sample.as_of)
         computed = [

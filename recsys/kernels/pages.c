@@ -556,7 +556,7 @@ typedef struct { /* a run; arrays of n_live, but where another length is named *
     const int64_t *place_of;    /* n_known: live place, -1 for none */
     const int64_t *story_start; /* n_live + 1: the articles of a story */
     const int64_t *of_story;
-    const int32_t *section;      /* of live articles */
+    const int32_t *section;      /* of live articles, a section of the products behind `personal` */
     const int64_t *category;     /* n_known */
     const float *article_side;   /* n_features x n_live: of the product behind `personal` */
     const float *fixed;          /* part of the score that is the same for all readers */
@@ -569,7 +569,7 @@ typedef struct { /* a run; arrays of n_live, but where another length is named *
     const float *recent_weight; /* recent_reads + 1 rows of recent_reads: by how many there are */
     const uint8_t *code;        /* by list, part, whether in a section, whether rising */
     int64_t recent_reads;
-    double context_text, context_together, context_section, text, must_reads_personal;
+    double context_text, context_together, context_section, text, affinity, must_reads_personal;
     double story_similarity;
     int64_t because_read, chosen; /* codes */
 } Run;
@@ -589,7 +589,7 @@ typedef struct { /* what a page is to hold: lists in their order, and what edito
 
 typedef struct { /* the pages asked for */
     int64_t n_pages, has_reader, context; /* context: known index, or -1 */
-    float *personal;    /* n_pages x n_live: products of reader and articles; completed here */
+    float *personal;    /* n_pages x n_live: products of reader and articles, completed here; or NULL */
     const float *sides; /* n_pages x n_features: the readers' side of them */
     const int64_t *reads_start, *reads; /* latest reads of each, newest first: known indices */
     const int64_t *read_start, *read;   /* live places each has read */
@@ -695,7 +695,7 @@ static int64_t leading(const Run *run, const Ask *ask, int64_t page, int64_t pla
         int64_t n = ask->reads_start[page + 1] - ask->reads_start[page];
         if (n > run->recent_reads) n = run->recent_reads;
         const float *weight = run->recent_weight + n * run->recent_reads;
-        float most = 0.0f, text = 0.0f, als = 0.0f, affinity = 0.0f;
+        float most = 0.0f, text = 0.0f, als = 0.0f;
         for (int64_t i = 0; i < n; i++) {
             if ((at = at_column(of->start, of->column, reads[i], place)) < 0) continue;
             float adds = weight[i] * of->likeness[at];
@@ -704,9 +704,8 @@ static int64_t leading(const Run *run, const Ask *ask, int64_t page, int64_t pla
         }
         for (int64_t f = 0; f < run->n_factors; f++)
             als += side[f] * run->article_side[f * of->n_live + place];
-        for (int64_t f = run->n_factors; f < run->n_features; f++)
-            affinity += side[f] * run->article_side[f * of->n_live + place];
-        part[TEXT] = (float)run->text * text, part[ALS] = als, part[AFFINITY] = affinity;
+        part[TEXT] = (float)run->text * text, part[ALS] = als;
+        part[AFFINITY] = (float)run->affinity * side[run->n_factors + run->section[place]];
     }
     int64_t lead = POPULARITY;
     for (int i = 0; i < 3; i++) part[POPULARITY + i] = run->centred[i * of->n_live + place];
@@ -716,18 +715,22 @@ static int64_t leading(const Run *run, const Ask *ask, int64_t page, int64_t pla
 }
 
 /* One reader's products with all live articles. A library's threads, and its lock, would cost
- * more than so small a product; wider registers gain nothing, for it waits for memory. */
-void recsys_products(const float *side, const float *article_side, int64_t n_features,
-                     int64_t n_live, float *personal) {
+ * more than so small a product; wider registers gain nothing, for it waits for memory: so a taste
+ * for sections is looked up, not multiplied with indicators. */
+static void products(const Run *run, const float *side, float *personal) {
+    int64_t n_live = run->of.n_live, n_factors = run->n_factors;
     memset(personal, 0, (size_t)n_live * sizeof *personal);
-    for (int64_t f = 0; f + 4 <= n_features; f += 4) {
-        const float *a = article_side + f * n_live, *b = a + n_live, *c = b + n_live;
+    for (int64_t f = 0; f + 4 <= n_factors; f += 4) {
+        const float *a = run->article_side + f * n_live, *b = a + n_live, *c = b + n_live;
         const float *d = c + n_live;
         for (int64_t i = 0; i < n_live; i++)
             personal[i] += side[f] * a[i] + side[f + 1] * b[i] + side[f + 2] * c[i] + side[f + 3] * d[i];
     }
-    for (int64_t f = n_features / 4 * 4; f < n_features; f++)
-        for (int64_t i = 0; i < n_live; i++) personal[i] += side[f] * article_side[f * n_live + i];
+    for (int64_t f = n_factors / 4 * 4; f < n_factors; f++)
+        for (int64_t i = 0; i < n_live; i++)
+            personal[i] += side[f] * run->article_side[f * n_live + i];
+    for (int64_t i = 0; i < n_live; i++)
+        personal[i] += (float)run->affinity * side[n_factors + run->section[i]];
 }
 
 /* Whole pages: scores completed, lists wished for, articles assigned, slots written. */
@@ -739,7 +742,7 @@ int recsys_pages(const Run *run, const Plan *plan, const Ask *ask) {
     int64_t kept = under < n_live ? under : n_live; /* candidates of a list, but for wide ones */
     Bench bench;
     Problem p, wide;
-    float *scores = malloc((size_t)(2 * n_live + 2) * sizeof *scores), *must = scores + n_live;
+    float *scores = malloc((size_t)(3 * n_live + 3) * sizeof *scores), *must = scores + n_live;
     uint8_t *closed = malloc((size_t)(2 * n_live + 2)), *shut_off = closed + n_live;
     int64_t *places = malloc((size_t)((N_LISTS + 1) * n_live + n_page + 1) * sizeof *places);
     int64_t *lists = places + N_LISTS * n_live, *closed_places = lists + n_page;
@@ -753,7 +756,9 @@ int recsys_pages(const Run *run, const Plan *plan, const Ask *ask) {
     int is_wide = 0;
     ready = ready && scores && closed && places && worth && pins && group && near;
     for (int64_t page = 0; ready && page < ask->n_pages; page++) {
-        float *personal = ask->personal + page * n_live;
+        float *personal = ask->personal ? ask->personal + page * n_live : must + n_live;
+        if (!ask->personal)
+            products(run, ask->sides + page * run->n_features, personal);
         personalise(run, ask, page, personal);
         int lightly = ask->has_reader || ask->context >= 0;
         float share = lightly ? (float)run->must_reads_personal : 0.0f;

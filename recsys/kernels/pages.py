@@ -6,12 +6,12 @@
 import ctypes
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.kernels.library import address, brief, done, library, pointer, real, size
+from recsys.kernels.library import address, done, library, pointer, real, size
 from recsys.kernels.lists import Articles, ArticlesStruct, CapStruct, PinStruct
 
 Ints = NDArray[np.int64]
@@ -32,9 +32,10 @@ _ARRAYS: tuple[tuple[str, Any], ...] = (
     ("together_start", np.int64), ("together_column", np.int32), ("together", np.float32),
     ("recent_weight", np.float32), ("code", np.uint8),
 )  # fmt: skip
+_INT = ctypes.sizeof(size)
 _NUMBERS = (
-    "context_text", "context_together", "context_section", "text", "must_reads_personal",
-    "story_similarity",
+    "context_text", "context_together", "context_section", "text", "affinity",
+    "must_reads_personal", "story_similarity",
 )  # fmt: skip
 
 
@@ -67,8 +68,6 @@ class _Ask(ctypes.Structure):
 
 
 library.recsys_pages.argtypes = [pointer, pointer, pointer]
-brief.recsys_products.argtypes = [pointer, pointer, size, size, pointer]
-brief.recsys_products.restype = None
 
 
 class Run:
@@ -108,36 +107,46 @@ class Run:
             *(numbers[name] for name in _NUMBERS), because_read, chosen,
         )  # fmt: skip
 
-    def products(self, side: Floats) -> Floats:
-        """Return one reader's products with the live articles, shape (1, n_live)."""
-        personal = np.empty((1, self.n_live), dtype=np.float32)
-        brief.recsys_products(
-            address(side, np.float32, 1, self.n_features), self._struct.article_side,
-            self.n_features, self.n_live, personal.ctypes.data,
+    def block(self, plan: "Plan", of: "Block") -> "Made":
+        """Return the pages of readers with no article before them."""
+        n_pages = len(of.sides)
+        return self._made(
+            plan, n_pages, True, -1, address(of.personal, np.float32, n_pages, self.n_live),
+            address(of.sides, np.float32, n_pages, self.n_features),
+            address(of.reads_start, np.int64, n_pages + 1),
+            address(of.reads, np.int64, len(of.reads)),
+            address(of.read_start, np.int64, n_pages + 1),
+            address(of.read, np.int64, len(of.read)), None, 0,
+            address(of.latest, np.int64, self.n_live),
         )  # fmt: skip
-        return personal
 
-    def pages(self, plan: "Plan", ask: "Ask") -> "Made":
-        """Return the pages asked for."""
-        n_pages, n_live, n_slots = len(ask.sides), self.n_live, plan.n_slots
-        slots = np.empty((n_pages, n_slots), dtype=SLOT)
-        value, bound = np.empty(n_pages), np.empty(n_pages)
-        how, n_closed = np.empty(n_pages, dtype=np.int32), np.empty(n_pages, dtype=np.int32)
-        asked = _Ask(
-            n_pages, ask.has_reader, ask.context,
-            address(ask.personal, np.float32, n_pages, n_live),
-            address(ask.sides, np.float32, n_pages, self.n_features),
-            address(ask.reads_start, np.int64, n_pages + 1),
-            address(ask.reads, np.int64, len(ask.reads)),
-            address(ask.read_start, np.int64, n_pages + 1),
-            address(ask.read, np.int64, len(ask.read)),
-            address(ask.blocked, np.int64, len(ask.blocked)), len(ask.blocked),
-            address(ask.latest, np.int64, n_live), slots.ctypes.data, value.ctypes.data,
-            bound.ctypes.data, how.ctypes.data, n_closed.ctypes.data,
+    def page(self, plan: "Plan", of: "One") -> "Made":
+        """Return one page."""
+        n_reads, n_read, n_blocked = len(of.reads), len(of.read), len(of.blocked)
+        # All that is counted in one array, where each of it begins first: few addresses to tell.
+        numbers = np.concatenate(([0, n_reads, 0, n_read], of.reads, of.read, of.blocked))
+        at = address(numbers, np.int64, 4 + n_reads + n_read + n_blocked)
+        reads, read = at + 4 * _INT, at + (4 + n_reads) * _INT
+        return self._made(
+            plan, 1, of.has_reader, of.context, None,
+            address(of.side, np.float32, self.n_features), at, reads, at + 2 * _INT, read,
+            read + n_read * _INT, n_blocked, address(of.latest, np.int64, self.n_live),
         )  # fmt: skip
-        structs = self._struct, plan.struct, asked
+
+    def _made(self, plan: "Plan", n_pages: int, *asked: int | bool | None) -> "Made":
+        slots = np.empty((n_pages, plan.n_slots), dtype=SLOT)
+        worth = np.empty((2, n_pages))
+        told = np.empty((2, n_pages), dtype=np.int32)
+        at_worth = address(worth, np.float64, 2, n_pages)
+        at_told = address(told, np.int32, 2, n_pages)
+        at_slots = address(slots, SLOT, n_pages, plan.n_slots)
+        ask = _Ask(
+            n_pages, *asked, at_slots, at_worth, at_worth + 8 * n_pages, at_told,
+            at_told + 4 * n_pages,
+        )  # fmt: skip
+        structs = self._struct, plan.struct, ask
         done(library.recsys_pages(*(ctypes.byref(struct) for struct in structs)))
-        return Made(slots, value, bound, how, n_closed)
+        return Made(slots, *worth, *told)
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,26 +218,19 @@ class Plan:
         )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """The pages asked for.
+class Block(NamedTuple):
+    """Readers whose pages are asked for, with no article before them.
 
     Attributes
     ----------
     personal : array of float32, shape (n_pages, n_live)
         Products of readers and articles; completed in place.
     sides : array of float32, shape (n_pages, n_features)
-        The readers' side of those products; zeros of nobody.
+        The readers' side of those products.
     reads_start, reads : array of int64
         Latest reads of each reader, newest first, as known indices, end to end.
     read_start, read : array of int64
         Live places that each has read.
-    has_reader
-        Whether these are anybody's.
-    context
-        Known index of the article being read, -1 for none.
-    blocked : array of int64
-        Live places to leave out.
     latest : array of int64, shape (n_live,)
         Live places, in the order of Latest Stories.
     """
@@ -238,6 +240,29 @@ class Ask:
     reads_start: Ints
     reads: Ints
     read_start: Ints
+    read: Ints
+    latest: Ints
+
+
+class One(NamedTuple):
+    """One page asked for; fields as of `Block`, of one reader.
+
+    Attributes
+    ----------
+    side, reads, read
+        Zeros and nothing of nobody.
+    has_reader
+        Whether it is anybody's.
+    context
+        Known index of the article being read, -1 for none.
+    blocked : array of int64
+        Live places to leave out.
+    latest
+        As of `Block`.
+    """
+
+    side: Floats
+    reads: Ints
     read: Ints
     has_reader: bool
     context: int

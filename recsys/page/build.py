@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import accumulate, islice
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,7 +36,6 @@ from recsys.page.rules import NO_RULES, Editorial
 POOL = 20  # articles a slot that explores is drawn from
 PLANS_KEPT = 64  # of pages of some slots under some rules
 NOTHING = np.zeros(0, dtype=np.int64)
-NONE_OF_ONE = np.zeros(2, dtype=np.int64)  # where nothing of one reader begins and ends
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float32]
@@ -207,6 +206,7 @@ class PageBuilder:
         self._section = live.category[live.live_rows]
         self.rankings = Rankings(model)
         self._article_side = article_side(live, model.n_categories)
+        self._nobody = np.zeros(len(self._article_side), dtype=np.float32)
         self._run = self._as_run()
         self._plan = lru_cache(maxsize=PLANS_KEPT)(self._planned)
 
@@ -214,13 +214,11 @@ class PageBuilder:
         """Return the run as the kernels know it."""
         model, live, weights = self.model, self.model.live, self.model.live.weights
         n_live = len(model.story)
-        place_of = np.full(len(live.category), -1)
-        place_of[live.live_rows] = np.arange(n_live)
         recent = np.zeros((weights.recent_reads + 1, weights.recent_reads))
         for n in range(1, len(recent)):
             recent[n, :n] = recent_weights(n, weights.recent_decay)
-        arrays = {
-            "place_of": place_of,
+        arrays: dict[str, NDArray[Any]] = {
+            "place_of": live.places(),
             "story_start": np.searchsorted(np.sort(model.story), np.arange(n_live + 1)),
             "of_story": np.argsort(model.story, kind="stable"),
             "section": self._section, "category": live.category,
@@ -234,7 +232,7 @@ class PageBuilder:
         numbers = {
             "context_text": weights.context_text, "context_together": weights.context_item_item,
             "context_section": weights.context_category, "text": weights.text,
-            "must_reads_personal": weights.must_reads_personal,
+            "affinity": weights.affinity, "must_reads_personal": weights.must_reads_personal,
             "story_similarity": model.config.story_similarity,
         }  # fmt: skip
         return kernels.Run(
@@ -290,14 +288,14 @@ class PageBuilder:
         editorial
             What editors' rules ask.
         """
+        at, latest = -1 if context is None else context, self.rankings.latest(context)
         if reader is None:
-            side = np.zeros((1, len(self._article_side)), dtype=np.float32)
-            crowd = Crowd(side, NONE_OF_ONE, NOTHING, NONE_OF_ONE, NOTHING)
+            of = kernels.One(self._nobody, NOTHING, NOTHING, False, at, blocked, latest)
         else:
-            crowd = Crowd.of([reader])
-        personal = self._run.products(crowd.sides)
-        has_reader = reader is not None
-        made = self._made(personal, crowd, has_reader, context, n_slots, blocked, editorial)
+            side = np.concatenate((reader.factors, reader.affinity))
+            of = kernels.One(side, reader.reads, reader.read, True, at, blocked, latest)
+        plan = self._plan(tuple(n_slots.values()), editorial)
+        made = self._noted(self._run.page(plan, of), n_slots)
         lists = slots_of_page(made.slots[0], n_slots)
         if touched := editorial.touched:
             lists = {
@@ -308,27 +306,14 @@ class PageBuilder:
 
     def block(self, crowd: Crowd, n_slots: dict[str, int]) -> Pages:
         """Return the pages of readers with no article before them, under no rules."""
-        personal = crowd.sides @ self._article_side
-        return self._made(personal, crowd, True, None, n_slots, NOTHING, NO_RULES)
-
-    def _made(
-        self,
-        personal: Floats,
-        crowd: Crowd,
-        has_reader: bool,
-        context: int | None,
-        n_slots: dict[str, int],
-        blocked: Ints,
-        editorial: Editorial,
-    ) -> Pages:
-        made = self._run.pages(
-            self._plan(tuple(n_slots.values()), editorial),
-            kernels.Ask(
-                personal, crowd.sides, crowd.reads_start, crowd.reads, crowd.read_start,
-                crowd.read, has_reader, -1 if context is None else context, blocked,
-                self.rankings.latest(context),
-            ),
+        of = kernels.Block(
+            crowd.sides @ self._article_side, crowd.sides, crowd.reads_start, crowd.reads,
+            crowd.read_start, crowd.read, self.rankings.latest(None),
         )  # fmt: skip
+        plan = self._plan(tuple(n_slots.values()), NO_RULES)
+        return self._noted(self._run.block(plan, of), n_slots)
+
+    def _noted(self, made: kernels.Made, n_slots: dict[str, int]) -> Pages:
         notes: list[dict[str, str]] = [{} for _ in made.how]
         for page in np.flatnonzero(made.how).tolist():
             if made.how[page] & kernels.CAPS_GAVE_WAY:
