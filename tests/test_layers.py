@@ -1,6 +1,8 @@
 """Imports point one way; the arrows are those of the README's data flow."""
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 from conftest import ROOT
@@ -14,6 +16,7 @@ ALLOWED = {
     "files": {"errors", "kernels"},
     "privacy": BASE | {"publishing", "store"},
     "order": set(),
+    "later": set(),
     "rows": set(),
     "pseudonym": {"errors"},
     "erasure": BASE | {"kept"},
@@ -26,7 +29,7 @@ ALLOWED = {
     "ids": {"bulk"},
     "click_table": BASE | {"bulk", "columns", "kept"},
     "store": BASE | {"click_table", "schema", "erasure", "ids", "kept"},
-    "signals": BASE | {"kernels"},
+    "signals": BASE | {"kernels", "later"},
     "blend": BASE | {"kernels"},
     "rank": BASE | {"blend"},
     "kernels": set(),
@@ -126,3 +129,14 @@ def test_nothing_that_runs_code_out_of_data_is_used():
                 getattr(node, "module", None), getattr(getattr(node, "func", None), "id", None)
             ]  # fmt: skip
             assert not {"pickle", "marshal", "shelve", "joblib", "eval", "exec"} & set(names), path
+
+
+def test_what_nobody_asks_is_not_loaded_and_what_is_asked_is_itself():
+    code = (
+        "import sys; import recsys.signals.text; loaded = 'scipy.stats._stats_py' in sys.modules;"
+        "import scipy.stats; from scipy.stats import norm; import scipy.stats.distributions;"
+        "print(loaded, round(norm.cdf(0.0), 3), scipy.stats.norm is norm,"
+        " sys.modules['scipy.stats'] is scipy.stats, scipy.stats.__file__ is not None)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "0.5", "True", "True", "True"]
