@@ -22,8 +22,8 @@ from recsys.page.rankings import PageModel
 from recsys.readers import Parts, Profiles, pack_profiles
 from recsys.store import Store
 
-BLOCK = 48  # readers scored at once: the block's score matrices stay in the cache
-SHARD = 64 * BLOCK  # readers a task
+BLOCK = 96  # readers scored at once: fewer cost more a product, more leave the cache
+SHARD = 32 * BLOCK  # readers a task
 Row = tuple[str, bytes, bytes | None]  # reader, packed profile, packed page
 
 

@@ -45,13 +45,14 @@ CREATE TABLE articles (
     digest TEXT NOT NULL,       -- of data
     data BLOB NOT NULL          -- JSON list
 ) STRICT;
--- page: the slots of its lists, see SLOT in recsys.page.build
+-- page: the slots of its lists, see SLOT in recsys.page.build. With rowids: rows of half a
+-- kilobyte stand eight to a page, and as a tree of their own would be found in seven steps.
 CREATE TABLE readers (
     user_id TEXT PRIMARY KEY,
     profile BLOB NOT NULL,      -- see recsys.readers
     page BLOB,                  -- NULL, as in a refresh: made when it is asked for
     digest BLOB NOT NULL        -- of the three
-) STRICT, WITHOUT ROWID;
+) STRICT;
 """
 
 

@@ -3,6 +3,8 @@
     python scripts/benchmark.py --size S >> data/benchmarks/results.jsonl
     python scripts/benchmark.py --table data/benchmarks/results.jsonl
     python scripts/benchmark.py --plot data/benchmarks/results.jsonl > data/benchmarks/cost.svg
+    python scripts/benchmark.py --size growth >> data/benchmarks/growth.jsonl
+    python scripts/benchmark.py --growth data/benchmarks/growth.jsonl
 
 The newsroom is seeded: Zipf popularity, article lifetimes of 1 to 3 days, readers with
 tastes, articles of some 300 words; its log has no impressions, so of learning only the head
@@ -62,6 +64,28 @@ SIZES = {
     "M": Size(20_000, 100_000, 3_000_000, "[data]\nmax_age_hours = 180\n"),
     "L": Size(100_000, 1_000_000, 30_000_000, "[data]\nmax_age_hours = 36\nactive_hours = 0\n"),
 }
+TIMES = (1, 2, 4)
+
+
+def _live(hours: float, factors: int = 32) -> str:
+    """Return settings by which articles are live for some hours."""
+    return (
+        f"[data]\nmax_age_hours = {hours:g}\nactive_hours = 0\n"
+        f"[collaborative]\nfactors = {factors}\n"
+    )
+
+
+# One newsroom, of which one thing at a time grows; 625 articles are live, unless they are that.
+GROWTH: dict[str, Callable[[int], Size]] = {
+    "clicks": lambda x: Size(10_000, 50_000, 1_000_000 * x, _live(45)),
+    "readers": lambda x: Size(10_000, 50_000 * x, 1_000_000, _live(45)),
+    "live articles": lambda x: Size(10_000, 50_000, 1_000_000, _live(45 * x)),
+    "archive": lambda x: Size(10_000 * x, 50_000, 1_000_000, _live(45 / x)),
+    "factors": lambda x: Size(10_000, 50_000, 1_000_000, _live(45, 32 * x)),
+}
+GROWN = {"growth x1": GROWTH["clicks"](1)} | {
+    f"{what} x{x}": of(x) for what, of in GROWTH.items() for x in TIMES[1:]
+}
 # Ages in hours of what is new since the first night (a day), and since the next (an hour).
 PARTS = {"first": (DAYS * 24.0, 25.0), "day": (25.0, 1.0), "hour": (1.0, 0.0)}
 
@@ -117,7 +141,7 @@ def clicks(
 
 def make(name: str, root: Path) -> None:
     """Write a newsroom's files. In a process of its own: children inherit a peak of memory."""
-    size, rng = SIZES[name], np.random.default_rng(42)
+    size, rng = (SIZES | GROWN)[name], np.random.default_rng(42)
     table = articles(size, rng)
     for part, (since, until) in PARTS.items():
         begin, end = (round(size.articles * (1 - age / 24 / DAYS)) for age in (since, until))
@@ -138,6 +162,16 @@ def timed(*arguments: str | Path) -> tuple[float, float]:
     return round(time.perf_counter() - start, 2), round(peak_kb / 1024)
 
 
+def processor() -> str:
+    """Return what the machine computes with, as far as it says."""
+    try:
+        of_first = Path("/proc/cpuinfo").read_text().partition("\n\n")[0]
+    except OSError:
+        return platform.processor() or platform.machine()
+    told = {k.strip(): v.strip() for k, _, v in (x.partition(":") for x in of_first.splitlines())}
+    return ", ".join(f"{k} {told[k]}" for k in ("model name", "cpu family", "model") if k in told)
+
+
 def resident_kb(pid: int) -> int:
     """Return the memory a process and its children hold now; 0 where there is no /proc."""
     try:
@@ -152,18 +186,30 @@ def resident_kb(pid: int) -> int:
 def main() -> None:
     """Make a newsroom, run the commands, print a line for each; or the table of such lines."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--size", choices=SIZES, default="S")
-    parser.add_argument("--table", type=Path, help="print results as a Markdown table instead")
-    parser.add_argument("--plot", type=Path, help="print results as an SVG plot instead")
+    parser.add_argument("--size", choices=[*SIZES, "growth"], default="S")
+    shown: dict[str, tuple[Callable[[Path], str], str]] = {
+        "table": (table_of, "results as a Markdown table"),
+        "plot": (plot_of, "results as an SVG plot"),
+        "growth": (growth_of, "results of --size growth as a Markdown table"),
+    }
+    for option, (_, what) in shown.items():
+        parser.add_argument(f"--{option}", type=Path, help=f"print {what} instead")
     given = parser.parse_args()
-    if given.table is not None or given.plot is not None:
-        print(table_of(given.table) if given.plot is None else plot_of(given.plot), end="")
-        return
-    size = SIZES[given.size]
+    for option, (show, _) in shown.items():
+        if (path := getattr(given, option)) is not None:
+            print(show(path), end="")
+            return
+    for name in GROWN if given.size == "growth" else [given.size]:
+        measure(name)
+
+
+def measure(name: str) -> None:
+    """Make a newsroom and time the commands on it; of a `Size`, with limits and peers."""
+    size = (SIZES | GROWN)[name]
     about = {
-        "size": given.size, "articles": size.articles, "users": size.users,
+        "size": name, "articles": size.articles, "users": size.users,
         "clicks": size.clicks, "cores": os.cpu_count(),
-        "cpu": platform.processor() or platform.machine(), "on": f"{datetime.now(UTC):%Y-%m-%d}",
+        "cpu": processor(), "on": f"{datetime.now(UTC):%Y-%m-%d}",
         "python": platform.python_version(), **{lib: version(lib) for lib in LIBRARIES},
     }  # fmt: skip
 
@@ -173,7 +219,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         root, store = Path(folder), Path(folder) / "recsys.db"
         published = root / "published"
-        maker = get_context("spawn").Process(target=make, args=(given.size, root))
+        maker = get_context("spawn").Process(target=make, args=(name, root))
         maker.start()
         maker.join()
         config = root / "recsys.toml"
@@ -190,7 +236,7 @@ def main() -> None:
             took, peak_mb = timed("ingest", files[1], "--store", store)
             report(f"ingest clicks, {part}", seconds=took, peak_mb=peak_mb,
                    rows_a_second=round(n_clicks / took))  # fmt: skip
-            if part == "first":
+            if part == "first" and name in SIZES:
                 report("yardsticks of ingest", **insert_yardsticks(files[1], root))
                 if find_spec("pyspark"):
                     with get_context("spawn").Pool(1) as pool:
@@ -198,6 +244,8 @@ def main() -> None:
             at = AS_OF - timedelta(hours=PARTS[part][1])
             took, peak_mb = timed(command, *run, at.isoformat())
             report(stage, seconds=took, peak_mb=peak_mb, **stages(store))
+        if name not in SIZES:
+            return
         with get_context("spawn").Pool(1) as pool:
             report("scoring", **pool.apply(scoring, (published,)))
         with get_context("spawn").Pool(1) as pool:
@@ -297,7 +345,7 @@ def scoring(published: Path) -> dict[str, float]:
     ):
         for _, packed, *_ in profiles:
             readers.append(run.readers.reader(packed))
-            if len(readers) == 100 * BLOCK:
+            if len(readers) == 9_600:
                 break
     crowd, side = Crowd.of(readers), article_side(live, model.n_categories)
     items = np.ascontiguousarray(side.T)
@@ -307,6 +355,9 @@ def scoring(published: Path) -> dict[str, float]:
 
     def products(block: slice) -> NDArray[np.float32]:
         return crowd.sides[block] @ side
+
+    def product(block: slice) -> None:
+        products(block)  # not kept: fresh memory for every block would be what is timed
 
     def kernel(block: slice) -> object:
         return tops(products(block), wanted)
@@ -326,7 +377,7 @@ def scoring(published: Path) -> dict[str, float]:
             on = f"{n_threads} threads"
             peer = best_of(lambda n=n_threads: topk(items, crowd.sides, wanted, num_threads=n))
             found[f"implicit.topk us, {on}"] = round(1e6 * peer / len(readers), 2)
-            found[f"gemm us, {on}"] = each_us(products, n_threads)
+            found[f"gemm us, {on}"] = each_us(product, n_threads)
             found[f"kernel us, {on}"] = each_us(kernel, n_threads)
             found[f"whole page us, {on}"] = each_us(pages, n_threads)
     return found
@@ -396,6 +447,29 @@ def table_of(path: Path) -> str:
     rows = [("stage", "figure", *sizes), ("---",) * (2 + len(sizes))]
     for (stage, name), found in figures.items():
         rows.append((stage, name, *(f"{found[s]:,g}" if s in found else "-" for s in sizes)))
+    return "".join("| " + " | ".join(row) + " |\n" for row in rows)
+
+
+def growth_of(path: Path) -> str:
+    """Return seconds where one thing has grown as a Markdown table, and the power they grow by."""
+    lines = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+    found = {(line["size"], line["stage"]): line for line in lines}
+    commands = ("first night", "next night", "refresh")
+    stages = ("read", "text", "collaborative", "score and write")
+    rows = [("of four times the", *commands, *(f"{stage} (next night)" for stage in stages)),
+            ("---",) * (1 + len(commands) + len(stages))]  # fmt: skip
+
+    def grown(what: str, stage: str, figure: str) -> str:
+        names = ["growth x1", *(f"{what} x{x}" for x in TIMES[1:])]
+        before, *between, after = (found[name, stage][figure] for name in names)
+        power = np.log(max(after, 1e-3) / max(before, 1e-3)) / np.log(TIMES[-1])
+        told = ", ".join(f"{seconds:.1f}" for seconds in (before, *between, after))
+        return f"{told} s ({power:+.1f})"
+
+    for what in GROWTH:
+        whole = [grown(what, command, "seconds") for command in commands]
+        parts = [grown(what, "next night", f"{stage} s") for stage in stages]
+        rows.append((what, *whole, *parts))
     return "".join("| " + " | ".join(row) + " |\n" for row in rows)
 
 
