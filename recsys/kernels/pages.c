@@ -447,6 +447,30 @@ static void pose(Problem *p, const Wish *wishes, int64_t n_lists, int64_t n_live
         }
 }
 
+/* Leave each list no more candidates than it can need: as many that no other list has as it has
+ * slots, and pins may take, and what stands before the last of those. One beyond would always
+ * stand better as one of those. */
+static void shorten(Wish *wishes, int64_t n_lists, const int64_t *story, int64_t n_pins,
+                    int32_t *list_of) {
+    int64_t n[MOST_LISTS];
+    for (int64_t l = 0; l < n_lists; l++)
+        for (int64_t k = 0; k < wishes[l].n; k++) {
+            if (wishes[l].places[k] < 0) continue;
+            int32_t *of = list_of + story[wishes[l].places[k]];
+            *of = (int32_t)(*of < 0 ? l : n_lists);
+        }
+    for (int64_t l = 0; l < n_lists; l++) {
+        int64_t wanted = wishes[l].n_slots + n_pins;
+        for (n[l] = 0; n[l] < wishes[l].n && wanted > 0; n[l]++)
+            if (wishes[l].places[n[l]] >= 0) wanted -= list_of[story[wishes[l].places[n[l]]]] == l;
+    }
+    for (int64_t l = 0; l < n_lists; l++) {
+        for (int64_t k = 0; k < wishes[l].n; k++)
+            if (wishes[l].places[k] >= 0) list_of[story[wishes[l].places[k]]] = -1;
+        wishes[l].n = n[l];
+    }
+}
+
 /* Compose one page into `lists`, the slots of all lists end to end. */
 static void composed(Problem *p, const Wish *wishes, int64_t n_lists, int64_t n_live,
                      const int64_t *story, const Cap *caps, int64_t n_caps, const Pin *pins,
@@ -459,6 +483,7 @@ static void composed(Problem *p, const Wish *wishes, int64_t n_lists, int64_t n_
     for (int64_t l = 0; l < n_lists; l++) few[l] = wishes[l], n_slots += wishes[l].n_slots;
     for (int64_t l = 0; l < n_lists; l++)
         if (few[l].n > n_slots + n_pins) few[l].n = n_slots + n_pins;
+    shorten(few, n_lists, story, n_pins, p->number);
     pose(p, few, n_lists, n_live, story, pins, n_pins, filled, minimum);
     assign(p, p->cost, p->chosen);
     memcpy(p->unlimited, p->chosen, (size_t)p->n_rows * sizeof *p->chosen);

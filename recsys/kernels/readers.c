@@ -83,11 +83,13 @@ static int insert(int64_t *ascending, int64_t n, int64_t value) {
     return 1;
 }
 
-/* Append a number, unless it is there; return how many there are then. */
-static int64_t append(int64_t *numbers, int64_t n, int64_t value) {
+/* Append an article, unless it is there, or there are reads enough, or the run knows no such;
+ * return how many reads there are then. */
+static int64_t append(const Told *run, int64_t *reads, int64_t n, int64_t known) {
+    if (n == run->known_reads || known < 0 || known >= run->n_known) return n;
     for (int64_t i = 0; i < n; i++)
-        if (numbers[i] == value) return n;
-    numbers[n] = value;
+        if (reads[i] == known) return n;
+    reads[n] = known;
     return n + 1;
 }
 
@@ -112,12 +114,11 @@ int recsys_reader(const Told *run, const uint8_t *packed, int64_t size, const in
     int64_t *reads = found + 2, *read = reads + run->known_reads;
     const uint8_t *at = packed + HEAD;
     memset(side, 0, (size_t)n_features * sizeof *side);
-    for (int64_t i = n_clicks; i-- > 0 && n_reads < run->known_reads;)
-        n_reads = append(reads, n_reads, clicks[i]);
+    for (int64_t i = n_clicks; i-- > 0;) n_reads = append(run, reads, n_reads, clicks[i]);
     for (int64_t i = 0; i < n_of[0]; i++, at += 4) {
         int32_t known;
         memcpy(&known, at, 4);
-        if (n_reads < run->known_reads) n_reads = append(reads, n_reads, known);
+        n_reads = append(run, reads, n_reads, known);
     }
     for (int64_t i = 0; i < n_of[1]; i++, at += 4) {
         int32_t known;
