@@ -99,9 +99,10 @@ def fit_als(items: csr_matrix, config: CollaborativeConfig) -> Factors:
     trained = items[:, warm]
     user = np.zeros((items.shape[0], config.factors), dtype=np.float32)
     article = np.zeros((items.shape[1], config.factors), dtype=np.float32)
-    if trained.nnz:
-        trained.data = 1.0 + config.alpha * trained.data
-        with threadpool_limits(1, "blas"):
+    ridge = config.regularization * np.eye(config.factors, dtype=np.float32)
+    with threadpool_limits(1, "blas"):  # sums by several are other sums, in the last digit
+        if trained.nnz:
+            trained.data = 1.0 + config.alpha * trained.data
             model = AlternatingLeastSquares(
                 factors=config.factors,
                 regularization=config.regularization,
@@ -109,11 +110,10 @@ def fit_als(items: csr_matrix, config: CollaborativeConfig) -> Factors:
                 random_state=config.random_state,
             )
             model.fit(trained, show_progress=False)
-        has_clicks = np.diff(trained.indptr) > 0
-        user[has_clicks] = model.user_factors[has_clicks]
-        article[warm] = model.item_factors
-    ridge = config.regularization * np.eye(config.factors, dtype=np.float32)
-    return Factors(user, article, article.T @ article + ridge, user.T @ user + ridge)
+            has_clicks = np.diff(trained.indptr) > 0
+            user[has_clicks] = model.user_factors[has_clicks]
+            article[warm] = model.item_factors
+        return Factors(user, article, article.T @ article + ridge, user.T @ user + ridge)
 
 
 def cold_factors(
