@@ -75,6 +75,19 @@ def test_a_page_for_anybody_is_made_once_until_something_on_it_changes(sample, r
     assert ids(earlier) != ids(first)  # some was not out yet
 
 
+def test_slots_are_equal_that_say_the_same(sample, recommender):
+    first, again = (recommender.recommend("u0007", "a0030", as_of=sample.as_of) for _ in range(2))
+    assert dict(first) == dict(again)
+    one, other = first["must_reads"][:2]
+    assert one != other
+    assert {one, again["must_reads"][0]} == {one}
+    said = one.as_dict()
+    assert list(said) == [name for name in one._fields if name not in ("why", "place")]
+    assert said["article_id"] == one.article_id
+    assert repr(one).startswith("Recommendation(article_id=")
+    assert "Why" not in repr(one)
+
+
 def test_a_page_has_its_lists_full_and_repeats_nothing(sample, recommender):
     page = recommender.recommend("u0007", "a0030", as_of=sample.as_of)
     assert tuple(page) == LISTS
