@@ -224,7 +224,8 @@ class ReaderBuilder:
 
     def reader_at(self, packed: bytes, as_of_ms: int, clicks: Sequence[int] = ()) -> Reader:
         """Return a reader whose counts are of an instant of this run; as of `reader`."""
-        reader, met, counts = self.reader(packed), NOTHING_MET, NO_COUNTS
+        before, after = self.reader(packed), self.reader(packed, clicks)
+        met, counts = NOTHING_MET, NO_COUNTS
         if packed:
             profile = unpack_profile(packed, n_factors=self._told.n_factors)
             hours = np.array([(as_of_ms - profile.as_of_ms) / HOUR_MS])
@@ -232,12 +233,8 @@ class ReaderBuilder:
             if as_of_ms > profile.as_of_ms:
                 still = self._live.live_place(met) >= 0
                 counts, met = counts[:, still], met[still]
-        known = set(reader.read.tolist())
-        if clicks:
-            reader = self.reader(packed, clicks)
-        reader = dataclasses.replace(reader, met=met, met_counts=np.log1p(counts))
-        fresh = [place for place in reader.read.tolist() if place not in known]
-        return after_reads(reader, self._live.live_rows[fresh]) if fresh else reader
+        counted = dataclasses.replace(after, met=met, met_counts=np.log1p(counts))
+        return after_reads(counted, self._live.live_rows[np.setdiff1d(after.read, before.read)])
 
 
 def nobody(n_factors: int, n_categories: int, as_of_ms: int) -> Profiles:

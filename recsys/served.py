@@ -49,17 +49,17 @@ class ServedRun:
             self.paths.append(publishing.run_path(folder, self.meta.base))
             snapshot.connect(self.paths[1]).close()
         self.as_of_ms = to_ms(datetime.fromisoformat(self.meta.as_of))
-        self.live = [self.articles[row] for row in self.model.live.live_rows.tolist()]
+        live = [self.articles[row] for row in self.model.live.live_rows.tolist()]
         ids = self.articles.column("article_id")
         self.known = dict(zip(ids, range(len(ids)), strict=True))
         self._expires_ms = np.array(
-            [NEVER if a.expires_ms is None else a.expires_ms for a in self.live], dtype=np.int64
+            [NEVER if a.expires_ms is None else a.expires_ms for a in live], dtype=np.int64
         )
         self._published_ms = np.array(
-            [UNKNOWN_TIME if a.published_ms is None else a.published_ms for a in self.live],
+            [UNKNOWN_TIME if a.published_ms is None else a.published_ms for a in live],
             dtype=np.int64,
         )
-        self._cards = [_card(article) for article in self.live]
+        self._cards = [_card(article) for article in live]
         self._over = 0, 0, NOTHING  # from when until when which live articles must not be shown
         self.anybodys = lru_cache(maxsize=PAGES_KEPT)(self._anybodys)
 
