@@ -3,10 +3,10 @@
 `recommend` reads the lists that `recsys nightly` published; it never trains.
 """
 
-from recsys.answer import Health, Page, Recommendation
 from recsys.errors import NotPublishedError, RecsysError, SnapshotError
 from recsys.pseudonym import hashed_user
-from recsys.serving import Recommender, recommend
+from recsys.serving.recommender import Recommender, recommend
+from recsys.serving.responses import Health, Page, Recommendation
 
 __all__ = [
     "Health",

@@ -37,14 +37,14 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from recsys import snapshot
+from recsys.published import run_file
 
 AS_OF = datetime(2026, 3, 2, 4, tzinfo=UTC)
 DAYS = 30
 SECTIONS = 12
 VOCABULARY = 40_000
 FILES = (("articles", "parquet"), ("clicks", "csv"))
-COMMAND = (sys.executable, "-c", "from recsys.cli import main; main()")
+COMMAND = (sys.executable, "-c", "from recsys.cli.main import main; main()")
 LIBRARIES = ("numpy", "scipy", "scikit-learn", "implicit", "polars")
 
 
@@ -207,11 +207,16 @@ def measure(name: str) -> None:
     """Make a newsroom and time the commands on it; of a `Size`, with limits and peers."""
     size = (SIZES | GROWN)[name]
     about = {
-        "size": name, "articles": size.articles, "users": size.users,
-        "clicks": size.clicks, "cores": os.cpu_count(),
-        "cpu": processor(), "on": f"{datetime.now(UTC):%Y-%m-%d}",
-        "python": platform.python_version(), **{lib: version(lib) for lib in LIBRARIES},
-    }  # fmt: skip
+        "size": name,
+        "articles": size.articles,
+        "users": size.users,
+        "clicks": size.clicks,
+        "cores": os.cpu_count(),
+        "cpu": processor(),
+        "on": f"{datetime.now(UTC):%Y-%m-%d}",
+        "python": platform.python_version(),
+        **{lib: version(lib) for lib in LIBRARIES},
+    }
 
     def report(stage: str, **figures: float) -> None:
         print(json.dumps({"stage": stage, **figures} | about), flush=True)
@@ -226,16 +231,21 @@ def measure(name: str) -> None:
         config.write_text(size.settings)
         run = ("--store", store, "--published", published, "--config", config, "--as-of")
         for part, command, stage in (
-            ("first", "nightly", "first night"), ("day", "nightly", "next night"),
+            ("first", "nightly", "first night"),
+            ("day", "nightly", "next night"),
             ("hour", "refresh", "refresh"),
-        ):  # fmt: skip
+        ):
             files = [root / f"{kind}-{part}.{end}" for kind, end in FILES]
             n_clicks = sum(1 for _ in files[1].open("rb")) - 1
             took, peak_mb = timed("ingest", files[0], "--store", store)
             report(f"ingest articles, {part}", seconds=took, peak_mb=peak_mb)
             took, peak_mb = timed("ingest", files[1], "--store", store)
-            report(f"ingest clicks, {part}", seconds=took, peak_mb=peak_mb,
-                   rows_a_second=round(n_clicks / took))  # fmt: skip
+            report(
+                f"ingest clicks, {part}",
+                seconds=took,
+                peak_mb=peak_mb,
+                rows_a_second=round(n_clicks / took),
+            )
             if part == "first" and name in SIZES:
                 report("yardsticks of ingest", **insert_yardsticks(files[1], root))
                 if find_spec("pyspark"):
@@ -254,7 +264,7 @@ def measure(name: str) -> None:
 
 def stages(store: Path) -> dict[str, float]:
     """Return the seconds of each stage of the last run, from the ledger."""
-    from recsys.store import Store
+    from recsys.store.database import Store
 
     with Store(store, must_exist=True) as opened:
         found: dict[str, float] = opened.runs()[-1]["report"]["seconds"]
@@ -287,11 +297,14 @@ def insert_yardsticks(path: Path, root: Path) -> dict[str, float]:
     def peer() -> None:
         database = Database(root / "utils.db")
         with closing(database.conn):
-            database["c"].insert_all((dict(zip(columns, row, strict=True)) for row in rows),
-                                     replace=True, pk=columns[:3])  # fmt: skip
+            database["c"].insert_all(
+                (dict(zip(columns, row, strict=True)) for row in rows), replace=True, pk=columns[:3]
+            )
 
-    return {"sqlite3 executemany rows/s": round(len(rows) / best_of(raw, 2)),
-            "sqlite-utils insert_all rows/s": round(len(rows) / best_of(peer, 1))}  # fmt: skip
+    return {
+        "sqlite3 executemany rows/s": round(len(rows) / best_of(raw, 2)),
+        "sqlite-utils insert_all rows/s": round(len(rows) / best_of(peer, 1)),
+    }
 
 
 def spark(path: Path, root: Path) -> dict[str, float]:
@@ -312,10 +325,16 @@ def spark(path: Path, root: Path) -> dict[str, float]:
     data.count()
     ours = Config().collaborative
     als = ALS(
-        rank=ours.factors, maxIter=ours.iterations, regParam=ours.regularization, seed=1,
-        alpha=ours.alpha, implicitPrefs=True, userCol="user_id", itemCol="article_id",
+        rank=ours.factors,
+        maxIter=ours.iterations,
+        regParam=ours.regularization,
+        seed=1,
+        alpha=ours.alpha,
+        implicitPrefs=True,
+        userCol="user_id",
+        itemCol="article_id",
         ratingCol="clicks",
-    )  # fmt: skip
+    )
     start = time.perf_counter()
     model = als.fit(data)
     model.userFactors.count(), model.itemFactors.count()
@@ -330,18 +349,18 @@ def scoring(published: Path) -> dict[str, float]:
     from threadpoolctl import threadpool_limits
 
     from recsys import Recommender
-    from recsys.blend import article_side
+    from recsys.blend.linear import article_side
     from recsys.kernels.lists import tops
+    from recsys.nightly.workers import BLOCK
     from recsys.page.build import Crowd, pack_pages
     from recsys.page.compose import slots_of
-    from recsys.shards import BLOCK
 
     run = Recommender(published)._current()
     live, model = run.model.live, run.model
     readers = []
     with (
-        closing(snapshot.connect(run.paths[-1])) as conn,
-        closing(snapshot.load_profiles(conn, run.paths[-1])) as profiles,
+        closing(run_file.connect(run.paths[-1])) as conn,
+        closing(run_file.load_profiles(conn, run.paths[-1])) as profiles,
     ):
         for _, packed, *_ in profiles:
             readers.append(run.readers.reader(packed))
@@ -393,9 +412,9 @@ def serving(published: Path, store: Path, config: Path) -> dict[str, float]:
     command = [sys.executable, "-c", "import recsys"]
     figures["import s"] = round(best_of(lambda: subprocess.run(command, check=True)), 3)
     run = recommender._current()
-    with closing(snapshot.connect(run.paths[-1])) as conn:
+    with closing(run_file.connect(run.paths[-1])) as conn:
         rng = np.random.default_rng(1)
-        users = rng.choice(sorted(snapshot.user_ids(conn)), 400).tolist()
+        users = rng.choice(sorted(run_file.user_ids(conn)), 400).tolist()
     ids = [run.articles[row].article_id for row in run.model.live.live_rows.tolist()]
     beside = rng.choice(ids, 400).tolist()
     at = AS_OF.replace(tzinfo=None)
@@ -422,8 +441,18 @@ def serving(published: Path, store: Path, config: Path) -> dict[str, float]:
 
     for name, ask in asked.items():
         quantiles(name, ask, lambda n: n < 420)
-    refresh = (*COMMAND, "refresh", "--store", store, "--published", published,
-               "--config", config, "--as-of", AS_OF.isoformat())  # fmt: skip
+    refresh = (
+        *COMMAND,
+        "refresh",
+        "--store",
+        store,
+        "--published",
+        published,
+        "--config",
+        config,
+        "--as-of",
+        AS_OF.isoformat(),
+    )
     with subprocess.Popen(refresh, stdout=subprocess.DEVNULL) as process:
         quantiles("the first, while a refresh publishes", whole, lambda n: process.poll() is None)
     for n_threads in (1, 8):
@@ -456,8 +485,10 @@ def growth_of(path: Path) -> str:
     found = {(line["size"], line["stage"]): line for line in lines}
     commands = ("first night", "next night", "refresh")
     stages = ("read", "text", "collaborative", "score and write")
-    rows = [("of four times the", *commands, *(f"{stage} (next night)" for stage in stages)),
-            ("---",) * (1 + len(commands) + len(stages))]  # fmt: skip
+    rows = [
+        ("of four times the", *commands, *(f"{stage} (next night)" for stage in stages)),
+        ("---",) * (1 + len(commands) + len(stages)),
+    ]
 
     def grown(what: str, stage: str, figure: str) -> str:
         names = ["growth x1", *(f"{what} x{x}" for x in TIMES[1:])]
@@ -475,7 +506,7 @@ def growth_of(path: Path) -> str:
 
 def plot_of(path: Path) -> str:
     """Return seconds of each stage of the next night against clicks, as SVG."""
-    from recsys.evaluation.page import svg
+    from recsys.evaluation.html_report import svg
 
     lines = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
     nights = {line["clicks"]: line for line in lines if line["stage"] == "next night"}

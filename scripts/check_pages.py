@@ -14,11 +14,11 @@ from pathlib import Path
 
 import numpy as np
 
-from recsys import Recommender, snapshot
-from recsys.evaluation import metrics
+from recsys import Recommender, metrics
 from recsys.evaluation.backtest import PAGES, by_each_way
 from recsys.evaluation.report import of_pages
 from recsys.page.compose import YOU_MAY_ALSO_LIKE, compose, slots_of
+from recsys.published import run_file
 from recsys.rows import to_ms
 
 
@@ -42,8 +42,8 @@ def check(published: Path, n_readers: int, n_articles: int, seed: int) -> dict[s
     as_of = datetime.fromisoformat(run.meta.as_of)
     known: set[str] = set()
     for path in run.paths:
-        with closing(snapshot.connect(path)) as conn:
-            known |= snapshot.user_ids(conn)
+        with closing(run_file.connect(path)) as conn:
+            known |= run_file.user_ids(conn)
     readers = rng.choice(sorted(known), min(n_readers, len(known)), replace=False).tolist()
     live = [run.articles[row].article_id for row in model.live.live_rows.tolist()]
     beside = rng.choice(live, min(n_articles, len(live)), replace=False).tolist()
@@ -91,15 +91,23 @@ def check(published: Path, n_readers: int, n_articles: int, seed: int) -> dict[s
             for name in PAGES:
                 pages[name].append(ways[name])
     return {
-        "published": published.name, "run": run.meta.run_id, "pages": len(ratios),
-        "readers": len(readers), "articles": len(beside), "live": len(live),
-        "rules": len(rules.rules), "slots touched by rules": n_pinned, "wrong": wrong,
+        "published": published.name,
+        "run": run.meta.run_id,
+        "pages": len(ratios),
+        "readers": len(readers),
+        "articles": len(beside),
+        "live": len(live),
+        "rules": len(rules.rules),
+        "slots touched by rules": n_pinned,
+        "wrong": wrong,
         "ndcg of you may also like against its own ranking": round(float(np.mean(ratios)), 4),
         "gap to the bound": {
-            "mean": round(float(np.mean(gaps)), 4), "most": round(float(max(gaps)), 4),
+            "mean": round(float(np.mean(gaps)), 4),
+            "most": round(float(max(gaps)), 4),
         },
         "turns fall short of the assignment": {
-            "mean": round(float(np.mean(shortfalls)), 4), "most": round(float(max(shortfalls)), 4),
+            "mean": round(float(np.mean(shortfalls)), 4),
+            "most": round(float(max(shortfalls)), 4),
         },
         "microseconds of an assignment": {
             q: round(1e6 * float(np.quantile(seconds, p))) for q, p in (("p50", 0.5), ("p99", 0.99))
@@ -108,7 +116,7 @@ def check(published: Path, n_readers: int, n_articles: int, seed: int) -> dict[s
             name: {key: round(value, 4) for key, value in of_pages(found, model.story).items()}
             for name, found in pages.items()
         },
-    }  # fmt: skip
+    }
 
 
 def _broken(lists, editorial) -> int:

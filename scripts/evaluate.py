@@ -5,7 +5,7 @@ python scripts/evaluate.py --store recsys.db --protocol hourly --json report.jso
 
 import sys
 
-from recsys.cli import main
+from recsys.cli.main import main
 
 if __name__ == "__main__":
     sys.argv.insert(1, "evaluate")

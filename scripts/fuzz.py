@@ -12,10 +12,10 @@ from pathlib import Path
 
 import atheris
 
-with atheris.instrument_imports(include=["recsys.ingest", "recsys.load"]):
+with atheris.instrument_imports(include=["recsys.ingest", "recsys.ingest.load_files"]):
     from recsys.ingest.detect import READERS
-    from recsys.load import load_files
-    from recsys.store import Store
+    from recsys.ingest.load_files import load_files
+    from recsys.store.database import Store
 
 RECEIVED_MS = 1_772_431_200_000  # 2 March 2026, 06:00 UTC
 NAMES = {"mind": "behaviors.tsv", "html": "page.html", "rss": "feed.xml"}

@@ -79,51 +79,72 @@ Fachkräftemangel | Lindenburg | Kammerchefin Ute Brandl | Lehrlinge | Handwerk 
     ("Sports", "de"): """
 SV Lindenburg | Lindenburg | Trainer Uwe Scholz | der Abstiegskampf | ein Elfmeter | die Nachspielzeit
 Ruderregatta | Hafenstadt | Schlagmann Timo Beck | Gegenwind | der Achter | die Ziellinie""",
-}  # fmt: skip
+}
 
 HEADLINES = {
     ("Politics", "en"): [
-        "{place} splits over {subject}", "{person} defends {subject} plan",
-        "{a}, {b} and the {subject}", "Anger over {subject} grows among {b}",
-        "{person} yields on {c}", "{subject}: who wins, who pays",
+        "{place} splits over {subject}",
+        "{person} defends {subject} plan",
+        "{a}, {b} and the {subject}",
+        "Anger over {subject} grows among {b}",
+        "{person} yields on {c}",
+        "{subject}: who wins, who pays",
     ],
     ("Economy", "en"): [
-        "{subject} weighs on {a}", "{person} warns of {c}",
-        "{place} pays for {subject}", "{b} feel the {subject}",
-        "{subject}: {person} sees an end", "{subject} moves shares in {place}",
+        "{subject} weighs on {a}",
+        "{person} warns of {c}",
+        "{place} pays for {subject}",
+        "{b} feel the {subject}",
+        "{subject}: {person} sees an end",
+        "{subject} moves shares in {place}",
     ],
     ("Sports", "en"): [
-        "{person} is ready for {place}", "{subject}: drama and {c}",
-        "{person} on {a} and nerves", "{place} celebrates {subject}",
-        "{b} may decide the {subject}", "{subject}: a lesson in {a}",
+        "{person} is ready for {place}",
+        "{subject}: drama and {c}",
+        "{person} on {a} and nerves",
+        "{place} celebrates {subject}",
+        "{b} may decide the {subject}",
+        "{subject}: a lesson in {a}",
     ],
     ("Science", "en"): [
-        "{person} surprised by {subject}", "{subject}: {a} hold a clue",
-        "{place} team explains {b}", "{subject} hits trouble with {c}",
-        "{person}: {subject} only a beginning", "{subject} in six charts",
+        "{person} surprised by {subject}",
+        "{subject}: {a} hold a clue",
+        "{place} team explains {b}",
+        "{subject} hits trouble with {c}",
+        "{person}: {subject} only a beginning",
+        "{subject} in six charts",
     ],
     ("Culture", "en"): [
-        "{subject}: a walk with {person}", "{place} waits for {subject}",
-        "{person} on {a} and the {subject}", "Review: {subject} and {b}",
-        "Backstage at the {subject}: {c}", "Who saved the {subject}",
+        "{subject}: a walk with {person}",
+        "{place} waits for {subject}",
+        "{person} on {a} and the {subject}",
+        "Review: {subject} and {b}",
+        "Backstage at the {subject}: {c}",
+        "Who saved the {subject}",
     ],
     ("Lifestyle", "en"): [
-        "{subject} this weekend", "{person} on {a} and patience",
-        "{b} and other {subject} lessons", "{place} falls for {subject}",
-        "{subject} for less: {c} and more", "{subject}: a first guide",
+        "{subject} this weekend",
+        "{person} on {a} and patience",
+        "{b} and other {subject} lessons",
+        "{place} falls for {subject}",
+        "{subject} for less: {c} and more",
+        "{subject}: a first guide",
     ],
-}  # fmt: skip
+}
 GERMAN_HEADLINES = [
-    "{person} wirbt für {subject}", "Streit um {subject} in {place}",
-    "{subject}: Sorgen um {a}", "{person}: „{b} brauchen Zeit“",
-    "{place} blickt auf {subject}", "{subject} und {c}: was nun",
-]  # fmt: skip
+    "{person} wirbt für {subject}",
+    "Streit um {subject} in {place}",
+    "{subject}: Sorgen um {a}",
+    "{person}: „{b} brauchen Zeit“",
+    "{place} blickt auf {subject}",
+    "{subject} und {c}: was nun",
+]
 SENTENCES = [
     "{person} spoke in {place} on {day} about the {subject} and the role of {a}.",
     "For {b}, the {subject} has become the question of the season.",
     "A report of {n} pages lists {c} as the hardest part of the {subject}.",
     "People in {place} have waited {m} years for news of the {subject}.",
-    "\"Nobody here expected {a} to matter this much,\" said {person}.",
+    '"Nobody here expected {a} to matter this much," said {person}.',
     "About {n} people came to hear what the {subject} would mean for {b}.",
     "Critics say that {c} were left out when the {subject} was first discussed.",
     "The next step, {person} said, depends on {a} and on {b}.",
@@ -136,14 +157,14 @@ SENTENCES = [
     "Two neighbours from {place} disagree about {b}, politely so far.",
     "It began with {a}; it may end with {c}.",
     "An older plan for the {subject}, {m} years back, failed for want of money.",
-    "\"We counted {n} times,\" {person} said of {b}, \"and still came up short.\"",
+    '"We counted {n} times," {person} said of {b}, "and still came up short."',
     "Rain fell on {place} while {b} waited outside.",
     "The word most heard this week was {c}.",
     "Experts from abroad have looked at {a} and shrugged.",
     "For now, {place} watches, and {person} does not sleep much.",
     "Letters about the {subject} reach this newsroom at a rate of {m} a day.",
     "Some see in {b} a chance that will not return.",
-]  # fmt: skip
+]
 SECTION_SENTENCES = {
     "Politics": "Parliament, ministries and the opposition will read the draft law line by line.",
     "Economy": "Analysts expect companies to pass on the costs, and investors watch the quarter.",

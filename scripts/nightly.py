@@ -5,7 +5,7 @@ python scripts/nightly.py --store recsys.db --published published
 
 import sys
 
-from recsys.cli import main
+from recsys.cli.main import main
 
 if __name__ == "__main__":
     sys.argv.insert(1, "nightly")

@@ -10,10 +10,11 @@ from newsroom import SAMPLE, make
 
 from recsys.config import Config, LearnConfig
 from recsys.ingest.detect import expand
-from recsys.load import LoadReport, load_files
-from recsys.nightly import RunReport, run_nightly
+from recsys.ingest.load_files import LoadReport, load_files
+from recsys.nightly.run import run_nightly
+from recsys.nightly.run_report import RunReport
 from recsys.rows import to_ms
-from recsys.store import Store
+from recsys.store.database import Store
 
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared" / "data"

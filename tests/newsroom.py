@@ -13,9 +13,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from recsys import Recommender, publishing, snapshot
+from recsys import Recommender
+from recsys.published import folder as published_folder
+from recsys.published import run_file
 
-COMMAND = (sys.executable, "-c", "from recsys.cli import main; main()")
+COMMAND = (sys.executable, "-c", "from recsys.cli.main import main; main()")
 AS_OF = datetime.fromisoformat("2026-03-02T06:00:00+00:00")
 HERE = Path(__file__).parent / "faults"
 SAMPLE = HERE.parents[1] / "data" / "sample"
@@ -37,9 +39,13 @@ class Done:
 def run(cwd: Path, *arguments: str, **options) -> Done:
     """Run a recsys command to its end."""
     done = subprocess.run(
-        [*COMMAND, *map(str, arguments)], cwd=cwd, capture_output=True,
-        encoding="utf-8", timeout=300, **options,
-    )  # fmt: skip
+        [*COMMAND, *map(str, arguments)],
+        cwd=cwd,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=300,
+        **options,
+    )
     assert "Traceback" not in done.stderr, done.stderr
     return Done(done.returncode, done.stderr, done.stdout)
 
@@ -54,9 +60,12 @@ def well(cwd: Path, *arguments: str) -> Done:
 def killed(cwd: Path, step: int, *arguments: str) -> int | None:
     """Run a command that dies at a step; return the number of steps of one that lives."""
     done = subprocess.run(
-        [sys.executable, str(HERE / "killed.py"), str(step), *map(str, arguments)], cwd=cwd,
-        capture_output=True, encoding="utf-8", timeout=300,
-    )  # fmt: skip
+        [sys.executable, str(HERE / "killed.py"), str(step), *map(str, arguments)],
+        cwd=cwd,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=300,
+    )
     if step:
         assert done.returncode == -signal.SIGKILL, (step, done.returncode, done.stderr)
         return None
@@ -67,9 +76,11 @@ def killed(cwd: Path, step: int, *arguments: str) -> int | None:
 def killed_after(cwd: Path, seconds: float, *arguments: str) -> bool:
     """Run a command, kill it after a while; return whether it was still at work."""
     process = subprocess.Popen(
-        [*COMMAND, *map(str, arguments)], cwd=cwd, stdout=subprocess.DEVNULL,
+        [*COMMAND, *map(str, arguments)],
+        cwd=cwd,
+        stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+    )
     time.sleep(seconds)
     process.kill()
     return process.wait() == -signal.SIGKILL
@@ -85,10 +96,15 @@ def make(folder: Path) -> None:
     folder.mkdir(parents=True)
     (folder / "c.toml").write_text(ONE_PROCESS)
     later = [
-        {"article_id": f"new{i}", "title": f"Coal exit: new report {i}", "category": "Politics",
-         "body": "The coal exit moves on. " * (i + 3), "published_at": at(0.5)}
+        {
+            "article_id": f"new{i}",
+            "title": f"Coal exit: new report {i}",
+            "category": "Politics",
+            "body": "The coal exit moves on. " * (i + 3),
+            "published_at": at(0.5),
+        }
         for i in range(20)
-    ]  # fmt: skip
+    ]
     (folder / "later.articles.jsonl").write_text("".join(json.dumps(row) + "\n" for row in later))
     rows = ["user_id,article_id,clicked_at"]
     rows += [f"u{i % 90:04},new{i % 20},{at(0.5 + i / 1000)}" for i in range(400)]
@@ -130,9 +146,9 @@ def content(folder: Path) -> dict[str, list]:
 
 def served(folder: Path) -> dict[str, object]:
     """Return digests of all that the served run knows."""
-    path = publishing.run_path(folder / "p", publishing.require_current(folder / "p"))
-    with closing(snapshot.connect(path)) as conn:
-        return snapshot.digests(conn, path)
+    path = published_folder.run_path(folder / "p", published_folder.require_current(folder / "p"))
+    with closing(run_file.connect(path)) as conn:
+        return run_file.digests(conn, path)
 
 
 def left_over(folder: Path) -> list[str]:

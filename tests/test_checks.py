@@ -4,20 +4,25 @@ import math
 import numpy as np
 import pytest
 
-from recsys import checks
-from recsys.checks import Vitals, against_last, sampled, vitals_of
 from recsys.config import PublishConfig
+from recsys.nightly import publish_gate
+from recsys.nightly.publish_gate import Vitals, against_last, sampled, vitals_of
 from recsys.page.compose import LISTS
 from recsys.rows import HOUR_MS, to_ms
-from recsys.serving import Recommender
+from recsys.serving.recommender import Recommender
 
 LAST = Vitals(
     as_of_ms=1000 * HOUR_MS,
     counts={"live_articles": 100, "readers": 1000, "clicks": 5000},
-    n_pages=201, n_shown=80, short=0.1, cold=0.2, spread=30.0,
+    n_pages=201,
+    n_shown=80,
+    short=0.1,
+    cold=0.2,
+    spread=30.0,
     front={name: [f"{name} {i}" for i in range(5)] for name in LISTS},
-    never=[], auc={"finding": 0.9, "ordering, nightly": 0.65},
-)  # fmt: skip
+    never=[],
+    auc={"finding": 0.9, "ordering, nightly": 0.65},
+)
 NEXT = dataclasses.replace(
     LAST, as_of_ms=1024 * HOUR_MS, front={name: [f"new {i}" for i in range(5)] for name in LISTS}
 )
@@ -66,7 +71,7 @@ def test_places_are_looked_at_at_even_steps():
     assert sampled(0) == []
     assert sampled(3) == [0, 1, 2]
     found = sampled(10_000)
-    assert (len(found), found[0], found[-1]) == (checks.SAMPLED, 0, 9999)
+    assert (len(found), found[0], found[-1]) == (publish_gate.SAMPLED, 0, 9999)
     assert set(np.diff(found)) == {101}
 
 
@@ -81,10 +86,10 @@ def test_vitals_tell_what_pages_show(by_hand):
     found = vitals_of(run.model, ids, [*readers, cold], as_of_ms, {"readers": 3}, {"finding": 0.7})
     page = recommender.recommend(as_of=by_hand.as_of)
     assert found.front == {name: [slot.article_id for slot in page[name]] for name in LISTS}
-    assert found.n_pages == 1 + min(len(live), checks.SAMPLED) + 3
+    assert found.n_pages == 1 + min(len(live), publish_gate.SAMPLED) + 3
     assert found.cold == pytest.approx(1 / 3)
     assert found.short == 0.0
-    assert len(found.never) == min(len(live) - found.n_shown, checks.NAMED)
+    assert len(found.never) == min(len(live) - found.n_shown, publish_gate.NAMED)
     assert set(found.never) <= set(live)
     assert not set(found.never) & {article for ids in found.front.values() for article in ids}
     assert found.spread > 1.0
@@ -93,9 +98,9 @@ def test_vitals_tell_what_pages_show(by_hand):
 
 def test_numbers_that_are_none_are_named(by_hand):
     model = Recommender(by_hand.folder)._current().model
-    assert checks.bad_numbers(model) == []
+    assert publish_gate.bad_numbers(model) == []
     rise = model.rise.copy()
     rise[3] = math.nan
-    assert checks.bad_numbers(dataclasses.replace(model, rise=rise)) == [
+    assert publish_gate.bad_numbers(dataclasses.replace(model, rise=rise)) == [
         "rise: some are not finite numbers"
     ]

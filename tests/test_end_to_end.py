@@ -21,8 +21,11 @@ AS_OF = "2026-03-02T06:00:00Z"
 def run(*arguments, cwd=None, status=0):
     done = subprocess.run(
         [*COMMAND, *map(str, arguments)],
-        capture_output=True, text=True, cwd=cwd, check=False,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        check=False,
+    )
     assert done.returncode == status, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
     return done
@@ -77,8 +80,19 @@ def test_an_empty_store_is_held_back_with_status_3(tmp_path):
 
 
 def test_recommend_prints_json_of_one_page(site):
-    done = run("recommend", "--published", "published", "--user", "u0007", "--article", "a0030",
-               "--json", "--as-of", AS_OF, cwd=site)  # fmt: skip
+    done = run(
+        "recommend",
+        "--published",
+        "published",
+        "--user",
+        "u0007",
+        "--article",
+        "a0030",
+        "--json",
+        "--as-of",
+        AS_OF,
+        cwd=site,
+    )
     page = json.loads(done.stdout)
     slots = [slot for slots in page["lists"].values() for slot in slots]
     assert len({slot["article_id"] for slot in slots}) == 21
@@ -112,9 +126,16 @@ def test_refresh_publishes_a_run_and_evaluate_writes_its_report(site):
     since = ("--test-from", "2026-03-01T06:00:00Z", "--config", "quick.toml")
     (site / "quick.toml").write_text("[learn]\ndays = 1\n", "utf-8")
     done = run(
-        "evaluate", "--store", "recsys.db", "--json", "report.json", "--html", "report.html",
-        *since, cwd=site,
-    )  # fmt: skip
+        "evaluate",
+        "--store",
+        "recsys.db",
+        "--json",
+        "report.json",
+        "--html",
+        "report.html",
+        *since,
+        cwd=site,
+    )
     assert "in view" in done.stdout
     assert "full list" in done.stdout
     report = json.loads((site / "report.json").read_text("utf-8"))
@@ -132,9 +153,18 @@ def test_forget_leaves_no_byte(site):
 
 def test_rank_orders_given_articles(site):
     done = run(
-        "rank", "--published", "published", "--user", "u0007", "a0030", "a0031", "new",
-        "--as-of", AS_OF, cwd=site,
-    )  # fmt: skip
+        "rank",
+        "--published",
+        "published",
+        "--user",
+        "u0007",
+        "a0030",
+        "a0031",
+        "new",
+        "--as-of",
+        AS_OF,
+        cwd=site,
+    )
     assert sorted(line.split()[1] for line in done.stdout.splitlines()) == ["a0030", "a0031", "new"]
 
 
@@ -172,9 +202,19 @@ def test_editors_rule_explain_and_look(site):
 def test_tune_writes_settings_that_can_be_used(site):
     (site / "none.toml").write_text("[learn]\nmin_choices = 1000000\n", "utf-8")
     done = run(
-        "tune", "--store", "recsys.db", "--to", "tuned.toml", "--folds", "1", "--trials", "1",
-        "--config", "none.toml", cwd=site,
-    )  # fmt: skip
+        "tune",
+        "--store",
+        "recsys.db",
+        "--to",
+        "tuned.toml",
+        "--folds",
+        "1",
+        "--trials",
+        "1",
+        "--config",
+        "none.toml",
+        cwd=site,
+    )
     assert "before" in done.stdout
     assert "min_choices = 1000000" in (site / "tuned.toml").read_text("utf-8")
 
@@ -183,8 +223,10 @@ def test_the_scripts_are_the_same_commands(site):
     for script in ("ingest", "nightly", "evaluate"):
         done = subprocess.run(
             [sys.executable, ROOT / "scripts" / f"{script}.py", "--help"],
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         assert done.returncode == 0, done.stderr
         assert "--store" in done.stdout
 
@@ -192,8 +234,9 @@ def test_the_scripts_are_the_same_commands(site):
 def test_the_sample_is_what_its_script_writes(tmp_path):
     subprocess.run(
         [sys.executable, ROOT / "scripts" / "make_sample.py", tmp_path],
-        check=True, capture_output=True,
-    )  # fmt: skip
+        check=True,
+        capture_output=True,
+    )
     for path in SAMPLE.iterdir():
         assert (tmp_path / path.name).read_bytes() == path.read_bytes(), path.name
 
@@ -251,10 +294,27 @@ def test_every_field_is_documented():
 def test_mind_from_files_to_a_page(tmp_path):
     mind = SHARED / "mind"
     run("ingest", mind / "news.tsv", mind / "behaviors.tsv", "--store", "m.db", cwd=tmp_path)
-    run("nightly", "--store", "m.db", "--published", "m", "--as-of", "2019-11-13T00:00:00Z",
-        cwd=tmp_path)  # fmt: skip
-    done = run("recommend", "--published", "m", "--user", "U10039", "--article", "N34579",
-               "--json", cwd=tmp_path)  # fmt: skip
+    run(
+        "nightly",
+        "--store",
+        "m.db",
+        "--published",
+        "m",
+        "--as-of",
+        "2019-11-13T00:00:00Z",
+        cwd=tmp_path,
+    )
+    done = run(
+        "recommend",
+        "--published",
+        "m",
+        "--user",
+        "U10039",
+        "--article",
+        "N34579",
+        "--json",
+        cwd=tmp_path,
+    )
     lists = json.loads(done.stdout)["lists"]
     ids = [slot["article_id"] for slots in lists.values() for slot in slots]
     assert len(ids) == len(set(ids)) == 21
@@ -265,8 +325,16 @@ def test_mind_from_files_to_a_page(tmp_path):
 @needs_shared
 def test_ebnerd_from_ids_alone_to_a_page(tmp_path):
     run("ingest", SHARED / "ebnerd" / "train", "--store", "e.db", cwd=tmp_path)
-    run("nightly", "--store", "e.db", "--published", "e", "--as-of", "2023-05-25T04:00:00Z",
-        cwd=tmp_path)  # fmt: skip
+    run(
+        "nightly",
+        "--store",
+        "e.db",
+        "--published",
+        "e",
+        "--as-of",
+        "2023-05-25T04:00:00Z",
+        cwd=tmp_path,
+    )
     done = run("recommend", "--published", "e", "--user", "13538", "--json", cwd=tmp_path)
     lists = json.loads(done.stdout)["lists"]
     assert [len(slots) for slots in lists.values()] == [5, 5, 5, 6]
@@ -277,7 +345,7 @@ def test_ebnerd_from_ids_alone_to_a_page(tmp_path):
 def test_saved_pages_give_their_bodies(tmp_path):
     from collections import Counter
 
-    from recsys.store import Store
+    from recsys.store.database import Store
 
     truth = json.loads((SHARED / "html" / "ground-truth.json").read_text("utf-8"))
     run("ingest", SHARED / "html", SHARED.parent / "page.txt", "--store", "h.db", cwd=tmp_path)

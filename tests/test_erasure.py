@@ -6,10 +6,10 @@ from conftest import BY_HAND, RECEIVED_MS, SAMPLE
 from recsys.config import DataConfig
 from recsys.errors import ConfigError
 from recsys.ingest.detect import expand
-from recsys.load import load_files
-from recsys.nightly import run_nightly
+from recsys.ingest.load_files import load_files
+from recsys.nightly.run import run_nightly
 from recsys.rows import HOUR_MS
-from recsys.store import Store
+from recsys.store.database import Store
 
 
 @pytest.fixture
@@ -21,8 +21,9 @@ def filled(tmp_path):
 
 def clicks_of(store):
     found = store.clicks(from_ms=0, before_ms=RECEIVED_MS)
-    rows = zip(found.user_key.tolist(), found.article_key.tolist(), found.clicked_ms.tolist(),
-               strict=True)  # fmt: skip
+    rows = zip(
+        found.user_key.tolist(), found.article_key.tolist(), found.clicked_ms.tolist(), strict=True
+    )
     return sorted(rows)
 
 

@@ -7,13 +7,13 @@ from conftest import RECEIVED_MS, SAMPLE
 
 from recsys.config import Config, LearnConfig, load_config, toml_of
 from recsys.evaluation import backtest, report, tune
-from recsys.evaluation.page import render
+from recsys.evaluation.html_report import render
 from recsys.ingest.detect import expand
+from recsys.ingest.load_files import load_files
 from recsys.learn import regimes
 from recsys.learn.examples import Past
-from recsys.load import load_files
 from recsys.rows import HOUR_MS
-from recsys.store import Store
+from recsys.store.database import Store
 
 DAY_MS = regimes.DAY_MS
 FROM_MS = RECEIVED_MS - 2 * DAY_MS
@@ -59,9 +59,17 @@ def test_the_report_has_every_system_beside_its_baselines(nightly):
     _, seen, _, lists = nightly
     plain = json.loads(json.dumps(report.as_json("nightly", seen, lists, {})))
     assert set(plain["systems"]) == {
-        "random", "popularity", "ctr", "recency", "text", "als", "item-item", "collaborative",
-        "hand weights", "blend",
-    }  # fmt: skip
+        "random",
+        "popularity",
+        "ctr",
+        "recency",
+        "text",
+        "als",
+        "item-item",
+        "collaborative",
+        "hand weights",
+        "blend",
+    }
     assert plain["protocol"] == "nightly"
     assert plain["n_users"] <= plain["n_impressions"]
     for values in plain["systems"].values():
@@ -90,8 +98,11 @@ def test_the_composed_page_repeats_no_story_and_finds_more_than_chance(nightly):
     assert lists.pages["four lists"]["redundancy"] > 0.0
     for name, systems in lists.purposes.items():
         assert set(systems) == {
-            *(f"{name}, {way}" for way in backtest.PAGES), "popularity", "recency", "random",
-        }  # fmt: skip
+            *(f"{name}, {way}" for way in backtest.PAGES),
+            "popularity",
+            "recency",
+            "random",
+        }
         assert all(0 <= values.mean <= 1 for values in systems.values())
     assert lists.systems["page"]["hit@5"].mean > lists.systems["random"]["hit@5"].mean
 
@@ -105,8 +116,10 @@ def test_scores_do_not_change_when_the_future_does(tmp_path, name):
         before = scored(store, name, **span)
         conn = store._conn
         conn.execute("DELETE FROM clicks WHERE clicked_at >= ?", (until,))
-        conn.execute("UPDATE impressions SET clicked = zeroblob(length(clicked))"
-                     " WHERE shown_at >= ?", (until,))  # fmt: skip
+        conn.execute(
+            "UPDATE impressions SET clicked = zeroblob(length(clicked)) WHERE shown_at >= ?",
+            (until,),
+        )
         rng = np.random.default_rng(3)
         users = [row[0] for row in conn.execute("SELECT user_key FROM users")]
         articles = [row[0] for row in conn.execute("SELECT article_key FROM article_ids")]

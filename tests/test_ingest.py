@@ -15,7 +15,7 @@ from recsys.ingest import blocks, delimited, detect, jsonl, validate
 from recsys.ingest.batches import Batch
 from recsys.ingest.validate import check
 from recsys.rows import to_ms
-from recsys.store import Store
+from recsys.store.database import Store
 
 CLICK = {"user_id": "u1", "article_id": "a1", "clicked_at": "2026-03-01T10:00:00Z"}
 CLICKED_MS = 1_772_359_200_000  # 2026-03-01T10:00:00Z: 20,513 days x 86,400 s + 36,000 s

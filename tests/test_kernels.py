@@ -11,15 +11,15 @@ from scipy.optimize import linear_sum_assignment
 from test_page import N_SLOTS, random_model, random_reader
 from test_refresh import profiles_of
 
-from recsys.blend import score
+from recsys.blend.curves import READER_FEATURES
+from recsys.blend.linear import score
+from recsys.blend.profiles import Profile, ReaderBuilder, nobody, pack_profiles
 from recsys.files import replaced, version_of
 from recsys.kernels import clicks, lists, readers
 from recsys.page import rankings
 from recsys.page.build import PageBuilder
 from recsys.page.compose import FILLED, LISTS, MINIMUM, Cap, Pin
 from recsys.page.rules import NO_RULES, Editorial
-from recsys.rank import READER_FEATURES
-from recsys.readers import Profile, ReaderBuilder, nobody, pack_profiles
 
 NEVER = 1e6
 
@@ -30,8 +30,10 @@ NEVER = 1e6
 def candidates(builder, scored, name, closed, editorial, n_page, n, caps):
     """What a list would show: (place, worth), best first."""
     model, values = builder.model, scored.values[name][0]
-    ordered = {"popular_now": builder.rankings.risen,
-               "latest_stories": builder.rankings.latest(scored.context)}  # fmt: skip
+    ordered = {
+        "popular_now": builder.rankings.risen,
+        "latest_stories": builder.rankings.latest(scored.context),
+    }
     far = n * (rankings.FARTHER if caps else 1) + rankings.SPARE
     if name in ordered:
         free = [int(p) for p in ordered[name] if not closed[p]]
@@ -119,10 +121,13 @@ def assigned(model, wishes, story, caps, pins):
                 over |= {group} if len(kept) < len(here) else set()
                 stays |= {int(story[place]) for _, _, place in kept}
             banned |= {
-                (name, place) for name, found in wishes.items() for place, _ in found
-                if cap.name in (None, name) and int(cap.group[place]) in over
+                (name, place)
+                for name, found in wishes.items()
+                for place, _ in found
+                if cap.name in (None, name)
+                and int(cap.group[place]) in over
                 and int(story[place]) not in stays
-            }  # fmt: skip
+            }
         if len(banned) == before:
             break
     page = {name: [place for _, where, place in stands if where == name] for name in wishes}
@@ -205,7 +210,9 @@ def test_a_run_without_live_articles_has_empty_pages():
     model = random_model(0, n_live=1, n_known=3)
     nothing = np.zeros(0, dtype=np.int64)
     live = dataclasses.replace(
-        model.live, live_rows=nothing, factors=model.live.factors[:0],
+        model.live,
+        live_rows=nothing,
+        factors=model.live.factors[:0],
         static={name: values[:0] for name, values in model.live.static.items()},
         similar=type(model.live.similar)(
             np.zeros(4, np.int64), np.zeros(0, np.int32), np.zeros(0, np.float32)
@@ -213,11 +220,15 @@ def test_a_run_without_live_articles_has_empty_pages():
         item_item=type(model.live.similar)(
             np.zeros(4, np.int64), np.zeros(0, np.int32), np.zeros(0, np.float32)
         ),
-    )  # fmt: skip
+    )
     empty = dataclasses.replace(
-        model, live=live, story=nothing, importance=model.importance[:0], rise=model.rise[:0],
+        model,
+        live=live,
+        story=nothing,
+        importance=model.importance[:0],
+        rise=model.rise[:0],
         newest=nothing,
-    )  # fmt: skip
+    )
     page = PageBuilder(empty).page(None, None, N_SLOTS, editorial=NO_RULES)
     assert page.lists == {name: [] for name in LISTS}
     assert "0 live articles" in page.notes["must_reads"]
@@ -228,9 +239,11 @@ def test_a_run_without_live_articles_has_empty_pages():
 
 @settings(deadline=None)
 @given(
-    st.integers(0, 2**32), st.integers(1, 3000), st.integers(1, 300),
+    st.integers(0, 2**32),
+    st.integers(1, 3000),
+    st.integers(1, 300),
     st.sampled_from(["random", "rising", "falling", "few", "closed"]),
-)  # fmt: skip
+)
 def test_the_best_are_those_of_a_plain_sort(seed, n_live, n, kind):
     rng = np.random.default_rng(seed)
     scores = rng.normal(size=(2, n_live)).astype(np.float32)
@@ -329,9 +342,11 @@ def plain_reader(profile, clicks, model):
     found = np.linalg.solve(left, right) if unseen else profile.factors
     tastes = [*profile.affinity.tolist(), *[0.0] * model.n_categories]
     return (
-        found, tastes[: model.n_categories], reads[: live.weights.known_reads],
+        found,
+        tastes[: model.n_categories],
+        reads[: live.weights.known_reads],
         sorted({*read, *unseen}),
-    )  # fmt: skip
+    )
 
 
 @given(st.integers(0, 2**32), st.lists(st.integers(0, 49), max_size=12), st.data())
@@ -340,10 +355,14 @@ def test_a_reader_is_what_plain_python_makes_of_a_profile_and_clicks(seed, click
     some = lambda n: np.sort(rng.choice(50, n, replace=False))  # noqa: E731
     n_reads, n_met = int(rng.integers(0, 9)), int(rng.integers(0, 5))
     profile = Profile(
-        2**45, rng.normal(size=3).astype("f4"), rng.normal(size=3).astype("f4"),
-        rng.permutation(some(n_reads)), some(int(rng.integers(0, 9))), some(n_met),
+        2**45,
+        rng.normal(size=3).astype("f4"),
+        rng.normal(size=3).astype("f4"),
+        rng.permutation(some(n_reads)),
+        some(int(rng.integers(0, 9))),
+        some(n_met),
         rng.random((len(READER_FEATURES), n_met), np.float32),
-    )  # fmt: skip
+    )
     known_reads = data.draw(st.sampled_from([1, 5, 100]))
     weights = dataclasses.replace(model.live.weights, known_reads=known_reads)
     model = dataclasses.replace(model, live=dataclasses.replace(model.live, weights=weights))
@@ -355,9 +374,12 @@ def test_a_reader_is_what_plain_python_makes_of_a_profile_and_clicks(seed, click
     assert (found.reads.tolist(), found.read.tolist()) == (reads, read)
     # Somebody of whom nothing is kept is known by the clicks alone.
     anybody = dataclasses.replace(
-        profile, factors=0 * profile.factors, affinity=0 * profile.affinity,
-        reads=profile.reads[:0], read=profile.read[:0],
-    )  # fmt: skip
+        profile,
+        factors=0 * profile.factors,
+        affinity=0 * profile.affinity,
+        reads=profile.reads[:0],
+        read=profile.read[:0],
+    )
     factors, _, reads, read = plain_reader(anybody, clicks, model)
     found = builder.reader(b"", clicks)
     np.testing.assert_allclose(found.factors, factors, rtol=1e-4, atol=1e-4)
@@ -369,8 +391,12 @@ def test_a_profile_of_another_shape_is_refused():
     builder = ReaderBuilder(model)
     packed = pack_profiles(nobody(3, model.n_categories, 0))[0]
     assert not builder.reader(packed).factors.any()
-    for wrong in (packed[:10], packed[:-4 * model.n_categories - 4], packed + bytes(4),
-                  packed[:8] + b"\xff" * 12 + packed[20:]):  # fmt: skip
+    for wrong in (
+        packed[:10],
+        packed[: -4 * model.n_categories - 4],
+        packed + bytes(4),
+        packed[:8] + b"\xff" * 12 + packed[20:],
+    ):
         with pytest.raises(ValueError, match="not of this run's shape"):
             builder.reader(wrong)
 

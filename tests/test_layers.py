@@ -7,108 +7,59 @@ from pathlib import Path
 
 from conftest import ROOT
 
-BASE = {"errors", "config", "files", "order", "rows"}
-LEARN = BASE | {"store", "counts", "night", "model", "signals", "blend", "rank", "page"}
-# Who may import whom. `page` calls `blend` for the scores it ranks, and serving both,
-# so that one function makes the score of a night and of a request.
-ALLOWED = {
+# From top to bottom: a folder imports only what stands in its row, and all of that is below it.
+SINGLE_FILES = {"config", "errors", "files", "metrics", "pseudonym", "rows", "sorted_ints"}
+MAY_IMPORT = {
+    "cli": {"evaluation", "ingest", "learn", "nightly", "operations", "page", "published"}
+    | {"serving", "store"},
+    "nightly": {"blend", "learn", "page", "published", "store", "training"},
+    "evaluation": {"blend", "learn", "page", "store"},
+    "learn": {"blend", "page", "signals", "store", "training"},
+    "operations": {"page", "published", "serving", "store"},
+    "training": {"blend", "kernels", "page", "published", "signals", "store"},
+    "serving": {"blend", "page", "published"},
+    "published": {"blend", "page"},
+    "ingest": {"store"},
+    "signals": {"blend", "kernels"},
+    "page": {"blend", "kernels"},
+    "store": set(),
+    "blend": {"kernels"},
+    "kernels": set(),
+}
+# The single files at the bottom, and what they import of each other and of the kernels.
+OF_SINGLE_FILES = {
+    "config": {"errors"},
     "errors": set(),
     "files": {"errors", "kernels"},
-    "privacy": BASE | {"publishing", "store"},
-    "order": set(),
-    "later": set(),
-    "rows": set(),
-    "pseudonym": {"errors"},
-    "erasure": BASE | {"kept"},
-    "config": {"errors"},
-    "ingest": BASE,
-    "schema": set(),
-    "columns": BASE,
-    "kept": set(),
-    "bulk": set(),
-    "ids": {"bulk"},
-    "click_table": BASE | {"bulk", "columns", "kept"},
-    "store": BASE | {"click_table", "schema", "erasure", "ids", "kept"},
-    "signals": BASE | {"kernels", "later"},
-    "blend": BASE | {"kernels"},
-    "rank": BASE | {"blend"},
-    "kernels": set(),
-    "page": BASE | {"blend", "kernels"},
-    "known": set(),
-    "snapshot": BASE | {"blend", "known", "rank", "page"},
-    "load": BASE | {"ingest", "pseudonym", "store"},
-    "answer": {"explain"},
-    "served": BASE
-    | {"answer", "blend", "explain", "known", "page", "publishing", "readers", "snapshot"},
-    "serving": BASE
-    | {"answer", "blend", "explain", "rank", "page", "served", "snapshot"}
-    | {"known", "publishing"},
-    "counts": BASE | {"kernels", "rank", "signals"},
-    "night": BASE | {"kernels", "store", "counts", "signals"},
-    "readers": BASE | {"blend", "kernels", "page", "rank"},
-    "carry": BASE | {"night", "signals", "blend", "snapshot"},
-    "refresh": LEARN | {"carry", "publishing", "readers", "snapshot"},
-    "model": BASE
-    | {"carry", "store", "counts", "night", "signals", "blend", "rank", "page", "snapshot"}
-    | {"known", "texts"},
-    "texts": BASE | {"carry", "night", "signals", "store"},
-    "learn": LEARN | {"metrics"},
-    "shards": LEARN | {"learn", "readers"},
-    "checks": BASE | {"blend", "page"},
-    "publishing": BASE | {"page", "snapshot"},
-    "diff": BASE | {"page", "publishing", "snapshot"},
-    "nightly": LEARN
-    | {"checks", "learn", "publishing", "readers", "refresh", "shards", "snapshot", "texts"},
-    "evaluation": LEARN | {"learn", "metrics"},
     "metrics": set(),
-    "export": {"publishing", "serving", "snapshot"},
-    "__init__": {"answer", "errors", "pseudonym", "serving"},
-    "explain": BASE | {"blend", "known", "page"},
-    "rulebook": BASE | {"page", "publishing", "store"},
-    "preview": BASE | {"serving"},
-    "cli_options": {"pseudonym"},
-    "editor_cli": BASE
-    | {"cli_options", "page", "preview", "rulebook", "serving", "snapshot", "store"},
-    "operator_cli": BASE | {"cli_options", "diff", "nightly", "privacy", "publishing", "store"},
-    "cli": BASE
-    | {
-        "answer",
-        "operator_cli",
-        "publishing",
-        "cli_options",
-        "editor_cli",
-        "ingest",
-        "load",
-        "store",
-        "learn",
-        "nightly",
-        "serving",
-        "snapshot",
-        "evaluation",
-        "export",
-        "metrics",
-    },
+    "pseudonym": {"errors"},
+    "rows": set(),
+    "sorted_ints": set(),
 }
 
 
 def imported(path: Path):
+    """Return the folders and single files of the package that a file imports."""
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "recsys":
-            # Metrics are arrays in, figures out: a room of their own in evaluation's folder.
-            module = (node.module or "").replace("evaluation.metrics", "metrics")
-            if module == "recsys.evaluation" and [n.name for n in node.names] == ["metrics"]:
-                module = "recsys.metrics"
-            rest = module.split(".")[1:]
+            rest = (node.module or "").split(".")[1:]
             yield from [rest[0]] if rest else [name.name for name in node.names]
 
 
-def test_rooms_import_in_one_direction():
+def test_folders_import_downwards_only():
+    allowed = {name: used | SINGLE_FILES for name, used in MAY_IMPORT.items()}
+    allowed |= OF_SINGLE_FILES | {"__init__": {"errors", "pseudonym", "serving"}}
     for path in sorted((ROOT / "recsys").rglob("*.py")):
         inside = path.relative_to(ROOT / "recsys")
-        room = inside.parts[0].removesuffix(".py")
-        room = "metrics" if inside.name == "metrics.py" else room
+        folder = inside.parts[0].removesuffix(".py")
         for used in imported(path):
-            assert used == room or used in ALLOWED[room], f"{inside} imports {used}"
+            assert used == folder or used in allowed[folder], f"{inside} imports {used}"
+
+
+def test_each_folder_stands_above_all_that_it_may_import():
+    order = list(MAY_IMPORT)
+    for at, (folder, used) in enumerate(MAY_IMPORT.items()):
+        assert used <= set(order[at + 1 :]), folder
 
 
 def test_signals_do_not_know_each_other():
@@ -126,8 +77,9 @@ def test_nothing_that_runs_code_out_of_data_is_used():
     for path in sorted((ROOT / "recsys").rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             names = [getattr(a, "name", a) for a in getattr(node, "names", [])] + [
-                getattr(node, "module", None), getattr(getattr(node, "func", None), "id", None)
-            ]  # fmt: skip
+                getattr(node, "module", None),
+                getattr(getattr(node, "func", None), "id", None),
+            ]
             assert not {"pickle", "marshal", "shelve", "joblib", "eval", "exec"} & set(names), path
 
 

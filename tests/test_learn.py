@@ -7,18 +7,19 @@ from conftest import RECEIVED_MS, SAMPLE
 from scipy.sparse import csr_matrix
 
 from recsys import Recommender
-from recsys.blend import PARTS, Rows
+from recsys.blend.curves import RankModel, curve_parts, likeness_to_reads
+from recsys.blend.live_model import PARTS, Rows
 from recsys.config import Config, LearnConfig
 from recsys.ingest.detect import expand
+from recsys.ingest.load_files import load_files
 from recsys.learn import choice, heads
 from recsys.learn.choice import Choices, CurveFit, fit_weights
-from recsys.learn.examples import Past, live_choices, seen_after
-from recsys.load import load_files
-from recsys.night import drawn
-from recsys.nightly import run_nightly
-from recsys.rank import RankModel, curve_parts, likeness_to_reads
+from recsys.learn.examples import Past, seen_after
+from recsys.learn.live_choices import live_choices
+from recsys.nightly.run import run_nightly
 from recsys.rows import HOUR_MS, from_ms
-from recsys.store import Store
+from recsys.store.database import Store
+from recsys.training.window import drawn
 
 DAY_MS = 24 * HOUR_MS
 
@@ -198,9 +199,11 @@ def test_a_served_order_is_that_of_the_examples_it_was_learned_from(newsroom, pu
         part = slice(shown.start[row], shown.start[row + 1])
         ids = [name[key] for key in shown.article_key[part].tolist()]
         found = recommender.rank(
-            user[int(shown.user_key[row])], ids, article_id=name.get(int(shown.context_key[row])),
+            user[int(shown.user_key[row])],
+            ids,
+            article_id=name.get(int(shown.context_key[row])),
             as_of=from_ms(int(shown.shown_ms[row])),
-        )  # fmt: skip
+        )
         score_of = {ranked.article_id: ranked.score for ranked in found}
         assert [score_of[i] for i in ids] == pytest.approx(expected[part].tolist(), abs=2e-3)
         assert [r.score for r in found] == sorted((r.score for r in found), reverse=True)
@@ -251,7 +254,7 @@ def test_numbers_tell_when_old_articles_were_written(store, load):
     back = {"user_id": "u", "article_id": "1010", "clicked_at": hour + 70 * HOUR_MS}
     old = {"user_id": "u", "article_id": "1011.5", "clicked_at": hour + 70 * HOUR_MS}
     load({"c.jsonl": "".join(json.dumps(c) + "\n" for c in [*clicks, back, old])})
-    from recsys.night import read_night
+    from recsys.training.window import read_night
 
     night = read_night(store, RECEIVED_MS, Config())
     index = {i: row for row, i in enumerate(night.articles.id_map.ids)}

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
 from sklearn.metrics import ndcg_score, roc_auc_score
 
-from recsys.evaluation import metrics
+from recsys import metrics
 
 DCG_2 = 1 / math.log2(3)  # gain of a hit at rank 2
 
@@ -31,9 +31,11 @@ def mind_official(scores, clicked):
 
     ideal = np.sort(hit)[::-1]
     return (
-        roc_auc_score(clicked, scores), (hit / ranks).sum() / hit.sum(),
-        dcg(hit, 5) / dcg(ideal, 5), dcg(hit, 10) / dcg(ideal, 10),
-    )  # fmt: skip
+        roc_auc_score(clicked, scores),
+        (hit / ranks).sum() / hit.sum(),
+        dcg(hit, 5) / dcg(ideal, 5),
+        dcg(hit, 10) / dcg(ideal, 10),
+    )
 
 
 impression = st.integers(2, 12).flatmap(
@@ -50,10 +52,13 @@ def test_in_view_metrics_are_those_of_the_official_script(impressions):
     judged = judge(*impressions)
     found = np.stack(
         [
-            metrics.auc(judged), metrics.mind_mrr(judged),
-            metrics.mind_ndcg_at_k(judged, 5), metrics.mind_ndcg_at_k(judged, 10),
-        ], axis=1,
-    )  # fmt: skip
+            metrics.auc(judged),
+            metrics.mind_mrr(judged),
+            metrics.mind_ndcg_at_k(judged, 5),
+            metrics.mind_ndcg_at_k(judged, 10),
+        ],
+        axis=1,
+    )
     expected = [mind_official(np.array(s), np.array(c)) for s, c in impressions]
     np.testing.assert_allclose(found, expected, rtol=1e-9)
 
@@ -122,10 +127,13 @@ def test_list_metrics_match_hand_computation(hits, n_relevant, k, expected):
     found = [
         metric(given_hits, relevant, k)[0]
         for metric in (
-            metrics.hit_rate_at_k, metrics.precision_at_k, metrics.recall_at_k,
-            metrics.map_at_k, metrics.ndcg_at_k,
+            metrics.hit_rate_at_k,
+            metrics.precision_at_k,
+            metrics.recall_at_k,
+            metrics.map_at_k,
+            metrics.ndcg_at_k,
         )
-    ]  # fmt: skip
+    ]
     assert found == pytest.approx(expected)
 
 

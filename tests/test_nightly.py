@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from conftest import BY_HAND, RECEIVED_MS, ROOT, SAMPLE
 
-from recsys import nightly, publishing, shards, snapshot
 from recsys.config import Config, DataConfig, LearnConfig, PublishConfig, load_config, toml_of
 from recsys.errors import (
     ConfigError,
@@ -19,16 +18,20 @@ from recsys.errors import (
     RunActiveError,
     SnapshotError,
 )
-from recsys.export import COLUMNS, export_rows
 from recsys.ingest.detect import expand
-from recsys.load import load_files
-from recsys.model import lifted_by_machines, section_names, train
-from recsys.night import read_night
-from recsys.nightly import run_nightly
+from recsys.ingest.load_files import load_files
+from recsys.nightly import run as nightly_run
+from recsys.nightly import workers
+from recsys.nightly.run import run_nightly
+from recsys.operations.export_rows import COLUMNS, export_rows
 from recsys.page.compose import LISTS
+from recsys.published import folder as published_folder
+from recsys.published import run_file
 from recsys.rows import HOUR_MS, from_ms, to_ms
-from recsys.serving import Recommender
-from recsys.store import Store
+from recsys.serving.recommender import Recommender
+from recsys.store.database import Store
+from recsys.training.train import lifted_by_machines, section_names, train
+from recsys.training.window import read_night
 
 GOLDEN = ROOT / "tests" / "golden" / "sample.json"
 
@@ -61,7 +64,7 @@ def test_the_report_counts_what_the_sample_planted(sample):
 
 
 def test_a_run_is_its_owner_s_alone(sample):
-    path = publishing.run_path(sample.folder, sample.report.run_id)
+    path = published_folder.run_path(sample.folder, sample.report.run_id)
     assert path.stat().st_mode & 0o777 == 0o600
 
 
@@ -93,8 +96,8 @@ def content(path):
 def test_the_same_night_again_gives_the_same_bytes(sample, tmp_path):
     with Store(sample.store) as store:
         report = run_nightly(store, tmp_path, as_of_ms=to_ms(sample.as_of), config=Config())
-    first = publishing.run_path(sample.folder, sample.report.run_id)
-    assert content(first) == content(publishing.run_path(tmp_path, report.run_id))
+    first = published_folder.run_path(sample.folder, sample.report.run_id)
+    assert content(first) == content(published_folder.run_path(tmp_path, report.run_id))
     assert report.counts["articles_vectorised"] == 0  # counted once, on the first night
 
 
@@ -116,7 +119,9 @@ def test_what_happens_after_the_cut_changes_nothing(sample, tmp_path):
         conn.execute("UPDATE articles SET title = 'x', body = '' WHERE published_at > ?", (cut,))
         run_nightly(store, tmp_path / "after", as_of_ms=cut, config=BY_HAND)
     paths = [
-        publishing.run_path(tmp_path / name, publishing.require_current(tmp_path / name))
+        published_folder.run_path(
+            tmp_path / name, published_folder.require_current(tmp_path / name)
+        )
         for name in ("before", "after")
     ]
     assert content(paths[0]) == content(paths[1])
@@ -124,9 +129,12 @@ def test_what_happens_after_the_cut_changes_nothing(sample, tmp_path):
 
 def test_a_click_made_after_the_cut_on_an_earlier_impression_is_not_known(store, load):
     row = {
-        "user_id": "u", "shown_at": "2026-03-01T10:00:00Z", "shown": ["a", "b"],
-        "clicked": ["a"], "clicked_at": "2026-03-01T10:10:00Z",
-    }  # fmt: skip
+        "user_id": "u",
+        "shown_at": "2026-03-01T10:00:00Z",
+        "shown": ["a", "b"],
+        "clicked": ["a"],
+        "clicked_at": "2026-03-01T10:10:00Z",
+    }
     load({"i.jsonl": json.dumps(row) + "\n"})
     between = to_ms(datetime.fromisoformat("2026-03-01T10:05:00+00:00"))
     night = read_night(store, between, Config())
@@ -136,8 +144,8 @@ def test_a_click_made_after_the_cut_on_an_earlier_impression_is_not_known(store,
 
 def test_a_night_is_the_same_by_one_process_or_two(store, tmp_path, monkeypatch):
     load_files(store, expand([SAMPLE]), received_ms=RECEIVED_MS)
-    monkeypatch.setattr(nightly, "MANY_READERS", 1)
-    monkeypatch.setattr(shards, "SHARD", 100)
+    monkeypatch.setattr(nightly_run, "MANY_READERS", 1)
+    monkeypatch.setattr(workers, "SHARD", 100)
     config = Config(learn=LearnConfig(days=1, max_choices=300))
     rows = []
     for n_processes in (2, 1):
@@ -147,7 +155,7 @@ def test_a_night_is_the_same_by_one_process_or_two(store, tmp_path, monkeypatch)
         )
         assert report.heads["finding"].n > 200
         store.kept.drop_examples(0)  # the second learns anew
-        with closing(snapshot.connect(publishing.run_path(folder, report.run_id))) as conn:
+        with closing(run_file.connect(published_folder.run_path(folder, report.run_id))) as conn:
             rows.append(
                 [
                     conn.execute(f"SELECT * FROM {table} ORDER BY 1, 2").fetchall()
@@ -233,7 +241,7 @@ def test_ids_alone_are_enough(store, load, tmp_path):
         }
         for u in range(30)
         for i in range(4)
-    ]  # fmt: skip
+    ]
     load({"c.jsonl": "".join(json.dumps(line) + "\n" for line in lines)})
     as_of = datetime.fromisoformat("2026-03-02T00:00:00+00:00")
     run_nightly(store, tmp_path / "p", as_of_ms=to_ms(as_of), config=BY_HAND)
@@ -264,7 +272,7 @@ def test_a_reader_who_read_everything_gets_an_empty_page_not_an_error(store, loa
 def test_an_empty_store_is_held_back(store, tmp_path):
     with pytest.raises(HeldBackError, match="no live articles"):
         run_nightly(store, tmp_path / "p", as_of_ms=1_000_000, config=BY_HAND)
-    assert publishing.current_run(tmp_path / "p") is None
+    assert published_folder.current_run(tmp_path / "p") is None
     assert [run["status"] for run in store.runs()] == ["held back"]
 
 
@@ -275,9 +283,9 @@ def test_a_night_that_lost_its_articles_is_kept_but_not_served(sample, tmp_path)
         short = dataclasses.replace(BY_HAND, data=DataConfig(max_age_hours=2.0, active_hours=0.1))
         with pytest.raises(HeldBackError, match="live articles"):
             run_nightly(store, tmp_path, as_of_ms=as_of_ms, config=short)
-    assert publishing.current_run(tmp_path) == first.run_id
-    assert publishing.run_ids(tmp_path) == [first.run_id]
-    assert len(publishing.run_ids(tmp_path, ".held")) == 1
+    assert published_folder.current_run(tmp_path) == first.run_id
+    assert published_folder.run_ids(tmp_path) == [first.run_id]
+    assert len(published_folder.run_ids(tmp_path, ".held")) == 1
 
 
 def test_a_night_that_lost_its_clicks_or_its_numbers_is_held_back(sample, tmp_path, monkeypatch):
@@ -297,10 +305,10 @@ def test_a_night_that_lost_its_clicks_or_its_numbers_is_held_back(sample, tmp_pa
             model.page.live.factors[0, 0] = np.nan
             return model
 
-        monkeypatch.setattr(nightly, "train", without_numbers)
+        monkeypatch.setattr(nightly_run, "train", without_numbers)
         with pytest.raises(HeldBackError, match="factors: some are not finite"):
             run_nightly(store, folder, as_of_ms=as_of_ms, config=BY_HAND)
-    assert publishing.current_run(folder) == first.run_id
+    assert published_folder.current_run(folder) == first.run_id
 
 
 def test_a_refresh_of_few_days_is_not_held_against_the_clicks_of_a_night(store, load, tmp_path):
@@ -319,18 +327,18 @@ def test_a_refresh_of_few_days_is_not_held_against_the_clicks_of_a_night(store, 
             store, folder, as_of_ms=as_of_ms + HOUR_MS, config=BY_HAND, kind="refresh"
         )
     assert fresh.counts["clicks"] < 0.5 * night.counts["clicks"]
-    assert publishing.current_run(folder) == fresh.run_id
+    assert published_folder.current_run(folder) == fresh.run_id
 
 
 def test_a_night_whose_process_dies_fails_and_what_is_served_stays(sample, tmp_path, monkeypatch):
     path = tmp_path / "recsys.db"
     path.write_bytes(sample.store.read_bytes())
     folder, as_of_ms = tmp_path / "published", to_ms(sample.as_of)
-    monkeypatch.setattr(nightly, "MANY_READERS", 1)
+    monkeypatch.setattr(nightly_run, "MANY_READERS", 1)
     with Store(path) as store:
         first = run_nightly(store, folder, as_of_ms=as_of_ms, config=BY_HAND)
         teaching = dataclasses.replace(BY_HAND, learn=LearnConfig(days=1))
-        real = nightly.ProcessPoolExecutor.submit
+        real = nightly_run.ProcessPoolExecutor.submit
 
         def submit(pool, *task):
             future = real(pool, *task)
@@ -338,14 +346,14 @@ def test_a_night_whose_process_dies_fails_and_what_is_served_stays(sample, tmp_p
                 process.kill()
             return future
 
-        monkeypatch.setattr(nightly.ProcessPoolExecutor, "submit", submit)
+        monkeypatch.setattr(nightly_run.ProcessPoolExecutor, "submit", submit)
         with pytest.raises(RecsysError, match="a process of the run died"):
             run_nightly(store, folder, as_of_ms=as_of_ms, config=teaching, n_processes=2)
         assert [run["status"] for run in store.runs()][-1] == "failed"
-        assert publishing.current_run(folder) == first.run_id
+        assert published_folder.current_run(folder) == first.run_id
         monkeypatch.undo()
         again = run_nightly(store, folder, as_of_ms=as_of_ms, config=BY_HAND)
-    assert publishing.current_run(folder) == again.run_id
+    assert published_folder.current_run(folder) == again.run_id
     assert [p.name for p in folder.glob("*.partial")] == []
 
 
@@ -363,33 +371,36 @@ def test_old_runs_are_pruned_and_the_served_one_never(sample, tmp_path):
             run_nightly(store, tmp_path, as_of_ms=to_ms(sample.as_of), config=config).run_id
             for _ in range(3)
         ]
-    assert publishing.run_ids(tmp_path) == runs[1:]
-    publishing.publish(tmp_path, runs[1])
-    assert publishing.prune(tmp_path, 1) == []
-    assert publishing.current_run(tmp_path) == runs[1]
+    assert published_folder.run_ids(tmp_path) == runs[1:]
+    published_folder.publish(tmp_path, runs[1])
+    assert published_folder.prune(tmp_path, 1) == []
+    assert published_folder.current_run(tmp_path) == runs[1]
 
 
 @pytest.mark.parametrize(
-    "part", ["SELECT data FROM arrays WHERE name = 'factors'",
-             "SELECT data FROM articles WHERE name = 'title'"],
-)  # fmt: skip
+    "part",
+    [
+        "SELECT data FROM arrays WHERE name = 'factors'",
+        "SELECT data FROM articles WHERE name = 'title'",
+    ],
+)
 def test_a_damaged_run_is_never_made_current(part, sample, tmp_path):
     with Store(sample.store) as store:
         runs = [
             run_nightly(store, tmp_path, as_of_ms=to_ms(sample.as_of), config=BY_HAND).run_id
             for _ in range(2)
         ]
-    path = publishing.run_path(tmp_path, runs[0])
+    path = published_folder.run_path(tmp_path, runs[0])
     data = bytearray(path.read_bytes())
-    with closing(snapshot.connect(path)) as conn:
+    with closing(run_file.connect(path)) as conn:
         place = data.find(conn.execute(part).fetchone()[0][:64])
     data[place + 8] ^= 1
     path.write_bytes(bytes(data))
     with pytest.raises(SnapshotError, match="damaged"):
-        publishing.publish(tmp_path, runs[0])
+        published_folder.publish(tmp_path, runs[0])
     with pytest.raises(SnapshotError, match="no run 000009-never"):
-        publishing.publish(tmp_path, "000009-never")
-    assert publishing.current_run(tmp_path) == runs[1]
+        published_folder.publish(tmp_path, "000009-never")
+    assert published_folder.current_run(tmp_path) == runs[1]
 
 
 def test_plain_rows_tell_the_same_as_the_pages(sample):
@@ -419,9 +430,9 @@ def test_a_refresh_brings_what_is_new_without_training(sample, tmp_path):
     recommender = Recommender(tmp_path)
     assert recommender.recommend().run_id == second.run_id
     run = recommender._run
-    path = publishing.run_path(tmp_path, first.run_id)
-    old = snapshot.connect(path)
-    before = {article.article_id for article in snapshot.load_articles(old, path)}
+    path = published_folder.run_path(tmp_path, first.run_id)
+    old = run_file.connect(path)
+    before = {article.article_id for article in run_file.load_articles(old, path)}
     old_readers = {row[0] for row in old.execute("SELECT user_id FROM readers")}
     old.close()
     new = {run.articles[i].article_id for i in run.model.live.live_rows} - before

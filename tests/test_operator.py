@@ -5,8 +5,9 @@ import json
 import pytest
 from newsroom import AS_OF, BOTH, NIGHT, SAMPLE, at, copied, environment, page_of, run, well
 
-from recsys import Recommender, hashed_user, publishing
-from recsys.store import Store
+from recsys import Recommender, hashed_user
+from recsys.published import folder as published_folder
+from recsys.store.database import Store
 
 
 @pytest.fixture
@@ -18,7 +19,7 @@ def test_a_run_held_back_is_published_only_with_a_reason(here):
     served = page_of(here)
     done = run(here, *NIGHT, at(48))
     assert done.status == 3
-    run_id = publishing.run_ids(here / "p", ".held")[0]
+    run_id = published_folder.run_ids(here / "p", ".held")[0]
     assert f"recsys publish {run_id} --force --reason TEXT" in done.said
     assert f"h {run_id}" in well(here, "runs", *BOTH).out
     for more in ((), ("--force",), ("--reason", "a quiet weekend")):
@@ -28,7 +29,7 @@ def test_a_run_held_back_is_published_only_with_a_reason(here):
     assert run(here, "rollback", run_id, "--published", "p").status == 3
     assert page_of(here) == served
     well(here, "publish", run_id, *BOTH, "--force", "--reason", "a quiet weekend")
-    assert publishing.current_run(here / "p") == run_id
+    assert published_folder.current_run(here / "p") == run_id
     listed = well(here, "runs", *BOTH).out
     assert f"* {run_id}" in listed
     assert "published all the same: a quiet weekend" in listed
@@ -42,7 +43,7 @@ def test_a_run_held_back_is_published_only_with_a_reason(here):
 
 def test_what_changed_is_printed_and_a_run_is_built_again(here):
     well(here, "refresh", *BOTH, "--as-of", at(1))
-    first, second, third = publishing.run_ids(here / "p")
+    first, second, third = published_folder.run_ids(here / "p")
     said = well(here, "diff", first, second, "--published", "p").out
     assert "live articles that came: " in said
     assert "Popular Now: " in said
@@ -50,17 +51,17 @@ def test_what_changed_is_printed_and_a_run_is_built_again(here):
     for run_id in (second, third):
         said = well(here, "rebuild", run_id, *BOTH, "--to", f"again {run_id}").out
         assert "the same, to the byte" in said
-    assert publishing.current_run(here / "p") == third
+    assert published_folder.current_run(here / "p") == third
     assert run(here, "rebuild", "000099-never", *BOTH, "--to", "x").status == 1
     assert run(here, "diff", first, "000099-never", "--published", "p").status == 1
 
 
 def test_readers_ids_are_hashed_by_the_key_of_the_environment(tmp_path):
-    key = environment(RECSYS_USER_KEY="a secret of sixteen")
+    key = environment(recsysUSER_KEY="a secret of sixteen")
     ingest = ("ingest", str(SAMPLE), "--store", "s.db", "--hash-users")
     without = run(tmp_path, *ingest)
     assert without.status == 2
-    assert "RECSYS_USER_KEY" in without.said
+    assert "recsysUSER_KEY" in without.said
     assert run(tmp_path, *ingest, env=key).status == 0
     (tmp_path / "c.toml").write_text("[learn]\ndays = 0\n")
     well(tmp_path, *NIGHT, at(0))

@@ -12,21 +12,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
 
-from recsys.blend import LiveModel, Reader, Rows, fold_in, recent_weights, total
+from recsys.blend.linear import fold_in, recent_weights, total
+from recsys.blend.live_model import LiveModel, PageModel, Reader, Rows
+from recsys.blend.profiles import NO_COUNTS, NOTHING_MET
 from recsys.config import BlendConfig, PageConfig, TextConfig
-from recsys.model import train
-from recsys.night import read_night
+from recsys.evaluation.turn_taking import greedy
 from recsys.page import compose as composing
 from recsys.page import rankings
 from recsys.page.build import Crowd, PageBuilder, pack_pages, slot_parts, unpack_page
-from recsys.page.compose import LISTS, Cap, Pin, Wish, greedy
-from recsys.page.rankings import PageModel, top_n
+from recsys.page.compose import LISTS, Cap, Pin, Wish
+from recsys.page.rankings import top_n
 from recsys.page.reasons import REASONS, reason_code, reason_text
 from recsys.page.stories import story_index
-from recsys.readers import NO_COUNTS, NOTHING_MET
 from recsys.rows import HOUR_MS, UNKNOWN_TIME, to_ms
 from recsys.signals.text import count_terms, document_counts, idf, similar_articles, tfidf
-from recsys.store import Store
+from recsys.store.database import Store
+from recsys.training.train import train
+from recsys.training.window import read_night
 
 N_SLOTS = dict.fromkeys(LISTS, 5) | {"latest_stories": 6}
 
@@ -57,9 +59,14 @@ def random_model(seed, n_live=60, n_known=80, n_categories=4):
     )
     story = np.minimum(np.arange(n_live), rng.integers(0, n_live, n_live))
     return PageModel(
-        live, story[story], rng.random(n_live).astype("f4"), rng.normal(size=n_live).astype("f4"),
-        rng.permutation(n_live), n_categories, PageConfig(),
-    )  # fmt: skip
+        live,
+        story[story],
+        rng.random(n_live).astype("f4"),
+        rng.normal(size=n_live).astype("f4"),
+        rng.permutation(n_live),
+        n_categories,
+        PageConfig(),
+    )
 
 
 def random_reader(rng, model):
@@ -69,8 +76,9 @@ def random_reader(rng, model):
         rng.normal(size=model.n_categories).astype("f4"),
         rng.choice(n_known, rng.integers(0, 6), replace=False),
         np.sort(rng.choice(n_live, rng.integers(0, 12), replace=False)),
-        NOTHING_MET, NO_COUNTS,
-    )  # fmt: skip
+        NOTHING_MET,
+        NO_COUNTS,
+    )
 
 
 @given(st.lists(st.floats(-1e6, 1e6, width=32), max_size=60), st.integers(0, 20))
@@ -110,9 +118,12 @@ def allowed(wishes, page, story, caps, pins=()):
     for cap in caps:
         counted = [p for pin in pins if cap.name in (None, pin.name) for p in [pin.place]]
         counted += [
-            p for wish, places in zip(wishes, page, strict=True) if cap.name in (None, wish.name)
-            for p in places if p is not None
-        ]  # fmt: skip
+            p
+            for wish, places in zip(wishes, page, strict=True)
+            if cap.name in (None, wish.name)
+            for p in places
+            if p is not None
+        ]
         groups = [int(cap.group[p]) for p in counted if cap.group[p] >= 0]
         if any(groups.count(g) > cap.most for g in groups):
             return False
@@ -338,11 +349,11 @@ def test_must_reads_are_of_several_sections_as_long_as_there_are_some():
 def test_what_says_the_same_again_comes_later():
     model = random_model(5)
     plain, diverse = (
-        PageBuilder(
-            dataclasses.replace(model, config=PageConfig(diversity=d))
-        ).page(None, None, N_SLOTS).lists["you_may_also_like"]
+        PageBuilder(dataclasses.replace(model, config=PageConfig(diversity=d)))
+        .page(None, None, N_SLOTS)
+        .lists["you_may_also_like"]
         for d in (0.0, 5.0)
-    )  # fmt: skip
+    )
 
     def likeness(slots):
         live = model.live

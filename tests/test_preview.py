@@ -6,15 +6,19 @@ from html.parser import HTMLParser
 
 import pytest
 
-from recsys.cli_options import TITLES
+from recsys.cli.options import TITLES
+from recsys.operations.preview_page import html_of, safe_url
 from recsys.page.compose import LISTS
-from recsys.preview import html_of, safe_url
-from recsys.serving import Recommender
+from recsys.serving.recommender import Recommender
 
 BROWSER = next(
-    (path for name in ("chromium", "chromium-browser", "google-chrome", "chrome")
-     if (path := shutil.which(name))), None,
-)  # fmt: skip
+    (
+        path
+        for name in ("chromium", "chromium-browser", "google-chrome", "chrome")
+        if (path := shutil.which(name))
+    ),
+    None,
+)
 needs_browser = pytest.mark.skipif(
     BROWSER is None, reason="no Chromium or Chrome here: the page is not drawn, only parsed"
 )
@@ -71,16 +75,26 @@ def test_what_comes_from_data_is_escaped_and_only_web_addresses_are_links():
 
             class Why:
                 def explanation(self, *args):
-                    from recsys.explain import Displaced, Explanation
+                    from recsys.page.explain import Displaced, Explanation
 
                     return Explanation(
                         {evil: 1.0}, {}, 1, (), (), (Displaced("x", evil, evil),), evil
                     )
 
             slot = Recommendation(
-                evil, evil, evil, "javascript:alert(1)", None, 1.0, evil, "x", 1.0, (), Why(),
+                evil,
+                evil,
+                evil,
+                "javascript:alert(1)",
+                None,
+                1.0,
+                evil,
+                "x",
+                1.0,
+                (),
+                Why(),
                 ("must_reads", 0),
-            )  # fmt: skip
+            )
             return Page(evil, (evil,), {"must_reads": (slot,)})
 
         def article(self, article_id):
@@ -105,12 +119,26 @@ def test_a_browser_draws_the_page_within_its_width(page, tmp_path, width):
     path = tmp_path / "page.html"
     path.write_text(page.replace("</head>", probe + "</head>"), "utf-8")
     done = subprocess.run(
-        [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run",
-         "--disable-background-networking", "--disable-component-update", "--disable-sync",
-         f"--user-data-dir={tmp_path / 'profile'}", f"--window-size={width},900",
-         "--virtual-time-budget=3000", "--dump-dom", path.as_uri()],
-        capture_output=True, text=True, timeout=120, check=True,
-    )  # fmt: skip
+        [
+            BROWSER,
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--no-first-run",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+            f"--user-data-dir={tmp_path / 'profile'}",
+            f"--window-size={width},900",
+            "--virtual-time-budget=3000",
+            "--dump-dom",
+            path.as_uri(),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
     title = re.search(r"<title>(.*?)</title>", done.stdout, re.DOTALL).group(1)
     drawn = json.loads(title.replace("&quot;", '"'))
     assert drawn["wide"] <= drawn["window"]

@@ -4,15 +4,16 @@ import shutil
 import pytest
 from conftest import BY_HAND, RECEIVED_MS
 
-from recsys import Recommender, publishing
+from recsys import Recommender
 from recsys.errors import RunActiveError
 from recsys.files import locked
-from recsys.load import load_files
-from recsys.nightly import run_nightly
+from recsys.ingest.load_files import load_files
+from recsys.nightly.run import run_nightly
+from recsys.operations.forget_user import forget
 from recsys.page.compose import LISTS
-from recsys.privacy import forget
+from recsys.published import folder as published_folder
 from recsys.rows import to_ms
-from recsys.store import Store
+from recsys.store.database import Store
 
 
 def ids(page):
@@ -30,9 +31,9 @@ def newsroom(sample, tmp_path):
     path, folder = tmp_path / "recsys.db", tmp_path / "published"
     shutil.copy(sample.store, path)
     folder.mkdir()
-    night = publishing.run_path(sample.folder, sample.report.run_id)
+    night = published_folder.run_path(sample.folder, sample.report.run_id)
     shutil.copy(night, folder / night.name)
-    publishing.publish(folder, sample.report.run_id)
+    published_folder.publish(folder, sample.report.run_id)
     wrong = {"user_id": "u0007", "article_id": "a0001", "clicked_at": "yesterday"}
     late = wrong | {"clicked_at": to_ms(sample.as_of) + 1000}
     (tmp_path / "log.jsonl").write_text(json.dumps(wrong) + "\n" + json.dumps(late) + "\n")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from conftest import RECEIVED_MS
 
-from recsys.evaluation import metrics, propensity
+from recsys import metrics, propensity
 from recsys.learn.choice import CurveFit
 from recsys.learn.examples import POSITION, positions
 from recsys.rows import HOUR_MS, Impressions
@@ -21,11 +21,16 @@ def biased_log(n, rng, source="you_may_also_like"):
     shown = np.where(rng.random((n, 1)) < 0.67, best_first, shown)
     clicked = rng.random((n, 4)) < appeal[shown] * LOOKED[1:]
     return Impressions(
-        user_key=np.arange(n), context_key=np.full(n, -1), shown_ms=np.arange(n),
-        start=np.arange(0, 4 * n + 1, 4), article_key=shown.ravel().astype(np.int64),
-        clicked=clicked.ravel(), clicked_ms=np.arange(n), source=[source] * n,
+        user_key=np.arange(n),
+        context_key=np.full(n, -1),
+        shown_ms=np.arange(n),
+        start=np.arange(0, 4 * n + 1, 4),
+        article_key=shown.ravel().astype(np.int64),
+        clicked=clicked.ravel(),
+        clicked_ms=np.arange(n),
+        source=[source] * n,
         propensity=np.ones(4 * n),
-    )  # fmt: skip
+    )
 
 
 def test_planted_position_bias_is_found_though_better_articles_stand_higher():
@@ -82,11 +87,13 @@ def test_weighing_prefers_what_readers_like_to_what_stood_first():
         clicks = np.add.reduceat(w * log.clicked, log.start[:-1])
         appeal, stood = (
             metrics.bootstrap(
-                metrics.weighted_auc(scores.astype(float), log.clicked, log.start, w), user,
-                weight=clicks, n_resamples=10,
+                metrics.weighted_auc(scores.astype(float), log.clicked, log.start, w),
+                user,
+                weight=clicks,
+                n_resamples=10,
             ).mean
             for scores in (log.article_key, -place)
-        )  # fmt: skip
+        )
         return appeal - stood
 
     # As if everything had been looked at: half the log was in random order, half in true.

@@ -8,12 +8,12 @@ import recsys
 from recsys import RecsysError, hashed_user
 from recsys.errors import StoreError
 from recsys.ingest.detect import expand
-from recsys.load import load_files
-from recsys.nightly import run_nightly
-from recsys.privacy import forget
+from recsys.ingest.load_files import load_files
+from recsys.nightly.run import run_nightly
+from recsys.operations.forget_user import forget
 from recsys.pseudonym import fingerprint
 from recsys.rows import from_ms
-from recsys.store import Store
+from recsys.store.database import Store
 
 KEY, OTHER = b"a secret of sixteen", b"another secret of sixteen"
 

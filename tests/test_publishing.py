@@ -4,14 +4,15 @@ import shutil
 import pytest
 from conftest import BY_HAND
 
-from recsys import Recommender, SnapshotError, publishing
+from recsys import Recommender, SnapshotError
 from recsys.config import DataConfig
-from recsys.diff import difference
 from recsys.errors import HeldBackError
-from recsys.nightly import run_nightly
+from recsys.nightly.run import run_nightly
+from recsys.operations.compare_runs import difference
 from recsys.page.compose import LISTS
+from recsys.published import folder as published_folder
 from recsys.rows import HOUR_MS, to_ms
-from recsys.store import Store
+from recsys.store.database import Store
 
 
 @pytest.fixture
@@ -36,28 +37,31 @@ def held(by_hand, folder, tmp_path):
 
 def test_a_run_held_back_stands_apart_until_it_is_published(by_hand, folder, held):
     first = by_hand.report.run_id
-    assert (publishing.run_ids(folder), publishing.run_ids(folder, ".held")) == ([first], [held])
-    assert publishing.found_path(folder, held) == publishing.held_path(folder, held)
-    publishing.publish(folder, held)
-    assert publishing.run_ids(folder) == [first, held]
-    assert publishing.run_ids(folder, ".held") == []
+    assert (published_folder.run_ids(folder), published_folder.run_ids(folder, ".held")) == (
+        [first],
+        [held],
+    )
+    assert published_folder.found_path(folder, held) == published_folder.held_path(folder, held)
+    published_folder.publish(folder, held)
+    assert published_folder.run_ids(folder) == [first, held]
+    assert published_folder.run_ids(folder, ".held") == []
     assert Recommender(folder).recommend(as_of=by_hand.as_of).run_id == held
 
 
 def test_old_runs_held_back_go_with_old_runs(folder, held):
     for number in range(3):
-        copy = publishing.held_path(folder, f"90000{number}-x")
-        shutil.copy(publishing.held_path(folder, held), copy)
-    publishing.prune(folder, 2)
-    assert publishing.run_ids(folder, ".held") == ["900001-x", "900002-x"]
+        copy = published_folder.held_path(folder, f"90000{number}-x")
+        shutil.copy(published_folder.held_path(folder, held), copy)
+    published_folder.prune(folder, 2)
+    assert published_folder.run_ids(folder, ".held") == ["900001-x", "900002-x"]
 
 
 @pytest.mark.parametrize("name", ["../secret", "/etc/passwd", "", "a.b", "a\x00b", "a b"])
 def test_what_is_no_name_of_a_run_is_no_path(folder, name):
     with pytest.raises(SnapshotError, match="no name of a run"):
-        publishing.run_path(folder, name)
+        published_folder.run_path(folder, name)
     with pytest.raises(SnapshotError):
-        publishing.publish(folder, name)
+        published_folder.publish(folder, name)
 
 
 def test_runs_that_serve_the_same_do_not_differ(by_hand, folder, sample):
@@ -79,7 +83,7 @@ def test_what_changed_is_named(by_hand, folder, held):
     run_id = by_hand.report.run_id
     found = difference(folder, run_id, held)
     now, later = Recommender(folder), None
-    publishing.publish(folder, held)
+    published_folder.publish(folder, held)
     later = Recommender(folder)
     live = [
         {r._current().articles[i].article_id for i in r._current().model.live.live_rows}

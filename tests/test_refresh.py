@@ -9,16 +9,8 @@ from conftest import BY_HAND
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsys import publishing, snapshot
-from recsys.config import PublishConfig, TextConfig
-from recsys.errors import NotPublishedError, SnapshotError
-from recsys.export import export_rows
-from recsys.learn.examples import Past
-from recsys.model import reader_of
-from recsys.nightly import run_nightly
-from recsys.page.compose import LISTS, slots_of
-from recsys.rank import READ_HOURS, READER_FEATURES, SHOWN_HOURS
-from recsys.readers import (
+from recsys.blend.curves import READ_HOURS, READER_FEATURES, SHOWN_HOURS
+from recsys.blend.profiles import (
     Met,
     Parts,
     Profile,
@@ -30,10 +22,19 @@ from recsys.readers import (
     unpack_profile,
     unpack_profiles,
 )
+from recsys.config import PublishConfig, TextConfig
+from recsys.errors import NotPublishedError, SnapshotError
+from recsys.learn.examples import Past
+from recsys.nightly.run import run_nightly
+from recsys.operations.export_rows import export_rows
+from recsys.page.compose import LISTS, slots_of
+from recsys.published import folder as published_folder
+from recsys.published import run_file
 from recsys.rows import HOUR_MS, from_ms, to_ms
-from recsys.serving import Recommender
+from recsys.serving.recommender import Recommender
 from recsys.signals import text
-from recsys.store import Store
+from recsys.store.database import Store
+from recsys.training.train import reader_of
 
 HOURS = (12, 7, 0)  # before the sample's end: a night, and two refreshes one after the other
 
@@ -61,17 +62,17 @@ def refreshed(sample, tmp_path_factory):
 
 def loaded(folder, run_id):
     """A run's models, ids of known articles, and what it carries."""
-    path = publishing.run_path(folder, run_id)
-    with closing(snapshot.connect(path)) as conn:
-        ids = snapshot.load_articles(conn, path).column("article_id")
-        return snapshot.load_model(conn, path), ids, snapshot.load_carry(conn, path)
+    path = published_folder.run_path(folder, run_id)
+    with closing(run_file.connect(path)) as conn:
+        ids = run_file.load_articles(conn, path).column("article_id")
+        return run_file.load_model(conn, path), ids, run_file.load_carry(conn, path)
 
 
 def arrays_of(path):
-    with closing(snapshot.connect(path)) as conn:
-        page, rank = snapshot.load_model(conn, path)
-        carry = snapshot.load_carry(conn, path)
-        found = snapshot._arrays_of(page, rank, carry)
+    with closing(run_file.connect(path)) as conn:
+        page, rank = run_file.load_model(conn, path)
+        carry = run_file.load_carry(conn, path)
+        found = run_file._arrays_of(page, rank, carry)
     return {name: found[name] for name in found if not name.startswith(("curve", "refresh"))}
 
 
@@ -79,15 +80,15 @@ def test_articles_are_as_the_twin_has_them(refreshed):
     folder, reports, twins = refreshed
     for report, twin in zip(reports, twins, strict=True):
         model = twin.model
-        wanted = snapshot._arrays_of(model.page, model.rank, model.carry)
-        for name, found in arrays_of(publishing.run_path(folder, report.run_id)).items():
+        wanted = run_file._arrays_of(model.page, model.rank, model.carry)
+        for name, found in arrays_of(published_folder.run_path(folder, report.run_id)).items():
             np.testing.assert_allclose(found, wanted[name], rtol=2e-5, atol=1e-6, err_msg=name)
 
 
 def test_every_reader_is_as_the_twin_has_them(refreshed):
     folder, reports, twins = refreshed
     for report, twin in zip(reports, twins, strict=True):
-        publishing.publish(folder, report.run_id)
+        published_folder.publish(folder, report.run_id)
         recommender = Recommender(folder)
         run = recommender._run
         assert run.meta.n_readers == len(twin.model.readers.user_ids)
@@ -96,14 +97,17 @@ def test_every_reader_is_as_the_twin_has_them(refreshed):
             wanted = reader_of(twin.model.readers, row)
             for field in dataclasses.fields(wanted):
                 np.testing.assert_allclose(
-                    getattr(found, field.name), getattr(wanted, field.name),
-                    rtol=2e-4, atol=1e-5, err_msg=f"{user_id} {field.name}",
-                )  # fmt: skip
+                    getattr(found, field.name),
+                    getattr(wanted, field.name),
+                    rtol=2e-4,
+                    atol=1e-5,
+                    err_msg=f"{user_id} {field.name}",
+                )
 
 
 def test_recommend_after_a_refresh_is_a_full_scoring_by_the_same_model(refreshed):
     folder, reports, twins = refreshed
-    publishing.publish(folder, reports[-1].run_id)
+    published_folder.publish(folder, reports[-1].run_id)
     recommender, model = Recommender(folder), twins[-1].model
     builder = recommender._run.builder
     n_slots = slots_of(5, 6)
@@ -118,7 +122,7 @@ def test_recommend_after_a_refresh_is_a_full_scoring_by_the_same_model(refreshed
 
 def test_a_refresh_is_exported_with_every_reader_in_it(refreshed):
     folder, reports, twins = refreshed
-    publishing.publish(folder, reports[-1].run_id)
+    published_folder.publish(folder, reports[-1].run_id)
     rows = list(export_rows(folder))
     assert {row[2] for row in rows} - {None} == set(twins[-1].model.readers.user_ids)
     assert {row[0] for row in rows} == {"reader", "anonymous", "article"}
@@ -128,10 +132,10 @@ def test_only_readers_of_whom_something_came_are_written(refreshed):
     folder, reports, _ = refreshed
     sizes, bases = [], []
     for report in reports:
-        path = publishing.run_path(folder, report.run_id)
-        with closing(snapshot.connect(path)) as conn:
+        path = published_folder.run_path(folder, report.run_id)
+        with closing(run_file.connect(path)) as conn:
             sizes.append(conn.execute("SELECT count(*) FROM readers").fetchone()[0])
-            bases.append(snapshot.load_meta(conn, path).base)
+            bases.append(run_file.load_meta(conn, path).base)
     assert 0 < sizes[1] < sizes[2] < sizes[0]  # the second holds those of the first too
     assert bases == [None, reports[0].run_id, reports[0].run_id]
 
@@ -139,7 +143,7 @@ def test_only_readers_of_whom_something_came_are_written(refreshed):
 def test_new_articles_get_neighbours_and_factors_from_readers(refreshed):
     folder, reports, _ = refreshed
     before, after = (
-        arrays_of(publishing.run_path(folder, r.run_id)) for r in (reports[0], reports[2])
+        arrays_of(published_folder.run_path(folder, r.run_id)) for r in (reports[0], reports[2])
     )
     n_before = len(before["written_ms"])
     since = after["carry.live_since"]
@@ -160,14 +164,14 @@ def test_a_refresh_with_nothing_new_changes_nothing(sample, tmp_path):
             run_nightly(store, tmp_path, as_of_ms=at, config=BY_HAND, kind=kind)
             for kind in ("nightly", "refresh", "refresh")
         ]
-    paths = [publishing.run_path(tmp_path, run.run_id) for run in runs]
+    paths = [published_folder.run_path(tmp_path, run.run_id) for run in runs]
     night, *refreshes = (arrays_of(path) for path in paths)
     for found in refreshes:
         for name, values in night.items():
             np.testing.assert_allclose(found[name], values, rtol=1e-6, atol=1e-6, err_msg=name)
     pages = []
     for run in runs:
-        publishing.publish(tmp_path, run.run_id)
+        published_folder.publish(tmp_path, run.run_id)
         recommender = Recommender(tmp_path)
         asked = [(None, None), ("u0007", None), ("u0007", "a0030"), (None, "a0045")]
         pages.append([dict(recommender.recommend(*who, as_of=sample.as_of)) for who in asked])
@@ -243,11 +247,11 @@ def test_the_night_a_refresh_goes_back_to_is_never_pruned(sample, tmp_path):
             run_nightly(store, tmp_path, as_of_ms=at, config=config, kind=kind).run_id
             for kind in ("nightly", "refresh", "refresh")
         ]
-        assert publishing.run_ids(tmp_path) == [runs[0], runs[2]]
+        assert published_folder.run_ids(tmp_path) == [runs[0], runs[2]]
         assert Recommender(tmp_path).recommend("u0007", as_of=sample.as_of)["must_reads"]
-        publishing.run_path(tmp_path, runs[0]).unlink()
+        published_folder.run_path(tmp_path, runs[0]).unlink()
         with pytest.raises(SnapshotError, match="not there any more"):
-            publishing.publish(tmp_path, runs[2])
+            published_folder.publish(tmp_path, runs[2])
 
 
 counts = st.lists(st.integers(0, 40), max_size=8, unique=True).map(sorted)
@@ -264,9 +268,11 @@ def profiles_of(found):
         np.array([profile.as_of_ms for profile in found]),
         np.array([profile.factors for profile in found]),
         np.array([profile.affinity for profile in found]),
-        parts("reads"), parts("read"), parts("met"),
+        parts("reads"),
+        parts("read"),
+        parts("met"),
         np.concatenate([profile.met_counts for profile in found], axis=1),
-    )  # fmt: skip
+    )
 
 
 @st.composite
@@ -284,7 +290,7 @@ def some_profiles(draw):
                 read,
                 met,
                 rng.random((len(READER_FEATURES), len(met)), np.float32),
-            )  # fmt: skip
+            )
         )
     return found
 
@@ -310,12 +316,12 @@ def naive_advanced(profile, clicked, first, shown, *, factors, is_live, as_of_ms
     reads = list(dict.fromkeys([*reversed(clicked), *profile.reads.tolist()]))[:known_reads]
     before = {*profile.read.tolist(), *profile.reads.tolist()}
     counts = {
-        article: profile.met_counts[:, i] * 2.0 ** (
-            -((as_of_ms - profile.as_of_ms) / HOUR_MS) / np.array([*SHOWN_HOURS, *READ_HOURS])
-        )
+        article: profile.met_counts[:, i]
+        * 2.0
+        ** (-((as_of_ms - profile.as_of_ms) / HOUR_MS) / np.array([*SHOWN_HOURS, *READ_HOURS]))
         for i, article in enumerate(profile.met.tolist())
         if is_live[article]
-    }  # fmt: skip
+    }
     views = [pair for pair in shown if is_live[pair[0]]]
     firsts = [pair for pair in first if is_live[pair[0]] and pair[0] not in before]
     for events, half_lives, at in ((views, SHOWN_HOURS, 0), (firsts, READ_HOURS, len(SHOWN_HOURS))):
@@ -325,11 +331,14 @@ def naive_advanced(profile, clicked, first, shown, *, factors, is_live, as_of_ms
                 of[at + k] += 2.0 ** (-((as_of_ms - event_ms) / HOUR_MS) / half_life)
     met = sorted(counts)
     return Profile(
-        as_of_ms, factors, profile.affinity, np.array(reads, dtype=np.int64),
+        as_of_ms,
+        factors,
+        profile.affinity,
+        np.array(reads, dtype=np.int64),
         np.array(sorted({*profile.read.tolist(), *(a for a in clicked if is_live[a])}), np.int64),
         np.array(met, dtype=np.int64),
         np.array([counts[article] for article in met]).reshape(len(met), len(READER_FEATURES)).T,
-    )  # fmt: skip
+    )
 
 
 @given(some_profiles(), st.data())
@@ -353,9 +362,13 @@ def test_many_profiles_grow_as_each_would_alone(found, data):
         return [np.ascontiguousarray(column) for column in table.T]
 
     together = advanced(
-        profiles_of(found), tuple(columns(0, 2)), Met(*columns(1, 3)), Met(*columns(2, 3)),
-        factors=factors, **common,
-    )  # fmt: skip
+        profiles_of(found),
+        tuple(columns(0, 2)),
+        Met(*columns(1, 3)),
+        Met(*columns(2, 3)),
+        factors=factors,
+        **common,
+    )
     for row, data_of_one in enumerate(pack_profiles(together)):
         alone = naive_advanced(found[row], *of_each[row], factors=factors[row], **common)
         one = unpack_profile(data_of_one, n_factors=4)
@@ -370,17 +383,25 @@ def test_counts_of_a_profile_decay_and_grow_by_hand_arithmetic():
     zero, nothing = np.array([0]), np.zeros(0, dtype=np.int64)
     # Shown article 5 at hour 0 and read it at hour 11; asked at hour 12.
     profiles = advanced(
-        nobody(2, 1, 0), (zero, one), Met(zero, one, np.array([11 * HOUR_MS])),
-        Met(zero, one, np.array([0])), as_of_ms=12 * HOUR_MS, **common,
-    )  # fmt: skip
+        nobody(2, 1, 0),
+        (zero, one),
+        Met(zero, one, np.array([11 * HOUR_MS])),
+        Met(zero, one, np.array([0])),
+        as_of_ms=12 * HOUR_MS,
+        **common,
+    )
     shown_1h, shown_12h, ever, read_12h, _ = profiles.met_counts[:, 0].tolist()
     assert (shown_1h, shown_12h) == pytest.approx((2**-12, 0.5))
     assert (ever, read_12h) == pytest.approx((2 ** (-12 / 1000), 2 ** (-1 / 12)))
     # Twelve hours on: read again, which is no first read, and 7 anew, at an unknown time.
     later = advanced(
-        profiles, (np.array([0, 0]), two), Met(zero, one, np.array([20 * HOUR_MS])),
-        Met(nothing, nothing, nothing), as_of_ms=24 * HOUR_MS, **common,
-    )  # fmt: skip
+        profiles,
+        (np.array([0, 0]), two),
+        Met(zero, one, np.array([20 * HOUR_MS])),
+        Met(nothing, nothing, nothing),
+        as_of_ms=24 * HOUR_MS,
+        **common,
+    )
     assert later.met.values.tolist() == [5]
     assert later.met_counts[3, 0] == pytest.approx(2 ** (-13 / 12))
     assert later.reads.values.tolist() == [7, 5]
@@ -389,11 +410,11 @@ def test_counts_of_a_profile_decay_and_grow_by_hand_arithmetic():
 
 def test_what_is_over_leaves_a_reader_of_a_later_run(refreshed):
     folder, reports, twins = refreshed
-    path = publishing.run_path(folder, reports[0].run_id)
+    path = published_folder.run_path(folder, reports[0].run_id)
     later = dataclasses.replace(twins[-1].model.page, n_categories=99)  # sections that came since
     live, builder = later.live, ReaderBuilder(later)
-    with closing(snapshot.connect(path)) as conn:
-        packed = dict(snapshot.load_profiles(conn, path))
+    with closing(run_file.connect(path)) as conn:
+        packed = dict(run_file.load_profiles(conn, path))
     over = 0
     for data in packed.values():
         profile = unpack_profile(data, n_factors=live.factors.shape[1])

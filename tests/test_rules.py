@@ -9,17 +9,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_page import N_SLOTS, random_model, random_reader
 
-from recsys import publishing
 from recsys.config import Config
 from recsys.errors import RuleError, SnapshotError
-from recsys.night import read_night
+from recsys.operations.rulebook import Rulebook
 from recsys.page.build import PageBuilder
 from recsys.page.compose import LISTS
 from recsys.page.rules import Described, Resolved, Rule, conflicts, problem_of
+from recsys.published import folder as published_folder
 from recsys.rows import HOUR_MS, to_ms
-from recsys.rulebook import Rulebook
-from recsys.serving import Recommender
-from recsys.store import Store
+from recsys.serving.recommender import Recommender
+from recsys.store.database import Store
+from recsys.training.window import read_night
 
 
 def rule(kind, value, **fields):
@@ -40,11 +40,18 @@ ARTICLES = Described(
 
 @pytest.mark.parametrize(
     ("by", "value", "meant"),
-    [("article", "c", "c"), ("author", "ANN LEE", "ac"), ("section", "sports", "be"),
-     ("tag", " LAW", "ac"), ("tag", "la", ""),
-     ("source", "B.example", "be"), ("text", "law tax", "ac"), ("text", "cup FINAL", "be"),
-     ("article", "C", "")],
-)  # fmt: skip
+    [
+        ("article", "c", "c"),
+        ("author", "ANN LEE", "ac"),
+        ("section", "sports", "be"),
+        ("tag", " LAW", "ac"),
+        ("tag", "la", ""),
+        ("source", "B.example", "be"),
+        ("text", "law tax", "ac"),
+        ("text", "cup FINAL", "be"),
+        ("article", "C", ""),
+    ],
+)
 def test_a_rule_means_articles_by_id_name_section_or_words(by, value, meant):
     found = ARTICLES.matching(by, value)
     assert "".join(np.array(ARTICLES.article_ids)[found]) == meant
@@ -66,8 +73,11 @@ def test_a_sensitive_article_is_not_recommended_and_chooses_its_neighbours():
     assert resolved.at(0, 0).barred[""].tolist() == [True, True, True, True]  # beside a
     beside_sports = replace(never, only="Sports")
     assert Resolved([beside_sports], ARTICLES).at(0, 0).barred[""].tolist() == [
-        True, False, True, False,
-    ]  # fmt: skip
+        True,
+        False,
+        True,
+        False,
+    ]
 
 
 def test_what_forbids_wins_over_what_shows_and_the_first_pin_of_a_slot_holds():
@@ -153,8 +163,7 @@ def test_rules_act_at_once_to_the_second_and_say_so_in_the_slot(newsroom):
     before = ids(recommender.recommend("u0007", as_of=as_of))
     first, last = before["popular_now"][0], before["latest_stories"][-1]
     book.add(rule("block", first, starts_ms=now_ms), now_ms=now_ms)
-    pin = rule("pin", last, list_name="must_reads", slot=2, starts_ms=now_ms,
-               ends_ms=now_ms + 1000)  # fmt: skip
+    pin = rule("pin", last, list_name="must_reads", slot=2, starts_ms=now_ms, ends_ms=now_ms + 1000)
     pinned = book.add(pin, now_ms=now_ms)
     page = recommender.recommend("u0007", as_of=as_of)
     shown = [slot for slots in page.values() for slot in slots]
@@ -194,17 +203,27 @@ def test_boosts_lift_caps_hold_and_embargoes_end(newsroom):
     plain = recommender.recommend("u0010", as_of=as_of)
     section = plain["latest_stories"][0].category
     book.add(
-        rule("boost", section, by="section", amount=5.0, list_name="popular_now",
-             starts_ms=now_ms, ends_ms=now_ms + 1000), now_ms=now_ms,
-    )  # fmt: skip
+        rule(
+            "boost",
+            section,
+            by="section",
+            amount=5.0,
+            list_name="popular_now",
+            starts_ms=now_ms,
+            ends_ms=now_ms + 1000,
+        ),
+        now_ms=now_ms,
+    )
     lifted = recommender.recommend("u0010", as_of=as_of)
     assert {slot.category for slot in lifted["popular_now"]} == {section}
     assert all(slot.rules for slot in lifted["popular_now"])
     at = as_of + timedelta(seconds=2)
     book.add(
-        rule("cap", "", by="section", amount=1, list_name="latest_stories",
-             starts_ms=now_ms + 1000), now_ms=now_ms,
-    )  # fmt: skip
+        rule(
+            "cap", "", by="section", amount=1, list_name="latest_stories", starts_ms=now_ms + 1000
+        ),
+        now_ms=now_ms,
+    )
     capped = recommender.recommend("u0010", as_of=at)
     sections = [slot.category for slot in capped["latest_stories"] if slot.category]
     assert len(set(sections)) == len(sections)
@@ -223,8 +242,9 @@ def test_history_keeps_every_version_and_files_come_back(newsroom, tmp_path):
     shown = ids(recommender.recommend(as_of=as_of))["must_reads"][0]
     added = book.add(rule("block", shown, starts_ms=now_ms), now_ms=now_ms)
     with pytest.raises(RuleError, match="no pin holds"):
-        book.add(rule("pin", shown, list_name="must_reads", slot=1, starts_ms=now_ms),
-                 now_ms=now_ms)  # fmt: skip
+        book.add(
+            rule("pin", shown, list_name="must_reads", slot=1, starts_ms=now_ms), now_ms=now_ms
+        )
     with pytest.raises(RuleError, match="no article 'nowhere'"):
         book.add(rule("block", "nowhere"), now_ms=now_ms)
     with pytest.raises(RuleError, match="who ends it"):
@@ -237,11 +257,12 @@ def test_history_keeps_every_version_and_files_come_back(newsroom, tmp_path):
         book.end("r99", author="Bo", reason="x", now_ms=now_ms)
     changes = book.history(added.rule_id)
     assert [(c.version, c.change, c.changed_by) for c in changes] == [
-        (1, "added", "Ann"), (2, "ended", "Bo"),
-    ]  # fmt: skip
+        (1, "added", "Ann"),
+        (2, "ended", "Bo"),
+    ]
     assert json.loads(changes[0].rule)["ends_ms"] is None
     # What the servers read is what the book says.
-    assert list(publishing.load_rules(book._published)) == book.rules()
+    assert list(published_folder.load_rules(book._published)) == book.rules()
     imported = book.add_all([replace(added, rule_id="x"), rule("block", shown)], now_ms=now_ms + 9)
     assert [r.rule_id for r in imported] == ["r2", "r3"]
     with pytest.raises(RuleError):
@@ -255,14 +276,18 @@ def test_a_damaged_rules_file_leaves_the_last_good_rules_in_force(newsroom):
     shown = ids(recommender.recommend(as_of=as_of))["must_reads"][0]
     book.add(rule("block", shown, starts_ms=now_ms), now_ms=now_ms)
     assert shown not in str(ids(recommender.recommend(as_of=as_of)))
-    for damage in ("[{", "[3]", '[{"kind": "pin"}]', (book._published / "rules.json").read_text()
-                   .replace('"slot": 0', '"slot": "x"')):  # fmt: skip
+    for damage in (
+        "[{",
+        "[3]",
+        '[{"kind": "pin"}]',
+        (book._published / "rules.json").read_text().replace('"slot": 0', '"slot": "x"'),
+    ):
         (book._published / "rules.json").write_text(damage)
         with pytest.raises(SnapshotError, match="damaged"):
-            publishing.load_rules(book._published)
+            published_folder.load_rules(book._published)
         assert shown not in str(ids(recommender.recommend(as_of=as_of)))
     book.hand_out()
-    assert list(publishing.load_rules(book._published)) == book.rules()
+    assert list(published_folder.load_rules(book._published)) == book.rules()
 
 
 kinds = st.sampled_from(["block", "boost", "sensitive", "cap", "embargo", "pin", "expire"])
@@ -300,9 +325,18 @@ def test_no_page_breaks_a_rule(rows, seed):
         if kind == "pin":
             where = where or "must_reads"
         rules.append(
-            rule(kind, value, rule_id=f"r{i}", by=by, list_name=where, slot=slot,
-                 amount=group, only="s2", ends_ms=2**50)
-        )  # fmt: skip
+            rule(
+                kind,
+                value,
+                rule_id=f"r{i}",
+                by=by,
+                list_name=where,
+                slot=slot,
+                amount=group,
+                only="s2",
+                ends_ms=2**50,
+            )
+        )
     reader = random_reader(rng, model)
     context = int(rng.integers(80))
     editorial = Resolved(rules, described).at(5, context)

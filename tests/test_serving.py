@@ -10,13 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import recsys
-from recsys import NotPublishedError, Recommender, publishing, snapshot
-from recsys.nightly import run_nightly
+from recsys import NotPublishedError, Recommender
+from recsys.nightly.run import run_nightly
 from recsys.page import build
 from recsys.page.compose import LISTS
+from recsys.published import folder as published_folder
+from recsys.published import run_file
 from recsys.rows import to_ms
-from recsys.serving import _recommender
-from recsys.store import Store
+from recsys.serving.recommender import _recommender
+from recsys.store.database import Store
 
 
 @pytest.fixture(scope="module")
@@ -29,8 +31,8 @@ def ids(page):
 
 
 def readers_of(sample, n):
-    path = publishing.run_path(sample.folder, sample.report.run_id)
-    conn = snapshot.connect(path)
+    path = published_folder.run_path(sample.folder, sample.report.run_id)
+    conn = run_file.connect(path)
     found = [row[0] for row in conn.execute("SELECT user_id FROM readers LIMIT ?", (n,))]
     conn.close()
     return found
@@ -148,11 +150,14 @@ def test_what_has_expired_is_gone_at_once_even_from_an_old_run(store, load, tmp_
     import json
 
     rows = [
-        {"article_id": f"a{i}", "title": f"Title number {i} {'xyz'[i % 3]}",
-         "published_at": "2026-03-01T00:00:00Z",
-         "expires_at": "2026-03-03T00:00:00Z" if i % 2 else None}
+        {
+            "article_id": f"a{i}",
+            "title": f"Title number {i} {'xyz'[i % 3]}",
+            "published_at": "2026-03-01T00:00:00Z",
+            "expires_at": "2026-03-03T00:00:00Z" if i % 2 else None,
+        }
         for i in range(60)
-    ]  # fmt: skip
+    ]
     load({"a.jsonl": "".join(json.dumps(row) + "\n" for row in rows)})
     from datetime import datetime
 
@@ -229,16 +234,16 @@ def test_a_new_publish_is_followed_and_a_rollback_too(sample, tmp_path):
         assert recommender.recommend().run_id == first
         second = run_nightly(store, tmp_path, as_of_ms=as_of_ms, config=BY_HAND).run_id
     assert recommender.recommend("u0001").run_id == second
-    publishing.publish(tmp_path, first)
+    published_folder.publish(tmp_path, first)
     assert recommender.recommend("u0001").run_id == first
     # A run that cannot be opened is not served: the last good one is.
-    publishing.run_path(tmp_path, second).write_bytes(b"damaged")
-    (tmp_path / publishing.POINTER).write_text(second)
+    published_folder.run_path(tmp_path, second).write_bytes(b"damaged")
+    (tmp_path / published_folder.POINTER).write_text(second)
     assert recommender.recommend("u0001").run_id == first
     found = recommender.health(as_of=sample.as_of)
     assert (found.run_id, found.hours, len(found.problems)) == (first, 0.0, 1)
     assert found.problems[0].startswith("not served: ")
-    publishing.publish(tmp_path, first)
+    published_folder.publish(tmp_path, first)
     assert recommender.health(as_of=sample.as_of).problems == ()
     late = recommender.health(as_of=sample.as_of + timedelta(hours=37))
     assert late.problems == (f"{first} knows nothing of the last 37.0 hours",)
@@ -267,7 +272,7 @@ def test_threads_get_whole_pages_while_runs_change(sample, tmp_path):
     for thread in threads:
         thread.start()
     for turn in range(20):
-        publishing.publish(tmp_path, runs[turn % 2])
+        published_folder.publish(tmp_path, runs[turn % 2])
     for thread in threads:
         thread.join()
     assert errors == []

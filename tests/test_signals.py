@@ -200,9 +200,11 @@ def test_a_steady_article_does_not_rise_and_a_new_one_does():
     rise = popularity.rise(now, long, now_half_life_hours=2.0, expected_half_life_hours=24.0)
     assert rise[1] > 0 > rise[0]
     steady = popularity.rise(
-        np.array([2.0, 4.0]), np.array([24.0, 48.0]),
-        now_half_life_hours=2.0, expected_half_life_hours=24.0,
-    )  # fmt: skip
+        np.array([2.0, 4.0]),
+        np.array([24.0, 48.0]),
+        now_half_life_hours=2.0,
+        expected_half_life_hours=24.0,
+    )
     assert steady == pytest.approx([0.0, 0.0])
 
 
@@ -266,8 +268,10 @@ def test_counts_at_many_instants_agree_with_counts_at_each(events, queries, half
     line = Timeline(key, at)
     for instant in (20 * hour, int(asked[0, 1]) * hour):  # one for all, and each its own
         together = line.decayed(asked[:, 0], np.full(len(asked), instant), [half_life])[0]
-        apart = [line.decayed(np.array([k, 3]), np.array([instant, instant + 1]), [half_life])[0, 0]
-                 for k in asked[:, 0]]  # fmt: skip
+        apart = [
+            line.decayed(np.array([k, 3]), np.array([instant, instant + 1]), [half_life])[0, 0]
+            for k in asked[:, 0]
+        ]
         assert together == pytest.approx(apart)
         everything = line.decayed(np.arange(5), np.full(5, instant), [half_life])[0].sum()
         assert line.total(np.full(2, instant), [half_life])[0] == pytest.approx([everything] * 2)
@@ -292,8 +296,11 @@ def test_counts_at_many_instants_agree_with_counts_at_each(events, queries, half
 def test_importance_by_hand_arithmetic():
     # Seven readers in three hours, a full read, half breadth: log1p(7/4) x 1.5 x 1 x 2^(-3/12).
     found = popularity.importance(
-        np.array([7.0, 0.0, 25.0]), np.array([1.0, 1.0, 0.5]), np.array([0.5, 1.0, 0.5]),
-        np.array([3.0, 0.0, 48.0]), half_life_hours=12.0,
-    )  # fmt: skip
+        np.array([7.0, 0.0, 25.0]),
+        np.array([1.0, 1.0, 0.5]),
+        np.array([0.5, 1.0, 0.5]),
+        np.array([3.0, 0.0, 48.0]),
+        half_life_hours=12.0,
+    )
     wanted = [math.log1p(7 / 4) * 1.5 * 2**-0.25, 0.0, math.log1p(1.0) * 2**-4]
     assert found.tolist() == pytest.approx(wanted)

@@ -17,9 +17,9 @@ from recsys.errors import StoreError
 from recsys.ingest.batches import Batch
 from recsys.ingest.validate import check
 from recsys.rows import HOUR_MS, TIME_IS_BOUND, UNKNOWN_TIME, Added, Clicks, IdMap, to_ms
-from recsys.schema import MIGRATIONS
 from recsys.signals.text import count_terms
-from recsys.store import Store
+from recsys.store.database import Store
+from recsys.store.schema import MIGRATIONS
 
 
 def article(**fields):
@@ -54,9 +54,13 @@ def test_an_article_dated_ahead_is_not_known_yet(store, load):
 
 def test_impressions_are_read_back_as_they_were(store, load):
     row = {
-        "user_id": "u", "shown_at": "2026-03-01T10:00:00Z", "shown": ["b", "a", "c"],
-        "clicked": ["a"], "clicked_at": "2026-03-01T10:00:09Z", "source": "front",
-    }  # fmt: skip
+        "user_id": "u",
+        "shown_at": "2026-03-01T10:00:00Z",
+        "shown": ["b", "a", "c"],
+        "clicked": ["a"],
+        "clicked_at": "2026-03-01T10:00:09Z",
+        "source": "front",
+    }
     for _ in range(2):
         load({"i.jsonl": json.dumps(row) + "\n"})
     seen = store.impressions(from_ms=0, before_ms=2**53)
@@ -163,10 +167,13 @@ def test_packed_hours_are_the_rows_of_the_store(store, load):
     assert same_clicks(store, 0, 2**53) == 4
     for at in ("11:30", "10:10"):  # a bound is moved to an earlier hour by an earlier log
         history = {
-            "user_id": ["x"], "article_id": ["a"], "dwell_seconds": [None], "source": [None],
+            "user_id": ["x"],
+            "article_id": ["a"],
+            "dwell_seconds": [None],
+            "source": [None],
             "clicked_at": [to_ms(datetime.fromisoformat(f"2026-03-01T{at}:00Z"))],
             "time_is_bound": [True],
-        }  # fmt: skip
+        }
         rows = pl.DataFrame(
             history, schema_overrides={"dwell_seconds": pl.Float64, "source": pl.String}
         )
@@ -185,18 +192,22 @@ def test_a_store_and_what_sqlite_writes_beside_it_are_its_owner_s_alone(tmp_path
 
 
 CLICKS = st.tuples(
-    st.sampled_from(["u1", "u2", "u3"]), st.sampled_from(["a", "b"]), st.integers(0, 3),
-    st.integers(0, 2), st.sampled_from([None, 5.0, 7.25]),
-)  # fmt: skip
+    st.sampled_from(["u1", "u2", "u3"]),
+    st.sampled_from(["a", "b"]),
+    st.integers(0, 3),
+    st.integers(0, 2),
+    st.sampled_from([None, 5.0, 7.25]),
+)
 
 
 @settings(deadline=None, max_examples=60)
 @given(
     st.lists(
         st.tuples(st.lists(CLICKS, min_size=1, max_size=12), st.booleans(), st.booleans()),
-        min_size=1, max_size=5,
+        min_size=1,
+        max_size=5,
     )
-)  # fmt: skip
+)
 def test_hours_packed_as_they_come_are_hours_packed_from_the_rows(batches):
     """In any order, twice, with reading times that an earlier log did not know, with clicks
     whose time is a bound, and read in between."""
@@ -210,11 +221,15 @@ def test_hours_packed_as_they_come_are_hours_packed_from_the_rows(batches):
                     for user, article, hour, ms, dwell in batch
                 ],
                 schema={
-                    "user_id": pl.String, "article_id": pl.String, "clicked_at": pl.Int64,
-                    "dwell_seconds": pl.Float64, "source": pl.String, TIME_IS_BOUND: pl.Boolean,
+                    "user_id": pl.String,
+                    "article_id": pl.String,
+                    "clicked_at": pl.Int64,
+                    "dwell_seconds": pl.Float64,
+                    "source": pl.String,
+                    TIME_IS_BOUND: pl.Boolean,
                 },
                 orient="row",
-            )  # fmt: skip
+            )
             store.add("clicks", rows, [], file="f", at_ms=0)
         packed = store.clicks(from_ms=0, before_ms=2**60)
         store._conn.execute("UPDATE click_hours SET packed = NULL")
@@ -228,9 +243,13 @@ def test_hours_packed_as_they_come_are_hours_packed_from_the_rows(batches):
 def test_a_bound_does_not_move_onto_a_click_that_is_known_to_the_instant(store):
     def add(minute, is_bound):
         row = {
-            "user_id": "u", "article_id": "a", "clicked_at": RECEIVED_MS + 60_000 * minute,
-            "dwell_seconds": None, "source": None, TIME_IS_BOUND: is_bound,
-        }  # fmt: skip
+            "user_id": "u",
+            "article_id": "a",
+            "clicked_at": RECEIVED_MS + 60_000 * minute,
+            "dwell_seconds": None,
+            "source": None,
+            TIME_IS_BOUND: is_bound,
+        }
         rows = pl.DataFrame(
             [row], schema_overrides={"dwell_seconds": pl.Float64, "source": pl.String}
         )
@@ -252,11 +271,19 @@ def test_keys_that_are_remembered_are_those_of_the_store(store, load):
         other.add(
             "clicks",
             pl.DataFrame(
-                {"user_id": ["else"], "article_id": ["a"], "clicked_at": [RECEIVED_MS - 1],
-                 "dwell_seconds": [None], "source": [None]},
+                {
+                    "user_id": ["else"],
+                    "article_id": ["a"],
+                    "clicked_at": [RECEIVED_MS - 1],
+                    "dwell_seconds": [None],
+                    "source": [None],
+                },
                 schema_overrides={"dwell_seconds": pl.Float64, "source": pl.String},
-            ), [], file="f", at_ms=0,
-        )  # fmt: skip
+            ),
+            [],
+            file="f",
+            at_ms=0,
+        )
     load({"2.jsonl": json.dumps(line) + "\n"})
     rows = store._conn.execute("SELECT user_id FROM clicks JOIN users USING (user_key)").fetchall()
     assert sorted(rows) == [("else",), ("u",)]

@@ -13,32 +13,21 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import block_diag, csr_matrix
 
-from recsys.blend import PARTS, LiveModel, Reader, score, total
+from recsys.blend.curves import POPULARITY_HOURS, curve_parts
+from recsys.blend.linear import score, total
+from recsys.blend.live_model import PARTS, LiveModel, Reader
 from recsys.config import BlendConfig
 from recsys.evaluation import propensity
-from recsys.learn.examples import (
-    CHOICE_HOURS,
-    Past,
-    Seen,
-    Trained,
-    later_clicks,
-    live_choices,
-    seen_after,
-)
+from recsys.evaluation.turn_taking import greedy
+from recsys.learn.examples import CHOICE_HOURS, Past, Seen, Trained, seen_after
 from recsys.learn.heads import HeadReport, Heads, joined, learn, linear_score, mean_auc, ordering
+from recsys.learn.live_choices import later_clicks, live_choices
 from recsys.learn.regimes import DAY_MS, Protocol, night_of
-from recsys.order import pair_of
 from recsys.page.build import Built, PageBuilder
-from recsys.page.compose import (
-    MUST_READS,
-    POPULAR_NOW,
-    YOU_MAY_ALSO_LIKE,
-    greedy,
-    slots_of,
-)
+from recsys.page.compose import MUST_READS, POPULAR_NOW, YOU_MAY_ALSO_LIKE, slots_of
 from recsys.page.rankings import top_n
-from recsys.rank import POPULARITY_HOURS, curve_parts
 from recsys.rows import HOUR_MS, iso
+from recsys.sorted_ints import pair_of
 
 Floats = NDArray[np.float64]
 
@@ -59,9 +48,17 @@ PARTS_OF = {
     "hand weights": PARTS,
 }
 SYSTEMS = (
-    "random", "popularity", "ctr", "recency", "text", "als", "item-item", "collaborative",
-    "hand weights", "blend",
-)  # fmt: skip
+    "random",
+    "popularity",
+    "ctr",
+    "recency",
+    "text",
+    "als",
+    "item-item",
+    "collaborative",
+    "hand weights",
+    "blend",
+)
 # What an ablation leaves out, by the beginnings of feature names.
 GROUPS = {
     "popularity": ("popularity_",),
@@ -94,7 +91,7 @@ class InView:
     Attributes
     ----------
     start, clicked
-        As `recsys.evaluation.metrics.judge` wants them.
+        As `recsys.metrics.judge` wants them.
     user_key, n_reads, shown_ms : array of int64, shape (n_impressions,)
         The reader, how many reads the model knew of them, and when it was shown.
     section : array of str, shape (n_impressions,)
@@ -472,6 +469,7 @@ def features_of_group(group: str, names: Sequence[str]) -> list[str]:
     """Return the features of a group of `GROUPS`, their places within the choice too."""
     starts = GROUPS[group]
     return [
-        name for name in names
+        name
+        for name in names
         if name.startswith(starts) or name.removeprefix("place_").startswith(starts)
-    ]  # fmt: skip
+    ]

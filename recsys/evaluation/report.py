@@ -7,10 +7,10 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.evaluation import metrics
+from recsys import metrics
 from recsys.evaluation.backtest import PAGES, FullList, InView
-from recsys.evaluation.metrics import Interval, bootstrap
 from recsys.learn.regimes import DAY_MS, Protocol
+from recsys.metrics import Interval, bootstrap
 from recsys.rows import iso
 
 Floats = NDArray[np.float64]
@@ -225,14 +225,15 @@ def full_list_report(lists: FullList) -> FullListReport:
     hits = {name: metrics.hits_of(found, lists.relevant) for name, found in lists.lists.items()}
     strata = {
         title: {
-            name: bootstrap(metrics.hit_rate_at_k(h[inside], n_relevant[inside], 5),
-                            lists.user_key[inside])
+            name: bootstrap(
+                metrics.hit_rate_at_k(h[inside], n_relevant[inside], 5), lists.user_key[inside]
+            )
             for name, h in hits.items()
         }
         for title, least, most in READS
         for inside in [(lists.n_reads >= least) & (lists.n_reads <= most)]
         if inside.any()
-    }  # fmt: skip
+    }
     return FullListReport(
         n_lists=len(lists.relevant),
         n_users=len(np.unique(lists.user_key)),
@@ -284,9 +285,11 @@ def _of_purpose(name: str, lists: FullList) -> dict[str, Interval]:
 
 
 def _of_lists(
-    first: NDArray[np.int64], hits: NDArray[np.bool_], n_relevant: NDArray[np.int64],
+    first: NDArray[np.int64],
+    hits: NDArray[np.bool_],
+    n_relevant: NDArray[np.int64],
     lists: FullList,
-) -> dict[str, Interval]:  # fmt: skip
+) -> dict[str, Interval]:
     values = {name: compute(hits, n_relevant) for name, compute in OF_LISTS.items()}
     values["novelty@5"] = metrics.novelty(first, lists.share)
     values["similarity@5"] = metrics.intra_list_similarity(first, lists.vectors)
@@ -304,9 +307,11 @@ def _of_lists(
 
 
 def as_json(
-    protocol: Protocol, in_view: InViewReport, full: FullListReport,
+    protocol: Protocol,
+    in_view: InViewReport,
+    full: FullListReport,
     ablation: Mapping[str, Interval],
-) -> dict[str, object]:  # fmt: skip
+) -> dict[str, object]:
     """Return a report as plain values, NaN as None: what `recsys evaluate --json` writes."""
     found = {"protocol": protocol} | asdict(in_view)
     found["full_list"] = {name: dict(values) for name, values in full.systems.items()}

@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
+from recsys import metrics
 from recsys.config import Config
 from recsys.errors import RecsysError
-from recsys.evaluation import metrics
 from recsys.evaluation.backtest import full_list, in_view, nights, seen_of
 from recsys.learn.examples import Listener, Past
 from recsys.learn.regimes import DAY_MS, Protocol
-from recsys.store import Store
+from recsys.store.database import Store
 
 # Table, key, least, most; searched on a log scale, whole numbers where the default is one.
 SPACE = (
@@ -71,9 +71,16 @@ def judged(store: Store, config: Config, protocol: Protocol, day_ms: int) -> Fol
 
 
 def search(
-    store: Store, config: Config, protocol: Protocol, *, before_ms: int, n_folds: int,
-    n_trials: int, listener: Listener = lambda what: None, random_state: int = 42,
-) -> Found:  # fmt: skip
+    store: Store,
+    config: Config,
+    protocol: Protocol,
+    *,
+    before_ms: int,
+    n_folds: int,
+    n_trials: int,
+    listener: Listener = lambda what: None,
+    random_state: int = 42,
+) -> Found:
     """Return the settings that did best on the days before an instant.
 
     Parameters
@@ -112,8 +119,9 @@ def search(
 
     def value_of(trial: Any) -> float:
         listener(f"trial {trial.number + 1} of {n_trials}")
-        tried = variant(config, {f"{t}.{k}": _suggest(trial, config, t, k, a, b)
-                                 for t, k, a, b in SPACE})  # fmt: skip
+        tried = variant(
+            config, {f"{t}.{k}": _suggest(trial, config, t, k, a, b) for t, k, a, b in SPACE}
+        )
         return float(np.mean([judged(store, tried, protocol, day).value for day in days]))
 
     sampler = optuna.samplers.TPESampler(seed=random_state)

@@ -10,9 +10,7 @@ from recsys.kernels.library import address, done, library, pointer, real, size
 Ints = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
-library.recsys_one_of_pair.argtypes = [
-    pointer, pointer, size, size, size, ctypes.c_int, pointer
-]  # fmt: skip
+library.recsys_one_of_pair.argtypes = [pointer, pointer, size, size, size, ctypes.c_int, pointer]
 library.recsys_running.argtypes = [pointer, pointer, size, real, pointer]
 library.recsys_running.restype = None
 
@@ -38,11 +36,15 @@ def one_of_pair(user: Ints, article: Ints, *, first: bool) -> Mask:
     user, article = np.ascontiguousarray(user), np.ascontiguousarray(article)
     done(
         library.recsys_one_of_pair(
-            address(user, np.int64, n), address(article, np.int64, n), n,
-            int(user.max(initial=-1)) + 1, int(article.max(initial=-1)) + 1, first,
+            address(user, np.int64, n),
+            address(article, np.int64, n),
+            n,
+            int(user.max(initial=-1)) + 1,
+            int(article.max(initial=-1)) + 1,
+            first,
             address(keep, np.bool_, n),
         )
-    )  # fmt: skip
+    )
     return keep
 
 
@@ -71,7 +73,10 @@ def running_counts(event_ms: Ints, begins: Mask, *, half_life_hours: float) -> N
     count, n = np.empty(len(event_ms)), len(event_ms)
     event_ms = np.ascontiguousarray(event_ms)
     library.recsys_running(
-        address(event_ms, np.int64, n), address(begins, np.bool_, n), n,
-        half_life_hours * 3_600_000.0, address(count, np.float64, n),
-    )  # fmt: skip
+        address(event_ms, np.int64, n),
+        address(begins, np.bool_, n),
+        n,
+        half_life_hours * 3_600_000.0,
+        address(count, np.float64, n),
+    )
     return count

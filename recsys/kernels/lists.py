@@ -18,34 +18,67 @@ MOST_LISTS = 8
 library.recsys_tops.argtypes = [pointer, size, size, size, pointer, pointer]
 library.recsys_wishes.argtypes = [pointer, size, size, size, pointer, size]
 library.recsys_compose.argtypes = [
-    pointer, size, size, size, pointer, pointer, size, pointer, size, real, real,
-    pointer, pointer, pointer,
-]  # fmt: skip
+    pointer,
+    size,
+    size,
+    size,
+    pointer,
+    pointer,
+    size,
+    pointer,
+    size,
+    real,
+    real,
+    pointer,
+    pointer,
+    pointer,
+]
 
 
 class _List(ctypes.Structure):
     _fields_ = [
-        ("values", pointer), ("values_stride", size), ("order", pointer), ("n_order", size),
-        ("by_turn", size), ("closed", pointer), ("boosts", pointer), ("group", pointer),
-        ("near", pointer), ("counted", pointer), ("n_caps", size), ("far", size), ("n", size),
-        ("diversity", real), ("places", pointer), ("worth", pointer),
-    ]  # fmt: skip
+        ("values", pointer),
+        ("values_stride", size),
+        ("order", pointer),
+        ("n_order", size),
+        ("by_turn", size),
+        ("closed", pointer),
+        ("boosts", pointer),
+        ("group", pointer),
+        ("near", pointer),
+        ("counted", pointer),
+        ("n_caps", size),
+        ("far", size),
+        ("n", size),
+        ("diversity", real),
+        ("places", pointer),
+        ("worth", pointer),
+    ]
 
 
 class ArticlesStruct(ctypes.Structure):
     """`Articles` of pages.c."""
 
     _fields_ = [
-        ("n_live", size), ("story", pointer), ("live_rows", pointer), ("start", pointer),
-        ("column", pointer), ("likeness", pointer),
-    ]  # fmt: skip
+        ("n_live", size),
+        ("story", pointer),
+        ("live_rows", pointer),
+        ("start", pointer),
+        ("column", pointer),
+        ("likeness", pointer),
+    ]
 
 
 class _Wish(ctypes.Structure):
     _fields_ = [
-        ("n_slots", size), ("n", size), ("places", pointer), ("values", pointer),
-        ("priority", real), ("minimum", size), ("exempt", size),
-    ]  # fmt: skip
+        ("n_slots", size),
+        ("n", size),
+        ("places", pointer),
+        ("values", pointer),
+        ("priority", real),
+        ("minimum", size),
+        ("exempt", size),
+    ]
 
 
 class CapStruct(ctypes.Structure):
@@ -87,10 +120,14 @@ def tops(scores: Floats, n: int) -> tuple[Ints, Floats]:
     scores = np.ascontiguousarray(scores)
     done(
         library.recsys_tops(
-            address(scores, np.float32, n_rows, n_live), n_rows, n_live, n,
-            address(places, np.int64, n_rows, n), address(values, np.float32, n_rows, n),
+            address(scores, np.float32, n_rows, n_live),
+            n_rows,
+            n_live,
+            n,
+            address(places, np.int64, n_rows, n),
+            address(values, np.float32, n_rows, n),
         )
-    )  # fmt: skip
+    )
     return places, values
 
 
@@ -149,10 +186,13 @@ class Articles:
         if len(live_rows) and live_rows.max() >= len(start) - 1:
             raise ValueError(f"{len(start) - 1} rows of likeness, but live rows beyond")
         self.struct = ArticlesStruct(
-            n_live, address(story, np.int64, n_live), address(live_rows, np.int64, n_live),
-            address(start, np.int64, len(start)), address(column, np.int32, len(column)),
+            n_live,
+            address(story, np.int64, n_live),
+            address(live_rows, np.int64, n_live),
+            address(start, np.int64, len(start)),
+            address(column, np.int32, len(column)),
             address(likeness, np.float32, len(column)),
-        )  # fmt: skip
+        )
 
     def wishes(self, lists: Sequence[Ranked], n_page: int) -> list[tuple[Ints, Doubles]]:
         """Return by list the candidates of each page, best first, and what each is worth to it.
@@ -190,21 +230,32 @@ class Articles:
                 _List(
                     address(of.values, np.float32, n_rows, n_live),
                     n_live if n_rows == n_pages else 0,
-                    address(of.order, np.int64, len(of.order)), len(of.order), of.by_turn,
+                    address(of.order, np.int64, len(of.order)),
+                    len(of.order),
+                    of.by_turn,
                     address(of.closed, np.bool_, n_pages, n_live),
                     None if of.boosts is None else address(of.boosts, np.float64, n_live),
-                    ctypes.addressof(groups), ctypes.addressof(near), ctypes.addressof(counted),
-                    len(sizes), of.far, of.n, of.diversity,
+                    ctypes.addressof(groups),
+                    ctypes.addressof(near),
+                    ctypes.addressof(counted),
+                    len(sizes),
+                    of.far,
+                    of.n,
+                    of.diversity,
                     address(places, np.int64, n_pages, of.n),
                     address(worth, np.float64, n_pages, of.n),
                 )
-            )  # fmt: skip
+            )
         done(
             library.recsys_wishes(
-                (_List * len(lists))(*structures), len(lists), n_pages, n_page,
-                ctypes.byref(self.struct), n_groups,
+                (_List * len(lists))(*structures),
+                len(lists),
+                n_pages,
+                n_page,
+                ctypes.byref(self.struct),
+                n_groups,
             )
-        )  # fmt: skip
+        )
         return found
 
 
@@ -241,12 +292,17 @@ def compose(
     of_lists = (_Wish * len(wishes))(
         *(
             _Wish(
-                n, places.shape[1], address(places, np.int64, n_pages, places.shape[1]),
-                address(values, np.float64, n_pages, places.shape[1]), priority, least, exempt,
+                n,
+                places.shape[1],
+                address(places, np.int64, n_pages, places.shape[1]),
+                address(values, np.float64, n_pages, places.shape[1]),
+                priority,
+                least,
+                exempt,
             )
             for n, places, values, priority, least, exempt in wishes
         )
-    )  # fmt: skip
+    )
     of_caps = (CapStruct * len(caps))(
         *(
             CapStruct(at, address(group, np.int64, n_live), int(group.max(initial=-1)) + 1, most)
@@ -256,11 +312,21 @@ def compose(
     of_pins = (PinStruct * len(pins))(*(PinStruct(*pin) for pin in pins))
     done(
         library.recsys_compose(
-            of_lists, len(wishes), n_pages, n_live, address(story, np.int64, n_live),
-            of_caps, len(caps), of_pins, len(pins),
-            filled, minimum, address(lists, np.int64, n_pages, sum(n_slots)),
-            address(value, np.float64, n_pages), address(bound, np.float64, n_pages),
+            of_lists,
+            len(wishes),
+            n_pages,
+            n_live,
+            address(story, np.int64, n_live),
+            of_caps,
+            len(caps),
+            of_pins,
+            len(pins),
+            filled,
+            minimum,
+            address(lists, np.int64, n_pages, sum(n_slots)),
+            address(value, np.float64, n_pages),
+            address(bound, np.float64, n_pages),
         )
-    )  # fmt: skip
+    )
     ends = np.cumsum(n_slots)
     return [lists[:, end - n : end] for end, n in zip(ends, n_slots, strict=True)], value, bound

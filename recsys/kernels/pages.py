@@ -25,46 +25,93 @@ CAPS_GAVE_WAY, SHORT = 1, 2  # how a page was made
 SLOT = np.dtype([("place", "<i4"), ("score", "<f4"), ("code", "u1"), ("because", "<i4")])
 
 _ARRAYS: tuple[tuple[str, Any], ...] = (
-    ("place_of", np.int64), ("story_start", np.int64), ("of_story", np.int64),
-    ("section", np.int32), ("category", np.int64), ("article_side", np.float32),
-    ("fixed", np.float32), ("centred", np.float32), ("importance", np.float32),
-    ("rise", np.float32), ("newness", np.float32), ("risen", np.int64),
-    ("together_start", np.int64), ("together_column", np.int32), ("together", np.float32),
-    ("recent_weight", np.float32), ("code", np.uint8),
-)  # fmt: skip
+    ("place_of", np.int64),
+    ("story_start", np.int64),
+    ("of_story", np.int64),
+    ("section", np.int32),
+    ("category", np.int64),
+    ("article_side", np.float32),
+    ("fixed", np.float32),
+    ("centred", np.float32),
+    ("importance", np.float32),
+    ("rise", np.float32),
+    ("newness", np.float32),
+    ("risen", np.int64),
+    ("together_start", np.int64),
+    ("together_column", np.int32),
+    ("together", np.float32),
+    ("recent_weight", np.float32),
+    ("code", np.uint8),
+)
 _INT = ctypes.sizeof(size)
 _NUMBERS = (
-    "context_text", "context_together", "context_section", "text", "affinity",
-    "must_reads_personal", "story_similarity",
-)  # fmt: skip
+    "context_text",
+    "context_together",
+    "context_section",
+    "text",
+    "affinity",
+    "must_reads_personal",
+    "story_similarity",
+)
 
 
 class _Run(ctypes.Structure):
     _fields_ = [
-        ("of", ArticlesStruct), ("n_known", size), ("n_features", size), ("n_factors", size),
-        *((name, pointer) for name, _ in _ARRAYS), ("recent_reads", size),
-        *((name, real) for name in _NUMBERS), ("because_read", size), ("chosen", size),
-    ]  # fmt: skip
+        ("of", ArticlesStruct),
+        ("n_known", size),
+        ("n_features", size),
+        ("n_factors", size),
+        *((name, pointer) for name, _ in _ARRAYS),
+        ("recent_reads", size),
+        *((name, real) for name in _NUMBERS),
+        ("because_read", size),
+        ("chosen", size),
+    ]
 
 
 class _Plan(ctypes.Structure):
     _fields_ = [
-        ("n_slots", size * N_LISTS), ("minimum", size * N_LISTS), ("exempt", size * N_LISTS),
-        ("priority", real * N_LISTS), ("barred", pointer * N_LISTS), ("boosts", pointer * N_LISTS),
-        ("caps", pointer), ("n_caps", size), ("n_own", size), ("pins", pointer), ("n_pins", size),
-        ("n_groups", size), ("spare", size), ("under_caps", size), ("farther", size),
-        ("diversity", real), ("filled", real), ("least", real),
-    ]  # fmt: skip
+        ("n_slots", size * N_LISTS),
+        ("minimum", size * N_LISTS),
+        ("exempt", size * N_LISTS),
+        ("priority", real * N_LISTS),
+        ("barred", pointer * N_LISTS),
+        ("boosts", pointer * N_LISTS),
+        ("caps", pointer),
+        ("n_caps", size),
+        ("n_own", size),
+        ("pins", pointer),
+        ("n_pins", size),
+        ("n_groups", size),
+        ("spare", size),
+        ("under_caps", size),
+        ("farther", size),
+        ("diversity", real),
+        ("filled", real),
+        ("least", real),
+    ]
 
 
 class _Ask(ctypes.Structure):
     _fields_ = [
-        ("n_pages", size), ("has_reader", size), ("context", size), ("personal", pointer),
-        ("sides", pointer), ("reads_start", pointer), ("reads", pointer), ("read_start", pointer),
-        ("read", pointer), ("blocked", pointer), ("n_blocked", size), ("latest", pointer),
-        ("slots", pointer), ("value", pointer), ("bound", pointer), ("how", pointer),
+        ("n_pages", size),
+        ("has_reader", size),
+        ("context", size),
+        ("personal", pointer),
+        ("sides", pointer),
+        ("reads_start", pointer),
+        ("reads", pointer),
+        ("read_start", pointer),
+        ("read", pointer),
+        ("blocked", pointer),
+        ("n_blocked", size),
+        ("latest", pointer),
+        ("slots", pointer),
+        ("value", pointer),
+        ("bound", pointer),
+        ("how", pointer),
         ("n_closed", pointer),
-    ]  # fmt: skip
+    ]
 
 
 library.recsys_pages.argtypes = [pointer, pointer, pointer]
@@ -102,23 +149,35 @@ class Run:
         n_features = len(arrays["article_side"])
         self.n_live, self.n_features = articles.struct.n_live, n_features
         self._struct = _Run(
-            articles.struct, len(arrays["category"]), n_features, n_factors,
-            *(array.ctypes.data for array in self._kept[1]), recent_reads,
-            *(numbers[name] for name in _NUMBERS), because_read, chosen,
-        )  # fmt: skip
+            articles.struct,
+            len(arrays["category"]),
+            n_features,
+            n_factors,
+            *(array.ctypes.data for array in self._kept[1]),
+            recent_reads,
+            *(numbers[name] for name in _NUMBERS),
+            because_read,
+            chosen,
+        )
 
     def block(self, plan: "Plan", of: "Block") -> "Made":
         """Return the pages of readers with no article before them."""
         n_pages = len(of.sides)
         return self._made(
-            plan, n_pages, True, -1, address(of.personal, np.float32, n_pages, self.n_live),
+            plan,
+            n_pages,
+            True,
+            -1,
+            address(of.personal, np.float32, n_pages, self.n_live),
             address(of.sides, np.float32, n_pages, self.n_features),
             address(of.reads_start, np.int64, n_pages + 1),
             address(of.reads, np.int64, len(of.reads)),
             address(of.read_start, np.int64, n_pages + 1),
-            address(of.read, np.int64, len(of.read)), None, 0,
+            address(of.read, np.int64, len(of.read)),
+            None,
+            0,
             address(of.latest, np.int64, self.n_live),
-        )  # fmt: skip
+        )
 
     def page(self, plan: "Plan", of: "One") -> "Made":
         """Return one page."""
@@ -128,10 +187,20 @@ class Run:
         at = address(numbers, np.int64, 4 + n_reads + n_read + n_blocked)
         reads, read = at + 4 * _INT, at + (4 + n_reads) * _INT
         return self._made(
-            plan, 1, of.has_reader, of.context, None,
-            address(of.side, np.float32, self.n_features), at, reads, at + 2 * _INT, read,
-            read + n_read * _INT, n_blocked, address(of.latest, np.int64, self.n_live),
-        )  # fmt: skip
+            plan,
+            1,
+            of.has_reader,
+            of.context,
+            None,
+            address(of.side, np.float32, self.n_features),
+            at,
+            reads,
+            at + 2 * _INT,
+            read,
+            read + n_read * _INT,
+            n_blocked,
+            address(of.latest, np.int64, self.n_live),
+        )
 
     def _made(self, plan: "Plan", n_pages: int, *asked: int | bool | None) -> "Made":
         slots = np.empty((n_pages, plan.n_slots), dtype=SLOT)
@@ -141,9 +210,14 @@ class Run:
         at_told = address(told, np.int32, 2, n_pages)
         at_slots = address(slots, SLOT, n_pages, plan.n_slots)
         ask = _Ask(
-            n_pages, *asked, at_slots, at_worth, at_worth + 8 * n_pages, at_told,
+            n_pages,
+            *asked,
+            at_slots,
+            at_worth,
+            at_worth + 8 * n_pages,
+            at_told,
             at_told + 4 * n_pages,
-        )  # fmt: skip
+        )
         structs = self._struct, plan.struct, ask
         done(library.recsys_pages(*(ctypes.byref(struct) for struct in structs)))
         return Made(slots, *worth, *told)
@@ -213,9 +287,19 @@ class Plan:
             (real * N_LISTS)(*(of.priority for of in lists)),
             (pointer * N_LISTS)(*(at(of.barred, np.bool_) for of in lists)),
             (pointer * N_LISTS)(*(at(of.boosts, np.float64) for of in lists)),
-            ctypes.addressof(of_caps), len(caps), n_own, ctypes.addressof(of_pins), len(pins),
-            sum(groups), spare, under_caps, farther, diversity, filled, least,
-        )  # fmt: skip
+            ctypes.addressof(of_caps),
+            len(caps),
+            n_own,
+            ctypes.addressof(of_pins),
+            len(pins),
+            sum(groups),
+            spare,
+            under_caps,
+            farther,
+            diversity,
+            filled,
+            least,
+        )
 
 
 class Block(NamedTuple):

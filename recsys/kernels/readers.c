@@ -26,7 +26,7 @@ static int solve(double *a, double *b, int64_t n, double *column) {
     return 1;
 }
 
-/* See recsys.blend.fold_in. */
+/* See recsys.blend.linear.fold_in. */
 int recsys_fold_in(const float *before, const float *clicked, int64_t n_clicks, const float *gram,
                    int64_t n, double confidence, float *after) {
     double *left = malloc((size_t)(n * n + 2 * n + 1) * sizeof *left);

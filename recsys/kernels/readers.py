@@ -16,10 +16,16 @@ DAMAGED = 1
 
 class _Told(ctypes.Structure):
     _fields_ = [
-        ("n_known", size), ("n_factors", size), ("n_categories", size), ("n_counts", size),
-        ("known_reads", size), ("place_of", pointer), ("factors", pointer), ("gram", pointer),
+        ("n_known", size),
+        ("n_factors", size),
+        ("n_categories", size),
+        ("n_counts", size),
+        ("known_reads", size),
+        ("place_of", pointer),
+        ("factors", pointer),
+        ("gram", pointer),
         ("confidence", real),
-    ]  # fmt: skip
+    ]
 
 
 brief.recsys_fold_in.argtypes = [pointer, pointer, size, pointer, size, real, pointer]
@@ -27,16 +33,20 @@ brief.recsys_reader.argtypes = [pointer, ctypes.c_char_p, size, pointer, size, p
 
 
 def fold_in(before: Floats, clicked: Floats, gram: Floats, confidence: float) -> Floats:
-    """Return the factors of `recsys.blend.fold_in`, which says what they are."""
+    """Return the factors of `recsys.blend.linear.fold_in`, which says what they are."""
     n = len(before)
     after = np.empty(n, dtype=np.float32)
     done(
         brief.recsys_fold_in(
-            address(before, np.float32, n), address(clicked, np.float32, len(clicked), n),
-            len(clicked), address(gram, np.float32, n, n), n, confidence,
+            address(before, np.float32, n),
+            address(clicked, np.float32, len(clicked), n),
+            len(clicked),
+            address(gram, np.float32, n, n),
+            n,
+            confidence,
             address(after, np.float32, n),
         )
-    )  # fmt: skip
+    )
     return after
 
 
@@ -50,7 +60,7 @@ class Told:
     factors : array of float32, shape (n_live, n_factors)
     gram : array of float32, shape (n_factors, n_factors)
     confidence
-        As of `recsys.blend.fold_in`.
+        As of `recsys.blend.linear.fold_in`.
     n_categories, n_counts
         Sections, and counts kept of each article that a reader met.
     known_reads
@@ -73,11 +83,16 @@ class Told:
         self.n_factors, self._n_features = n_factors, n_factors + n_categories
         self._known_reads = known_reads
         self._struct = _Told(
-            len(place_of), n_factors, n_categories, n_counts, known_reads,
+            len(place_of),
+            n_factors,
+            n_categories,
+            n_counts,
+            known_reads,
             address(place_of, np.int64, len(place_of)),
             address(self._kept[1], np.float32, *factors.shape),
-            address(self._kept[2], np.float32, n_factors, n_factors), confidence,
-        )  # fmt: skip
+            address(self._kept[2], np.float32, n_factors, n_factors),
+            confidence,
+        )
         self._at = ctypes.addressof(self._struct)
 
     def reader(self, packed: bytes, clicks: Sequence[int]) -> tuple[Floats, Ints, Ints]:
@@ -86,7 +101,7 @@ class Told:
         Parameters
         ----------
         packed
-            Of `recsys.readers.pack_profiles`; b"" for nobody.
+            Of `recsys.blend.profiles.pack_profiles`; b"" for nobody.
         clicks
             Known indices of what they clicked since, oldest first.
 
@@ -100,9 +115,14 @@ class Told:
         n_most = 2 + self._known_reads + len(packed) // 4 + len(clicks)
         found, since = np.empty(n_most, dtype=np.int64), (size * len(clicks))(*clicks)
         status = brief.recsys_reader(
-            self._at, packed, len(packed), since, len(clicks),
-            address(side, np.float32, len(side)), address(found, np.int64, n_most),
-        )  # fmt: skip
+            self._at,
+            packed,
+            len(packed),
+            since,
+            len(clicks),
+            address(side, np.float32, len(side)),
+            address(found, np.int64, n_most),
+        )
         if status == DAMAGED:
             raise ValueError("a reader's profile is not of this run's shape")
         done(status)

@@ -13,8 +13,14 @@ Floats = NDArray[np.float32]
 Sparse = tuple[Ints, Places, Floats]  # start, column and value of the rows of a sparse matrix
 
 library.recsys_neighbours.argtypes = [
-    pointer, size, size, *[pointer] * 7, size, ctypes.c_float, *[pointer] * 3
-]  # fmt: skip
+    pointer,
+    size,
+    size,
+    *[pointer] * 7,
+    size,
+    ctypes.c_float,
+    *[pointer] * 3,
+]
 
 library.recsys_heaviest.argtypes = [pointer, pointer, size, size, pointer]
 
@@ -36,10 +42,13 @@ def heaviest(start: Ints, value: Floats, n: int) -> NDArray[np.bool_]:
     keep = np.zeros(len(value), dtype=bool)
     done(
         library.recsys_heaviest(
-            address(start, np.int64, len(start)), address(value, np.float32, len(value)),
-            len(start) - 1, n, address(keep, np.bool_, len(value)),
+            address(start, np.int64, len(start)),
+            address(value, np.float32, len(value)),
+            len(start) - 1,
+            n,
+            address(keep, np.bool_, len(value)),
         )
-    )  # fmt: skip
+    )
     return keep
 
 
@@ -74,15 +83,22 @@ def neighbours(
     live_start, live_place, live_value = live
     done(
         library.recsys_neighbours(
-            address(scores, np.float32, n_rows, n_live), n_rows, n_live,
-            address(start, np.int64, n_rows + 1), address(term, np.int32, len(term)),
+            address(scores, np.float32, n_rows, n_live),
+            n_rows,
+            n_live,
+            address(start, np.int64, n_rows + 1),
+            address(term, np.int32, len(term)),
             address(value, np.float32, len(term)),
             address(live_start, np.int64, len(live_start)),
             address(live_place, np.int32, len(live_place)),
-            address(live_value, np.float32, len(live_place)), address(own, np.int64, n_rows),
-            n, least, address(places, np.int32, n_rows, n),
-            address(values, np.float32, n_rows, n), address(sizes, np.int64, n_rows),
+            address(live_value, np.float32, len(live_place)),
+            address(own, np.int64, n_rows),
+            n,
+            least,
+            address(places, np.int32, n_rows, n),
+            address(values, np.float32, n_rows, n),
+            address(sizes, np.int64, n_rows),
         )
-    )  # fmt: skip
+    )
     there = np.arange(n) < sizes[:, np.newaxis]
     return sizes, places[there], values[there]

@@ -4,9 +4,8 @@ One computation for learning and for evaluation, and the functions a server call
 what is personal: what is learned from is what is served, and what is measured too.
 """
 
-import dataclasses
 import io
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -14,23 +13,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.blend import PARTS, STATIC_PARTS, Reader, score, spans
-from recsys.config import Config
-from recsys.counts import Events
-from recsys.learn.choice import Choices
-from recsys.learn.regimes import DAY_MS, Protocol, count_cut
-from recsys.model import Model, factors_before, last_of, reader_of, static_signals, train
-from recsys.night import Night, births_of, drawn, read_night, select_clicks
-from recsys.page.compose import LISTS
-from recsys.rank import (
+from recsys.blend.curves import (
     PERSONAL_FEATURES,
     age_hours,
     clock_features,
     personal_features,
     with_places,
 )
-from recsys.rows import HOUR_MS, UNKNOWN_TIME, Clicks, Impressions
-from recsys.store import Store
+from recsys.blend.linear import spans
+from recsys.blend.live_model import PARTS, STATIC_PARTS
+from recsys.config import Config
+from recsys.learn.choice import Choices
+from recsys.learn.regimes import DAY_MS, Protocol, count_cut
+from recsys.page.compose import LISTS
+from recsys.rows import HOUR_MS, UNKNOWN_TIME, Impressions
+from recsys.signals.event_counts import Events
+from recsys.store.database import Store
+from recsys.training.births import births_of
+from recsys.training.train import Model, factors_before, last_of, reader_of, static_signals, train
+from recsys.training.window import Night, drawn, read_night, select_clicks
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -221,9 +222,14 @@ class Seen:
 
 
 def seen_after(
-    past: Past, last: Trained, protocol: Protocol, *, from_ms: int, before_ms: int,
+    past: Past,
+    last: Trained,
+    protocol: Protocol,
+    *,
+    from_ms: int,
+    before_ms: int,
     most: int | None = None,
-) -> Seen:  # fmt: skip
+) -> Seen:
     """Return the impressions of a time span with their candidates' features.
 
     Parameters
@@ -368,96 +374,12 @@ def _personal(
     for i, row in enumerate(row_of.tolist()):
         part = slice(shown.start[i], shown.start[i + 1])
         found = personal_features(
-            model.rank, model.page.live, reader_of(model.readers, row) if row >= 0 else None,
-            int(context[i]) if context[i] >= 0 else None, known[part],
-        )  # fmt: skip
+            model.rank,
+            model.page.live,
+            reader_of(model.readers, row) if row >= 0 else None,
+            int(context[i]) if context[i] >= 0 else None,
+            known[part],
+        )
         for name, values in found.items():
             features[name][part] = values
     return features
-
-
-@dataclass(frozen=True, slots=True)
-class LiveChoice:
-    """A reader at an instant, and the live, unread articles (live places) clicked next."""
-
-    user_key: int
-    n_reads: int
-    reader: Reader | None
-    clicked: set[int]
-
-
-def later_clicks(past: Past, at: Trained, until_ms: int) -> tuple[Clicks, Ints]:
-    """Return its readers' clicks after a model on what was live, of known time, and the places."""
-    night = at.night
-    later = past.store.clicks(from_ms=night.as_of_ms, before_ms=until_ms)
-    known = night.articles.id_map.index_of_keys(later.article_key)
-    place = at.model.page.live.live_place(known)
-    counted = (place >= 0) & ~later.time_is_bound & drawn(later.user_key, night.one_in)
-    return select_clicks(later, counted), place[counted]
-
-
-def live_choices(past: Past, at: Trained, *, before_ms: int) -> Iterator[LiveChoice]:
-    """Yield every reader who clicked a live, unread article in the hours after a model.
-
-    Clicks at `before_ms` or later are not looked at.
-    """
-    night = at.night
-    until_ms = min(night.as_of_ms + CHOICE_HOURS * HOUR_MS, before_ms)
-    later, place = later_clicks(past, at, until_ms)
-    if not len(place):
-        return
-    order = np.argsort(later.user_key, kind="stable")
-    users, start = np.unique(later.user_key[order], return_index=True)
-    row_of = night.users.index_of_keys(users)
-    n_reads = _n_reads(night, row_of)
-    for user_key, row, n, mine in zip(
-        users.tolist(), row_of.tolist(), n_reads.tolist(), np.split(place[order], start[1:]),
-        strict=True,
-    ):  # fmt: skip
-        reader = reader_of(at.model.readers, row) if row >= 0 else None
-        clicked = set(mine.tolist()) - (set() if reader is None else set(reader.read.tolist()))
-        if clicked:
-            yield LiveChoice(user_key, n, reader, clicked)
-
-
-def sampled_live_choices(
-    past: Past, at: Trained, rng: np.random.Generator, *, before_ms: int, most: int
-) -> Choices:
-    """Return `live_choices` among what was clicked and some other live articles.
-
-    Features are the unweighted parts of the linear score. If there are more choices than
-    `most`, evenly spread ones of them are taken.
-
-    References
-    ----------
-    McFadden, "Modelling the choice of residential location", 1978: alternatives drawn
-    uniformly leave the weights consistent.
-    """
-    live = at.model.page.live
-    n_live = len(live.live_rows)
-    ones: dict[str, Any] = dict.fromkeys(PARTS, 1.0)
-    plain = dataclasses.replace(live, weights=dataclasses.replace(live.weights, **ones))
-    features: list[Floats] = [np.zeros((0, len(PARTS)))]
-    chosen: list[NDArray[np.bool_]] = [np.zeros(0, dtype=bool)]
-    found = list(live_choices(past, at, before_ms=before_ms))
-    for i in np.linspace(0, len(found) - 1, min(most, len(found))).astype(np.int64).tolist():
-        choice = found[i]
-        parts = score(plain, choice.reader, None)
-        clicked = np.array(sorted(choice.clicked), dtype=np.int64)
-        is_other = np.ones(n_live, dtype=bool)
-        is_other[clicked] = False
-        if choice.reader is not None:
-            is_other[choice.reader.read] = False
-        others = np.flatnonzero(is_other)
-        drawn = rng.choice(others, min(past.config.learn.n_negatives, len(others)), replace=False)
-        places = np.concatenate((clicked, drawn))
-        none = np.zeros(n_live, dtype=np.float32)
-        features.append(np.stack([parts.get(name, none)[places] for name in PARTS], axis=1))
-        chosen.append(np.arange(len(places)) < len(clicked))
-    sizes = [len(part) for part in chosen[1:]]
-    table = np.concatenate(features).astype(np.float64)
-    return Choices(
-        dict(zip(PARTS, table.T, strict=True)),
-        np.concatenate(chosen),
-        np.concatenate(([0], np.cumsum(np.array(sizes, dtype=np.int64)))),
-    )

@@ -14,15 +14,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.blend import PARTS
+from recsys import metrics
+from recsys.blend.curves import curve_parts
+from recsys.blend.live_model import PARTS
 from recsys.config import BlendConfig, Config
-from recsys.evaluation import metrics
 from recsys.learn.choice import Choices, CurveFit, fit_weights
-from recsys.learn.examples import POSITION, Examples, Past, sampled_live_choices
+from recsys.learn.examples import POSITION, Examples, Past
+from recsys.learn.live_choices import sampled_live_choices
 from recsys.learn.regimes import DAY_MS, Protocol
-from recsys.rank import curve_parts
 from recsys.rows import HOUR_MS
-from recsys.store import Store
+from recsys.store.database import Store
 
 Floats = NDArray[np.float64]
 BEND_PENALTIES = (1000.0, 100.0, 10.0)  # straight first: each fit starts from the one before
@@ -64,9 +65,9 @@ class Heads:
     Attributes
     ----------
     weights
-        Of the linear score, for `recsys.blend`.
+        Of the linear score, for `recsys.blend.linear`.
     curves
-        By regime, by feature, for `recsys.rank.RankModel`.
+        By regime, by feature, for `recsys.blend.curves.RankModel`.
     reports
         By head.
     """

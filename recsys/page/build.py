@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.blend import STATIC_PARTS, Reader, article_side, recent_weights, score, total
+from recsys.blend.linear import article_side, recent_weights, score, total
+from recsys.blend.live_model import STATIC_PARTS, PageModel, Reader
 from recsys.kernels import pages as kernels
 from recsys.kernels.pages import SLOT
 from recsys.page import rankings
@@ -22,7 +23,7 @@ from recsys.page.compose import (
     POPULAR_NOW,
     YOU_MAY_ALSO_LIKE,
 )
-from recsys.page.rankings import PageModel, Rankings, Scored, barred, top_n
+from recsys.page.rankings import Rankings, Scored, barred, top_n
 from recsys.page.reasons import (
     CHOSEN,
     CODE_TABLE,
@@ -114,9 +115,11 @@ class Crowd:
         reads, read = self.reads_start[begin : end + 1], self.read_start[begin : end + 1]
         return Crowd(
             self.sides[begin:end],
-            reads - reads[0], self.reads[reads[0] : reads[-1]],
-            read - read[0], self.read[read[0] : read[-1]],
-        )  # fmt: skip
+            reads - reads[0],
+            self.reads[reads[0] : reads[-1]],
+            read - read[0],
+            self.read[read[0] : read[-1]],
+        )
 
 
 class Built:
@@ -221,25 +224,39 @@ class PageBuilder:
             "place_of": live.places(),
             "story_start": np.searchsorted(np.sort(model.story), np.arange(n_live + 1)),
             "of_story": np.argsort(model.story, kind="stable"),
-            "section": self._section, "category": live.category,
-            "article_side": self._article_side, "fixed": self._static,
+            "section": self._section,
+            "category": live.category,
+            "article_side": self._article_side,
+            "fixed": self._static,
             "centred": np.array(list(self._centred.values())),
-            "importance": model.importance, "rise": model.rise,
-            "newness": self._static_parts["recency"], "risen": self.rankings.risen,
-            "together_start": live.item_item.start, "together_column": live.item_item.column,
-            "together": live.item_item.value, "recent_weight": recent, "code": CODE_TABLE,
-        }  # fmt: skip
+            "importance": model.importance,
+            "rise": model.rise,
+            "newness": self._static_parts["recency"],
+            "risen": self.rankings.risen,
+            "together_start": live.item_item.start,
+            "together_column": live.item_item.column,
+            "together": live.item_item.value,
+            "recent_weight": recent,
+            "code": CODE_TABLE,
+        }
         numbers = {
-            "context_text": weights.context_text, "context_together": weights.context_item_item,
-            "context_section": weights.context_category, "text": weights.text,
-            "affinity": weights.affinity, "must_reads_personal": weights.must_reads_personal,
+            "context_text": weights.context_text,
+            "context_together": weights.context_item_item,
+            "context_section": weights.context_category,
+            "text": weights.text,
+            "affinity": weights.affinity,
+            "must_reads_personal": weights.must_reads_personal,
             "story_similarity": model.config.story_similarity,
-        }  # fmt: skip
+        }
         return kernels.Run(
-            self.rankings.articles, arrays, numbers, recent_reads=weights.recent_reads,
-            because_read=CODES.index("because_read"), chosen=CODES.index(CHOSEN),
+            self.rankings.articles,
+            arrays,
+            numbers,
+            recent_reads=weights.recent_reads,
+            because_read=CODES.index("because_read"),
+            chosen=CODES.index(CHOSEN),
             n_factors=live.factors.shape[1],
-        )  # fmt: skip
+        )
 
     def _planned(self, slots: tuple[int, ...], editorial: Editorial) -> kernels.Plan:
         """Return what pages of so many slots are to hold, as far as rules have a say."""
@@ -248,21 +265,28 @@ class PageBuilder:
         nothing = np.zeros(len(self.model.story), dtype=bool)
         lists = [
             kernels.OfList(
-                n, getattr(config, f"{name}_priority"), config.minimum, name in config.exempt,
+                n,
+                getattr(config, f"{name}_priority"),
+                config.minimum,
+                name in config.exempt,
                 barred(name, nothing, editorial) if editorial.barred else None,
                 editorial.boosts.get(name),
             )
             for name, n in zip(LISTS, slots, strict=True)
-        ]  # fmt: skip
+        ]
         caps = (*own, *editorial.caps)
         return kernels.Plan(
             lists,
             [(-1 if cap.name is None else at[cap.name], cap.group, cap.most) for cap in caps],
             len(own),
             [(at[pin.name], pin.slot, pin.place) for pin in editorial.pins],
-            spare=rankings.SPARE, under_caps=rankings.UNDER_CAPS, farther=rankings.FARTHER,
-            diversity=config.diversity, filled=FILLED, least=MINIMUM,
-        )  # fmt: skip
+            spare=rankings.SPARE,
+            under_caps=rankings.UNDER_CAPS,
+            farther=rankings.FARTHER,
+            diversity=config.diversity,
+            filled=FILLED,
+            least=MINIMUM,
+        )
 
     def page(
         self,
@@ -307,9 +331,14 @@ class PageBuilder:
     def block(self, crowd: Crowd, n_slots: dict[str, int]) -> Pages:
         """Return the pages of readers with no article before them, under no rules."""
         of = kernels.Block(
-            crowd.sides @ self._article_side, crowd.sides, crowd.reads_start, crowd.reads,
-            crowd.read_start, crowd.read, self.rankings.latest(None),
-        )  # fmt: skip
+            crowd.sides @ self._article_side,
+            crowd.sides,
+            crowd.reads_start,
+            crowd.reads,
+            crowd.read_start,
+            crowd.read,
+            self.rankings.latest(None),
+        )
         plan = self._plan(tuple(n_slots.values()), NO_RULES)
         return self._noted(self._run.block(plan, of), n_slots)
 
@@ -409,9 +438,11 @@ class PageBuilder:
         """Return a slot of You May Also Like that holds a live place, with its reason."""
         here = {part: values[[place]] for part, values in (built.parts | self._centred).items()}
         code = reason_code(
-            YOU_MAY_ALSO_LIKE, int(leading_parts(here)[0]),
-            has_category=bool(self._section[place] > 0), rising=bool(self.model.rise[place] > 0),
-        )  # fmt: skip
+            YOU_MAY_ALSO_LIKE,
+            int(leading_parts(here)[0]),
+            has_category=bool(self._section[place] > 0),
+            rising=bool(self.model.rise[place] > 0),
+        )
         because = -1
         if reader is not None and code == "because_read":
             because = closest_read(self.model.live, reader.reads, place)
@@ -429,7 +460,7 @@ def slot_parts(
     model
         The run.
     parts
-        From `recsys.blend.score`, for the reader and article of the page.
+        From `recsys.blend.linear.score`, for the reader and article of the page.
     list_name, place
         The slot.
     """

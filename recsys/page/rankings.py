@@ -9,8 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.blend import LiveModel
-from recsys.config import PageConfig
+from recsys.blend.live_model import PageModel
 from recsys.kernels import lists as kernels
 from recsys.page.compose import (
     LATEST_STORIES,
@@ -32,37 +31,6 @@ Floats = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
 NO_ORDER = np.zeros(0, dtype=np.int64)
-
-
-@dataclass(frozen=True, slots=True)
-class PageModel:
-    """What the page needs beside the scores.
-
-    Attributes
-    ----------
-    live
-        The articles and their signals.
-    story : array of int64, shape (n_live,)
-        Story of each live article.
-    importance : array of float32, shape (n_live,)
-        Score of Must-Reads before the personal part.
-    rise : array of float32, shape (n_live,)
-        Score of Popular Now.
-    newest : array of int64, shape (n_live,)
-        Live places, newest first: Latest Stories.
-    n_categories
-        Number of sections, the empty one (0) included.
-    config
-        What lists are worth to each other, and their limits.
-    """
-
-    live: LiveModel
-    story: NDArray[np.int64]
-    importance: NDArray[np.float32]
-    rise: NDArray[np.float32]
-    newest: NDArray[np.int64]
-    n_categories: int
-    config: PageConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,13 +119,18 @@ class Rankings:
             )
         return [
             Wish(
-                name, n_slots[name], places, worth,
-                getattr(config, f"{name}_priority"), config.minimum, name in config.exempt,
+                name,
+                n_slots[name],
+                places,
+                worth,
+                getattr(config, f"{name}_priority"),
+                config.minimum,
+                name in config.exempt,
             )
             for name, (places, worth) in zip(
                 names, self.articles.wishes(lists, n_page), strict=True
             )
-        ]  # fmt: skip
+        ]
 
     def alone(self, name: str, scored: Scored) -> Ints:
         """Return all live articles as a list would rank them on the first of some pages.

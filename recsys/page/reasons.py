@@ -8,7 +8,8 @@ in the slot. A code that needs a section falls back where there is none.
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.blend import PARTS, LiveModel, recent_weights
+from recsys.blend.linear import recent_weights
+from recsys.blend.live_model import PARTS, LiveModel
 from recsys.page.compose import LATEST_STORIES, LISTS, MUST_READS, POPULAR_NOW
 
 CHOSEN = "chosen"

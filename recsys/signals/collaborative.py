@@ -30,7 +30,7 @@ class Factors:
         Zeros for an article with fewer than `min_readers` readers.
     gram : array of float32, shape (factors, factors)
         article.T @ article + regularization x identity: what a later click of a
-        reader is folded into (see `recsys.blend.fold_in`).
+        reader is folded into (see `recsys.blend.linear.fold_in`).
     spread : array of float32, shape (factors, factors)
         The same of the readers: what the readers of a new article are folded into.
     """
@@ -170,9 +170,11 @@ def item_item(
         (np.ones(items.nnz, dtype=np.float32), items.indices, items.indptr), shape=items.shape
     ) @ diags(1.0 / np.sqrt(np.maximum(n_readers, 1))).astype(np.float32)
     found = sp_matmul_topn(
-        by_reader.T.tocsr()[rows], by_reader.tocsr()[:, columns],
-        top_n=config.n_item_item + 1, n_threads=N_THREADS,
-    ).tocoo()  # fmt: skip
+        by_reader.T.tocsr()[rows],
+        by_reader.tocsr()[:, columns],
+        top_n=config.n_item_item + 1,
+        n_threads=N_THREADS,
+    ).tocoo()
     one, other = rows[found.row], columns[found.col]
     keep = (one != other) & (found.data > 0)
     common = found.data[keep] * np.sqrt(n_readers[one[keep]] * n_readers[other[keep]])

@@ -204,9 +204,13 @@ def similar_articles(
     def found(begin: int) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]:
         rows = slice(begin, begin + BLOCK)
         return neighbours(
-            by_common[rows].toarray() @ dense, _plain(queries[rows]), having,
-            own[rows], n=config.n_similar, least=config.min_similarity,
-        )  # fmt: skip
+            by_common[rows].toarray() @ dense,
+            _plain(queries[rows]),
+            having,
+            own[rows],
+            n=config.n_similar,
+            least=config.min_similarity,
+        )
 
     with threadpool_limits(1, "blas"), ThreadPoolExecutor(N_THREADS) as pool:
         blocks = list(pool.map(found, range(0, queries.shape[0], BLOCK)))
@@ -268,9 +272,11 @@ def more_similar(
     n_before = before.shape[0]
     old, fresh = vectors[:n_before], vectors[n_before:]
     added = similar_articles(
-        old, vectors[live_rows[is_new]], np.where(live_rows < n_before, live_rows, -1)[is_new],
+        old,
+        vectors[live_rows[is_new]],
+        np.where(live_rows < n_before, live_rows, -1)[is_new],
         config,
-    )  # fmt: skip
+    )
     size = np.diff(before.indptr)
     least = np.full(n_before, config.min_similarity, dtype=np.float32)
     full = np.flatnonzero(size >= config.n_similar)

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.kernels.clicks import running_counts
-from recsys.order import begins
 from recsys.rows import HOUR_MS
+from recsys.sorted_ints import begins
 
 NEVER = np.iinfo(np.int64).max
 

@@ -54,7 +54,7 @@ def connections(steps: Steps) -> type[sqlite3.Connection]:
 
 
 if __name__ == "__main__":
-    from recsys.cli import main  # before any step is counted
+    from recsys.cli.main import main  # before any step is counted
 
     steps = Steps(int(sys.argv[1]), os.getcwd())
     sqlite3.connect = partial(sqlite3.connect, factory=connections(steps))

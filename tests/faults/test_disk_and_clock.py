@@ -26,7 +26,9 @@ from newsroom import (
     well,
 )
 
-from recsys import Recommender, SnapshotError, publishing, snapshot
+from recsys import Recommender, SnapshotError
+from recsys.published import folder as published_folder
+from recsys.published import run_file
 
 INGEST = ("ingest", "later.articles.jsonl", "later.clicks.csv", *STORE)
 FLIPS = 60
@@ -129,12 +131,12 @@ def answers(folder):
 
 
 def test_flipped_and_missing_bytes_never_reach_a_page(newsroom, hurt):
-    runs = publishing.run_ids(hurt / "p")
-    path = publishing.run_path(hurt / "p", runs[-1])
+    runs = published_folder.run_ids(hurt / "p")
+    path = published_folder.run_path(hurt / "p", runs[-1])
     whole, _ = answers(newsroom)
-    publishing.publish(hurt / "p", runs[0])
+    published_folder.publish(hurt / "p", runs[0])
     earlier, _ = answers(hurt)
-    publishing.publish(hurt / "p", runs[-1])
+    published_folder.publish(hurt / "p", runs[-1])
     data, rng = path.read_bytes(), random.Random(7)
     damages = [data[: rng.randrange(len(data))] for _ in range(FLIPS // 4)]
     for _ in range(FLIPS):
@@ -161,22 +163,22 @@ def test_flipped_and_missing_bytes_never_reach_a_page(newsroom, hurt):
 
 
 def test_a_damaged_run_is_not_published(hurt):
-    runs = publishing.run_ids(hurt / "p")
-    path = publishing.run_path(hurt / "p", runs[0])
+    runs = published_folder.run_ids(hurt / "p")
+    path = published_folder.run_path(hurt / "p", runs[0])
     data = bytearray(path.read_bytes())
-    with closing(snapshot.connect(path)) as conn:
-        profile = snapshot.find_profile(conn, "u0007", path)[0]
+    with closing(run_file.connect(path)) as conn:
+        profile = run_file.find_profile(conn, "u0007", path)[0]
     data[data.find(profile[:40]) + 30] ^= 1  # one bit, of one reader
     path.write_bytes(bytes(data))
     assert "damaged" in one_line(run(hurt, "rollback", "--published", "p"))
-    assert publishing.current_run(hurt / "p") == runs[-1]
-    with closing(snapshot.connect(path)) as conn, pytest.raises(SnapshotError, match="reader"):
-        snapshot.find_profile(conn, "u0007", path)
+    assert published_folder.current_run(hurt / "p") == runs[-1]
+    with closing(run_file.connect(path)) as conn, pytest.raises(SnapshotError, match="reader"):
+        run_file.find_profile(conn, "u0007", path)
 
 
 @pytest.mark.parametrize("pointer", [None, b"", b"000009-never", b"\xff\xfe", b"../../etc/passwd"])
 def test_a_pointer_that_is_lost_or_wrong_stops_no_page(newsroom, hurt, pointer):
-    path = hurt / "p" / publishing.POINTER
+    path = hurt / "p" / published_folder.POINTER
     path.unlink()
     if pointer is not None:
         path.write_bytes(pointer)
@@ -185,18 +187,18 @@ def test_a_pointer_that_is_lost_or_wrong_stops_no_page(newsroom, hurt, pointer):
     assert problems
     running = Recommender(newsroom / "p")
     assert running.health(as_of=AS_OF).problems == ()
-    well(hurt, "rollback", publishing.run_ids(hurt / "p")[-1], "--published", "p")
+    well(hurt, "rollback", published_folder.run_ids(hurt / "p")[-1], "--published", "p")
     assert answers(hurt)[1] == ()
 
 
 def test_a_run_of_a_newer_version_is_left_to_newer_servers(newsroom, hurt):
-    runs = publishing.run_ids(hurt / "p")
+    runs = published_folder.run_ids(hurt / "p")
     running = Recommender(hurt / "p")
-    path = publishing.run_path(hurt / "p", "000099-20260303T060000Z")
-    shutil.copy(publishing.run_path(hurt / "p", runs[-1]), path)
+    path = published_folder.run_path(hurt / "p", "000099-20260303T060000Z")
+    shutil.copy(published_folder.run_path(hurt / "p", runs[-1]), path)
     with closing(sqlite3.connect(path)) as conn, conn:
         conn.execute("UPDATE meta SET value = '99' WHERE key = 'format'")
-    (hurt / "p" / publishing.POINTER).write_text(path.stem)
+    (hurt / "p" / published_folder.POINTER).write_text(path.stem)
     for recommender in (running, Recommender(hurt / "p")):
         assert recommender.recommend("u0007", as_of=AS_OF).run_id == runs[-1]
         assert "format 99" in recommender.health(as_of=AS_OF).problems[0]
@@ -217,16 +219,17 @@ def test_two_nights_at_once_are_one_and_another_time(hurt):
             stderr=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             encoding="utf-8",
-        )  # fmt: skip
+        )
         for _ in range(3)
     ]
     said = [night.communicate()[1] for night in nights]
     statuses = sorted(night.returncode for night in nights)
     assert statuses[0] == 0
     assert set(statuses) <= {0, 4}
-    assert all("another run is active" in s for s, n in zip(said, nights, strict=True)
-               if n.returncode == 4)  # fmt: skip
-    assert len(publishing.run_ids(hurt / "p")) == 2 + statuses.count(0)
+    assert all(
+        "another run is active" in s for s, n in zip(said, nights, strict=True) if n.returncode == 4
+    )
+    assert len(published_folder.run_ids(hurt / "p")) == 2 + statuses.count(0)
     assert left_over(hurt) == []
 
 

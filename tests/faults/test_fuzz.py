@@ -20,14 +20,21 @@ from newsroom import AS_OF, COMMAND
 from recsys import Recommender
 from recsys.ingest.detect import READERS
 from recsys.ingest.ebnerd import BEHAVIORS, HISTORY
-from recsys.load import LoadReport, load_files
+from recsys.ingest.load_files import LoadReport, load_files
 from recsys.rows import FIELDS
-from recsys.store import Store
+from recsys.store.database import Store
 
 LONG = {"deadline": None, "suppress_health_check": list(HealthCheck)}
 PEAK_MB = 1500  # what a bomb may cost; each would unpack to more, or nest deeper than a stack
-SUFFIX = {"jsonl": ".jsonl", "csv": ".csv", "parquet": ".parquet", "mind": ".tsv",
-          "ebnerd": ".parquet", "html": ".html", "rss": ".xml"}  # fmt: skip
+SUFFIX = {
+    "jsonl": ".jsonl",
+    "csv": ".csv",
+    "parquet": ".parquet",
+    "mind": ".tsv",
+    "ebnerd": ".parquet",
+    "html": ".html",
+    "rss": ".xml",
+}
 
 
 def loaded(data: bytes, name: str, **options) -> LoadReport:
@@ -41,19 +48,29 @@ def loaded(data: bytes, name: str, **options) -> LoadReport:
 def seeds() -> dict[str, bytes]:
     """Return a small good file of each format, for mutation."""
     rows = {
-        "article_id": ["a1", "a2"], "title": ["One", "Two"], "body": ["Text.", "More text."],
-        "category": ["News", ""], "published_at": ["2026-03-01T06:00:00Z", None],
-    }  # fmt: skip
+        "article_id": ["a1", "a2"],
+        "title": ["One", "Two"],
+        "body": ["Text.", "More text."],
+        "category": ["News", ""],
+        "published_at": ["2026-03-01T06:00:00Z", None],
+    }
     frame = pl.DataFrame(rows)
     parquet = io.BytesIO()
     frame.write_parquet(parquet)
     parquet.seek(0)
     ebnerd = io.BytesIO()
     pl.DataFrame(
-        {"impression_id": [1], "user_id": [7], "article_id": [None], "device_type": [1],
-         "impression_time": [datetime(2023, 5, 20)], "article_ids_inview": [[1, 2]],
-         "article_ids_clicked": [[2]], "read_time": [3.0]}
-    ).write_parquet(ebnerd)  # fmt: skip
+        {
+            "impression_id": [1],
+            "user_id": [7],
+            "article_id": [None],
+            "device_type": [1],
+            "impression_time": [datetime(2023, 5, 20)],
+            "article_ids_inview": [[1, 2]],
+            "article_ids_clicked": [[2]],
+            "read_time": [3.0],
+        }
+    ).write_parquet(ebnerd)
     ebnerd.seek(0)
     mind = "1\tU1\t11/13/2019 8:36:57 AM\tN1 N2\tN3-0 N4-1\n"
     html = "<html><head><title>A page</title></head><body><article><p>Some text of a page, long"
@@ -62,9 +79,13 @@ def seeds() -> dict[str, bytes]:
     rss += "<description>text &amp; more</description></item></channel></rss>"
     return {
         "jsonl": "".join(json.dumps(row) + "\n" for row in frame.to_dicts()).encode(),
-        "csv": frame.write_csv().encode(), "parquet": parquet.read(), "ebnerd": ebnerd.read(),
-        "mind": mind.encode(), "html": html.encode(), "rss": rss.encode(),
-    }  # fmt: skip
+        "csv": frame.write_csv().encode(),
+        "parquet": parquet.read(),
+        "ebnerd": ebnerd.read(),
+        "mind": mind.encode(),
+        "html": html.encode(),
+        "rss": rss.encode(),
+    }
 
 
 SEEDS = seeds()
@@ -94,11 +115,33 @@ def mutated(draw, name: str) -> bytes:
     for _ in range(draw(st.integers(1, 6))):
         at = draw(st.integers(0, max(len(data) - 1, 0)))
         end = at + draw(st.integers(0, 30))
-        piece = draw(st.sampled_from([
-            b"", b"\x00", b'"', b"\n", b"\t", b"\xff\xfe", b"{", b"[[", b"]]>", b"<", b"&#x0;",
-            b"-1", b"9" * 40, b"NaN", b"1e999", b"null", b"\r\n", "İß😀".encode(),
-            b"<!DOCTYPE x [<!ENTITY", bytes(data[at:end]) * 2,
-        ]) | st.binary(max_size=12))  # fmt: skip
+        piece = draw(
+            st.sampled_from(
+                [
+                    b"",
+                    b"\x00",
+                    b'"',
+                    b"\n",
+                    b"\t",
+                    b"\xff\xfe",
+                    b"{",
+                    b"[[",
+                    b"]]>",
+                    b"<",
+                    b"&#x0;",
+                    b"-1",
+                    b"9" * 40,
+                    b"NaN",
+                    b"1e999",
+                    b"null",
+                    b"\r\n",
+                    "İß😀".encode(),
+                    b"<!DOCTYPE x [<!ENTITY",
+                    bytes(data[at:end]) * 2,
+                ]
+            )
+            | st.binary(max_size=12)
+        )
         data[at:end] = piece
     return bytes(data)
 
@@ -119,12 +162,17 @@ def test_any_bytes_are_rows_rejects_or_a_refusal(name, n):
 
 
 VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=12)
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=12)
     | st.sampled_from(["a1", "2026-03-01T06:00:00Z", "javascript:alert(1)", "\ud800", "\x00"]),
-    lambda inner: st.lists(inner, max_size=3)
-    | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
+    ),
     max_leaves=6,
-)  # fmt: skip
+)
 
 
 @pytest.mark.parametrize("n", [60, pytest.param(4000, marks=pytest.mark.long)])
@@ -145,19 +193,30 @@ def test_any_value_in_any_field_is_a_row_or_a_reject(kind, n):
 
 
 COLUMNS = [
-    pl.Series([None, None]), pl.Series([1, -2]), pl.Series([1.5, float("nan")]),
-    pl.Series([True, None]), pl.Series(["a", "\x00"]), pl.Series([b"a", b"\xff"]),
+    pl.Series([None, None]),
+    pl.Series([1, -2]),
+    pl.Series([1.5, float("nan")]),
+    pl.Series([True, None]),
+    pl.Series(["a", "\x00"]),
+    pl.Series([b"a", b"\xff"]),
     pl.Series([datetime(2026, 3, 1), datetime(1, 1, 1)]),
     pl.Series([datetime(2026, 3, 1)] * 2).dt.replace_time_zone("Asia/Tokyo"),
     pl.Series([datetime(2026, 3, 1), None]).dt.date(),
-    pl.Series([datetime(2026, 3, 1)] * 2).dt.time(), pl.Series([[b"a"], [b"\xff"]]),
-    pl.Series([1, 2]).cast(pl.Duration), pl.Series(["1.5", "2"]).cast(pl.Decimal(10, 2)),
-    pl.Series(["a", "b"]).cast(pl.Categorical), pl.Series(["a", "b"]).cast(pl.Enum(["a", "b"])),
-    pl.Series([["a", None], []]), pl.Series([[1, 2], None]), pl.Series([[[1]], [[]]]),
-    pl.Series([{"a": 1}, None]), pl.Series([[{"a": 1}], []]),
-    pl.Series([2**63, 1], dtype=pl.UInt64), pl.Series([["a", "b"]] * 2).list.to_array(2),
+    pl.Series([datetime(2026, 3, 1)] * 2).dt.time(),
+    pl.Series([[b"a"], [b"\xff"]]),
+    pl.Series([1, 2]).cast(pl.Duration),
+    pl.Series(["1.5", "2"]).cast(pl.Decimal(10, 2)),
+    pl.Series(["a", "b"]).cast(pl.Categorical),
+    pl.Series(["a", "b"]).cast(pl.Enum(["a", "b"])),
+    pl.Series([["a", None], []]),
+    pl.Series([[1, 2], None]),
+    pl.Series([[[1]], [[]]]),
+    pl.Series([{"a": 1}, None]),
+    pl.Series([[{"a": 1}], []]),
+    pl.Series([2**63, 1], dtype=pl.UInt64),
+    pl.Series([["a", "b"]] * 2).list.to_array(2),
     pl.Series([-(2**62), 2**62]).cast(pl.Datetime("us")),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("n", [100, pytest.param(4000, marks=pytest.mark.long)])
@@ -181,10 +240,15 @@ def test_any_type_of_a_column_is_rows_or_rejects(kind, n):
 @pytest.mark.parametrize("names", [BEHAVIORS | {"read_time", "article_id"}, HISTORY], ids=len)
 def test_any_type_of_a_column_of_a_research_log_is_rows_or_a_refusal(names, n):
     file, good = io.BytesIO(SEEDS["ebnerd"]), {"user_id": pl.Series([7, 8])}
-    good |= {name: pl.read_parquet(file)[name].extend(pl.read_parquet(file)[name])
-             for name in names if name in pl.read_parquet_schema(file)}  # fmt: skip
-    columns = {name: st.sampled_from([*COLUMNS, *([good[name]] * 30 if name in good else [])])
-               for name in sorted(names)}  # fmt: skip
+    good |= {
+        name: pl.read_parquet(file)[name].extend(pl.read_parquet(file)[name])
+        for name in names
+        if name in pl.read_parquet_schema(file)
+    }
+    columns = {
+        name: st.sampled_from([*COLUMNS, *([good[name]] * 30 if name in good else [])])
+        for name in sorted(names)
+    }
 
     @settings(max_examples=n, **LONG)
     @given(columns=st.fixed_dictionaries(columns))
@@ -207,18 +271,35 @@ IDS = st.sampled_from(
     ["u0007", "a0030", "a0031", "", "nobody", "\x00", "\ud800", "'; DROP TABLE x"]
 )
 ANY = st.one_of(
-    st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=8),
-    st.binary(max_size=8), st.just(datetime.max), st.just(datetime.min),
-    IDS, st.lists(IDS, max_size=40), st.lists(st.integers(), max_size=2), st.tuples(IDS),
-    st.dictionaries(IDS, IDS, max_size=2), st.datetimes(),
-    st.just(AS_OF), st.timedeltas(), st.integers(-3, 60),
-)  # fmt: skip
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(),
+    st.text(max_size=8),
+    st.binary(max_size=8),
+    st.just(datetime.max),
+    st.just(datetime.min),
+    IDS,
+    st.lists(IDS, max_size=40),
+    st.lists(st.integers(), max_size=2),
+    st.tuples(IDS),
+    st.dictionaries(IDS, IDS, max_size=2),
+    st.datetimes(),
+    st.just(AS_OF),
+    st.timedeltas(),
+    st.integers(-3, 60),
+)
 ARGUMENTS = {
-    "user_id": IDS, "article_id": IDS, "n": st.integers(-1, 30) | st.integers(),
+    "user_id": IDS,
+    "article_id": IDS,
+    "n": st.integers(-1, 30) | st.integers(),
     "lists": st.lists(st.sampled_from(["must_reads", "latest_stories", "none"]), max_size=3),
-    "recent_clicks": st.lists(IDS, max_size=30), "exclude": st.lists(IDS, max_size=30),
-    "as_of": st.datetimes(), "explore": st.integers(-1, 7), "random_state": st.integers(-1, 9),
-}  # fmt: skip
+    "recent_clicks": st.lists(IDS, max_size=30),
+    "exclude": st.lists(IDS, max_size=30),
+    "as_of": st.datetimes(),
+    "explore": st.integers(-1, 7),
+    "random_state": st.integers(-1, 9),
+}
 
 
 @pytest.mark.parametrize("n", [150, pytest.param(5000, marks=pytest.mark.long)])
@@ -243,8 +324,12 @@ def test_any_argument_gives_a_page_or_a_documented_error(recommender, n):
 def measured(folder: Path, *arguments: str) -> tuple[int, float, str]:
     """Run an ingest; return its status, its peak of memory in MB, and what it said."""
     with (folder / "said").open("w+") as said:
-        process = subprocess.Popen([*COMMAND, "ingest", *arguments, "--store",
-                                    "s.db"], cwd=folder, stdout=said, stderr=said)  # fmt: skip
+        process = subprocess.Popen(
+            [*COMMAND, "ingest", *arguments, "--store", "s.db"],
+            cwd=folder,
+            stdout=said,
+            stderr=said,
+        )
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
         said.seek(0)
@@ -257,8 +342,9 @@ def packed(pack, piece: bytes, times: int) -> bytes:
 
 BOMBS = {
     "zeros.jsonl.gz": lambda: gzip.compress(b"\x00" * (1 << 26), 1) * 20,
-    "line.jsonl.gz": lambda: gzip.compress(b'{"a": "' + b"x" * (1 << 26), 1) + gzip.compress(
-        b"x" * (1 << 26), 1) * 16,
+    "line.jsonl.gz": lambda: (
+        gzip.compress(b'{"a": "' + b"x" * (1 << 26), 1) + gzip.compress(b"x" * (1 << 26), 1) * 16
+    ),
     "zeros.csv.zst": lambda: packed(zstandard.ZstdCompressor().compressobj(), b"0" * (1 << 26), 20),
     "wide.csv": lambda: (
         ",".join(f"c{i}" for i in range(10**6)) + "\n" + "1," * 10**6 + "\n"
@@ -273,7 +359,7 @@ BOMBS = {
         + "]><rss version='2.0'><channel><item><guid>1</guid><title>&m;</title></item></channel>"
         + "</rss>"
     ).encode(),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", BOMBS)
@@ -294,10 +380,18 @@ def test_paths_in_data_are_never_opened_and_links_only_to_the_web(tmp_path):
     rows = [
         {"article_id": f"x{i}", "title": "A title", "body": "Text.", "url": url}
         for i, url in enumerate(
-            ["javascript:alert(1)", "data:text/html,x", f"file://{secret}", "https://a.example/b",
-             "HTTP://a.example/", " javascript:alert(1)", "//a.example/c", "/news/1"]
+            [
+                "javascript:alert(1)",
+                "data:text/html,x",
+                f"file://{secret}",
+                "https://a.example/b",
+                "HTTP://a.example/",
+                " javascript:alert(1)",
+                "//a.example/c",
+                "/news/1",
+            ]
         )
-    ]  # fmt: skip
+    ]
     (tmp_path / "f.xml").write_text(rss)
     (tmp_path / "x.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     with Store(tmp_path / "s.db") as store:

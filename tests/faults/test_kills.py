@@ -21,9 +21,10 @@ from newsroom import (
     run,
     served,
     well,
-)  # fmt: skip
+)
 
-from recsys import Recommender, publishing
+from recsys import Recommender
+from recsys.published import folder as published_folder
 
 IN_CI = 2  # steps a command dies at in the short form; the long one takes all of them
 AT_RANDOM = 16  # moments a command dies at in the long form
@@ -72,7 +73,7 @@ def scenes(newsroom, tmp_path_factory):
 
 
 def rules_of(folder):
-    path = folder / "p" / publishing.RULES
+    path = folder / "p" / published_folder.RULES
     return json.loads(path.read_text()) if path.exists() else []
 
 

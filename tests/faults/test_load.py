@@ -12,7 +12,9 @@ from datetime import timedelta
 import pytest
 from newsroom import AS_OF, BOTH, COMMAND, NIGHT, STORE, at, copied, well
 
-from recsys import Recommender, publishing, snapshot
+from recsys import Recommender
+from recsys.published import folder as published_folder
+from recsys.published import run_file
 
 N_THREADS = 8
 LATE_SECONDS = 2.0  # after a command has ended, every page is of what it published
@@ -29,7 +31,7 @@ class Server:
     def __init__(self, folder):
         self.folder, self.recommender = folder, Recommender(folder / "p")
         self.stop, self.errors, self.n_pages = threading.Event(), [], [0] * N_THREADS
-        self.newest = publishing.current_run(folder / "p")  # and since when
+        self.newest = published_folder.current_run(folder / "p")  # and since when
         self.since = time.monotonic()
         self.blocked: dict[str, float] = {}  # articles, and since when
         self.known: dict[str, set[str]] = {}  # articles of each run that was published
@@ -37,13 +39,13 @@ class Server:
         self.threads = [threading.Thread(target=self.ask, args=(i,)) for i in range(N_THREADS)]
 
     def learn(self, run_id):
-        path = publishing.run_path(self.folder / "p", run_id)
-        with closing(snapshot.connect(path)) as conn:
-            known = snapshot.load_articles(conn, path)
+        path = published_folder.run_path(self.folder / "p", run_id)
+        with closing(run_file.connect(path)) as conn:
+            known = run_file.load_articles(conn, path)
         self.known[run_id] = {article.article_id for article in known}
 
     def published(self):
-        run_id = publishing.current_run(self.folder / "p")
+        run_id = published_folder.current_run(self.folder / "p")
         self.learn(run_id)
         self.newest, self.since = run_id, time.monotonic()
 
@@ -93,8 +95,20 @@ def serve(folder, seconds):
             turn += 1
             if turn % 4 == 3:
                 article = f"a{turn % 280:04}"
-                well(folder, "rules", "add", "block", article, *BOTH, "--author", "jo",
-                     "--reason", "a test", "--from", at(-1))  # fmt: skip
+                well(
+                    folder,
+                    "rules",
+                    "add",
+                    "block",
+                    article,
+                    *BOTH,
+                    "--author",
+                    "jo",
+                    "--reason",
+                    "a test",
+                    "--from",
+                    at(-1),
+                )
                 server.blocked[article] = time.monotonic()
             else:
                 kind = (*NIGHT,) if turn % 4 == 1 else ("refresh", *BOTH, "--as-of")
@@ -128,8 +142,7 @@ def test_a_stale_run_is_told(newsroom):
 
 def test_a_server_starts_while_a_night_publishes(newsroom, tmp_path):
     folder = copied(newsroom, tmp_path / "newsroom")
-    night = subprocess.Popen([*COMMAND, *NIGHT, at(2)], cwd=folder,
-                             stdout=subprocess.DEVNULL)  # fmt: skip
+    night = subprocess.Popen([*COMMAND, *NIGHT, at(2)], cwd=folder, stdout=subprocess.DEVNULL)
     n_started = 0
     while night.poll() is None:
         page = Recommender(folder / "p").recommend("u0007", as_of=AS_OF)

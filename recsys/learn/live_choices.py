@@ -1,0 +1,107 @@
+"""Choices among all live articles: clicked ones, and live articles drawn beside them."""
+
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys.blend.linear import score
+from recsys.blend.live_model import PARTS, Reader
+from recsys.learn.choice import Choices
+from recsys.learn.examples import CHOICE_HOURS, Floats, Ints, Past, Trained, _n_reads
+from recsys.rows import HOUR_MS, Clicks
+from recsys.training.train import reader_of
+from recsys.training.window import drawn, select_clicks
+
+
+@dataclass(frozen=True, slots=True)
+class LiveChoice:
+    """A reader at an instant, and the live, unread articles (live places) clicked next."""
+
+    user_key: int
+    n_reads: int
+    reader: Reader | None
+    clicked: set[int]
+
+
+def later_clicks(past: Past, at: Trained, until_ms: int) -> tuple[Clicks, Ints]:
+    """Return its readers' clicks after a model on what was live, of known time, and the places."""
+    night = at.night
+    later = past.store.clicks(from_ms=night.as_of_ms, before_ms=until_ms)
+    known = night.articles.id_map.index_of_keys(later.article_key)
+    place = at.model.page.live.live_place(known)
+    counted = (place >= 0) & ~later.time_is_bound & drawn(later.user_key, night.one_in)
+    return select_clicks(later, counted), place[counted]
+
+
+def live_choices(past: Past, at: Trained, *, before_ms: int) -> Iterator[LiveChoice]:
+    """Yield every reader who clicked a live, unread article in the hours after a model.
+
+    Clicks at `before_ms` or later are not looked at.
+    """
+    night = at.night
+    until_ms = min(night.as_of_ms + CHOICE_HOURS * HOUR_MS, before_ms)
+    later, place = later_clicks(past, at, until_ms)
+    if not len(place):
+        return
+    order = np.argsort(later.user_key, kind="stable")
+    users, start = np.unique(later.user_key[order], return_index=True)
+    row_of = night.users.index_of_keys(users)
+    n_reads = _n_reads(night, row_of)
+    for user_key, row, n, mine in zip(
+        users.tolist(),
+        row_of.tolist(),
+        n_reads.tolist(),
+        np.split(place[order], start[1:]),
+        strict=True,
+    ):
+        reader = reader_of(at.model.readers, row) if row >= 0 else None
+        clicked = set(mine.tolist()) - (set() if reader is None else set(reader.read.tolist()))
+        if clicked:
+            yield LiveChoice(user_key, n, reader, clicked)
+
+
+def sampled_live_choices(
+    past: Past, at: Trained, rng: np.random.Generator, *, before_ms: int, most: int
+) -> Choices:
+    """Return `live_choices` among what was clicked and some other live articles.
+
+    Features are the unweighted parts of the linear score. If there are more choices than
+    `most`, evenly spread ones of them are taken.
+
+    References
+    ----------
+    McFadden, "Modelling the choice of residential location", 1978: alternatives drawn
+    uniformly leave the weights consistent.
+    """
+    live = at.model.page.live
+    n_live = len(live.live_rows)
+    ones: dict[str, Any] = dict.fromkeys(PARTS, 1.0)
+    plain = dataclasses.replace(live, weights=dataclasses.replace(live.weights, **ones))
+    features: list[Floats] = [np.zeros((0, len(PARTS)))]
+    chosen: list[NDArray[np.bool_]] = [np.zeros(0, dtype=bool)]
+    found = list(live_choices(past, at, before_ms=before_ms))
+    for i in np.linspace(0, len(found) - 1, min(most, len(found))).astype(np.int64).tolist():
+        choice = found[i]
+        parts = score(plain, choice.reader, None)
+        clicked = np.array(sorted(choice.clicked), dtype=np.int64)
+        is_other = np.ones(n_live, dtype=bool)
+        is_other[clicked] = False
+        if choice.reader is not None:
+            is_other[choice.reader.read] = False
+        others = np.flatnonzero(is_other)
+        drawn = rng.choice(others, min(past.config.learn.n_negatives, len(others)), replace=False)
+        places = np.concatenate((clicked, drawn))
+        none = np.zeros(n_live, dtype=np.float32)
+        features.append(np.stack([parts.get(name, none)[places] for name in PARTS], axis=1))
+        chosen.append(np.arange(len(places)) < len(clicked))
+    sizes = [len(part) for part in chosen[1:]]
+    table = np.concatenate(features).astype(np.float64)
+    return Choices(
+        dict(zip(PARTS, table.T, strict=True)),
+        np.concatenate(chosen),
+        np.concatenate(([0], np.cumsum(np.array(sizes, dtype=np.int64)))),
+    )

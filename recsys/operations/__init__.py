@@ -1,0 +1,1 @@
+"""What editors and operators do to a store, a published folder, or one run."""

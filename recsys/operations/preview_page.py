@@ -1,0 +1,69 @@
+"""One article page as plain HTML: the reader's view, and under it the editor's."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from importlib.resources import files
+from urllib.parse import urlsplit
+
+from recsys.errors import RecsysError
+from recsys.rows import from_ms
+from recsys.serving.recommender import Recommender
+
+
+def html_of(
+    recommender: Recommender,
+    titles: Mapping[str, str],
+    user_id: str | None,
+    article_id: str | None,
+    as_of: datetime | None,
+) -> str:
+    """Return the page; everything that comes from data is escaped.
+
+    Parameters
+    ----------
+    recommender
+        Of a published folder.
+    titles
+        What the lists are called, by name.
+    user_id, article_id, as_of
+        As of `recsys.recommend`.
+
+    Raises
+    ------
+    RecsysError
+        If Jinja2 is not installed.
+    """
+    try:
+        from jinja2 import Environment
+    except ImportError as error:
+        raise RecsysError("a preview needs Jinja2: pip install 'recsys[report]'") from error
+    page = recommender.recommend(user_id, article_id, as_of=as_of)
+    slots = {name: [(slot, slot.explanation) for slot in found] for name, found in page.items()}
+    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["safe_url"] = safe_url
+    environment.filters["when"] = lambda ms: f"{from_ms(ms):%Y-%m-%d %H:%M} UTC"
+    template = environment.from_string(
+        files("recsys.operations").joinpath("preview_page.html.jinja").read_text("utf-8")
+    )
+    return template.render(
+        page=page,
+        slots=slots,
+        titles=titles,
+        user_id=user_id,
+        article_id=article_id,
+        article=None if article_id is None else recommender.article(article_id),
+    )
+
+
+def safe_url(url: str) -> str:
+    """Return an address a browser may follow, "" for any that is not http or https.
+
+    Examples
+    --------
+    >>> safe_url("https://news.example/a"), safe_url("javascript:alert(1)")
+    ('https://news.example/a', '')
+    """
+    try:
+        return url if urlsplit(url).scheme.lower() in ("http", "https") else ""
+    except ValueError:
+        return ""

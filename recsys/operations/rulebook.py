@@ -1,0 +1,135 @@
+"""Editors' rules: kept in the store version by version, handed to servers as a file.
+
+A change is in the store before servers see it, and a server sees all of it or nothing.
+"""
+
+import fcntl
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from recsys.errors import RuleError
+from recsys.page.rules import Rule, conflicts, problem_of
+from recsys.published import folder as published_folder
+from recsys.rows import RuleChange
+from recsys.store.database import Store
+
+
+class Rulebook:
+    """The rules of a newsroom.
+
+    Parameters
+    ----------
+    store
+        Where every version is kept.
+    published
+        The folder whose servers follow them.
+    """
+
+    def __init__(self, store: Store, published: Path) -> None:
+        self._store, self._published = store, published
+
+    def rules(self) -> list[Rule]:
+        """Return the rules as they are now, in the order they were first added."""
+        return [Rule(**row) for row in self._store.latest_rules()]
+
+    def hand_out(self) -> list[Rule]:
+        """Write the rules anew for the folder's servers, and return them."""
+        with self._alone():
+            return self.rules()
+
+    def history(self, rule_id: str | None = None) -> list[RuleChange]:
+        """Return every change, or those of one rule, oldest first."""
+        changes = self._store.rule_changes()
+        return [change for change in changes if rule_id in (None, change.rule_id)]
+
+    def add(self, rule: Rule, *, now_ms: int, force: bool = False) -> Rule:
+        """Add a rule and return it with its id.
+
+        Parameters
+        ----------
+        rule
+            Without an id: it is given the next one.
+        now_ms
+            The present.
+        force
+            Add it although it contradicts another, or names an article nobody knows.
+
+        Raises
+        ------
+        RuleError
+            If the rule is wrong in itself, or contradicts another.
+        """
+        return self._enter([rule], "added", now_ms, force)[0]
+
+    def add_all(self, rules: Sequence[Rule], *, now_ms: int, force: bool = False) -> list[Rule]:
+        """Add rules out of a file: all of them, or none if one is refused."""
+        return self._enter(rules, "imported", now_ms, force)
+
+    def end(self, rule_id: str, *, author: str, reason: str, now_ms: int) -> Rule:
+        """End a rule now and return it; what it was stays in its history.
+
+        Raises
+        ------
+        RuleError
+            If there is no such rule, or it is over already, or who and why are missing.
+        """
+        if not author.strip() or not reason.strip():
+            raise RuleError(f"{rule_id}: who ends it, and why?")
+        with self._alone():
+            found = {rule.rule_id: rule for rule in self.rules()}
+            if rule_id not in found:
+                raise RuleError(f"{rule_id}: no such rule; `recsys rules list` names them")
+            rule = found[rule_id]
+            if rule.ends_ms is not None and rule.ends_ms <= now_ms:
+                raise RuleError(f"{rule_id}: is over already")
+            # One that has not begun never does.
+            ended = replace(rule, starts_ms=min(rule.starts_ms, now_ms - 1), ends_ms=now_ms)
+            self._put(ended, "ended", author, reason, now_ms)
+            return ended
+
+    def _enter(self, rules: Sequence[Rule], change: str, now_ms: int, force: bool) -> list[Rule]:
+        with self._alone():
+            known = self.rules()
+            n_known = len(known)
+            entered = []
+            for i, rule in enumerate(rules):
+                rule = replace(rule, rule_id=f"r{n_known + i + 1}")
+                if problem := problem_of(rule):
+                    raise RuleError(f"{_named(rule)}: {problem}")
+                in_time = [r for r in known if r.ends_ms is None or r.ends_ms > now_ms]
+                found = conflicts(rule, in_time)
+                if rule.by == "article" and rule.kind != "cap":
+                    if not self._store.has_article(rule.value):
+                        found.append(f"no article {rule.value!r} is in the store")
+                if found and not force:
+                    raise RuleError(f"{_named(rule)}: " + "; ".join(found) + "; --force adds it")
+                known.append(rule)
+                entered.append(rule)
+            for rule in entered:
+                self._put(rule, change, rule.author, rule.reason, now_ms)
+            return entered
+
+    def _put(self, rule: Rule, change: str, author: str, reason: str, now_ms: int) -> None:
+        version = len(self.history(rule.rule_id)) + 1
+        text = json.dumps(asdict(rule), sort_keys=True)
+        self._store.put_rule(
+            RuleChange(rule.rule_id, version, change, text, author, reason, now_ms)
+        )
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Hold the rules of the folder; hand them to its servers at the end, changed or not."""
+        self._published.mkdir(parents=True, exist_ok=True)
+        with (self._published / ".rules.lock").open("w") as handle:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            try:
+                yield
+            finally:
+                published_folder.write_rules(self._published, self.rules())
+
+
+def _named(rule: Rule) -> str:
+    return f"{rule.kind} of {rule.by} {rule.value!r}"

@@ -1,0 +1,178 @@
+"""A published folder: its runs, which of them is served, and the rules that servers follow.
+
+    000041-20260301T060000Z.sqlite    a run that was published
+    000042-20260302T060000Z.held      a run that was not: held back, or not looked at yet
+    current                           the name of the run that is served
+    rules.json                        editors' rules
+
+Whatever stands here under its own name is whole: files are written beside and renamed.
+"""
+
+import json
+import os
+import re
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import asdict
+from pathlib import Path
+
+from recsys.published import run_file
+from recsys.errors import NotPublishedError, SnapshotError
+from recsys.files import put_text
+from recsys.page.rules import Rule, rule_of
+
+POINTER = "current"
+RULES = "rules.json"
+
+
+def run_path(folder: Path, run_id: str) -> Path:
+    """Return the file of a published run.
+
+    Raises
+    ------
+    SnapshotError
+        If that is no name of a run: a name read from a file may be a path to anywhere.
+    """
+    if not re.fullmatch(r"[\w-]+", run_id):
+        raise SnapshotError(f"{folder}: {run_id!r} is no name of a run")
+    return folder / f"{run_id}.sqlite"
+
+
+def held_path(folder: Path, run_id: str) -> Path:
+    """Return the file of a run that was not published, or not yet."""
+    return run_path(folder, run_id).with_suffix(".held")
+
+
+def found_path(folder: Path, run_id: str) -> Path:
+    """Return the file of a run, published or held back.
+
+    Raises
+    ------
+    SnapshotError
+        If there is none.
+    """
+    for path in (held_path(folder, run_id), run_path(folder, run_id)):
+        if path.exists():
+            return path
+    raise SnapshotError(f"{folder}: no run {run_id}; `recsys runs --published {folder}` lists them")
+
+
+def run_ids(folder: Path, suffix: str = ".sqlite") -> list[str]:
+    """Return the published runs of a folder, oldest first (an id starts with its number).
+
+    With ".held", those that were not.
+    """
+    return sorted(path.stem for path in folder.glob(f"*{suffix}"))
+
+
+def current_run(folder: Path) -> str | None:
+    """Return the run that is served, None before the first.
+
+    Raises
+    ------
+    SnapshotError
+        If what should name it cannot be read.
+    """
+    try:
+        return (folder / POINTER).read_text("utf-8", errors="replace").strip() or None
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise SnapshotError(f"{folder / POINTER}: {error}; `recsys rollback RUN`") from error
+
+
+def require_current(folder: Path) -> str:
+    """Return the run that is served.
+
+    Raises
+    ------
+    NotPublishedError
+        If there is none.
+    """
+    run_id = current_run(folder)
+    if run_id is None:
+        raise NotPublishedError(
+            f"{folder}: nothing is published here; run"
+            f" `recsys nightly --store DB --published {folder}` first"
+        )
+    return run_id
+
+
+def publish(folder: Path, run_id: str) -> None:
+    """Let a run be served from now on: one that was written tonight, held back, or an earlier one.
+
+    Raises
+    ------
+    SnapshotError
+        If the run's file is not there or damaged; the current run stays.
+    """
+    held, found = held_path(folder, run_id), found_path(folder, run_id)
+    base = run_file.verify(found).base
+    if base is not None and not run_path(folder, base).exists():
+        raise SnapshotError(f"{found}: refreshes {base}, which is not there any more")
+    if found == held:
+        os.replace(held, run_path(folder, run_id))
+    put_text(folder / POINTER, run_id + "\n")
+
+
+def forget(folder: Path, user_id: str) -> int:
+    """Delete a reader from every run of a folder; return in how many they were.
+
+    Each file is written anew, and servers open it anew.
+    """
+    n_runs = 0
+    for path in sorted(folder.glob("*.sqlite")) + sorted(folder.glob("*.held")):
+        n_runs += run_file.forget(path, user_id)
+    if n_runs and (current := current_run(folder)) is not None:
+        publish(folder, current)
+    return n_runs
+
+
+def prune(folder: Path, keep: int) -> list[str]:
+    """Delete old runs, and what runs that failed left half written; return those deleted.
+
+    The `keep` newest stay, of those held back too; and the current one, and the nights that
+    any of these refresh.
+    """
+    for partial in folder.glob("[0-9]*-*.partial"):
+        partial.unlink()
+    runs, held = run_ids(folder), run_ids(folder, ".held")
+    kept: set[str | None] = {*runs[-keep:], current_run(folder)}
+    stays = [run_path(folder, run_id) for run_id in runs if run_id in kept]
+    for path in stays + [held_path(folder, run_id) for run_id in held[-keep:]]:
+        try:
+            with closing(run_file.connect(path)) as conn:
+                kept.add(run_file.load_meta(conn, path).base)
+        except SnapshotError:
+            continue  # damaged, or of another format: it refreshes nothing that is served
+    deleted = [run_id for run_id in runs if run_id not in kept]
+    for run_id in deleted:
+        run_path(folder, run_id).unlink(missing_ok=True)
+    for run_id in held[:-keep]:
+        held_path(folder, run_id).unlink(missing_ok=True)
+    return deleted
+
+
+def write_rules(folder: Path, rules: Sequence[Rule]) -> None:
+    """Let servers of a folder follow these rules from now on."""
+    folder.mkdir(parents=True, exist_ok=True)
+    put_text(folder / RULES, json.dumps([asdict(rule) for rule in rules], indent=1) + "\n")
+
+
+def load_rules(folder: Path) -> tuple[Rule, ...]:
+    """Return the rules that servers of a folder follow; none before the first.
+
+    Raises
+    ------
+    SnapshotError
+        If the file is damaged.
+    """
+    path = folder / RULES
+    try:
+        return tuple(rule_of(row) for row in json.loads(path.read_text("utf-8")))
+    except FileNotFoundError:
+        return ()
+    except (OSError, ValueError, TypeError) as error:
+        raise SnapshotError(
+            f"{path}: damaged: {error}; `recsys rules list` with --published writes it anew"
+        ) from error

@@ -1,0 +1,1 @@
+"""Pages for a web application, out of the current run."""

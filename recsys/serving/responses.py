@@ -1,0 +1,161 @@
+"""What a server answers: a page with its lists, slots and reasons; an order; its health."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from recsys.page.explain import Explanation, Why
+
+
+class Recommendation(NamedTuple):
+    """One slot of a page.
+
+    A tuple, for every page view makes a score of them.
+
+    Attributes
+    ----------
+    article_id, title, category, url
+        The article; "" where the publisher did not say.
+    published_at
+        UTC, None where not known.
+    score
+        In its list; comparable within the list only.
+    reason
+        Why it is here, for the reader, in English.
+    reason_code
+        The same for translation; see `recsys.page.reasons.REASONS`.
+    propensity
+        Chance this article had of standing here: 1.0 but in a slot drawn to explore. To be
+        logged with the impression.
+    rules
+        Editors' rules that put it here, or lifted or lowered it.
+    why, place
+        How the page was made, and the slot's list and live place: what `parts` and
+        `explanation` ask. Neither compared nor printed.
+    """
+
+    article_id: str
+    title: str
+    category: str
+    url: str
+    published_at: datetime | None
+    score: float
+    reason: str
+    reason_code: str
+    propensity: float
+    rules: tuple[str, ...]
+    why: Why
+    place: tuple[str, int]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what the slot says by name: its fields, but for `why` and `place`."""
+        told = zip(self._fields, self, strict=True)
+        return {name: value for name, value in told if name not in ("why", "place")}
+
+    def __eq__(self, other: object) -> bool:
+        """Return whether another slot says the same."""
+        return isinstance(other, Recommendation) and self.as_dict() == other.as_dict()
+
+    def __ne__(self, other: object) -> bool:
+        """Return whether another slot says something else."""
+        return not self == other
+
+    def __hash__(self) -> int:
+        """Return a hash of what it says."""
+        return hash(tuple(self.as_dict().values()))
+
+    def __repr__(self) -> str:
+        """Return what it says."""
+        told = ", ".join(f"{name}={value!r}" for name, value in self.as_dict().items())
+        return f"Recommendation({told})"
+
+    @property
+    def parts(self) -> Mapping[str, float]:
+        """Return what the score is made of: weighted parts by signal."""
+        return self.why.parts(*self.place)
+
+    @property
+    def explanation(self) -> Explanation:
+        """Return why this slot holds what it holds; worked out when asked for."""
+        return self.why.explanation(*self.place, self.rules)
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """One of the articles given to `Recommender.rank`.
+
+    Attributes
+    ----------
+    article_id
+        As given.
+    score
+        Comparable within one call only.
+    parts
+        What the score is made of, by feature.
+    """
+
+    article_id: str
+    score: float
+    parts: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Mapping[str, tuple[Recommendation, ...]]):
+    """The lists of one page, by name, and the run they come from.
+
+    Attributes
+    ----------
+    run_id
+        The run.
+    notes
+        What a list could not do, such as "must_reads: 3 of 5 slots, no candidates left".
+    lists
+        The lists; a page is itself a mapping of them.
+    """
+
+    run_id: str
+    notes: tuple[str, ...]
+    lists: Mapping[str, tuple[Recommendation, ...]]
+
+    def of(self, wanted: Sequence[str]) -> "Page":
+        """Return some lists of the page."""
+        if tuple(wanted) == tuple(self.lists):
+            return self
+        return Page(
+            self.run_id,
+            tuple(note for note in self.notes if note.partition(":")[0] in wanted),
+            MappingProxyType({name: self.lists[name] for name in wanted}),
+        )
+
+    def __getitem__(self, name: str) -> tuple[Recommendation, ...]:
+        """Return one list."""
+        return self.lists[name]
+
+    def __iter__(self) -> Iterator[str]:
+        """Return the names of the lists."""
+        return iter(self.lists)
+
+    def __len__(self) -> int:
+        """Return the number of lists."""
+        return len(self.lists)
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """How a server stands.
+
+    Attributes
+    ----------
+    run_id
+        The run it serves.
+    hours
+        Since the instant that run knows up to.
+    problems
+        What is wrong, in words; empty if nothing is.
+    """
+
+    run_id: str
+    hours: float
+    problems: tuple[str, ...]

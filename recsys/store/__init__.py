@@ -1,0 +1,1 @@
+"""The SQLite database of articles, clicks, impressions, rules and runs."""
