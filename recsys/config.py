@@ -123,7 +123,7 @@ class CollaborativeConfig:
     full_dwell_seconds
         Reading time at which a click has full weight; half of it weighs half,
         never below a fifth, and an unknown one weighs as the median known one.
-    min_readers
+    min_users
         Articles with fewer readers are cold: their factors come from text.
     n_item_item
         Articles kept as read together with each article.
@@ -136,13 +136,13 @@ class CollaborativeConfig:
     alpha: float = 10.0
     half_life_hours: float = 72.0
     full_dwell_seconds: float = 30.0
-    min_readers: int = 3
+    min_users: int = 3
     n_item_item: int = 50
 
     def __post_init__(self) -> None:
         """Check ranges."""
         _positive(self, "factors", "iterations", "half_life_hours", "full_dwell_seconds")
-        _positive(self, "min_readers", "n_item_item")
+        _positive(self, "min_users", "n_item_item")
         _not_negative(self, "regularization", "alpha")
 
 
@@ -236,7 +236,7 @@ class LearnConfig:
         With fewer choices the shipped weights are served.
     max_choices
         Each head learns from so many, evenly spread over days and readers, if there are more.
-    max_readers
+    max_users
         A past night is trained on so many of its readers to learn from it, if there were more:
         one in 2, 4, 8 ... of them. What is served is trained on all.
     n_negatives
@@ -248,13 +248,13 @@ class LearnConfig:
     days: int = 4
     min_choices: int = 200
     max_choices: int = 8_000
-    max_readers: int = 32_000
+    max_users: int = 32_000
     n_negatives: int = 100
     random_state: int = 42
 
     def __post_init__(self) -> None:
         """Check ranges."""
-        _positive(self, "min_choices", "max_choices", "max_readers", "n_negatives")
+        _positive(self, "min_choices", "max_choices", "max_users", "n_negatives")
         _not_negative(self, "days")
 
 

@@ -11,19 +11,19 @@ from recsys.kernels.files import version
 
 
 @contextmanager
-def replaced(path: Path) -> Iterator[Path]:
+def atomic_replacement(path: Path) -> Iterator[Path]:
     """Give a path to write to, renamed to `path` at the end: nobody meets half a file."""
     partial = path.with_name(f".{path.name}.partial")
     yield partial
     os.replace(partial, path)
 
 
-def put_text(path: Path, text: str) -> None:
+def write_text(path: Path, text: str) -> None:
     """Write a small file whole, and wait until it is on the disk under its name."""
-    with replaced(path) as partial:
+    with atomic_replacement(path) as partial:
         partial.write_text(text, "utf-8")
-        sync(partial)
-    sync(path.parent)
+        fsync_path(partial)
+    fsync_path(path.parent)
 
 
 def make_private(path: Path) -> None:
@@ -52,7 +52,7 @@ def locked(folder: Path) -> Iterator[None]:
         yield
 
 
-def sync(path: Path) -> None:
+def fsync_path(path: Path) -> None:
     """Wait until a file or a folder's list of names is on the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:

@@ -4,7 +4,7 @@ from hashlib import blake2b
 
 from recsys.errors import RecsysError
 
-LEAST_KEY = 16  # bytes: shorter ones can be guessed
+MIN_KEY_BYTES = 16  # bytes: shorter ones can be guessed
 
 
 def hashed_user(user_id: str, key: bytes) -> str:
@@ -28,7 +28,7 @@ def hashed_user(user_id: str, key: bytes) -> str:
     RecsysError
         If the key is shorter than 16 bytes, or longer than the 64 that BLAKE2b takes.
     """
-    if not LEAST_KEY <= len(key) <= blake2b.MAX_KEY_SIZE:
+    if not MIN_KEY_BYTES <= len(key) <= blake2b.MAX_KEY_SIZE:
         raise RecsysError(f"the key of readers' ids must have 16 to 64 bytes, it has {len(key)}")
     return blake2b(user_id.encode("utf-8", "surrogatepass"), key=key, digest_size=16).hexdigest()
 

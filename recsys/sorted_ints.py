@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 Ints = NDArray[np.int64]
 
 
-def begins(ordered: Ints) -> NDArray[np.bool_]:
+def starts_of_runs(ordered: Ints) -> NDArray[np.bool_]:
     """Return which of some ordered numbers differ from the one before.
 
     Examples
     --------
-    >>> begins(np.array([4, 4, 7])).tolist()
+    >>> starts_of_runs(np.array([4, 4, 7])).tolist()
     [True, False, True]
     """
     first = np.ones(len(ordered), dtype=bool)
@@ -27,7 +27,7 @@ def begins(ordered: Ints) -> NDArray[np.bool_]:
 def distinct(values: Ints) -> Ints:
     """Return the distinct values, ascending."""
     ordered = np.sort(values)
-    return ordered[begins(ordered)]
+    return ordered[starts_of_runs(ordered)]
 
 
 def counted(values: Ints) -> tuple[Ints, Ints]:
@@ -39,7 +39,7 @@ def counted(values: Ints) -> tuple[Ints, Ints]:
     [[3, 5], [1, 2]]
     """
     ordered = np.sort(values)
-    start = np.flatnonzero(begins(ordered))
+    start = np.flatnonzero(starts_of_runs(ordered))
     return ordered[start], np.diff(start, append=len(ordered))
 
 
@@ -51,15 +51,15 @@ def runs(ordered: Ints) -> list[slice]:
     >>> [(run.start, run.stop) for run in runs(np.array([4, 4, 7]))]
     [(0, 2), (2, 3)]
     """
-    edges = [*np.flatnonzero(begins(ordered)).tolist(), len(ordered)]
+    edges = [*np.flatnonzero(starts_of_runs(ordered)).tolist(), len(ordered)]
     return [slice(begin, end) for begin, end in pairwise(edges)]
 
 
-def pair_of(user_key: Ints, other: Ints) -> Ints:
+def make_pair(user_key: Ints, other: Ints) -> Ints:
     """Return one number for a reader and an article (or an hour): sorted faster than two."""
     return (user_key << 32) | other
 
 
-def of_pair(pair: Ints) -> tuple[Ints, Ints]:
-    """Return the reader and the article (or hour) of each `pair_of`."""
+def split_pair(pair: Ints) -> tuple[Ints, Ints]:
+    """Return the reader and the article (or hour) of each `make_pair`."""
     return pair >> 32, pair & 0xFFFFFFFF

@@ -167,7 +167,7 @@ def processor() -> str:
     try:
         of_first = Path("/proc/cpuinfo").read_text().partition("\n\n")[0]
     except OSError:
-        return platform.processor() or platform.machine()
+        return platform.processor() or platform.is_bot()
     told = {k.strip(): v.strip() for k, _, v in (x.partition(":") for x in of_first.splitlines())}
     return ", ".join(f"{k} {told[k]}" for k in ("model name", "cpu family", "model") if k in told)
 
@@ -352,7 +352,7 @@ def scoring(published: Path) -> dict[str, float]:
     from recsys.blend.linear import article_side
     from recsys.kernels.lists import tops
     from recsys.nightly.workers import BLOCK
-    from recsys.page.build import Crowd, pack_pages
+    from recsys.page.build import UserBlock, pack_pages
     from recsys.page.compose import slots_of
 
     run = Recommender(published)._current()
@@ -366,7 +366,7 @@ def scoring(published: Path) -> dict[str, float]:
             readers.append(run.readers.reader(packed))
             if len(readers) == 9_600:
                 break
-    crowd, side = Crowd.of(readers), article_side(live, model.n_categories)
+    crowd, side = UserBlock.of(readers), article_side(live, model.n_categories)
     items = np.ascontiguousarray(side.T)
     n_slots = slots_of(model.config.n, model.config.n_latest)
     wanted = sum(n_slots.values())

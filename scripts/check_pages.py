@@ -16,7 +16,7 @@ import numpy as np
 
 from recsys import Recommender, metrics
 from recsys.evaluation.backtest import PAGES, by_each_way
-from recsys.evaluation.report import of_pages
+from recsys.evaluation.report import page_metrics
 from recsys.page.compose import YOU_MAY_ALSO_LIKE, compose, slots_of
 from recsys.published import run_file
 from recsys.rows import to_ms
@@ -33,7 +33,7 @@ def main() -> None:
     print(json.dumps(check(given.published, given.readers, given.articles, given.seed)))
 
 
-def check(published: Path, n_readers: int, n_articles: int, seed: int) -> dict[str, object]:
+def check(published: Path, n_users: int, n_articles: int, seed: int) -> dict[str, object]:
     """Return the figures of random readers beside random live articles."""
     rng = np.random.default_rng(seed)
     recommender = Recommender(published)
@@ -44,7 +44,7 @@ def check(published: Path, n_readers: int, n_articles: int, seed: int) -> dict[s
     for path in run.paths:
         with closing(run_file.connect(path)) as conn:
             known |= run_file.user_ids(conn)
-    readers = rng.choice(sorted(known), min(n_readers, len(known)), replace=False).tolist()
+    readers = rng.choice(sorted(known), min(n_users, len(known)), replace=False).tolist()
     live = [run.articles[row].article_id for row in model.live.live_rows.tolist()]
     beside = rng.choice(live, min(n_articles, len(live)), replace=False).tolist()
     place_of = {article_id: place for place, article_id in enumerate(live)}
@@ -113,7 +113,7 @@ def check(published: Path, n_readers: int, n_articles: int, seed: int) -> dict[s
             q: round(1e6 * float(np.quantile(seconds, p))) for q, p in (("p50", 0.5), ("p99", 0.99))
         },
         "ways": {
-            name: {key: round(value, 4) for key, value in of_pages(found, model.story).items()}
+            name: {key: round(value, 4) for key, value in page_metrics(found, model.story).items()}
             for name, found in pages.items()
         },
     }
@@ -136,14 +136,14 @@ def _broken(lists, editorial) -> int:
 
 def _worth(wishes, lists) -> float:
     """Return what a page is worth: priority x value / log2(rank + 1)."""
-    total = 0.0
+    total_score = 0.0
     for wish in wishes:
         value = dict(zip(wish.places[0].tolist(), wish.values[0].tolist(), strict=True))
-        total += sum(
+        total_score += sum(
             wish.priority * value.get(place, 0.0) / np.log2(rank + 2)
             for rank, place in enumerate(lists[wish.name])
         )
-    return total
+    return total_score
 
 
 def _gain(order, liked, scores) -> float:

@@ -358,7 +358,7 @@ def make_visits(
     return impressions, clicks
 
 
-def machine_clicks(articles: list[Article]) -> list[dict[str, object]]:
+def bot_clicks(articles: list[Article]) -> list[dict[str, object]]:
     """Return the clicks of a crawler: every article, one a few seconds, twice over."""
     start = AS_OF - timedelta(hours=5)
     there = [a for a in articles if a.published_at < start] * 2
@@ -412,7 +412,7 @@ def main() -> None:
     rng = np.random.default_rng(SEED)
     articles = make_articles(rng)
     impressions, clicks = make_visits(rng, articles)
-    clicks = sorted(clicks + machine_clicks(articles), key=lambda row: str(row["clicked_at"]))
+    clicks = sorted(clicks + bot_clicks(articles), key=lambda row: str(row["clicked_at"]))
     impressions.sort(key=lambda row: str(row["shown_at"]))
     bad = b"".join(BAD_CLICKS)
     about = {"as_of": AS_OF.isoformat(), "seed": SEED, "pages": PAGES}

@@ -21,7 +21,7 @@ LAST = Vitals(
     spread=30.0,
     front={name: [f"{name} {i}" for i in range(5)] for name in LISTS},
     never=[],
-    auc={"finding": 0.9, "ordering, nightly": 0.65},
+    auc={"retrieval": 0.9, "ranking, nightly": 0.65},
 )
 NEXT = dataclasses.replace(
     LAST, as_of_ms=1024 * HOUR_MS, front={name: [f"new {i}" for i in range(5)] for name in LISTS}
@@ -37,7 +37,7 @@ def test_a_night_like_the_last_is_served():
     assert problems() == []
     # Just within: half of everything, a quarter worse, a tenth of the spread, .1 less AUC.
     half = {name: n // 2 for name, n in LAST.counts.items()}
-    auc = {"finding": 0.81, "ordering, nightly": 0.56}
+    auc = {"retrieval": 0.81, "ranking, nightly": 0.56}
     assert problems(counts=half, n_shown=40, short=0.35, cold=0.45, spread=3.0, auc=auc) == []
 
 
@@ -53,7 +53,10 @@ def test_a_night_like_the_last_is_served():
         ({"spread": 2.9}, "scores differ by 2.9, in run 1 by 30.0"),
         ({"as_of_ms": 999 * HOUR_MS}, "1.0 hours before run 1: has a clock gone back?"),
         ({"front": LAST.front}, "frozen lists: popular_now, latest_stories as in run 1, 24 hours"),
-        ({"auc": {"finding": 0.79}}, "finding: AUC 0.790 on yesterday's choices, 0.900 in run 1"),
+        (
+            {"auc": {"retrieval": 0.79}},
+            "retrieval: AUC 0.790 on yesterday's choices, 0.900 in run 1",
+        ),
         ({"auc": {"new head": 0.49}}, "new head: AUC 0.490"),
     ],
 )
@@ -83,7 +86,9 @@ def test_vitals_tell_what_pages_show(by_hand):
     readers = [recommender._reader(run, user) for user in ("u0007", "u0008")]
     cold = dataclasses.replace(readers[0], factors=np.zeros_like(readers[0].factors))
     as_of_ms = to_ms(by_hand.as_of)
-    found = vitals_of(run.model, ids, [*readers, cold], as_of_ms, {"readers": 3}, {"finding": 0.7})
+    found = vitals_of(
+        run.model, ids, [*readers, cold], as_of_ms, {"readers": 3}, {"retrieval": 0.7}
+    )
     page = recommender.recommend(as_of=by_hand.as_of)
     assert found.front == {name: [slot.article_id for slot in page[name]] for name in LISTS}
     assert found.n_pages == 1 + min(len(live), publish_gate.SAMPLED) + 3

@@ -152,7 +152,7 @@ def test_a_span_without_a_noon_has_no_lists(newsroom):
 
 def test_the_page_of_plots_is_self_contained_and_escaped(nightly):
     seen, in_view, _, lists = nightly
-    lost = {"<b>group</b>": report.paired(seen, seen)}
+    lost = {"<b>group</b>": report.paired_difference(seen, seen)}
     page = render("<script>", ["about"], {"nightly": in_view}, lists, {"nightly": lost})
     assert "<script" not in page
     assert "<b>group" not in page

@@ -11,10 +11,10 @@ from scipy.optimize import linear_sum_assignment
 from test_page import N_SLOTS, random_model, random_reader
 from test_refresh import profiles_of
 
-from recsys.blend.curves import READER_FEATURES
+from recsys.blend.curves import USER_FEATURES
 from recsys.blend.linear import score
-from recsys.blend.profiles import Profile, ReaderBuilder, nobody, pack_profiles
-from recsys.files import replaced, version_of
+from recsys.blend.profiles import Profile, UserStateBuilder, empty_profile, pack_profiles
+from recsys.files import atomic_replacement, version_of
 from recsys.kernels import clicks, lists, readers
 from recsys.page import rankings
 from recsys.page.build import PageBuilder
@@ -294,8 +294,8 @@ def test_one_click_of_each_reader_and_article_is_kept(pairs, first):
 def test_running_counts_are_sums_of_decayed_events(events):
     events = sorted(events)
     keys, ms = (np.array([e[c] for e in events], dtype=np.int64) for c in (0, 1))
-    begins = np.append(True, keys[1:] != keys[:-1])[: len(keys)]
-    found = clicks.running_counts(ms, begins, half_life_hours=3.0)
+    starts_of_runs = np.append(True, keys[1:] != keys[:-1])[: len(keys)]
+    found = clicks.running_counts(ms, starts_of_runs, half_life_hours=3.0)
     for i, (key, at) in enumerate(events):
         plain = sum(2 ** (-(at - t) / 3_600_000 / 3.0) for k, t in events[: i + 1] if k == key)
         assert found[i] == pytest.approx(plain)
@@ -361,12 +361,12 @@ def test_a_reader_is_what_plain_python_makes_of_a_profile_and_clicks(seed, click
         rng.permutation(some(n_reads)),
         some(int(rng.integers(0, 9))),
         some(n_met),
-        rng.random((len(READER_FEATURES), n_met), np.float32),
+        rng.random((len(USER_FEATURES), n_met), np.float32),
     )
     known_reads = data.draw(st.sampled_from([1, 5, 100]))
     weights = dataclasses.replace(model.live.weights, known_reads=known_reads)
     model = dataclasses.replace(model, live=dataclasses.replace(model.live, weights=weights))
-    builder, packed = ReaderBuilder(model), pack_profiles(profiles_of([profile]))[0]
+    builder, packed = UserStateBuilder(model), pack_profiles(profiles_of([profile]))[0]
     factors, tastes, reads, read = plain_reader(profile, clicks, model)
     found = builder.reader(packed, clicks)
     np.testing.assert_allclose(found.factors, factors, rtol=1e-4, atol=1e-4)
@@ -388,8 +388,8 @@ def test_a_reader_is_what_plain_python_makes_of_a_profile_and_clicks(seed, click
 
 def test_a_profile_of_another_shape_is_refused():
     model = random_model(0, n_live=30, n_known=50)
-    builder = ReaderBuilder(model)
-    packed = pack_profiles(nobody(3, model.n_categories, 0))[0]
+    builder = UserStateBuilder(model)
+    packed = pack_profiles(empty_profile(3, model.n_categories, 0))[0]
     assert not builder.reader(packed).factors.any()
     for wrong in (
         packed[:10],
@@ -403,7 +403,7 @@ def test_a_profile_of_another_shape_is_refused():
 
 def test_articles_that_a_run_does_not_know_are_no_reads_of_it():
     model = random_model(0, n_live=30, n_known=50)
-    reader = ReaderBuilder(model).reader(b"", [10**9, 7, -1])
+    reader = UserStateBuilder(model).reader(b"", [10**9, 7, -1])
     assert reader.reads.tolist() == [7]
 
 
@@ -418,6 +418,6 @@ def test_a_version_is_what_the_system_says_of_a_file(tmp_path):
     status = path.stat()
     assert first == (status.st_mtime_ns, status.st_ino)
     assert version_of(str(path)) == first
-    with replaced(path) as partial:
+    with atomic_replacement(path) as partial:
         partial.write_text("2")
     assert version_of(path) != first

@@ -19,7 +19,7 @@ from recsys.learn.live_choices import live_choices
 from recsys.nightly.run import run_nightly
 from recsys.rows import HOUR_MS, from_ms
 from recsys.store.database import Store
-from recsys.training.window import drawn
+from recsys.training.window import sampled_users
 
 DAY_MS = 24 * HOUR_MS
 
@@ -122,18 +122,18 @@ def test_too_few_choices_leave_the_shipped_weights_and_say_so(newsroom):
 def test_what_is_learned_is_told_with_its_validation(newsroom):
     config = Config(learn=LearnConfig(days=2))
     learned = heads.learn(Past(newsroom, config), RECEIVED_MS, ["nightly", "hourly"])
-    assert set(learned.reports) == {"finding", "ordering, nightly", "ordering, hourly"}
+    assert set(learned.reports) == {"retrieval", "ranking, nightly", "ranking, hourly"}
     for report in learned.reports.values():
         assert report.n >= config.learn.min_choices
         assert report.used == (report.learned > report.shipped)
-    assert learned.reports["ordering, nightly"].used  # readers of the sample have tastes
+    assert learned.reports["ranking, nightly"].used  # readers of the sample have tastes
 
 
 def test_nothing_after_as_of_is_learned_from(newsroom):
     as_of = RECEIVED_MS - DAY_MS
     config = Config(learn=LearnConfig(days=1))
     past = Past(newsroom, config)
-    last = past.night(as_of - DAY_MS, as_of)
+    last = past.window(as_of - DAY_MS, as_of)
     for found in live_choices(past, last, before_ms=as_of - DAY_MS + HOUR_MS):
         clicks = newsroom.clicks(from_ms=as_of - DAY_MS, before_ms=as_of - DAY_MS + HOUR_MS)
         assert found.user_key in clicks.user_key
@@ -145,27 +145,29 @@ def test_nothing_after_as_of_is_learned_from(newsroom):
 def test_a_past_night_is_studied_by_some_of_its_readers(newsroom):
     """The same ones hours later, and only their choices; with enough of them it is the night."""
     begin = RECEIVED_MS - DAY_MS
-    config = Config(learn=LearnConfig(days=1, max_readers=100))
+    config = Config(learn=LearnConfig(days=1, max_users=100))
     past = Past(newsroom, config)
-    whole, some = past.night(begin, begin), past.studied(begin, begin + 1)
-    assert some.night.one_in >= 2
-    assert 20 < len(some.night.users) <= 100 < len(whole.night.users)
-    drawn_keys = whole.night.users.keys[drawn(whole.night.users.keys, some.night.one_in)]
-    assert some.night.users.keys.tolist() == drawn_keys.tolist()
+    whole, some = past.window(begin, begin), past.window_for_learning(begin, begin + 1)
+    assert some.window.sample_one_in >= 2
+    assert 20 < len(some.window.users) <= 100 < len(whole.window.users)
+    drawn_keys = whole.window.users.keys[
+        sampled_users(whole.window.users.keys, some.window.sample_one_in)
+    ]
+    assert some.window.users.keys.tolist() == drawn_keys.tolist()
     # What articles are, everybody's clicks still say.
     for name, signal in whole.model.page.live.static.items():
         np.testing.assert_array_equal(some.model.page.live.static[name], signal)
-    np.testing.assert_array_equal(some.night.live_rows, whole.night.live_rows)
+    np.testing.assert_array_equal(some.window.live_rows, whole.window.live_rows)
     later = past.refreshed(some, begin + 8 * HOUR_MS, begin + 8 * HOUR_MS)
-    assert later.night.one_in == some.night.one_in
+    assert later.window.sample_one_in == some.window.sample_one_in
     choices = list(live_choices(past, later, before_ms=RECEIVED_MS))
     keys = np.array([choice.user_key for choice in choices])
     assert len(keys) >= 10
-    assert drawn(keys, some.night.one_in).all()
+    assert sampled_users(keys, some.window.sample_one_in).all()
     seen = seen_after(past, some, "nightly", from_ms=begin, before_ms=RECEIVED_MS)
-    assert drawn(seen.user_key, some.night.one_in).all()
+    assert sampled_users(seen.user_key, some.window.sample_one_in).all()
     enough = Past(newsroom, Config(learn=LearnConfig(days=1)))
-    assert enough.studied(begin, begin) is enough.night(begin, begin)
+    assert enough.window_for_learning(begin, begin) is enough.window(begin, begin)
 
 
 @pytest.fixture(scope="module")
@@ -182,10 +184,10 @@ def test_a_served_order_is_that_of_the_examples_it_was_learned_from(newsroom, pu
     folder, as_of, config, report = published
     recommender = Recommender(folder)
     curves = recommender._run.rank.curves
-    assert report.heads["ordering, nightly"].used
+    assert report.heads["ranking, nightly"].used
     assert curves
     past = Past(newsroom, config)
-    last = past.night(as_of, as_of)  # nothing announced: the run knew of no later text
+    last = past.window(as_of, as_of)  # nothing announced: the run knew of no later text
     until = as_of + 2 * HOUR_MS
     seen = seen_after(past, last, "nightly", from_ms=as_of, before_ms=until)
     parts = curve_parts(curves, seen.choices.features)
@@ -254,12 +256,12 @@ def test_numbers_tell_when_old_articles_were_written(store, load):
     back = {"user_id": "u", "article_id": "1010", "clicked_at": hour + 70 * HOUR_MS}
     old = {"user_id": "u", "article_id": "1011.5", "clicked_at": hour + 70 * HOUR_MS}
     load({"c.jsonl": "".join(json.dumps(c) + "\n" for c in [*clicks, back, old])})
-    from recsys.training.window import read_night
+    from recsys.training.window import read_training_window
 
-    night = read_night(store, RECEIVED_MS, Config())
-    index = {i: row for row, i in enumerate(night.articles.id_map.ids)}
-    assert night.written_ms[index["1010"]] == hour + 10 * HOUR_MS
-    assert night.born_ms[index["1011.5"]] == hour + 70 * HOUR_MS  # no number, no telling
+    window = read_training_window(store, RECEIVED_MS, Config())
+    index = {i: row for row, i in enumerate(window.articles.id_map.ids)}
+    assert window.written_ms[index["1010"]] == hour + 10 * HOUR_MS
+    assert window.born_ms[index["1011.5"]] == hour + 70 * HOUR_MS  # no number, no telling
 
 
 def test_a_day_teaches_the_same_kept_or_made_anew(newsroom, tmp_path, monkeypatch):
@@ -273,7 +275,7 @@ def test_a_day_teaches_the_same_kept_or_made_anew(newsroom, tmp_path, monkeypatc
         first = heads.learn(Past(store, config, keep=True), end, regimes)
         assert_same_heads(first, plain)
         made = []
-        monkeypatch.setattr(Past, "_made", lambda *args: made.append(args))
+        monkeypatch.setattr(Past, "_build", lambda *args: made.append(args))
         assert_same_heads(heads.learn(Past(store, config, keep=True), end, regimes), plain)
         # A click of the day after changes nothing, one of that day does.
         rest = {"user_id": "u0001", "article_id": "a0001"}

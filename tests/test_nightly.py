@@ -30,8 +30,9 @@ from recsys.published import run_file
 from recsys.rows import HOUR_MS, from_ms, to_ms
 from recsys.serving.recommender import Recommender
 from recsys.store.database import Store
-from recsys.training.train import lifted_by_machines, section_names, train
-from recsys.training.window import read_night
+from recsys.training.article_signals import lifted_by_bots, section_names
+from recsys.training.train import train
+from recsys.training.window import read_training_window
 
 GOLDEN = ROOT / "tests" / "golden" / "sample.json"
 
@@ -55,8 +56,8 @@ def test_the_sample_gives_its_golden_lists(sample):
 
 def test_the_report_counts_what_the_sample_planted(sample):
     counts = sample.report.counts
-    assert counts["machines"] == 1
-    assert counts["machine_clicks"] > 400
+    assert counts["bots"] == 1
+    assert counts["bot_clicks"] > 400
     assert counts["sections"] == 6  # three spellings of Lifestyle are one section
     assert counts["live_articles"] > counts["stories"]
     assert set(sample.report.seconds) >= {"read", "text", "collaborative", "publish"}
@@ -137,14 +138,14 @@ def test_a_click_made_after_the_cut_on_an_earlier_impression_is_not_known(store,
     }
     load({"i.jsonl": json.dumps(row) + "\n"})
     between = to_ms(datetime.fromisoformat("2026-03-01T10:05:00+00:00"))
-    night = read_night(store, between, Config())
+    night = read_training_window(store, between, Config())
     assert len(night.user_index) == 0
     assert len(night.live_rows) == 2
 
 
 def test_a_night_is_the_same_by_one_process_or_two(store, tmp_path, monkeypatch):
     load_files(store, expand([SAMPLE]), received_ms=RECEIVED_MS)
-    monkeypatch.setattr(nightly_run, "MANY_READERS", 1)
+    monkeypatch.setattr(nightly_run, "MANY_USERS", 1)
     monkeypatch.setattr(workers, "SHARD", 100)
     config = Config(learn=LearnConfig(days=1, max_choices=300))
     rows = []
@@ -153,8 +154,8 @@ def test_a_night_is_the_same_by_one_process_or_two(store, tmp_path, monkeypatch)
         report = run_nightly(
             store, folder, as_of_ms=RECEIVED_MS, config=config, n_processes=n_processes
         )
-        assert report.heads["finding"].n > 200
-        store.kept.drop_examples(0)  # the second learns anew
+        assert report.heads["retrieval"].n > 200
+        store.derived.drop_examples(0)  # the second learns anew
         with closing(run_file.connect(published_folder.run_path(folder, report.run_id))) as conn:
             rows.append(
                 [
@@ -183,8 +184,8 @@ def test_a_flood_of_clicks_moves_nothing_into_popular_now(store, tmp_path):
         folder = tmp_path / str(flooded)
         report = run_nightly(store, folder, as_of_ms=RECEIVED_MS, config=BY_HAND)
         pages.append(Recommender(folder).recommend(as_of=from_ms(RECEIVED_MS)))
-    assert report.counts["machines"] >= 50
-    assert report.counts["machine_clicks"] >= 10_000
+    assert report.counts["bots"] >= 50
+    assert report.counts["bot_clicks"] >= 10_000
     before, after = ([slot.article_id for slot in page["popular_now"]] for page in pages)
     assert target not in before
     assert before == after
@@ -192,8 +193,8 @@ def test_a_flood_of_clicks_moves_nothing_into_popular_now(store, tmp_path):
 
 def test_machines_are_told_by_hour_day_and_article_and_what_they_would_lift(store, tmp_path):
     load_files(store, expand([SAMPLE]), received_ms=RECEIVED_MS)
-    before = read_night(store, RECEIVED_MS, BY_HAND)
-    assert lifted_by_machines(before, BY_HAND) == ["a0146"]  # by the crawler of the sample
+    before = read_training_window(store, RECEIVED_MS, BY_HAND)
+    assert lifted_by_bots(before, BY_HAND) == ["a0146"]  # by the crawler of the sample
     oldest = before.live_rows[np.argmin(before.born_ms[before.live_rows])]
     data, target = BY_HAND.data, before.articles.id_map.ids[oldest]
     articles = [i for i in before.articles.id_map.ids if i.startswith("a")][:100]
@@ -213,13 +214,13 @@ def test_machines_are_told_by_hour_day_and_article_and_what_they_would_lift(stor
     lines = ["user_id,article_id,clicked_at", *(",".join(map(str, row)) for row in rows)]
     path.write_text("\n".join(lines))
     load_files(store, [path], received_ms=RECEIVED_MS)
-    night = read_night(store, RECEIVED_MS, BY_HAND)
-    new = set(night.machines) - set(before.machines)
+    night = read_training_window(store, RECEIVED_MS, BY_HAND)
+    new = set(night.bots) - set(before.bots)
     assert new == {"hour+", "day+", "article+", *(f"lift{i}" for i in range(20))}
-    assert len(night.machine_clicks.user_key) - len(before.machine_clicks.user_key) == (
+    assert len(night.bot_clicks.user_key) - len(before.bot_clicks.user_key) == (
         121 + 601 + 101 + 20 * 121
     )
-    assert target in lifted_by_machines(night, BY_HAND)
+    assert target in lifted_by_bots(night, BY_HAND)
 
 
 def test_a_night_after_a_day_without_clicks_goes_on(sample, tmp_path):
@@ -229,7 +230,7 @@ def test_a_night_after_a_day_without_clicks_goes_on(sample, tmp_path):
     path.write_bytes(sample.store.read_bytes())
     with Store(path) as store:
         report = run_nightly(store, tmp_path / "p", as_of_ms=later_ms, config=config)
-    assert report.heads["finding"].why.startswith("0 choices")
+    assert report.heads["retrieval"].why.startswith("0 choices")
 
 
 def test_ids_alone_are_enough(store, load, tmp_path):
@@ -334,7 +335,7 @@ def test_a_night_whose_process_dies_fails_and_what_is_served_stays(sample, tmp_p
     path = tmp_path / "recsys.db"
     path.write_bytes(sample.store.read_bytes())
     folder, as_of_ms = tmp_path / "published", to_ms(sample.as_of)
-    monkeypatch.setattr(nightly_run, "MANY_READERS", 1)
+    monkeypatch.setattr(nightly_run, "MANY_USERS", 1)
     with Store(path) as store:
         first = run_nightly(store, folder, as_of_ms=as_of_ms, config=BY_HAND)
         teaching = dataclasses.replace(BY_HAND, learn=LearnConfig(days=1))
@@ -426,7 +427,7 @@ def test_a_refresh_brings_what_is_new_without_training(sample, tmp_path):
     with Store(sample.store) as store:
         first = run_nightly(store, tmp_path, as_of_ms=cut, config=BY_HAND)
         second = run_nightly(store, tmp_path, as_of_ms=as_of_ms, config=BY_HAND, kind="refresh")
-        night = read_night(store, as_of_ms, Config())
+        night = read_training_window(store, as_of_ms, Config())
     recommender = Recommender(tmp_path)
     assert recommender.recommend().run_id == second.run_id
     run = recommender._run

@@ -66,8 +66,8 @@ def test_readers_ids_are_hashed_by_the_key_of_the_environment(tmp_path):
     (tmp_path / "c.toml").write_text("[learn]\ndays = 0\n")
     well(tmp_path, *NIGHT, at(0))
     ask = ("recommend", "--published", "p", "--user", "u0007", "--as-of", at(0), "--json")
-    mine, anybodys = (json.loads(run(tmp_path, *ask, env=env).out) for env in (key, None))
-    assert mine != anybodys
+    mine, anonymous_page = (json.loads(run(tmp_path, *ask, env=env).out) for env in (key, None))
+    assert mine != anonymous_page
     name = hashed_user("u0007", b"a secret of sixteen")
     page = Recommender(tmp_path / "p").recommend(name, as_of=AS_OF)
     assert [slot["article_id"] for slot in mine["lists"]["must_reads"]] == [
@@ -75,7 +75,7 @@ def test_readers_ids_are_hashed_by_the_key_of_the_environment(tmp_path):
     ]
     done = run(tmp_path, "forget", "u0007", *BOTH, env=key)
     assert "1 users" in done.out
-    assert json.loads(run(tmp_path, *ask, env=key).out) == anybodys
+    assert json.loads(run(tmp_path, *ask, env=key).out) == anonymous_page
     again = run(tmp_path, "ingest", str(SAMPLE), "--store", "s.db")
     assert again.status == 1
     assert "--hash-users" in again.said

@@ -12,14 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
 
-from recsys.blend.linear import fold_in, recent_weights, total
-from recsys.blend.live_model import LiveModel, PageModel, Reader, Rows
-from recsys.blend.profiles import NO_COUNTS, NOTHING_MET
+from recsys.blend.linear import fold_in, recent_weights, total_score
+from recsys.blend.live_model import LiveModel, PageModel, Rows, UserState
+from recsys.blend.profiles import NO_COUNTS, NOTHING_EXPOSED
 from recsys.config import BlendConfig, PageConfig, TextConfig
 from recsys.evaluation.turn_taking import greedy
 from recsys.page import compose as composing
 from recsys.page import rankings
-from recsys.page.build import Crowd, PageBuilder, pack_pages, slot_parts, unpack_page
+from recsys.page.build import PageBuilder, UserBlock, pack_pages, slot_parts, unpack_page
 from recsys.page.compose import LISTS, Cap, Pin, Wish
 from recsys.page.rankings import top_n
 from recsys.page.reasons import REASONS, reason_code, reason_text
@@ -28,7 +28,7 @@ from recsys.rows import HOUR_MS, UNKNOWN_TIME, to_ms
 from recsys.signals.text import count_terms, document_counts, idf, similar_articles, tfidf
 from recsys.store.database import Store
 from recsys.training.train import train
-from recsys.training.window import read_night
+from recsys.training.window import read_training_window
 
 N_SLOTS = dict.fromkeys(LISTS, 5) | {"latest_stories": 6}
 
@@ -71,12 +71,12 @@ def random_model(seed, n_live=60, n_known=80, n_categories=4):
 
 def random_reader(rng, model):
     n_live, n_known = len(model.live.live_rows), len(model.live.category)
-    return Reader(
+    return UserState(
         rng.normal(size=3).astype("f4"),
         rng.normal(size=model.n_categories).astype("f4"),
         rng.choice(n_known, rng.integers(0, 6), replace=False),
         np.sort(rng.choice(n_live, rng.integers(0, 12), replace=False)),
-        NOTHING_MET,
+        NOTHING_EXPOSED,
         NO_COUNTS,
     )
 
@@ -98,15 +98,15 @@ class compose:
 
 def worth_of(wishes, page):
     """What a page is worth by the formula: priority x value / log2(rank + 1)."""
-    total = 0.0
+    total_score = 0.0
     for wish, places in zip(wishes, page, strict=True):
         value = dict(zip(wish.places[0].tolist(), wish.values[0].tolist(), strict=True))
-        total += sum(
+        total_score += sum(
             wish.priority * value[place] / math.log2(rank + 2)
             for rank, place in enumerate(places)
             if place is not None
         )
-    return total
+    return total_score
 
 
 def allowed(wishes, page, story, caps, pins=()):
@@ -279,7 +279,7 @@ def test_a_block_of_pages_is_the_pages_one_by_one(seed):
     rng = np.random.default_rng(seed + 100)
     readers = [random_reader(rng, model) for _ in range(20)]
     builder = PageBuilder(model)
-    pages = builder.block(Crowd.of(readers), N_SLOTS)
+    pages = builder.block(UserBlock.of(readers), N_SLOTS)
     for i, (reader, slots) in enumerate(zip(readers, pages.slots, strict=True)):
         alone = builder.page(reader, None, N_SLOTS)
         assert pages.notes[i] == alone.notes
@@ -327,7 +327,7 @@ def test_a_list_is_short_only_when_the_live_articles_run_out(monkeypatch):
     builder = PageBuilder(model)
     alone = builder.page(reader, None, N_SLOTS).lists
     assert [len(alone[name]) for name in LISTS] == [5, 5, 5, 6]
-    together = builder.block(Crowd.of([reader]), N_SLOTS).slots[0]
+    together = builder.block(UserBlock.of([reader]), N_SLOTS).slots[0]
     assert unpack_page(together.tobytes(), N_SLOTS) == alone
 
 
@@ -369,7 +369,7 @@ def test_the_score_is_the_sum_of_its_parts():
     model = random_model(3)
     reader = random_reader(np.random.default_rng(0), model)
     built = PageBuilder(model).page(reader, 5, N_SLOTS)
-    scores = total(built.parts, len(model.story))
+    scores = total_score(built.parts, len(model.story))
     for slot in built.lists["you_may_also_like"]:
         parts = slot_parts(model, built.parts, "you_may_also_like", slot.place)
         assert sum(parts.values()) == pytest.approx(slot.score, abs=1e-3)
@@ -418,7 +418,7 @@ def pairs_of(story):
 
 def test_stories_of_the_sample_are_its_planted_copies(by_hand):
     with Store(by_hand.store) as store:
-        night = read_night(store, to_ms(by_hand.as_of), BY_HAND)
+        night = read_training_window(store, to_ms(by_hand.as_of), BY_HAND)
         copies_only = replace(BY_HAND, page=PageConfig(event_hours=0))
         found = train(store, night, copies_only, lambda stage: nullcontext())
     titles = [found.articles[row].title for row in found.page.live.live_rows]

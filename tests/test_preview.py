@@ -73,7 +73,7 @@ def test_what_comes_from_data_is_escaped_and_only_web_addresses_are_links():
         def recommend(self, *args, **kwargs):
             from recsys import Page, Recommendation
 
-            class Why:
+            class PageTrace:
                 def explanation(self, *args):
                     from recsys.page.explain import Displaced, Explanation
 
@@ -92,7 +92,7 @@ def test_what_comes_from_data_is_escaped_and_only_web_addresses_are_links():
                 "x",
                 1.0,
                 (),
-                Why(),
+                PageTrace(),
                 ("must_reads", 0),
             )
             return Page(evil, (evil,), {"must_reads": (slot,)})
@@ -140,7 +140,7 @@ def test_a_browser_draws_the_page_within_its_width(page, tmp_path, width):
         check=True,
     )
     title = re.search(r"<title>(.*?)</title>", done.stdout, re.DOTALL).group(1)
-    drawn = json.loads(title.replace("&quot;", '"'))
-    assert drawn["wide"] <= drawn["window"]
-    assert [name for name, _, _ in drawn["lists"]] == list(LISTS)
-    assert all(n >= 5 and tall for _, n, tall in drawn["lists"])
+    sampled_users = json.loads(title.replace("&quot;", '"'))
+    assert sampled_users["wide"] <= sampled_users["window"]
+    assert [name for name, _, _ in sampled_users["lists"]] == list(LISTS)
+    assert all(n >= 5 and tall for _, n, tall in sampled_users["lists"])

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from conftest import RECEIVED_MS
 
-from recsys import metrics, propensity
+from recsys import metrics
+from recsys.evaluation import propensity
 from recsys.learn.choice import CurveFit
 from recsys.learn.examples import POSITION, positions
 from recsys.rows import HOUR_MS, Impressions

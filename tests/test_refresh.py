@@ -9,15 +9,15 @@ from conftest import BY_HAND
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsys.blend.curves import READ_HOURS, READER_FEATURES, SHOWN_HOURS
+from recsys.blend.curves import READ_HOURS, SHOWN_HOURS, USER_FEATURES
 from recsys.blend.profiles import (
-    Met,
+    Exposures,
     Parts,
     Profile,
     Profiles,
-    ReaderBuilder,
+    UserStateBuilder,
     advanced,
-    nobody,
+    empty_profile,
     pack_profiles,
     unpack_profile,
     unpack_profiles,
@@ -34,7 +34,7 @@ from recsys.rows import HOUR_MS, from_ms, to_ms
 from recsys.serving.recommender import Recommender
 from recsys.signals import text
 from recsys.store.database import Store
-from recsys.training.train import reader_of
+from recsys.training.train import user_state_of
 
 HOURS = (12, 7, 0)  # before the sample's end: a night, and two refreshes one after the other
 
@@ -54,7 +54,7 @@ def refreshed(sample, tmp_path_factory):
             for at, kind in zip(instants, ("nightly", "refresh", "refresh"), strict=True)
         ]
         past = Past(store, BY_HAND)
-        twins = [past.night(instants[0], instants[0])]
+        twins = [past.window(instants[0], instants[0])]
         for at in instants[1:]:
             twins.append(past.refreshed(twins[-1], at, at))
     return folder, reports, twins
@@ -91,10 +91,10 @@ def test_every_reader_is_as_the_twin_has_them(refreshed):
         published_folder.publish(folder, report.run_id)
         recommender = Recommender(folder)
         run = recommender._run
-        assert run.meta.n_readers == len(twin.model.readers.user_ids)
+        assert run.meta.n_users == len(twin.model.readers.user_ids)
         for row, user_id in enumerate(twin.model.readers.user_ids):
             found = recommender._reader(run, user_id)
-            wanted = reader_of(twin.model.readers, row)
+            wanted = user_state_of(twin.model.readers, row)
             for field in dataclasses.fields(wanted):
                 np.testing.assert_allclose(
                     getattr(found, field.name),
@@ -111,9 +111,9 @@ def test_recommend_after_a_refresh_is_a_full_scoring_by_the_same_model(refreshed
     recommender, model = Recommender(folder), twins[-1].model
     builder = recommender._run.builder
     n_slots = slots_of(5, 6)
-    at = twins[-1].night.as_of_ms
+    at = twins[-1].window.as_of_ms
     for row, user_id in list(enumerate(model.readers.user_ids))[::10]:
-        full = builder.page(reader_of(model.readers, row), None, n_slots).lists
+        full = builder.page(user_state_of(model.readers, row), None, n_slots).lists
         served = recommender.recommend(user_id, as_of=from_ms(at))
         for name in LISTS:
             wanted = [model.articles[model.page.live.live_rows[s.place]] for s in full[name]]
@@ -165,9 +165,9 @@ def test_a_refresh_with_nothing_new_changes_nothing(sample, tmp_path):
             for kind in ("nightly", "refresh", "refresh")
         ]
     paths = [published_folder.run_path(tmp_path, run.run_id) for run in runs]
-    night, *refreshes = (arrays_of(path) for path in paths)
+    window, *refreshes = (arrays_of(path) for path in paths)
     for found in refreshes:
-        for name, values in night.items():
+        for name, values in window.items():
             np.testing.assert_allclose(found[name], values, rtol=1e-6, atol=1e-6, err_msg=name)
     pages = []
     for run in runs:
@@ -193,7 +193,7 @@ def test_what_came_since_is_like_others_by_all_terms_in_the_night_s_weights(samp
         (page, _), ids, carry = loaded(tmp_path, runs[1].run_id)
         known = store.articles(known_by_ms=2**60).id_map
         keys = known.keys[[known.ids.index(id_) for id_ in ids]]
-        counts = store.kept.text_vectors(keys.tolist(), len(carry.n_having))
+        counts = store.derived.text_vectors(keys.tolist(), len(carry.n_having))
     n_before, live = len(loaded(tmp_path, runs[0].run_id)[1]), page.live.live_rows
     assert carry.n_trained == n_before < len(ids) - 5
     vectors = text.tfidf(counts, text.idf(carry.n_having, carry.n_trained))
@@ -270,8 +270,8 @@ def profiles_of(found):
         np.array([profile.affinity for profile in found]),
         parts("reads"),
         parts("read"),
-        parts("met"),
-        np.concatenate([profile.met_counts for profile in found], axis=1),
+        parts("exposed"),
+        np.concatenate([profile.exposure_counts for profile in found], axis=1),
     )
 
 
@@ -280,7 +280,7 @@ def some_profiles(draw):
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
     found = []
     for _ in range(draw(st.integers(1, 4))):
-        reads, read, met = (np.array(draw(counts), dtype=np.int64) for _ in range(3))
+        reads, read, exposed = (np.array(draw(counts), dtype=np.int64) for _ in range(3))
         found.append(
             Profile(
                 draw(st.integers(0, 2**45)),
@@ -288,8 +288,8 @@ def some_profiles(draw):
                 rng.random(3, np.float32),
                 rng.permutation(reads),
                 read,
-                met,
-                rng.random((len(READER_FEATURES), len(met)), np.float32),
+                exposed,
+                rng.random((len(USER_FEATURES), len(exposed)), np.float32),
             )
         )
     return found
@@ -316,28 +316,30 @@ def naive_advanced(profile, clicked, first, shown, *, factors, is_live, as_of_ms
     reads = list(dict.fromkeys([*reversed(clicked), *profile.reads.tolist()]))[:known_reads]
     before = {*profile.read.tolist(), *profile.reads.tolist()}
     counts = {
-        article: profile.met_counts[:, i]
+        article: profile.exposure_counts[:, i]
         * 2.0
         ** (-((as_of_ms - profile.as_of_ms) / HOUR_MS) / np.array([*SHOWN_HOURS, *READ_HOURS]))
-        for i, article in enumerate(profile.met.tolist())
+        for i, article in enumerate(profile.exposed.tolist())
         if is_live[article]
     }
     views = [pair for pair in shown if is_live[pair[0]]]
     firsts = [pair for pair in first if is_live[pair[0]] and pair[0] not in before]
     for events, half_lives, at in ((views, SHOWN_HOURS, 0), (firsts, READ_HOURS, len(SHOWN_HOURS))):
         for article, event_ms in events:
-            of = counts.setdefault(article, np.zeros(len(READER_FEATURES)))
+            of = counts.setdefault(article, np.zeros(len(USER_FEATURES)))
             for k, half_life in enumerate(half_lives):
                 of[at + k] += 2.0 ** (-((as_of_ms - event_ms) / HOUR_MS) / half_life)
-    met = sorted(counts)
+    exposed = sorted(counts)
     return Profile(
         as_of_ms,
         factors,
         profile.affinity,
         np.array(reads, dtype=np.int64),
         np.array(sorted({*profile.read.tolist(), *(a for a in clicked if is_live[a])}), np.int64),
-        np.array(met, dtype=np.int64),
-        np.array([counts[article] for article in met]).reshape(len(met), len(READER_FEATURES)).T,
+        np.array(exposed, dtype=np.int64),
+        np.array([counts[article] for article in exposed])
+        .reshape(len(exposed), len(USER_FEATURES))
+        .T,
     )
 
 
@@ -364,16 +366,19 @@ def test_many_profiles_grow_as_each_would_alone(found, data):
     together = advanced(
         profiles_of(found),
         tuple(columns(0, 2)),
-        Met(*columns(1, 3)),
-        Met(*columns(2, 3)),
+        Exposures(*columns(1, 3)),
+        Exposures(*columns(2, 3)),
         factors=factors,
         **common,
     )
     for row, data_of_one in enumerate(pack_profiles(together)):
         alone = naive_advanced(found[row], *of_each[row], factors=factors[row], **common)
         one = unpack_profile(data_of_one, n_factors=4)
-        np.testing.assert_allclose(one.met_counts, alone.met_counts, rtol=1e-5, atol=1e-6)
-        same(dataclasses.replace(one, met_counts=0), dataclasses.replace(alone, met_counts=0))
+        np.testing.assert_allclose(one.exposure_counts, alone.exposure_counts, rtol=1e-5, atol=1e-6)
+        same(
+            dataclasses.replace(one, exposure_counts=0),
+            dataclasses.replace(alone, exposure_counts=0),
+        )
 
 
 def test_counts_of_a_profile_decay_and_grow_by_hand_arithmetic():
@@ -383,27 +388,27 @@ def test_counts_of_a_profile_decay_and_grow_by_hand_arithmetic():
     zero, nothing = np.array([0]), np.zeros(0, dtype=np.int64)
     # Shown article 5 at hour 0 and read it at hour 11; asked at hour 12.
     profiles = advanced(
-        nobody(2, 1, 0),
+        empty_profile(2, 1, 0),
         (zero, one),
-        Met(zero, one, np.array([11 * HOUR_MS])),
-        Met(zero, one, np.array([0])),
+        Exposures(zero, one, np.array([11 * HOUR_MS])),
+        Exposures(zero, one, np.array([0])),
         as_of_ms=12 * HOUR_MS,
         **common,
     )
-    shown_1h, shown_12h, ever, read_12h, _ = profiles.met_counts[:, 0].tolist()
+    shown_1h, shown_12h, ever, read_12h, _ = profiles.exposure_counts[:, 0].tolist()
     assert (shown_1h, shown_12h) == pytest.approx((2**-12, 0.5))
     assert (ever, read_12h) == pytest.approx((2 ** (-12 / 1000), 2 ** (-1 / 12)))
     # Twelve hours on: read again, which is no first read, and 7 anew, at an unknown time.
     later = advanced(
         profiles,
         (np.array([0, 0]), two),
-        Met(zero, one, np.array([20 * HOUR_MS])),
-        Met(nothing, nothing, nothing),
+        Exposures(zero, one, np.array([20 * HOUR_MS])),
+        Exposures(nothing, nothing, nothing),
         as_of_ms=24 * HOUR_MS,
         **common,
     )
-    assert later.met.values.tolist() == [5]
-    assert later.met_counts[3, 0] == pytest.approx(2 ** (-13 / 12))
+    assert later.exposed.values.tolist() == [5]
+    assert later.exposure_counts[3, 0] == pytest.approx(2 ** (-13 / 12))
     assert later.reads.values.tolist() == [7, 5]
     assert later.read.values.tolist() == [5, 7]
 
@@ -412,14 +417,14 @@ def test_what_is_over_leaves_a_reader_of_a_later_run(refreshed):
     folder, reports, twins = refreshed
     path = published_folder.run_path(folder, reports[0].run_id)
     later = dataclasses.replace(twins[-1].model.page, n_categories=99)  # sections that came since
-    live, builder = later.live, ReaderBuilder(later)
+    live, builder = later.live, UserStateBuilder(later)
     with closing(run_file.connect(path)) as conn:
         packed = dict(run_file.load_profiles(conn, path))
     over = 0
     for data in packed.values():
         profile = unpack_profile(data, n_factors=live.factors.shape[1])
-        reader = builder.reader_at(data, twins[-1].night.as_of_ms)
-        assert np.isin(reader.met, live.live_rows).all()
+        reader = builder.reader_at(data, twins[-1].window.as_of_ms)
+        assert np.isin(reader.exposed, live.live_rows).all()
         assert len(reader.affinity) == 99
-        over += len(profile.met) - len(reader.met)
+        over += len(profile.exposed) - len(reader.exposed)
     assert over > 0

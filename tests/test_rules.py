@@ -19,7 +19,7 @@ from recsys.published import folder as published_folder
 from recsys.rows import HOUR_MS, to_ms
 from recsys.serving.recommender import Recommender
 from recsys.store.database import Store
-from recsys.training.window import read_night
+from recsys.training.window import read_training_window
 
 
 def rule(kind, value, **fields):
@@ -286,7 +286,7 @@ def test_a_damaged_rules_file_leaves_the_last_good_rules_in_force(newsroom):
         with pytest.raises(SnapshotError, match="damaged"):
             published_folder.load_rules(book._published)
         assert shown not in str(ids(recommender.recommend(as_of=as_of)))
-    book.hand_out()
+    book.publish_rules()
     assert list(published_folder.load_rules(book._published)) == book.rules()
 
 
@@ -399,7 +399,7 @@ def test_a_pinned_article_is_live_however_old(sample, tmp_path):
     shutil.copy(sample.store, tmp_path / "recsys.db")
     now_ms = to_ms(sample.as_of)
     with Store(tmp_path / "recsys.db") as store:
-        before = read_night(store, now_ms, Config())
+        before = read_training_window(store, now_ms, Config())
         old = set(before.articles.id_map.ids)
         old -= {before.articles.id_map.ids[row] for row in before.live_rows}
         pinned = sorted(old)[0]
@@ -407,6 +407,6 @@ def test_a_pinned_article_is_live_however_old(sample, tmp_path):
             rule("pin", pinned, list_name="must_reads", slot=1, ends_ms=now_ms + 10), now_ms=now_ms
         )
         for at, is_live in ((now_ms, True), (now_ms + 10, False)):
-            night = read_night(store, at, Config())
+            night = read_training_window(store, at, Config())
             live = {night.articles.id_map.ids[row] for row in night.live_rows}
             assert (pinned in live) == is_live

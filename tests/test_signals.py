@@ -210,7 +210,7 @@ def test_a_steady_article_does_not_rise_and_a_new_one_does():
 
 def test_breadth_is_zero_for_one_section_and_grows_with_evenness():
     article, home = np.array([0, 0, 1, 1]), np.array([0, 0, 0, 1])
-    found = popularity.reader_breadth(article, home, n_articles=3)
+    found = popularity.user_breadth(article, home, n_articles=3)
     # Article 1: 2^2 - (1 + 1) = 2 over (2 + 2)^2.
     assert found.tolist() == [0.0, 0.125, 0.0]
 

@@ -114,9 +114,9 @@ def test_text_vectors_come_back_bit_for_bit(store, load):
     load({"a.jsonl": article(article_id="a") + article(article_id="b", title="Other words")})
     keys = store.articles(known_by_ms=RECEIVED_MS).id_map.keys.tolist()
     counts = count_terms(["Title", "Other words"], ["", ""], ["", ""], TextConfig())
-    store.kept.put_text_vectors(keys, ["x", "y"], counts)
-    digests = store.kept.text_digests()
-    found = store.kept.text_vectors([*keys, -1], counts.shape[1])
+    store.derived.put_text_vectors(keys, ["x", "y"], counts)
+    digests = store.derived.text_digests()
+    found = store.derived.text_vectors([*keys, -1], counts.shape[1])
     assert digests == dict(zip(keys, ["x", "y"], strict=True))
     assert (found[:2] != counts).nnz == 0
     assert found[2].nnz == 0  # of an article with none

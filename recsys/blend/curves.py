@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.blend.linear import context_signals, score, text_of_recent
-from recsys.blend.live_model import LiveModel, Reader, Rows
+from recsys.blend.live_model import LiveModel, Rows, UserState
 from recsys.rows import HOUR_MS, UNKNOWN_TIME
 
 Floats = NDArray[np.float64]
@@ -41,7 +41,7 @@ ARTICLE_FEATURES = (
     "seen_age",
     "unseen",
 )
-READER_FEATURES = (
+USER_FEATURES = (
     *(f"shown_{hours:g}h" for hours in SHOWN_HOURS),
     *(f"read_{hours:g}h" for hours in READ_HOURS),
 )
@@ -56,7 +56,7 @@ PERSONAL_FEATURES = (
 )
 CLOCK_FEATURES = ("age", "age_distance", "itself")
 # Of these also the place within the choice: "the newest of what is shown".
-PLACED = (
+RANKED_FEATURES = (
     "age",
     "popularity_1h",
     "popularity_3h",
@@ -132,7 +132,7 @@ def clock_features(
 
 
 def personal_features(
-    model: RankModel, live: LiveModel, reader: Reader | None, context: int | None, known: Ints
+    model: RankModel, live: LiveModel, reader: UserState | None, context: int | None, known: Ints
 ) -> dict[str, Floats]:
     """Return `PERSONAL_FEATURES` of a reader, an article being read, and candidates.
 
@@ -145,7 +145,7 @@ def personal_features(
     known : array of int64, shape (n_candidates,)
         Known indices, -1 for an article the run does not know: all its features are 0.
     """
-    place = live.live_place(known)
+    place = live.live_index_of(known)
     here, is_live = known >= 0, place >= 0
     found = {name: np.zeros(len(known)) for name in PERSONAL_FEATURES}
 
@@ -181,8 +181,8 @@ def likeness_to_reads(model: RankModel, reads: Ints, known: Ints) -> Floats:
     at = np.minimum(np.searchsorted(asked, read_term), len(asked) - 1)
     found = asked[at] == read_term
     weight = np.bincount(at[found], weights=read_value[found], minlength=len(asked))
-    total = np.bincount(owner, weights=value * weight[place], minlength=len(here))
-    likeness[here] = total / np.sqrt(len(reads))
+    total_score = np.bincount(owner, weights=value * weight[place], minlength=len(here))
+    likeness[here] = total_score / np.sqrt(len(reads))
     return likeness
 
 
@@ -195,14 +195,14 @@ def _terms(vectors: Rows, rows: Ints) -> tuple[NDArray[np.int32], NDArray[np.flo
     return vectors.column[at], vectors.value[at], owner
 
 
-def places_within(values: Floats, start: Ints) -> Floats:
+def ranks_within(values: Floats, start: Ints) -> Floats:
     """Return each candidate's place within its choice by value, 0 lowest to 1 highest.
 
     Ties share the mean of their places; one alone is in the middle.
 
     Examples
     --------
-    >>> places_within(np.array([5.0, 9.0, 5.0, 1.0]), np.array([0, 3, 4])).tolist()
+    >>> ranks_within(np.array([5.0, 9.0, 5.0, 1.0]), np.array([0, 3, 4])).tolist()
     [0.25, 1.0, 0.25, 0.5]
     """
     if not len(values):
@@ -223,10 +223,10 @@ def places_within(values: Floats, start: Ints) -> Floats:
     return result
 
 
-def with_places(features: Mapping[str, Floats], start: Ints) -> dict[str, Floats]:
-    """Return features and, of those in `PLACED`, the place within the choice."""
+def with_ranks(features: Mapping[str, Floats], start: Ints) -> dict[str, Floats]:
+    """Return features and, of those in `RANKED_FEATURES`, the place within the choice."""
     return dict(features) | {
-        f"place_{name}": places_within(features[name], start) for name in PLACED
+        f"place_{name}": ranks_within(features[name], start) for name in RANKED_FEATURES
     }
 
 
@@ -235,20 +235,20 @@ def curve_parts(curves: Mapping[str, Floats], features: Mapping[str, Floats]) ->
     return {name: np.interp(features[name], *curve) for name, curve in curves.items()}
 
 
-def _met(reader: Reader | None, known: Ints) -> Floats:
-    """Return `READER_FEATURES` of candidates, shape (n_features, n_candidates)."""
-    found = np.zeros((len(READER_FEATURES), len(known)))
-    if reader is not None and len(reader.met):
-        place = np.minimum(np.searchsorted(reader.met, known), len(reader.met) - 1)
-        has = reader.met[place] == known
-        found[:, has] = reader.met_counts[:, place[has]]
+def _met(reader: UserState | None, known: Ints) -> Floats:
+    """Return `USER_FEATURES` of candidates, shape (n_features, n_candidates)."""
+    found = np.zeros((len(USER_FEATURES), len(known)))
+    if reader is not None and len(reader.exposed):
+        place = np.minimum(np.searchsorted(reader.exposed, known), len(reader.exposed) - 1)
+        has = reader.exposed[place] == known
+        found[:, has] = reader.exposure_counts[:, place[has]]
     return found
 
 
 def given_features(
     model: RankModel,
     live: LiveModel,
-    reader: Reader | None,
+    reader: UserState | None,
     context: int | None,
     known: Ints,
     now_ms: int,
@@ -268,18 +268,18 @@ def given_features(
     for name, values in model.article_features.items():
         # Of an article the run does not know only that: it was never seen.
         features[name] = np.where(here, values[row], float(name == "unseen"))
-    features |= dict(zip(READER_FEATURES, _met(reader, known), strict=True))
+    features |= dict(zip(USER_FEATURES, _met(reader, known), strict=True))
     written = np.where(here, model.written_ms[row], UNKNOWN_TIME)
     context_written = UNKNOWN_TIME if context is None else int(model.written_ms[context])
     itself = here & (known == (-2 if context is None else context))
     features |= clock_features(written, now_ms, context_written, itself)
-    return with_places(features, np.array([0, len(known)]))
+    return with_ranks(features, np.array([0, len(known)]))
 
 
 def rank_parts(
     model: RankModel,
     live: LiveModel,
-    reader: Reader | None,
+    reader: UserState | None,
     context: int | None,
     known: Ints,
     now_ms: int,
@@ -292,7 +292,7 @@ def rank_parts(
     if model.curves:
         features = given_features(model, live, reader, context, known, now_ms)
         return curve_parts(model.curves, features)
-    place = live.live_place(known)
+    place = live.live_index_of(known)
     return {
         name: np.where(place >= 0, part[place], 0.0)
         for name, part in score(live, reader, context).items()
@@ -300,11 +300,11 @@ def rank_parts(
     }
 
 
-def after_reads(reader: Reader, known: Ints) -> Reader:
+def after_reads(reader: UserState, known: Ints) -> UserState:
     """Return a reader whose counts say that some articles (known indices) were read just now."""
-    met = np.union1d(reader.met, known)
-    counts = np.zeros((len(READER_FEATURES), len(met)), dtype=np.float32)
-    counts[:, np.searchsorted(met, reader.met)] = reader.met_counts
-    of_reads = np.flatnonzero([name.startswith("read_") for name in READER_FEATURES])
-    counts[np.ix_(of_reads, np.searchsorted(met, known))] = np.log(2.0)  # one read, just now
-    return dataclasses.replace(reader, met=met, met_counts=counts)
+    exposed = np.union1d(reader.exposed, known)
+    counts = np.zeros((len(USER_FEATURES), len(exposed)), dtype=np.float32)
+    counts[:, np.searchsorted(exposed, reader.exposed)] = reader.exposure_counts
+    of_reads = np.flatnonzero([name.startswith("read_") for name in USER_FEATURES])
+    counts[np.ix_(of_reads, np.searchsorted(exposed, known))] = np.log(2.0)  # one read, just now
+    return dataclasses.replace(reader, exposed=exposed, exposure_counts=counts)

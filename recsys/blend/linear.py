@@ -7,11 +7,10 @@
 What a score means, in numpy; pages are made from the same sums by `recsys.kernels`.
 """
 
-
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.blend.live_model import PARTS, Floats, Ints, LiveModel, Reader
+from recsys.blend.live_model import PARTS, Floats, Ints, LiveModel, UserState
 from recsys.kernels import readers as kernels
 
 
@@ -104,7 +103,7 @@ def context_signals(model: LiveModel, context: int | None) -> dict[str, Floats]:
     return signals
 
 
-def score(model: LiveModel, reader: Reader | None, context: int | None) -> dict[str, Floats]:
+def score(model: LiveModel, reader: UserState | None, context: int | None) -> dict[str, Floats]:
     """Return the weighted parts of every live article's score, by name of `PARTS`.
 
     What a score is; `recsys.kernels` makes the same sums for pages, without their parts.
@@ -135,7 +134,7 @@ def score(model: LiveModel, reader: Reader | None, context: int | None) -> dict[
     return parts | model.static_parts()
 
 
-def total(parts: dict[str, Floats], n_live: int) -> NDArray[np.float32]:
+def total_score(parts: dict[str, Floats], n_live: int) -> NDArray[np.float32]:
     """Return the sum of parts, added in the order of `PARTS`."""
     result = np.zeros(n_live, dtype=np.float32)
     for name in PARTS:

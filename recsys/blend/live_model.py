@@ -53,7 +53,7 @@ class Rows:
         return self.column[part], self.value[part]
 
 
-def places_in(live_rows: Ints, known: Sequence[int] | Ints) -> Ints:
+def live_indices(live_rows: Ints, known: Sequence[int] | Ints) -> Ints:
     """Return the place of known articles among ascending live ones, -1 for those not live."""
     known = np.asarray(known, dtype=np.int64)
     if not len(live_rows):
@@ -111,9 +111,9 @@ class LiveModel:
             for name in STATIC_PARTS
         }
 
-    def live_place(self, known: Sequence[int] | Ints) -> Ints:
+    def live_index_of(self, known: Sequence[int] | Ints) -> Ints:
         """Return the live place of known articles, -1 for those not live."""
-        return places_in(self.live_rows, known)
+        return live_indices(self.live_rows, known)
 
     def places(self) -> Ints:
         """Return the live place of every known article, -1 for those not live."""
@@ -123,7 +123,7 @@ class LiveModel:
 
 
 @dataclass(frozen=True, slots=True)
-class Reader:
+class UserState:
     """What a run knows of one reader.
 
     Attributes
@@ -138,16 +138,16 @@ class Reader:
         Live places already read.
     met : array of int64, ascending
         Known indices of live articles that were shown to the reader or read.
-    met_counts : array of float32, shape (n_features, n_met)
-        `recsys.blend.curves.READER_FEATURES` of those.
+    exposure_counts : array of float32, shape (n_features, n_met)
+        `recsys.blend.curves.USER_FEATURES` of those.
     """
 
     factors: Floats
     affinity: Floats
     reads: Ints
     read: Ints
-    met: Ints
-    met_counts: Floats
+    exposed: Ints
+    exposure_counts: Floats
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,25 +14,25 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.blend.curves import READ_HOURS, READER_FEATURES, SHOWN_HOURS, after_reads
+from recsys.blend.curves import READ_HOURS, SHOWN_HOURS, USER_FEATURES, after_reads
 from recsys.blend.linear import spans
-from recsys.blend.live_model import PageModel, Reader
+from recsys.blend.live_model import PageModel, UserState
 from recsys.kernels import readers as kernels
 from recsys.kernels.clicks import one_of_pair
 from recsys.rows import HOUR_MS
-from recsys.sorted_ints import distinct, of_pair, pair_of
+from recsys.sorted_ints import distinct, make_pair, split_pair
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float32]
 
 _HALF_LIVES = np.array((*SHOWN_HOURS, *READ_HOURS))
 _OF_VIEWS = np.arange(len(SHOWN_HOURS))
-_OF_READS = np.arange(len(SHOWN_HOURS), len(READER_FEATURES))
+_OF_READS = np.arange(len(SHOWN_HOURS), len(USER_FEATURES))
 # Words of 32 bits before a profile's arrays: an instant of two, and three lengths. Profiles are
 # read in `recsys.kernels.readers` too.
 _HEAD = 5
-NOTHING_MET = np.zeros(0, dtype=np.int64)
-NO_COUNTS = np.zeros((len(READER_FEATURES), 0), dtype=np.float32)
+NOTHING_EXPOSED = np.zeros(0, dtype=np.int64)
+NO_COUNTS = np.zeros((len(USER_FEATURES), 0), dtype=np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,15 +44,15 @@ class Profile:
     as_of_ms
         When the counts were made.
     factors, affinity
-        As of `recsys.blend.live_model.Reader`; a section that came later has no affinity yet.
+        As of `recsys.blend.live_model.UserState`; a section that came later has no affinity yet.
     reads : array of int64
         Latest reads, newest first.
     read : array of int64, ascending
         Articles read that were live at the time.
     met : array of int64, ascending
         Live articles that were shown to the reader or read.
-    met_counts : array of float32, shape (n_features, n_met)
-        How often, decayed by the half-life of each of `READER_FEATURES`.
+    exposure_counts : array of float32, shape (n_features, n_met)
+        How often, decayed by the half-life of each of `USER_FEATURES`.
     """
 
     as_of_ms: int
@@ -60,20 +60,20 @@ class Profile:
     affinity: Floats
     reads: Ints
     read: Ints
-    met: Ints
-    met_counts: Floats
+    exposed: Ints
+    exposure_counts: Floats
 
 
 class Parts(NamedTuple):
-    """Numbers of some readers, end to end: where each reader's begin (n_readers + 1), and they."""
+    """Numbers of some readers, end to end: where each reader's begin (n_users + 1), and they."""
 
     start: Ints
     values: Ints
 
     @classmethod
-    def of(cls, reader: Ints, values: Ints, n_readers: int) -> "Parts":
+    def of(cls, reader: Ints, values: Ints, n_users: int) -> "Parts":
         """Return numbers that stand reader by reader."""
-        return cls(np.searchsorted(reader, np.arange(n_readers + 1)), values)
+        return cls(np.searchsorted(reader, np.arange(n_users + 1)), values)
 
     @property
     def reader(self) -> Ints:
@@ -83,7 +83,7 @@ class Parts(NamedTuple):
     @property
     def pair(self) -> Ints:
         """Return each number and whose it is, as one."""
-        return pair_of(self.reader, self.values)
+        return make_pair(self.reader, self.values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +92,11 @@ class Profiles:
 
     Attributes
     ----------
-    as_of_ms : array of int64, shape (n_readers,)
+    as_of_ms : array of int64, shape (n_users,)
     factors, affinity : array of float32, a row a reader
         A section that came after a profile has affinity 0.
     reads, read, met : Parts
-    met_counts : array of float32, shape (n_features, n_met of all)
+    exposure_counts : array of float32, shape (n_features, n_met of all)
     """
 
     as_of_ms: Ints
@@ -104,26 +104,26 @@ class Profiles:
     affinity: Floats
     reads: Parts
     read: Parts
-    met: Parts
-    met_counts: Floats
+    exposed: Parts
+    exposure_counts: Floats
 
 
 def pack_profiles(profiles: Profiles) -> list[bytes]:
     """Return profiles as bytes: the instant, three int32 lengths, then the arrays."""
-    parts = (profiles.reads, profiles.read, profiles.met)
-    met_counts, n = profiles.met_counts, len(profiles.as_of_ms)
+    parts = (profiles.reads, profiles.read, profiles.exposed)
+    exposure_counts, n = profiles.exposure_counts, len(profiles.as_of_ms)
     lengths = [np.diff(part.start) for part in parts]
     tables = (profiles.factors, profiles.affinity)
     n_fixed = _HEAD + sum(table.shape[1] for table in tables)
-    size = n_fixed + sum(lengths) + len(met_counts) * lengths[2]
+    size = n_fixed + sum(lengths) + len(exposure_counts) * lengths[2]
     edges = np.concatenate(([0], np.cumsum(size)))
     at, words = edges[:-1], np.empty(int(edges[-1]), dtype="<u4")
     instants = profiles.as_of_ms.astype("<i8").view("<u4").reshape(n, 2)
     words[at[:, np.newaxis] + np.arange(_HEAD)] = np.column_stack((instants, *lengths))
     at = at + _HEAD
     columns = [part.values.astype("<i4") for part in parts]
-    columns += [counts.astype("<f4") for counts in met_counts]
-    for values, length in zip(columns, lengths + [lengths[2]] * len(met_counts), strict=True):
+    columns += [counts.astype("<f4") for counts in exposure_counts]
+    for values, length in zip(columns, lengths + [lengths[2]] * len(exposure_counts), strict=True):
         words[spans(at, length)] = values.view("<u4")
         at = at + length
     for table in tables:
@@ -148,17 +148,17 @@ def unpack_profiles(packed: Sequence[bytes], *, n_factors: int, n_categories: in
         inside, at = spans(at, length), at + length
         return words[inside].view(dtype)
 
-    reads, read, met = (
+    reads, read, exposed = (
         Parts(np.concatenate(([0], np.cumsum(length))), taken(length, "<i4").astype(np.int64))
         for length in lengths
     )
-    met_counts = np.array([taken(lengths[2], "<f4") for _ in READER_FEATURES])
+    exposure_counts = np.array([taken(lengths[2], "<f4") for _ in USER_FEATURES])
     factors = taken(np.full(n, n_factors), "<f4").reshape(n, n_factors)
     n_known = ends - at
     affinity = np.zeros((n, n_categories), dtype=np.float32)
     affinity[np.arange(n_categories) < n_known[:, np.newaxis]] = taken(n_known, "<f4")
     as_of_ms = instants.view("<i8").ravel().astype(np.int64)
-    return Profiles(as_of_ms, factors, affinity, reads, read, met, met_counts)
+    return Profiles(as_of_ms, factors, affinity, reads, read, exposed, exposure_counts)
 
 
 def unpack_profile(packed: bytes, *, n_factors: int) -> Profile:
@@ -168,15 +168,15 @@ def unpack_profile(packed: bytes, *, n_factors: int) -> Profile:
     n_indices = n_reads + n_read + n_met
     indices = np.frombuffer(packed, dtype="<i4", count=n_indices, offset=20).astype(np.int64)
     floats = np.frombuffer(packed, dtype="<f4", offset=20 + 4 * n_indices)
-    n_counts = len(READER_FEATURES) * n_met
+    n_counts = len(USER_FEATURES) * n_met
     return Profile(
         as_of_ms=as_of_ms,
         factors=floats[n_counts : n_counts + n_factors],
         affinity=floats[n_counts + n_factors :],
         reads=indices[:n_reads],
         read=indices[n_reads : n_reads + n_read],
-        met=indices[n_reads + n_read :],
-        met_counts=floats[:n_counts].reshape(len(READER_FEATURES), n_met),
+        exposed=indices[n_reads + n_read :],
+        exposure_counts=floats[:n_counts].reshape(len(USER_FEATURES), n_met),
     )
 
 
@@ -185,7 +185,7 @@ def _decay(hours: NDArray[np.float64], half_lives: NDArray[np.float64]) -> Float
     return np.exp2(-hours / half_lives[:, np.newaxis]).astype(np.float32)
 
 
-class ReaderBuilder:
+class UserStateBuilder:
     """Makes readers of one run, out of what it or the night it refreshes kept of them.
 
     Parameters
@@ -202,11 +202,11 @@ class ReaderBuilder:
             live.gram,
             confidence=live.click_confidence,
             n_categories=model.n_categories,
-            n_counts=len(READER_FEATURES),
+            n_counts=len(USER_FEATURES),
             known_reads=live.weights.known_reads,
         )
 
-    def reader(self, packed: bytes, clicks: Sequence[int] = ()) -> Reader:
+    def reader(self, packed: bytes, clicks: Sequence[int] = ()) -> UserState:
         """Return what pages ask of a reader: with no counts of what they met.
 
         Parameters
@@ -224,32 +224,32 @@ class ReaderBuilder:
         """
         side, reads, read = self._told.reader(packed, clicks)
         n = self._told.n_factors
-        return Reader(side[:n], side[n:], reads, read, NOTHING_MET, NO_COUNTS)
+        return UserState(side[:n], side[n:], reads, read, NOTHING_EXPOSED, NO_COUNTS)
 
-    def reader_at(self, packed: bytes, as_of_ms: int, clicks: Sequence[int] = ()) -> Reader:
+    def reader_at(self, packed: bytes, as_of_ms: int, clicks: Sequence[int] = ()) -> UserState:
         """Return a reader whose counts are of an instant of this run; as of `reader`."""
         before, after = self.reader(packed), self.reader(packed, clicks)
-        met, counts = NOTHING_MET, NO_COUNTS
+        exposed, counts = NOTHING_EXPOSED, NO_COUNTS
         if packed:
             profile = unpack_profile(packed, n_factors=self._told.n_factors)
             hours = np.array([(as_of_ms - profile.as_of_ms) / HOUR_MS])
-            counts, met = profile.met_counts * _decay(hours, _HALF_LIVES), profile.met
+            counts, exposed = profile.exposure_counts * _decay(hours, _HALF_LIVES), profile.exposed
             if as_of_ms > profile.as_of_ms:
-                still = self._live.live_place(met) >= 0
-                counts, met = counts[:, still], met[still]
-        counted = dataclasses.replace(after, met=met, met_counts=np.log1p(counts))
+                still = self._live.live_index_of(exposed) >= 0
+                counts, exposed = counts[:, still], exposed[still]
+        counted = dataclasses.replace(after, exposed=exposed, exposure_counts=np.log1p(counts))
         return after_reads(counted, self._live.live_rows[np.setdiff1d(after.read, before.read)])
 
 
-def nobody(n_factors: int, n_categories: int, as_of_ms: int) -> Profiles:
+def empty_profile(n_factors: int, n_categories: int, as_of_ms: int) -> Profiles:
     """Return the profile of one reader of whom nothing is known."""
-    nothing = Parts(np.zeros(2, dtype=np.int64), NOTHING_MET)
+    nothing = Parts(np.zeros(2, dtype=np.int64), NOTHING_EXPOSED)
     factors, affinity = (np.zeros((1, n), dtype=np.float32) for n in (n_factors, n_categories))
     instant = np.array([as_of_ms], dtype=np.int64)
     return Profiles(instant, factors, affinity, nothing, nothing, nothing, NO_COUNTS)
 
 
-class Met(NamedTuple):
+class Exposures(NamedTuple):
     """Articles that readers met since, each with its reader (a row of profiles) and when."""
 
     reader: Ints
@@ -259,14 +259,14 @@ class Met(NamedTuple):
     @property
     def pair(self) -> Ints:
         """Return each article and who met it, as one."""
-        return pair_of(self.reader, self.article)
+        return make_pair(self.reader, self.article)
 
 
 def advanced(
     profiles: Profiles,
     clicked: tuple[Ints, Ints],
-    first: Met,
-    shown: Met,
+    first: Exposures,
+    shown: Exposures,
     *,
     factors: Floats,
     is_live: NDArray[np.bool_],
@@ -293,7 +293,7 @@ def advanced(
         How many reads are kept.
     """
     n, (reader, article) = len(profiles.as_of_ms), clicked
-    reads, read, met = profiles.reads, profiles.read, profiles.met
+    reads, read, exposed = profiles.reads, profiles.read, profiles.exposed
     # Latest reads, newest first: these clicks, then those known, of which each article once.
     who = np.concatenate((reader[::-1], reads.reader))
     what = np.concatenate((article[::-1], reads.values))
@@ -306,21 +306,23 @@ def advanced(
     was_read = read.pair
     before = np.concatenate((was_read, reads.pair))
     counted = is_live[first.article] & ~np.isin(first.pair, before)
-    seen, old = is_live[shown.article], np.flatnonzero(is_live[met.values])
-    old_pair = met.pair[old]
-    events = [Met(*(column[use] for column in of)) for of, use in ((shown, seen), (first, counted))]
+    seen, old = is_live[shown.article], np.flatnonzero(is_live[exposed.values])
+    old_pair = exposed.pair[old]
+    events = [
+        Exposures(*(column[use] for column in of)) for of, use in ((shown, seen), (first, counted))
+    ]
     pair = distinct(np.concatenate([old_pair, *(of.pair for of in events)]))
     counts = np.zeros((len(_HALF_LIVES), len(pair)), dtype=np.float32)
-    hours = (as_of_ms - profiles.as_of_ms[met.reader[old]]) / HOUR_MS
+    hours = (as_of_ms - profiles.as_of_ms[exposed.reader[old]]) / HOUR_MS
     place = np.searchsorted(pair, old_pair)
-    counts[:, place] = profiles.met_counts[:, old] * _decay(hours, _HALF_LIVES)
+    counts[:, place] = profiles.exposure_counts[:, old] * _decay(hours, _HALF_LIVES)
     for rows, of in zip((_OF_VIEWS, _OF_READS), events, strict=True):
         weight = _decay((as_of_ms - of.event_ms) / HOUR_MS, _HALF_LIVES[rows])
         place = np.searchsorted(pair, of.pair)
         for row, values in zip(rows.tolist(), weight, strict=True):
             np.add.at(counts[row], place, values)
     now = is_live[article]
-    pairs = [was_read, pair_of(reader[now], article[now])]
+    pairs = [was_read, make_pair(reader[now], article[now])]
     return Profiles(
         np.full(n, as_of_ms),
         factors,
@@ -332,6 +334,6 @@ def advanced(
     )
 
 
-def _parts_of(pair: Ints, n_readers: int) -> Parts:
+def _parts_of(pair: Ints, n_users: int) -> Parts:
     """Return ascending pairs of readers and articles as the articles of each reader."""
-    return Parts.of(*of_pair(pair), n_readers)
+    return Parts.of(*split_pair(pair), n_users)

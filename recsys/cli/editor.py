@@ -19,11 +19,11 @@ from recsys.cli.options import (
     StoreOption,
     UserOption,
     instant,
-    known_as,
     out,
+    stored_user_id,
 )
 from recsys.errors import RuleError
-from recsys.files import replaced
+from recsys.files import atomic_replacement
 from recsys.operations.rulebook import Rulebook
 from recsys.page.compose import LISTS
 from recsys.page.rules import EVERY, KINDS, By, Rule, rule_of
@@ -80,7 +80,7 @@ def add(
     }
     with Store(store, must_exist=True) as opened:
         added = Rulebook(opened, published).add(Rule(**row), now_ms=now_ms, force=force)
-    out.print(f"{added.rule_id}: {_said(added)}", markup=False)
+    out.print(f"{added.rule_id}: {_rule_text(added)}", markup=False)
 
 
 @rules.command("list")
@@ -93,11 +93,16 @@ def list_rules(
     now_ms = _now_ms()
     table = Table("rule", "what", "from", "until", "who", "why")
     with Store(store, must_exist=True) as opened:
-        for rule in Rulebook(opened, published).hand_out():
+        for rule in Rulebook(opened, published).publish_rules():
             if over or rule.ends_ms is None or rule.ends_ms > now_ms:
                 until = "" if rule.ends_ms is None else iso(rule.ends_ms)
                 table.add_row(
-                    rule.rule_id, _said(rule), iso(rule.starts_ms), until, rule.author, rule.reason
+                    rule.rule_id,
+                    _rule_text(rule),
+                    iso(rule.starts_ms),
+                    until,
+                    rule.author,
+                    rule.reason,
                 )
     out.print(table)
 
@@ -115,7 +120,7 @@ def end(
         ended = Rulebook(opened, published).end(
             rule_id, author=author, reason=reason, now_ms=_now_ms()
         )
-    out.print(f"{ended.rule_id} is over: {_said(ended)}", markup=False)
+    out.print(f"{ended.rule_id} is over: {_rule_text(ended)}", markup=False)
 
 
 @rules.command()
@@ -135,7 +140,7 @@ def history(
                 change.change,
                 change.changed_by,
                 change.reason,
-                _said(Rule(**json.loads(change.rule))),
+                _rule_text(Rule(**json.loads(change.rule))),
             )
     out.print(table)
 
@@ -172,7 +177,7 @@ def export_rules(
             for rule in Rulebook(opened, published).rules()
             if rule.ends_ms is None or rule.ends_ms > now_ms
         ]
-    with replaced(to) as partial:
+    with atomic_replacement(to) as partial:
         partial.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", "utf-8")
     out.print(f"{len(found)} rules to {to}", markup=False)
 
@@ -181,7 +186,7 @@ def _now_ms() -> int:
     return to_ms(datetime.now(UTC))
 
 
-def _said(rule: Rule) -> str:
+def _rule_text(rule: Rule) -> str:
     """Return a rule in words."""
     where = f" in {rule.list_name}" if rule.list_name else ""
     which = rule.value if rule.by == "article" else f"{rule.by} “{rule.value}”"
@@ -209,7 +214,7 @@ def explain(
     for name in lists or ():
         if name not in LISTS:
             raise typer.BadParameter(f"{name!r}; one of {', '.join(LISTS)}")
-    page = Recommender(published).recommend(known_as(user), article, lists=lists, as_of=as_of)
+    page = Recommender(published).recommend(stored_user_id(user), article, lists=lists, as_of=as_of)
     if as_json:
         found = {
             name: [
@@ -239,7 +244,7 @@ def explain(
                 added = f"text {driver.text:.2f}, readers {driver.als:.2f}"
                 out.print(f"     because of “{named}”: {added}", style="dim", markup=False)
             for rule in why.rules:
-                said = f"rule {rule.rule_id}: {_said(rule)} ({rule.author}: {rule.reason})"
+                said = f"rule {rule.rule_id}: {_rule_text(rule)} ({rule.author}: {rule.reason})"
                 out.print(f"     {said}", style="dim", markup=False)
             for other in why.displaced[:3]:
                 said = f"before it: {other.title or other.article_id} ({other.why})"
@@ -267,7 +272,7 @@ def preview(
     """Write the article page as a reader sees it, and what an editor wants to know of it."""
     from recsys.operations.preview_page import html_of
 
-    text = html_of(Recommender(published), TITLES, known_as(user), article, as_of)
-    with replaced(to) as partial:
+    text = html_of(Recommender(published), TITLES, stored_user_id(user), article, as_of)
+    with atomic_replacement(to) as partial:
         partial.write_text(text, "utf-8")
     out.print(f"page to {to}", markup=False)

@@ -24,6 +24,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from rich.table import Table
 
 from recsys.cli.editor import explain, preview, rules
+from recsys.cli.lazy_import import load_when_asked
 from recsys.cli.operator import diff, forget, publish, rebuild, rollback, runs
 from recsys.cli.options import (
     TITLES,
@@ -36,13 +37,13 @@ from recsys.cli.options import (
     UserOption,
     err,
     instant,
-    known_as,
     out,
+    stored_user_id,
     user_key,
 )
 from recsys.config import load_config, toml_of
 from recsys.errors import HeldBackError, InputRefusedError, RecsysError, RunActiveError
-from recsys.files import replaced
+from recsys.files import atomic_replacement
 from recsys.ingest.detect import FORMATS, READERS, expand
 from recsys.ingest.load_files import LoadReport, load_files
 from recsys.rows import FIELDS, iso, to_ms
@@ -51,10 +52,15 @@ from recsys.serving.responses import Page
 from recsys.store.database import Store
 
 if TYPE_CHECKING:
+    from recsys.evaluation.run import Evaluation
     from recsys.learn.heads import HeadReport
     from recsys.learn.regimes import Protocol
     from recsys.metrics import Interval
     from recsys.nightly.run import Kind as RunKind
+
+# scikit-learn imports scipy.stats for a helper that is not called here; loading it takes longer
+# than loading scikit-learn.
+load_when_asked("scipy.stats")
 
 app = typer.Typer(
     help=__doc__.partition("\n")[0] if __doc__ else None,
@@ -184,14 +190,14 @@ def _run(
             as_of_ms=to_ms(as_of or datetime.now(UTC)),
             config=settings,
             kind=kind,
-            listener=lambda stage: err.print(f"{kind}: {stage}") if err.is_terminal else None,
+            on_progress=lambda stage: err.print(f"{kind}: {stage}") if err.is_terminal else None,
             n_processes=os.cpu_count() or 1,
         )
     out.print(f"published {report.run_id} as of {report.as_of}")
-    if report.lifted_by_machines:
+    if report.lifted_by_bots:
         out.print(
             "  would rise by clicks of machines, which do not count: "
-            + ", ".join(report.lifted_by_machines),
+            + ", ".join(report.lifted_by_bots),
             markup=False,
         )
     if report.vitals is not None and report.vitals.never:
@@ -203,11 +209,11 @@ def _run(
     out.print("  " + ", ".join(f"{n} {name}" for name, n in report.counts.items()))
     out.print("  " + ", ".join(f"{name} {s:.2f} s" for name, s in report.seconds.items()))
     for name, head in report.heads.items():
-        out.print(f"  {name}: {_learned(head)}")
+        out.print(f"  {name}: {_head_text(head)}")
     out.print(f"  peak memory {report.peak_mb} MiB")
 
 
-def _learned(head: "HeadReport") -> str:
+def _head_text(head: "HeadReport") -> str:
     if head.learned is None:
         return f"shipped weights: {head.why}"
     figures = f"AUC {head.learned:.3f}, shipped {head.shipped:.3f}, {head.n} choices"
@@ -229,7 +235,7 @@ def recommend(
 ) -> None:
     """Print one page."""
     page = Recommender(published).recommend(
-        known_as(user), article, n=n, recent_clicks=tuple(recent or ()), as_of=as_of
+        stored_user_id(user), article, n=n, recent_clicks=tuple(recent or ()), as_of=as_of
     )
     if as_json:
         sys.stdout.write(json.dumps(_plain(page), ensure_ascii=False, indent=2) + "\n")
@@ -247,7 +253,9 @@ def rank(
 ) -> None:
     """Print given articles in the order a reader is likeliest to click them."""
     for place, found in enumerate(
-        Recommender(published).rank(known_as(user), articles, article_id=article, as_of=as_of),
+        Recommender(published).rank(
+            stored_user_id(user), articles, article_id=article, as_of=as_of
+        ),
         start=1,
     ):
         out.print(f"{place:3}  {found.article_id}  {found.score:.3f}", markup=False)
@@ -295,7 +303,7 @@ def export(
     schema: dict[str, pl.DataType] = dict.fromkeys(COLUMNS, pl.String())
     schema |= {"rank": pl.Int64(), "score": pl.Float64()}
     frame = pl.DataFrame(list(export_rows(published)), schema=schema, orient="row")
-    with replaced(to) as partial:
+    with atomic_replacement(to) as partial:
         getattr(frame, writers[to.suffix])(partial)
     out.print(f"{len(frame)} rows to {to}", markup=False)
 
@@ -318,68 +326,70 @@ def evaluate(
     ] = False,
 ) -> None:
     """Print offline metrics of the systems, beside their baselines."""
-    from recsys.evaluation import backtest, report
+    from recsys.evaluation import report, run
     from recsys.evaluation.html_report import render
-    from recsys.evaluation.propensity import position_propensities
-    from recsys.learn.examples import Past
     from recsys.learn.regimes import DAY_MS
 
-    chosen = _protocols(protocol)
+    protocols = _protocols(protocol)
     settings = load_config(config)
     with Store(store, must_exist=True) as opened, err.status("evaluating") as status:
         before_ms = opened.last_impression_ms() + 1
         from_ms = before_ms - 2 * DAY_MS if test_from is None else to_ms(test_from)
         if from_ms >= before_ms:
             raise typer.BadParameter(f"no impression from {iso(from_ms)} on, the last is earlier")
-        past = Past(opened, settings, status.update)
-        served = backtest.nights(past, chosen, from_ms=from_ms, before_ms=before_ms)
-        full = report.full_list_report(backtest.full_list(past, served))
-        chance = position_propensities(opened.impressions(from_ms=0, before_ms=from_ms))
-        reports: dict[Protocol, report.InViewReport] = {}
-        lost: dict[Protocol, dict[str, Interval]] = {}
-        for name, seen in backtest.seen_of(past, served, chosen).items():
-            scored = backtest.in_view(seen, served, name, chance=chance)
-            reports[name] = report.in_view_report(scored)
-            lost[name] = {}
-            for group in backtest.GROUPS if ablate else ():
-                status.update(f"{name} without {group}")
-                left_out = backtest.features_of_group(group, list(scored.parts))
-                fewer = backtest.without_features(past, served, name, left_out)
-                without = backtest.in_view(seen, fewer, name, chance=chance)
-                lost[name][group] = report.paired(scored, without)
-    when = f"impressions from {iso(from_ms)} to {iso(before_ms)}"
-    for name, found in reports.items():
-        out.print(
-            f"{name}, {when}: {found.n_impressions} judged of {found.n_users} readers"
-            f" ({found.n_single_class} of a single class left out);"
-            f" popularity is {found.popularity}"
+        found = run.evaluate(
+            opened,
+            settings,
+            protocols,
+            from_ms=from_ms,
+            before_ms=before_ms,
+            ablate=ablate,
+            on_progress=status.update,
         )
-        in_view_title = "in view: re-rank what was shown"
-        known = found.systems["blend"]
+    when = f"impressions from {iso(from_ms)} to {iso(before_ms)}"
+    _print_evaluation(found, when)
+    if as_json is not None:
+        plain = {
+            name: report.as_json(name, in_view, found.full_list, found.ablation[name])
+            for name, in_view in found.in_view.items()
+        }
+        text = json.dumps(plain if len(plain) > 1 else plain[protocols[0]], indent=2)
+        with atomic_replacement(as_json) as partial:
+            partial.write_text(text + "\n", "utf-8")
+    if html is not None:
+        page = render(
+            f"recsys evaluate: {store.name}", [when], found.in_view, found.full_list, found.ablation
+        )
+        with atomic_replacement(html) as partial:
+            partial.write_text(page, "utf-8")
+
+
+def _print_evaluation(found: "Evaluation", when: str) -> None:
+    from recsys.evaluation.backtest import PURPOSE
+
+    for name, in_view in found.in_view.items():
+        out.print(
+            f"{name}, {when}: {in_view.n_impressions} judged of {in_view.n_users} readers"
+            f" ({in_view.n_single_class} of a single class left out);"
+            f" popularity is {in_view.popularity}"
+        )
+        known = in_view.systems["blend"]
         columns = [c for c in ("auc", "auc, unbiased", "mrr", "ndcg@5", "ndcg@10") if c in known]
-        _print_metrics(in_view_title, found.systems, columns)
-        for group, value in lost[name].items():
+        _print_metrics("in view: re-rank what was shown", in_view.systems, columns)
+        for group, value in found.ablation[name].items():
             out.print(
                 f"  without {group}: AUC {-value.mean:+.4f}"
                 f" ({-value.high:+.4f} to {-value.low:+.4f})"
             )
+    full = found.full_list
     title = f"full list: from all live articles at noon, {full.n_lists} lists"
     _print_metrics(title, full.systems, ("hit@5", "hit@10", "ndcg@10", "coverage@5", "gini@5"))
     for purpose, values in full.purposes.items():
-        title = f"{TITLES[purpose]}: {backtest.PURPOSE[purpose]}"
+        title = f"{TITLES[purpose]}: {PURPOSE[purpose]}"
         _print_metrics(title, {n: {"ndcg@5": value} for n, value in values.items()}, ("ndcg@5",))
     for way, figures in full.pages.items():
-        said = ", ".join(f"{figure} {value:.3f}" for figure, value in figures.items())
-        out.print(f"  pages composed by {way}: {said}")
-    if as_json is not None:
-        plain = {n: report.as_json(n, found, full, lost[n]) for n, found in reports.items()}
-        text = json.dumps(plain if len(plain) > 1 else plain[chosen[0]], indent=2)
-        with replaced(as_json) as partial:
-            partial.write_text(text + "\n", "utf-8")
-    if html is not None:
-        page = render(f"recsys evaluate: {store.name}", [when], reports, full, lost)
-        with replaced(html) as partial:
-            partial.write_text(page, "utf-8")
+        values_of = ", ".join(f"{figure} {value:.3f}" for figure, value in figures.items())
+        out.print(f"  pages composed by {way}: {values_of}")
 
 
 @app.command()
@@ -410,9 +420,9 @@ def tune(
             before_ms=before_ms,
             n_folds=folds,
             n_trials=trials,
-            listener=status.update,
+            on_progress=status.update,
         )
-    with replaced(to) as partial:
+    with atomic_replacement(to) as partial:
         partial.write_text(toml_of(found.config), "utf-8")
     out.print(
         f"{found.value:.4f} with the settings in {to}, {found.before:.4f} before: mean of AUC in"

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from recsys.cli.options import TITLES, PublishedOption, StoreOption, err, known_as, out
+from recsys.cli.options import TITLES, PublishedOption, StoreOption, err, out, stored_user_id
 from recsys.config import parsed_config
 from recsys.files import locked
 from recsys.operations.compare_runs import Difference, difference
@@ -161,7 +161,7 @@ def forget(
     from recsys.operations.forget_user import forget as forget_reader
 
     with Store(store, must_exist=True) as opened:
-        name = known_as(user) if opened.hashed_with else user
+        name = stored_user_id(user) if opened.hashed_with else user
         found = forget_reader(opened, published, name or user)
     rows = ", ".join(f"{n} {table}" for table, n in found.rows.items())
     out.print(f"deleted {rows}; from {found.n_runs} runs", markup=False)

@@ -38,7 +38,7 @@ def user_key() -> bytes | None:
     return None if key is None else key.encode("utf-8")
 
 
-def known_as(user: str | None) -> str | None:
+def stored_user_id(user: str | None) -> str | None:
     """Return how a reader is called in the store and its runs: hashed, where there is a key."""
     key = user_key()
     return user if user is None or key is None else hashed_user(user, key)

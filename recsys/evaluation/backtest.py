@@ -14,20 +14,28 @@ from numpy.typing import NDArray
 from scipy.sparse import block_diag, csr_matrix
 
 from recsys.blend.curves import POPULARITY_HOURS, curve_parts
-from recsys.blend.linear import score, total
-from recsys.blend.live_model import PARTS, LiveModel, Reader
+from recsys.blend.linear import score, total_score
+from recsys.blend.live_model import PARTS, LiveModel, UserState
 from recsys.config import BlendConfig
 from recsys.evaluation import propensity
 from recsys.evaluation.turn_taking import greedy
-from recsys.learn.examples import CHOICE_HOURS, Past, Seen, Trained, seen_after
-from recsys.learn.heads import HeadReport, Heads, joined, learn, linear_score, mean_auc, ordering
+from recsys.learn.examples import CHOICE_HOURS, Past, Seen, TrainedWindow, seen_after
+from recsys.learn.heads import (
+    HeadReport,
+    Heads,
+    fit_ranking_head,
+    joined,
+    learn,
+    linear_score,
+    mean_auc,
+)
 from recsys.learn.live_choices import later_clicks, live_choices
 from recsys.learn.regimes import DAY_MS, Protocol, night_of
 from recsys.page.build import Built, PageBuilder
 from recsys.page.compose import MUST_READS, POPULAR_NOW, YOU_MAY_ALSO_LIKE, slots_of
 from recsys.page.rankings import top_n
 from recsys.rows import HOUR_MS, iso
-from recsys.sorted_ints import pair_of
+from recsys.sorted_ints import make_pair
 
 Floats = NDArray[np.float64]
 
@@ -126,10 +134,10 @@ class InView:
 
 
 @dataclass(frozen=True, slots=True)
-class ServedNight:
+class EvaluatedNight:
     """A night of the test: its model, what it had learned, and the span it was served."""
 
-    last: Trained
+    last: TrainedWindow
     heads: Heads
     from_ms: int
     before_ms: int
@@ -137,7 +145,7 @@ class ServedNight:
 
 def nights(
     past: Past, regimes: Sequence[Protocol], *, from_ms: int, before_ms: int
-) -> list[ServedNight]:
+) -> list[EvaluatedNight]:
     """Return the nights whose models were served in a time span, each having learned.
 
     Parameters
@@ -152,24 +160,24 @@ def nights(
     for night_ms in range(first, before_ms, DAY_MS):
         heads = learn(past, night_ms, regimes)
         begin, end = max(night_ms, from_ms), min(night_ms + DAY_MS, before_ms)
-        served.append(ServedNight(past.night(night_ms, night_ms + DAY_MS), heads, begin, end))
+        served.append(EvaluatedNight(past.window(night_ms, night_ms + DAY_MS), heads, begin, end))
     return served
 
 
 def without_features(
-    past: Past, served: Sequence[ServedNight], regime: Protocol, names: Sequence[str]
-) -> list[ServedNight]:
+    past: Past, served: Sequence[EvaluatedNight], regime: Protocol, names: Sequence[str]
+) -> list[EvaluatedNight]:
     """Return nights whose curves of a regime were learned without some features."""
     found = []
     for night in served:
-        curves, report = ordering(past, night.last.night.as_of_ms, regime, names)
-        heads = Heads(night.heads.weights, {regime: curves}, {f"ordering, {regime}": report})
+        curves, report = fit_ranking_head(past, night.last.window.as_of_ms, regime, names)
+        heads = Heads(night.heads.weights, {regime: curves}, {f"ranking, {regime}": report})
         found.append(dataclasses.replace(night, heads=heads))
     return found
 
 
 def seen_of(
-    past: Past, served: Sequence[ServedNight], regimes: Sequence[Protocol]
+    past: Past, served: Sequence[EvaluatedNight], regimes: Sequence[Protocol]
 ) -> dict[Protocol, list[tuple[int, Seen]]]:
     """Return, by regime, the impressions of some nights' days, each with its night's place.
 
@@ -184,7 +192,7 @@ def seen_of(
         first = night.from_ms // HOUR_MS * HOUR_MS + HOUR_MS
         cuts = [night.from_ms, *range(first, night.before_ms, HOUR_MS), night.before_ms]
         for begin, end in pairwise(cuts if later else ()):
-            hour = max(begin // HOUR_MS * HOUR_MS, night.last.night.as_of_ms)
+            hour = max(begin // HOUR_MS * HOUR_MS, night.last.window.as_of_ms)
             at = past.refreshed(night.last, hour, end)
             for regime in later:
                 part = seen_after(past, at, regime, from_ms=begin, before_ms=end)
@@ -194,7 +202,7 @@ def seen_of(
 
 def in_view(
     seen: Sequence[tuple[int, Seen]],
-    served: Sequence[ServedNight],
+    served: Sequence[EvaluatedNight],
     protocol: Protocol,
     *,
     chance: Floats,
@@ -240,7 +248,7 @@ def in_view(
         parts=_stacked([parts for _, parts in scored]),
         scores={name: scores[name] for name in SYSTEMS},
         popularity=best,
-        heads={iso(night.last.night.as_of_ms): night.heads.reports for night in served},
+        heads={iso(night.last.window.as_of_ms): night.heads.reports for night in served},
     )
 
 
@@ -325,7 +333,7 @@ def noons(from_ms: int, before_ms: int) -> Iterator[int]:
     yield from range(first, before_ms - CHOICE_HOURS * HOUR_MS + 1, DAY_MS)
 
 
-def full_list(past: Past, served: list[ServedNight], *, random_state: int = 42) -> FullList:
+def full_list(past: Past, served: list[EvaluatedNight], *, random_state: int = 42) -> FullList:
     """Return lists from all live articles, of every reader who then clicked one.
 
     A hit is a click within 12 hours after noon on an article that was live at noon
@@ -403,14 +411,14 @@ def by_each_way(
     }
 
 
-def _gains(past: Past, at: Trained, before_ms: int) -> dict[str, Floats]:
+def _gains(past: Past, at: TrainedWindow, before_ms: int) -> dict[str, Floats]:
     """Return what each live article turned out to be worth to the lists of `GAINS`."""
     n_live = len(at.model.page.live.live_rows)
     found = {}
     for name, hours in GAINS.items():
-        until_ms = min(at.night.as_of_ms + hours * HOUR_MS, before_ms)
+        until_ms = min(at.window.as_of_ms + hours * HOUR_MS, before_ms)
         later, place = later_clicks(past, at, until_ms)
-        pair = pair_of(later.user_key, later.article_key)
+        pair = make_pair(later.user_key, later.article_key)
         counted = np.unique(pair, return_index=True)[1]  # one click a reader
         full = past.config.collaborative.full_dwell_seconds
         read = np.minimum(later.dwell_seconds[counted] / full, 1.0)
@@ -421,17 +429,17 @@ def _gains(past: Past, at: Trained, before_ms: int) -> dict[str, Floats]:
 
 
 def _about(
-    at: Trained, offset: int
+    at: TrainedWindow, offset: int
 ) -> tuple[Floats, NDArray[np.int64], NDArray[np.bool_], csr_matrix]:
     """Return of the live articles: share of readers, story, coldness, and text vectors."""
     live, rank = at.model.page.live, at.model.rank
-    n_readers = np.bincount(at.night.article_index, minlength=len(at.night.articles.id_map))
-    read = n_readers[live.live_rows]
+    n_users = np.bincount(at.window.article_index, minlength=len(at.window.articles.id_map))
+    read = n_users[live.live_rows]
     terms = rank.vectors
     used, column = np.unique(terms.column, return_inverse=True)  # of millions, those in use
-    shape = (len(at.night.articles.id_map), max(len(used), 1))
+    shape = (len(at.window.articles.id_map), max(len(used), 1))
     vectors = csr_matrix((terms.value, column, terms.start), shape=shape)
-    share = (read + 1.0) / (len(at.night.users) + 1.0)
+    share = (read + 1.0) / (len(at.window.users) + 1.0)
     return np.minimum(share, 1.0), offset + at.model.page.story, read == 0, vectors[live.live_rows]
 
 
@@ -443,15 +451,15 @@ def _blocks(vectors: list[csr_matrix]) -> csr_matrix:
 
 
 def _rankings(
-    at: Trained, learned: LiveModel, reader: Reader | None, rng: np.random.Generator
+    at: TrainedWindow, learned: LiveModel, reader: UserState | None, rng: np.random.Generator
 ) -> dict[str, NDArray[np.int64]]:
     live = at.model.page.live
     parts, n_live = score(live, reader, None), len(live.live_rows)
     scores = {
-        name: total({part: parts[part] for part in used if part in parts}, n_live)
+        name: total_score({part: parts[part] for part in used if part in parts}, n_live)
         for name, used in PARTS_OF.items()
     }
-    scores["blend"] = total(score(learned, reader, None), n_live)
+    scores["blend"] = total_score(score(learned, reader, None), n_live)
     scores["random"] = rng.random(n_live).astype(np.float32)
     for values in scores.values():
         if reader is not None:

@@ -199,7 +199,7 @@ def _lists(full: FullListReport) -> Section:
         "title": "Full list: choose from all live articles",
         "text": (
             f"{full.n_lists} lists of {full.n_users} readers at noon; a hit is a click within 12"
-            f" hours; {full.cold_readers:.3f} of the readers were cold."
+            f" hours; {full.cold_users:.3f} of the readers were cold."
         ),
         "plot": svg(draw),
         "columns": ("system", *_LIST_COLUMNS),

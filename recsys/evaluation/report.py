@@ -91,7 +91,7 @@ class FullListReport:
     pages
         Of whole pages by way of composing: `redundancy`, the share of slots whose story
         stood there already, `coverage` and `gini`.
-    cold_readers
+    cold_users
         Share of readers the model knew nothing of.
     purposes
         By list with a purpose of its own, nDCG@5 of what articles in it turned out to be
@@ -104,7 +104,7 @@ class FullListReport:
     systems: dict[str, dict[str, Interval]]
     strata: dict[str, dict[str, Interval]]
     pages: dict[str, dict[str, float]]
-    cold_readers: float
+    cold_users: float
     purposes: dict[str, dict[str, Interval]]
 
 
@@ -242,13 +242,13 @@ def full_list_report(lists: FullList) -> FullListReport:
             for name, found in lists.lists.items()
         },
         strata=strata,
-        pages={name: of_pages(pages, lists.story) for name, pages in lists.pages.items()},
-        cold_readers=float((lists.n_reads == 0).mean()) if len(lists.n_reads) else 0.0,
+        pages={name: page_metrics(pages, lists.story) for name, pages in lists.pages.items()},
+        cold_users=float((lists.n_reads == 0).mean()) if len(lists.n_reads) else 0.0,
         purposes={name: _of_purpose(name, lists) for name in lists.gains},
     )
 
 
-def of_pages(
+def page_metrics(
     pages: Sequence[Mapping[str, Sequence[int]]], story: NDArray[np.int64]
 ) -> dict[str, float]:
     """Return redundancy, coverage and Gini of whole pages."""
@@ -320,7 +320,7 @@ def as_json(
         "full_list_users": full.n_users,
         "full_list_strata": full.strata,
         "pages": full.pages,
-        "cold_readers": full.cold_readers,
+        "cold_users": full.cold_users,
         "purposes": full.purposes,
         "ablation": dict(ablation),
     }
@@ -340,7 +340,7 @@ def _plain(value: object) -> object:
     return value
 
 
-def paired(better: InView, worse: InView) -> Interval:
+def paired_difference(better: InView, worse: InView) -> Interval:
     """Return the AUC the first blend has over the second on the same impressions."""
     aucs = [
         metrics.auc(metrics.judge(seen.scores["blend"], seen.clicked, seen.start))

@@ -14,7 +14,7 @@ from recsys import metrics
 from recsys.config import Config
 from recsys.errors import RecsysError
 from recsys.evaluation.backtest import full_list, in_view, nights, seen_of
-from recsys.learn.examples import Listener, Past
+from recsys.learn.examples import Past, ProgressListener
 from recsys.learn.regimes import DAY_MS, Protocol
 from recsys.store.database import Store
 
@@ -24,7 +24,7 @@ SPACE = (
     ("collaborative", "regularization", 0.005, 0.5),
     ("collaborative", "alpha", 1.0, 40.0),
     ("collaborative", "half_life_hours", 12.0, 240.0),
-    ("collaborative", "min_readers", 2, 8),
+    ("collaborative", "min_users", 2, 8),
     ("popularity", "half_life_hours", 0.5, 24.0),
     ("popularity", "recency_half_life_hours", 1.0, 24.0),
     ("popularity", "ctr_half_life_hours", 6.0, 72.0),
@@ -78,7 +78,7 @@ def search(
     before_ms: int,
     n_folds: int,
     n_trials: int,
-    listener: Listener = lambda what: None,
+    on_progress: ProgressListener = lambda what: None,
     random_state: int = 42,
 ) -> Found:
     """Return the settings that did best on the days before an instant.
@@ -118,7 +118,7 @@ def search(
     days = [before_ms - back * DAY_MS for back in range(n_folds, 0, -1)]
 
     def value_of(trial: Any) -> float:
-        listener(f"trial {trial.number + 1} of {n_trials}")
+        on_progress(f"trial {trial.number + 1} of {n_trials}")
         tried = variant(
             config, {f"{t}.{k}": _suggest(trial, config, t, k, a, b) for t, k, a, b in SPACE}
         )

@@ -39,7 +39,7 @@ class Batch:
     position: int = 0
 
 
-Reader = Callable[[Path, Kind | None], Iterator[Batch]]
+UserState = Callable[[Path, Kind | None], Iterator[Batch]]
 
 
 def clip(raw: str) -> str:

@@ -6,12 +6,12 @@ from typing import Literal, get_args
 
 from recsys.errors import InputRefusedError
 from recsys.ingest import delimited, ebnerd, html, jsonl, mind, parquet, rss
-from recsys.ingest.batches import Reader
+from recsys.ingest.batches import UserState
 from recsys.ingest.blocks import read_start
 
 Format = Literal["jsonl", "csv", "parquet", "mind", "ebnerd", "html", "rss"]
 FORMATS: tuple[str, ...] = get_args(Format)
-READERS: dict[Format, Reader] = {
+READERS: dict[Format, UserState] = {
     "jsonl": jsonl.read,
     "csv": delimited.read,
     "parquet": parquet.read,

@@ -85,7 +85,7 @@ def load_files(
             reader = READERS[format or format_of(path)]
             batches = (
                 (
-                    _private(check(batch, received_ms=received_ms, path=str(path)), user_key),
+                    _hash_user_ids(check(batch, received_ms=received_ms, path=str(path)), user_key),
                     batch.position,
                 )
                 for batch in reader(path, kind)
@@ -105,7 +105,7 @@ def load_files(
     return report
 
 
-def _private(checked: Checked, user_key: bytes | None) -> Checked:
+def _hash_user_ids(checked: Checked, user_key: bytes | None) -> Checked:
     """Return rows whose readers only the holder of the key can name."""
     if user_key is None:
         return checked

@@ -80,7 +80,7 @@ def neighbours(
     sizes = np.empty(n_rows, dtype=np.int64)
     places, values = np.empty((n_rows, n), np.int32), np.empty((n_rows, n), np.float32)
     start, term, value = rows
-    live_start, live_place, live_value = live
+    live_start, live_index_of, live_value = live
     done(
         library.recsys_neighbours(
             address(scores, np.float32, n_rows, n_live),
@@ -90,8 +90,8 @@ def neighbours(
             address(term, np.int32, len(term)),
             address(value, np.float32, len(term)),
             address(live_start, np.int64, len(live_start)),
-            address(live_place, np.int32, len(live_place)),
-            address(live_value, np.float32, len(live_place)),
+            address(live_index_of, np.int32, len(live_index_of)),
+            address(live_value, np.float32, len(live_index_of)),
             address(own, np.int64, n_rows),
             n,
             least,

@@ -79,10 +79,10 @@ class _Softmax:
         peak = np.maximum.reduceat(score, self._start)
         shifted = score - peak[self._group]
         exponential = np.exp(shifted)
-        total = np.bincount(self._group, weights=exponential, minlength=len(self._filled))
-        total = np.where(self._filled, total, 1.0)
-        log_share = shifted - np.log(total)[self._group]
-        gradient = self._target - self._taught * exponential / total[self._group]
+        total_score = np.bincount(self._group, weights=exponential, minlength=len(self._filled))
+        total_score = np.where(self._filled, total_score, 1.0)
+        log_share = shifted - np.log(total_score)[self._group]
+        gradient = self._target - self._taught * exponential / total_score[self._group]
         return float(self._target @ log_share), gradient
 
 

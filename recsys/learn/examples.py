@@ -18,7 +18,7 @@ from recsys.blend.curves import (
     age_hours,
     clock_features,
     personal_features,
-    with_places,
+    with_ranks,
 )
 from recsys.blend.linear import spans
 from recsys.blend.live_model import PARTS, STATIC_PARTS
@@ -29,13 +29,19 @@ from recsys.page.compose import LISTS
 from recsys.rows import HOUR_MS, UNKNOWN_TIME, Impressions
 from recsys.signals.event_counts import Events
 from recsys.store.database import Store
+from recsys.training.article_signals import static_signals
 from recsys.training.births import births_of
-from recsys.training.train import Model, factors_before, last_of, reader_of, static_signals, train
-from recsys.training.window import Night, drawn, read_night, select_clicks
+from recsys.training.train import Model, base_run_of, factors_before, train, user_state_of
+from recsys.training.window import (
+    TrainingWindow,
+    read_training_window,
+    sampled_users,
+    select_clicks,
+)
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-Listener = Callable[[str], None]
+ProgressListener = Callable[[str], None]
 
 EXAMPLES_VERSION = 1  # to be raised when a feature or a signal comes to mean something else
 CHOICE_HOURS = 12  # after an instant in which a click on a live article counts as its choice
@@ -44,10 +50,10 @@ _FEATURE_OF = {"text": "recent_text"}  # a part of the linear score, among the f
 
 
 @dataclass(frozen=True, slots=True)
-class Trained:
+class TrainedWindow:
     """A night and its model."""
 
-    night: Night
+    window: TrainingWindow
     model: Model
 
 
@@ -76,44 +82,44 @@ class Past:
         self,
         store: Store,
         config: Config,
-        listener: Listener = lambda what: None,
+        on_progress: ProgressListener = lambda what: None,
         *,
         keep: bool = False,
     ) -> None:
-        self.store, self.config, self._listener, self.keep = store, config, listener, keep
-        self._nights: dict[tuple[int, int], Trained] = {}
-        self._studied: dict[tuple[int, int], Trained] = {}
+        self.store, self.config, self._on_progress, self.keep = store, config, on_progress, keep
+        self._nights: dict[tuple[int, int], TrainedWindow] = {}
+        self._studied: dict[tuple[int, int], TrainedWindow] = {}
         self._seen: dict[tuple[int, Protocol, int, int, int], Seen] = {}
 
-    def night(self, as_of_ms: int, until_ms: int) -> Trained:
+    def window(self, as_of_ms: int, until_ms: int) -> TrainedWindow:
         """Return the night of an instant, knowing the texts of what was shown before `until`."""
         if (as_of_ms, until_ms) not in self._nights:
-            self._nights[as_of_ms, until_ms] = self._made(as_of_ms, until_ms, None)
+            self._nights[as_of_ms, until_ms] = self._build(as_of_ms, until_ms, None)
         return self._nights[as_of_ms, until_ms]
 
-    def studied(self, as_of_ms: int, until_ms: int) -> Trained:
-        """Return `night` for learning: of so many of its readers as that needs."""
+    def window_for_learning(self, as_of_ms: int, until_ms: int) -> TrainedWindow:
+        """Return `window` for learning: of so many of its readers as that needs."""
         if (as_of_ms, until_ms) in self._nights:
             return self._nights[as_of_ms, until_ms]
         if (as_of_ms, until_ms) not in self._studied:
-            most = self.config.learn.max_readers
-            made = self._made(as_of_ms, until_ms, None, most)
+            most = self.config.learn.max_users
+            made = self._build(as_of_ms, until_ms, None, most)
             self._studied[as_of_ms, until_ms] = made
-            if made.night.one_in == 1:
+            if made.window.sample_one_in == 1:
                 self._nights[as_of_ms, until_ms] = made
         return self._studied[as_of_ms, until_ms]
 
-    def refreshed(self, last: Trained, as_of_ms: int, until_ms: int) -> Trained:
+    def refreshed(self, last: TrainedWindow, as_of_ms: int, until_ms: int) -> TrainedWindow:
         """Return what a refresh made of a night at a later instant; not kept."""
-        if as_of_ms == last.night.as_of_ms:
+        if as_of_ms == last.window.as_of_ms:
             return last
-        return self._made(as_of_ms, until_ms, last)
+        return self._build(as_of_ms, until_ms, last)
 
     def seen_after(
-        self, last: Trained, protocol: Protocol, *, from_ms: int, before_ms: int, most: int
+        self, last: TrainedWindow, protocol: Protocol, *, from_ms: int, before_ms: int, most: int
     ) -> "Seen":
         """Return the function of that name of a night of this past, worked out once."""
-        key = (last.night.as_of_ms, protocol, from_ms, before_ms, most)
+        key = (last.window.as_of_ms, protocol, from_ms, before_ms, most)
         if key not in self._seen:
             span = {"from_ms": from_ms, "before_ms": before_ms}
             self._seen[key] = seen_after(self, last, protocol, **span, most=most)
@@ -126,40 +132,42 @@ class Past:
         if not self.keep:
             return make()
         what = self._kept_as(what, begin_ms)
-        packed = self.store.kept.examples(end_ms, what)
+        packed = self.store.derived.examples(end_ms, what)
         if packed is None:
             packed = _pack(make())
             oldest_ms = end_ms - self.config.learn.days * DAY_MS
-            self.store.kept.put_examples(end_ms, what, packed, oldest_ms=oldest_ms)
+            self.store.derived.put_examples(end_ms, what, packed, oldest_ms=oldest_ms)
         return _unpack(packed)
 
-    def knows(self, what: str, begin_ms: int, end_ms: int) -> bool:
+    def has_examples(self, what: str, begin_ms: int, end_ms: int) -> bool:
         """Return whether the store keeps what a day taught a head."""
-        return self.store.kept.examples(end_ms, self._kept_as(what, begin_ms)) is not None
+        return self.store.derived.examples(end_ms, self._kept_as(what, begin_ms)) is not None
 
     def _kept_as(self, what: str, begin_ms: int) -> str:
         return f"{what} from {begin_ms}, {self.config.digest()}, {EXAMPLES_VERSION}"
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         """Forget the nights: they would be made anew."""
         self._nights.clear()
         self._studied.clear()
         self._seen.clear()
 
-    def _made(
-        self, as_of_ms: int, until_ms: int, last: Trained | None, most_readers: int | None = None
-    ) -> Trained:
-        self._listener("model of a night" if last is None else "refresh of an hour")
+    def _build(
+        self, as_of_ms: int, until_ms: int, last: TrainedWindow | None, max_users: int | None = None
+    ) -> TrainedWindow:
+        self._on_progress("model of a night" if last is None else "refresh of an hour")
         shown = self.store.impressions(from_ms=as_of_ms, before_ms=until_ms)
         announced = np.unique(shown.article_key)
-        run = None if last is None else last_of(last.night, last.model)
+        run = None if last is None else base_run_of(last.window, last.model)
         earlier = None if run is None else run.earlier
-        night = read_night(self.store, as_of_ms, self.config, announced, earlier, most_readers)
+        window = read_training_window(
+            self.store, as_of_ms, self.config, announced, earlier, max_users
+        )
         carried = None
         if run is not None and last is not None:
-            carried = (run, factors_before(night, last.model))
-        model = train(self.store, night, self.config, lambda stage: nullcontext(), carried)
-        return Trained(night, model)
+            carried = (run, factors_before(window, last.model))
+        model = train(self.store, window, self.config, lambda stage: nullcontext(), carried)
+        return TrainedWindow(window, model)
 
 
 def _pack(examples: Examples) -> bytes:
@@ -223,7 +231,7 @@ class Seen:
 
 def seen_after(
     past: Past,
-    last: Trained,
+    last: TrainedWindow,
     protocol: Protocol,
     *,
     from_ms: int,
@@ -246,18 +254,20 @@ def seen_after(
         If there are more impressions, evenly spread ones of them.
     """
     shown = past.store.impressions(from_ms=from_ms, before_ms=before_ms)
-    if last.night.one_in > 1:
-        shown = _picked(shown, np.flatnonzero(drawn(shown.user_key, last.night.one_in)))
+    if last.window.sample_one_in > 1:
+        shown = _picked(
+            shown, np.flatnonzero(sampled_users(shown.user_key, last.window.sample_one_in))
+        )
     if most is not None and len(shown.shown_ms) > most:
         shown = _picked(shown, np.linspace(0, len(shown.shown_ms) - 1, most).astype(np.int64))
-    night, key = last.night, shown.article_key
+    window, key = last.window, shown.article_key
     size = np.diff(shown.start)
-    cut = count_cut(shown.shown_ms, protocol, night.as_of_ms)
-    events = _events_until(past, night, int(cut.max(initial=night.as_of_ms)))
-    known = night.articles.id_map.index_of_keys(key)
-    context = night.articles.id_map.index_of_keys(shown.context_key)
+    cut = count_cut(shown.shown_ms, protocol, window.as_of_ms)
+    events = _events_until(past, window, int(cut.max(initial=window.as_of_ms)))
+    known = window.articles.id_map.index_of_keys(key)
+    context = window.articles.id_map.index_of_keys(shown.context_key)
     instant = np.repeat(cut, size)
-    row_of = night.users.index_of_keys(shown.user_key)
+    row_of = window.users.index_of_keys(shown.user_key)
     features = _personal(last, shown, row_of, known, context)
     signals = {
         part: features[_FEATURE_OF.get(part, part)] for part in PARTS if part not in STATIC_PARTS
@@ -265,10 +275,10 @@ def seen_after(
     features |= events.of_articles(key, instant)
     # Of a reader who never clicked, a run knows nothing, not even what they were shown.
     is_known = np.repeat(row_of >= 0, size)
-    met = events.of_readers(np.repeat(shown.user_key, size), key, instant)
-    features |= {name: np.where(is_known, values, 0.0) for name, values in met.items()}
+    exposed = events.of_users(np.repeat(shown.user_key, size), key, instant)
+    features |= {name: np.where(is_known, values, 0.0) for name, values in exposed.items()}
     beside = np.repeat(context, size)
-    born, written, context_written = _births(night, events, instant, known, beside)
+    born, written, context_written = _births(window, events, instant, known, beside)
     features |= clock_features(
         written, np.repeat(shown.shown_ms, size), context_written, (known == beside) & (known >= 0)
     )
@@ -280,9 +290,9 @@ def seen_after(
     names = np.array([article.category for article in last.model.articles] + [""])
     return Seen(
         user_key=shown.user_key,
-        n_reads=_n_reads(night, row_of),
+        n_reads=_n_reads(window, row_of),
         shown_ms=shown.shown_ms,
-        choices=Choices(with_places(features, shown.start), shown.clicked, shown.start),
+        choices=Choices(with_ranks(features, shown.start), shown.clicked, shown.start),
         signals=signals,
         place=place,
         propensity=shown.propensity,
@@ -328,27 +338,27 @@ def _picked(shown: Impressions, rows: Ints) -> Impressions:
     )
 
 
-def _events_until(past: Past, night: Night, until_ms: int) -> Events:
+def _events_until(past: Past, window: TrainingWindow, until_ms: int) -> Events:
     """Return the events before an instant at or after a night."""
-    if until_ms <= night.as_of_ms:
-        return night.events
-    clicks = past.store.clicks(from_ms=night.counted_from_ms, before_ms=until_ms)
+    if until_ms <= window.as_of_ms:
+        return window.events
+    clicks = past.store.clicks(from_ms=window.counted_from_ms, before_ms=until_ms)
     # Machines as the night knew them: one that runs later is no machine yet.
-    human = ~np.isin(clicks.user_key, night.machine_keys)
-    views = past.store.impressions(from_ms=night.counted_from_ms, before_ms=until_ms)
-    known = (night.events.known_key, night.events.known_ms)
-    return Events.of(select_clicks(clicks, human), views, night.counted_from_ms, known)
+    human = ~np.isin(clicks.user_key, window.bot_keys)
+    views = past.store.impressions(from_ms=window.counted_from_ms, before_ms=until_ms)
+    known = (window.events.known_key, window.events.known_ms)
+    return Events.of(select_clicks(clicks, human), views, window.counted_from_ms, known)
 
 
 def _births(
-    night: Night, events: Events, instant: Ints, known: Ints, beside: Ints
+    window: TrainingWindow, events: Events, instant: Ints, known: Ints, beside: Ints
 ) -> tuple[Ints, Ints, Ints]:
     """Return when candidates came and were written, and when the article read beside was.
 
     As known at the hour; UNKNOWN_TIME for an index of -1.
     """
-    births = births_of(night.articles, events)
-    hour = np.maximum(instant // HOUR_MS * HOUR_MS, night.as_of_ms)
+    births = births_of(window.articles, events)
+    hour = np.maximum(instant // HOUR_MS * HOUR_MS, window.as_of_ms)
     born, written, context = (np.full(len(instant), UNKNOWN_TIME) for _ in range(3))
     for cut in np.unique(hour).tolist():
         came, wrote = births.at(cut), births.written_at(cut)
@@ -359,14 +369,14 @@ def _births(
     return born, written, context
 
 
-def _n_reads(night: Night, row_of: Ints) -> Ints:
+def _n_reads(window: TrainingWindow, row_of: Ints) -> Ints:
     """Return how many reads a night knows of readers, 0 for a row of -1."""
-    counts = np.bincount(night.user_index, minlength=len(night.users))
+    counts = np.bincount(window.user_index, minlength=len(window.users))
     return np.where(row_of >= 0, counts[row_of], 0) if len(counts) else np.zeros_like(row_of)
 
 
 def _personal(
-    last: Trained, shown: Impressions, row_of: Ints, known: Ints, context: Ints
+    last: TrainedWindow, shown: Impressions, row_of: Ints, known: Ints, context: Ints
 ) -> dict[str, Floats]:
     """Return `PERSONAL_FEATURES` of all candidates; the row of an unknown reader is -1."""
     model = last.model
@@ -376,7 +386,7 @@ def _personal(
         found = personal_features(
             model.rank,
             model.page.live,
-            reader_of(model.readers, row) if row >= 0 else None,
+            user_state_of(model.readers, row) if row >= 0 else None,
             int(context[i]) if context[i] >= 0 else None,
             known[part],
         )

@@ -30,7 +30,7 @@ BEND_PENALTIES = (1000.0, 100.0, 10.0)  # straight first: each fit starts from t
 # Click rates know only what editors showed. Below 0 the weight says: what was shown and left
 # alone is less likely found than what was not shown yet (EB-NeRD: hit@5 .479, bounded .413).
 FREE = ("ctr",)
-FINDING, ORDERING = "finding", "ordering, {}"  # names of the heads
+RETRIEVAL, RANKING = "retrieval", "ranking, {}"  # names of the heads
 VALIDATION_SHARE = 0.25  # the latest choices
 LIVE_HOURS = 8  # after a night: when choices among all live articles are looked at
 
@@ -103,12 +103,12 @@ def learn(past: Past, as_of_ms: int, regimes: Sequence[Protocol]) -> Heads:
     """
     if past.keep:
         for day in days_of(past.store, past.config, as_of_ms):
-            teach(past, regimes, *day)
+            build_examples(past, regimes, *day)
     reports = {}
-    weights, reports[FINDING] = _finding(past, as_of_ms)
+    weights, reports[RETRIEVAL] = _fit_retrieval_head(past, as_of_ms)
     curves: dict[Protocol, dict[str, Floats]] = {}
     for regime in regimes:
-        curves[regime], reports[ORDERING.format(regime)] = ordering(past, as_of_ms, regime)
+        curves[regime], reports[RANKING.format(regime)] = fit_ranking_head(past, as_of_ms, regime)
     return Heads(weights, curves, reports)
 
 
@@ -123,20 +123,20 @@ def days_of(store: Store, config: Config, as_of_ms: int) -> list[tuple[int, int]
     return [(b, b + DAY_MS) for b in begins if oldest is not None and b > oldest]
 
 
-def teach(past: Past, regimes: Sequence[Protocol], begin_ms: int, end_ms: int) -> None:
+def build_examples(past: Past, regimes: Sequence[Protocol], begin_ms: int, end_ms: int) -> None:
     """Let a past keep what one day teaches both heads, with one night in memory."""
-    _finding_day(past, begin_ms, end_ms)
+    _retrieval_examples(past, begin_ms, end_ms)
     for regime in regimes:
-        _ordering_day(past, regime, begin_ms, end_ms)
-    past.let_go()
+        _ranking_examples(past, regime, begin_ms, end_ms)
+    past.release()
 
 
-def untaught(
+def days_without_examples(
     past: Past, regimes: Sequence[Protocol], days: Sequence[tuple[int, int]]
 ) -> list[tuple[int, int]]:
     """Return those days of which a past does not keep all that they teach."""
-    heads = [FINDING, *(ORDERING.format(regime) for regime in regimes)]
-    return [day for day in days if not all(past.knows(head, *day) for head in heads)]
+    heads = [RETRIEVAL, *(RANKING.format(regime) for regime in regimes)]
+    return [day for day in days if not all(past.has_examples(head, *day) for head in heads)]
 
 
 def _most(config: Config) -> int:
@@ -144,7 +144,7 @@ def _most(config: Config) -> int:
     return -(-config.learn.max_choices // max(config.learn.days, 1))
 
 
-def _finding_day(past: Past, begin: int, end: int) -> Examples:
+def _retrieval_examples(past: Past, begin: int, end: int) -> Examples:
     """Return what a day teaches of finding."""
     most = _most(past.config)
 
@@ -152,28 +152,28 @@ def _finding_day(past: Past, begin: int, end: int) -> Examples:
         # Of its own a day, so that a day teaches the same whichever night learns from it.
         rng = np.random.default_rng((past.config.learn.random_state, begin // HOUR_MS))
         instant = begin + LIVE_HOURS * HOUR_MS
-        at = past.refreshed(past.studied(begin, end), instant, instant)
+        at = past.refreshed(past.window_for_learning(begin, end), instant, instant)
         return Examples(sampled_live_choices(past, at, rng, before_ms=end, most=most), {})
 
-    return past.examples(FINDING, begin, end, made)
+    return past.examples(RETRIEVAL, begin, end, made)
 
 
-def _ordering_day(past: Past, regime: Protocol, begin: int, end: int) -> Examples:
+def _ranking_examples(past: Past, regime: Protocol, begin: int, end: int) -> Examples:
     """Return what a day teaches of ordering."""
     most = _most(past.config)
 
     def made() -> Examples:
-        last = past.studied(begin, end)
+        last = past.window_for_learning(begin, end)
         found = past.seen_after(last, regime, from_ms=begin, before_ms=end, most=most)
         return Examples(found.choices, found.signals)
 
-    return past.examples(ORDERING.format(regime), begin, end, made)
+    return past.examples(RANKING.format(regime), begin, end, made)
 
 
-def _finding(past: Past, as_of_ms: int) -> tuple[BlendConfig, HeadReport]:
+def _fit_retrieval_head(past: Past, as_of_ms: int) -> tuple[BlendConfig, HeadReport]:
     """Return the weights of the linear score, learned among all live articles."""
     config = past.config
-    found = [_finding_day(past, *day) for day in days_of(past.store, past.config, as_of_ms)]
+    found = [_retrieval_examples(past, *day) for day in days_of(past.store, past.config, as_of_ms)]
     choices = joined([day.choices for day in found], PARTS)
     shipped = {name: float(getattr(config.blend, name)) for name in PARTS}
     if len(choices) < config.learn.min_choices:
@@ -181,7 +181,7 @@ def _finding(past: Past, as_of_ms: int) -> tuple[BlendConfig, HeadReport]:
     edge = round(len(choices) * (1 - VALIDATION_SHARE))
     late = choices.part(edge, len(choices))
     tried: dict[str, Any] = fit_weights(choices.part(0, edge), shipped, free=FREE)
-    report = _judged(
+    report = _head_report(
         len(choices),
         mean_auc(linear_score(late.features, dataclasses.replace(config.blend, **tried)), late),
         mean_auc(linear_score(late.features, config.blend), late),
@@ -195,7 +195,7 @@ def _finding(past: Past, as_of_ms: int) -> tuple[BlendConfig, HeadReport]:
     return dataclasses.replace(config.blend, **weights), report
 
 
-def ordering(
+def fit_ranking_head(
     past: Past, as_of_ms: int, regime: Protocol, without: Sequence[str] = ()
 ) -> tuple[dict[str, Floats], HeadReport]:
     """Return the curves for given articles, learned among what was shown.
@@ -208,7 +208,9 @@ def ordering(
         Features to leave out, for an ablation.
     """
     config = past.config
-    seen = [_ordering_day(past, regime, *day) for day in days_of(past.store, past.config, as_of_ms)]
+    seen = [
+        _ranking_examples(past, regime, *day) for day in days_of(past.store, past.config, as_of_ms)
+    ]
     names = [name for part in seen[:1] for name in part.choices.features if name not in without]
     choices = joined([part.choices for part in seen], names)
     if len(choices) < config.learn.min_choices:
@@ -218,7 +220,7 @@ def ordering(
     fit = CurveFit(choices)
     tried = {}
     for penalty in BEND_PENALTIES:
-        parts = curve_parts(_unplaced(fit.curves(penalty, edge)), late.features)
+        parts = curve_parts(_without_position(fit.curves(penalty, edge)), late.features)
         tried[penalty] = mean_auc(np.sum(list(parts.values()), axis=0), late)
     best = max(tried, key=lambda penalty: tried[penalty])
     signals = {
@@ -226,11 +228,11 @@ def ordering(
         for name in PARTS
     }
     shipped = mean_auc(linear_score(signals, config.blend), late)
-    report = _judged(len(choices), tried[best], shipped, f"bend penalty {best:g}")
-    return (_unplaced(fit.curves(best)) if report.used else {}), report
+    report = _head_report(len(choices), tried[best], shipped, f"bend penalty {best:g}")
+    return (_without_position(fit.curves(best)) if report.used else {}), report
 
 
-def _unplaced(curves: dict[str, Floats]) -> dict[str, Floats]:
+def _without_position(curves: dict[str, Floats]) -> dict[str, Floats]:
     """Return curves without that of the position, which ranking is about to decide.
 
     References
@@ -247,7 +249,7 @@ def linear_score(signals: Mapping[str, Floats], weights: BlendConfig) -> Floats:
     return score
 
 
-def _judged(n: int, learned: float, shipped: float, chosen: str) -> HeadReport:
+def _head_report(n: int, learned: float, shipped: float, chosen: str) -> HeadReport:
     """Return the report of a head that is served if it did better than the shipped one."""
     used = learned > shipped
     why = chosen if used else "no better than the shipped weights"

@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.blend.linear import score
-from recsys.blend.live_model import PARTS, Reader
+from recsys.blend.live_model import PARTS, UserState
 from recsys.learn.choice import Choices
-from recsys.learn.examples import CHOICE_HOURS, Floats, Ints, Past, Trained, _n_reads
+from recsys.learn.examples import CHOICE_HOURS, Floats, Ints, Past, TrainedWindow, _n_reads
 from recsys.rows import HOUR_MS, Clicks
-from recsys.training.train import reader_of
-from recsys.training.window import drawn, select_clicks
+from recsys.training.train import user_state_of
+from recsys.training.window import sampled_users, select_clicks
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,34 +23,36 @@ class LiveChoice:
 
     user_key: int
     n_reads: int
-    reader: Reader | None
+    reader: UserState | None
     clicked: set[int]
 
 
-def later_clicks(past: Past, at: Trained, until_ms: int) -> tuple[Clicks, Ints]:
+def later_clicks(past: Past, at: TrainedWindow, until_ms: int) -> tuple[Clicks, Ints]:
     """Return its readers' clicks after a model on what was live, of known time, and the places."""
-    night = at.night
-    later = past.store.clicks(from_ms=night.as_of_ms, before_ms=until_ms)
-    known = night.articles.id_map.index_of_keys(later.article_key)
-    place = at.model.page.live.live_place(known)
-    counted = (place >= 0) & ~later.time_is_bound & drawn(later.user_key, night.one_in)
+    window = at.window
+    later = past.store.clicks(from_ms=window.as_of_ms, before_ms=until_ms)
+    known = window.articles.id_map.index_of_keys(later.article_key)
+    place = at.model.page.live.live_index_of(known)
+    counted = (
+        (place >= 0) & ~later.time_is_bound & sampled_users(later.user_key, window.sample_one_in)
+    )
     return select_clicks(later, counted), place[counted]
 
 
-def live_choices(past: Past, at: Trained, *, before_ms: int) -> Iterator[LiveChoice]:
+def live_choices(past: Past, at: TrainedWindow, *, before_ms: int) -> Iterator[LiveChoice]:
     """Yield every reader who clicked a live, unread article in the hours after a model.
 
     Clicks at `before_ms` or later are not looked at.
     """
-    night = at.night
-    until_ms = min(night.as_of_ms + CHOICE_HOURS * HOUR_MS, before_ms)
+    window = at.window
+    until_ms = min(window.as_of_ms + CHOICE_HOURS * HOUR_MS, before_ms)
     later, place = later_clicks(past, at, until_ms)
     if not len(place):
         return
     order = np.argsort(later.user_key, kind="stable")
     users, start = np.unique(later.user_key[order], return_index=True)
-    row_of = night.users.index_of_keys(users)
-    n_reads = _n_reads(night, row_of)
+    row_of = window.users.index_of_keys(users)
+    n_reads = _n_reads(window, row_of)
     for user_key, row, n, mine in zip(
         users.tolist(),
         row_of.tolist(),
@@ -58,14 +60,14 @@ def live_choices(past: Past, at: Trained, *, before_ms: int) -> Iterator[LiveCho
         np.split(place[order], start[1:]),
         strict=True,
     ):
-        reader = reader_of(at.model.readers, row) if row >= 0 else None
+        reader = user_state_of(at.model.readers, row) if row >= 0 else None
         clicked = set(mine.tolist()) - (set() if reader is None else set(reader.read.tolist()))
         if clicked:
             yield LiveChoice(user_key, n, reader, clicked)
 
 
 def sampled_live_choices(
-    past: Past, at: Trained, rng: np.random.Generator, *, before_ms: int, most: int
+    past: Past, at: TrainedWindow, rng: np.random.Generator, *, before_ms: int, most: int
 ) -> Choices:
     """Return `live_choices` among what was clicked and some other live articles.
 
@@ -93,8 +95,10 @@ def sampled_live_choices(
         if choice.reader is not None:
             is_other[choice.reader.read] = False
         others = np.flatnonzero(is_other)
-        drawn = rng.choice(others, min(past.config.learn.n_negatives, len(others)), replace=False)
-        places = np.concatenate((clicked, drawn))
+        sampled_users = rng.choice(
+            others, min(past.config.learn.n_negatives, len(others)), replace=False
+        )
+        places = np.concatenate((clicked, sampled_users))
         none = np.zeros(n_live, dtype=np.float32)
         features.append(np.stack([parts.get(name, none)[places] for name in PARTS], axis=1))
         chosen.append(np.arange(len(places)) < len(clicked))

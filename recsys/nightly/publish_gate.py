@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from recsys.blend.live_model import PageModel, Reader
+from recsys.blend.live_model import PageModel, UserState
 from recsys.config import Config, PublishConfig
 from recsys.errors import SnapshotError
 from recsys.nightly import publish_gate
@@ -73,7 +73,7 @@ def sampled(n: int) -> list[int]:
 def vitals_of(
     page: PageModel,
     article_ids: Sequence[str],
-    readers: Sequence[Reader],
+    readers: Sequence[UserState],
     as_of_ms: int,
     counts: Mapping[str, int],
     auc: Mapping[str, float],
@@ -91,7 +91,7 @@ def vitals_of(
     """
     builder, live = PageBuilder(page), page.live.live_rows
     n_slots = slots_of(page.config.n, page.config.n_latest)
-    asked: list[tuple[Reader | None, int | None]] = [(None, None)]
+    asked: list[tuple[UserState | None, int | None]] = [(None, None)]
     asked += [(None, int(live[place])) for place in sampled(len(live))]
     asked += [(reader, None) for reader in readers]
     pages = [builder.page(reader, context, n_slots).lists for reader, context in asked]
@@ -184,8 +184,8 @@ def against_last(
     return found
 
 
-def _problems(
-    meta: run_file.Meta,
+def publish_problems(
+    meta: run_file.RunMeta,
     vitals: publish_gate.Vitals | None,
     page: PageModel,
     folder: Path,
@@ -195,13 +195,13 @@ def _problems(
     if vitals is None:
         return ["no live articles: are articles or clicks of the last days in the store?"]
     found = publish_gate.bad_numbers(page)
-    last = _last_alike(meta, folder)
+    last = _last_run_of_same_kind(meta, folder)
     if last is not None and last.vitals is not None:
         found += publish_gate.against_last(vitals, last.vitals, last.run_id, config.publish)
     return found
 
 
-def _last_alike(meta: run_file.Meta, folder: Path) -> run_file.Meta | None:
+def _last_run_of_same_kind(meta: run_file.RunMeta, folder: Path) -> run_file.RunMeta | None:
     """Return the last run that was served and is of the same kind, None for none.
 
     A refresh reads fewer days of clicks than a night, so each is held against its own kind.

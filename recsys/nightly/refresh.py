@@ -17,7 +17,14 @@ from numpy.typing import NDArray
 
 from recsys.blend.curves import RankModel
 from recsys.blend.live_model import PageModel
-from recsys.blend.profiles import Met, Profiles, advanced, nobody, pack_profiles, unpack_profiles
+from recsys.blend.profiles import (
+    Exposures,
+    Profiles,
+    advanced,
+    empty_profile,
+    pack_profiles,
+    unpack_profiles,
+)
 from recsys.config import BlendConfig, Config
 from recsys.errors import SnapshotError
 from recsys.published import folder as published_folder
@@ -25,9 +32,9 @@ from recsys.published import run_file
 from recsys.rows import HOUR_MS, iso, to_ms
 from recsys.sorted_ints import distinct
 from recsys.store.database import Store
-from recsys.training.carry_over import Last, readers_to_know
+from recsys.training.carry_over import BaseRun, users_needing_factors
 from recsys.training.train import ArticleModel, Stage, items_of, train_articles
-from recsys.training.window import COUNTED_DAYS, Night, read_night
+from recsys.training.window import COUNTED_DAYS, TrainingWindow, read_training_window
 
 Ints = NDArray[np.int64]
 
@@ -46,7 +53,7 @@ class Refreshed:
         Of the night.
     profiles
         Packed, of the readers of whom something came since that night.
-    n_readers
+    n_users
         Whom the run knows, those left where they are among them.
     """
 
@@ -55,7 +62,7 @@ class Refreshed:
     rank: RankModel
     weights: BlendConfig
     profiles: dict[str, bytes]
-    n_readers: int
+    n_users: int
 
 
 def refresh(store: Store, folder: Path, as_of_ms: int, config: Config, stage: Stage) -> Refreshed:
@@ -75,7 +82,7 @@ def refresh(store: Store, folder: Path, as_of_ms: int, config: Config, stage: St
         with stage("carry"):
             meta = run_file.load_meta(conn, path)
             page, rank = run_file.load_model(conn, path)
-            last = Last(
+            last = BaseRun(
                 as_of_ms=to_ms(datetime.fromisoformat(meta.as_of)),
                 article_ids=run_file.load_articles(conn, path).column("article_id"),
                 live=page.live,
@@ -91,22 +98,22 @@ def refresh(store: Store, folder: Path, as_of_ms: int, config: Config, stage: St
             days = min(config.data.window_days, COUNTED_DAYS)
             data = dataclasses.replace(config.data, window_days=days)
             config = dataclasses.replace(config, data=data, blend=meta.weights)
-            night = read_night(store, as_of_ms, config, earlier=last.earlier)
+            window = read_training_window(store, as_of_ms, config, earlier=last.earlier)
         with stage("known readers"):
-            touched = _touched(night, last)
-            to_know = readers_to_know(night, last, config.collaborative)
-            ids = _ids_of(night, distinct(np.append(touched, night.users.keys[to_know])))
+            touched = _touched(window, last)
+            to_know = users_needing_factors(window, last, config.collaborative)
+            ids = _ids_of(window, distinct(np.append(touched, window.users.keys[to_know])))
             before: dict[str, bytes] = {}
             for of_run in reversed(known):  # the current run's own stand before those of its night
                 before |= run_file.find_profiles(*of_run, ids)
-            user = _factors_before(night, to_know, before, page)
-        items = items_of(night, config)
-        model = train_articles(store, night, config, stage, items, (last, user))
+            user = _factors_before(window, to_know, before, page)
+        items = items_of(window, config)
+        model = train_articles(store, window, config, stage, items, (last, user))
         with stage("readers"):
             profiles = {}
             if meta.base is not None:
                 profiles = dict(run_file.load_profiles(conn, path))
-            found, n_new = _advanced(night, last, touched, before, model, config.blend)
+            found, n_new = _advanced(window, last, touched, before, model, config.blend)
             profiles |= found
     curves = rank.refresh_curves
     return Refreshed(
@@ -115,11 +122,11 @@ def refresh(store: Store, folder: Path, as_of_ms: int, config: Config, stage: St
         rank=dataclasses.replace(model.rank, curves=curves, refresh_curves=curves),
         weights=meta.weights,
         profiles=profiles,
-        n_readers=meta.n_readers + n_new,
+        n_users=meta.n_users + n_new,
     )
 
 
-def _check_last(path: Path, last: Last, as_of_ms: int, config: Config) -> None:
+def _check_last(path: Path, last: BaseRun, as_of_ms: int, config: Config) -> None:
     made, n_features = iso(last.as_of_ms), len(last.carry.n_having)
     if last.as_of_ms > as_of_ms:
         raise SnapshotError(f"{path}: made as of {made}, which is after this refresh")
@@ -135,29 +142,29 @@ def _check_last(path: Path, last: Last, as_of_ms: int, config: Config) -> None:
         )
 
 
-def _touched(night: Night, last: Last) -> Ints:
+def _touched(window: TrainingWindow, last: BaseRun) -> Ints:
     """Return the keys, ascending, of readers who clicked or were shown something since."""
-    events = night.events
-    clicked = night.users.keys[night.user_index[night.clicked_ms >= last.as_of_ms]]
+    events = window.events
+    clicked = window.users.keys[window.user_index[window.clicked_ms >= last.as_of_ms]]
     since = np.flatnonzero(events.view_ms >= last.as_of_ms)
-    since = since[night.articles.id_map.index_of_keys(events.view_key[since]) >= 0]
+    since = since[window.articles.id_map.index_of_keys(events.view_key[since]) >= 0]
     shown = events.view_user[since]
-    return distinct(np.concatenate((clicked, shown[~np.isin(shown, night.machine_keys)])))
+    return distinct(np.concatenate((clicked, shown[~np.isin(shown, window.bot_keys)])))
 
 
-def _ids_of(night: Night, keys: Ints) -> list[str]:
+def _ids_of(window: TrainingWindow, keys: Ints) -> list[str]:
     """Return the ids of readers."""
-    place = night.everyone.index_of_keys(keys)
-    return [night.everyone.ids[row] for row in place.tolist()]
+    place = window.all_users.index_of_keys(keys)
+    return [window.all_users.ids[row] for row in place.tolist()]
 
 
 def _factors_before(
-    night: Night, rows: Ints, before: Mapping[str, bytes], page: PageModel
+    window: TrainingWindow, rows: Ints, before: Mapping[str, bytes], page: PageModel
 ) -> NDArray[np.float32]:
     """Return the factors of a night's readers, as far as `rows` of them were known before."""
-    user = np.zeros((len(night.users), page.live.factors.shape[1]), dtype=np.float32)
-    here = [row for row in rows.tolist() if night.users.ids[row] in before]
-    packed = [before[night.users.ids[row]] for row in here]
+    user = np.zeros((len(window.users), page.live.factors.shape[1]), dtype=np.float32)
+    here = [row for row in rows.tolist() if window.users.ids[row] in before]
+    packed = [before[window.users.ids[row]] for row in here]
     user[here] = _unpacked(packed, page).factors
     return user
 
@@ -168,8 +175,8 @@ def _unpacked(packed: Sequence[bytes], page: PageModel) -> Profiles:
 
 
 def _advanced(
-    night: Night,
-    last: Last,
+    window: TrainingWindow,
+    last: BaseRun,
     touched: Ints,
     before: Mapping[str, bytes],
     model: ArticleModel,
@@ -179,37 +186,37 @@ def _advanced(
 
     One who is new and did not click is left out: a run knows readers by their clicks.
     """
-    live, events = model.page.live, night.events
-    fresh = np.flatnonzero(night.clicked_ms >= last.as_of_ms)
-    fresh_key = night.users.keys[night.user_index[fresh]]
-    ids = _ids_of(night, touched)
+    live, events = model.page.live, window.events
+    fresh = np.flatnonzero(window.clicked_ms >= last.as_of_ms)
+    fresh_key = window.users.keys[window.user_index[fresh]]
+    ids = _ids_of(window, touched)
     known = np.array([user_id in before for user_id in ids], dtype=bool)
     clicked = np.isin(touched, fresh_key)
     keep = known | clicked
     keys, known, clicked = touched[keep], known[keep], clicked[keep]
     ids = [user_id for user_id, kept in zip(ids, keep.tolist(), strict=True) if kept]
-    stranger = nobody(live.factors.shape[1], model.page.n_categories, last.as_of_ms)
+    stranger = empty_profile(live.factors.shape[1], model.page.n_categories, last.as_of_ms)
     of_stranger = pack_profiles(stranger)[0]
     profiles = _unpacked([before.get(user_id, of_stranger) for user_id in ids], model.page)
 
-    def since(user_key: Ints, article_key: Ints, event_ms: Ints) -> Met:
+    def since(user_key: Ints, article_key: Ints, event_ms: Ints) -> Exposures:
         """Return events of these readers since; of the new, of whom nothing was kept, all."""
         at = np.flatnonzero((event_ms >= last.as_of_ms) | np.isin(user_key, keys[~known]))
         at = at[np.isin(user_key[at], keys)]
-        article = night.articles.id_map.index_of_keys(article_key[at])
+        article = window.articles.id_map.index_of_keys(article_key[at])
         at, article = at[article >= 0], article[article >= 0]
-        return Met(np.searchsorted(keys, user_key[at]), article, event_ms[at])
+        return Exposures(np.searchsorted(keys, user_key[at]), article, event_ms[at])
 
     factors = profiles.factors.copy()
-    factors[clicked] = model.factors.user[night.users.index_of_keys(keys[clicked])]
+    factors[clicked] = model.factors.user[window.users.index_of_keys(keys[clicked])]
     after = advanced(
         profiles,
-        (np.searchsorted(keys, fresh_key), night.article_index[fresh]),
+        (np.searchsorted(keys, fresh_key), window.article_index[fresh]),
         since(events.click_user, events.click_key, events.click_ms),
         since(events.view_user, events.view_key, events.view_ms),
         factors=factors,
-        is_live=live.live_place(np.arange(len(model.articles))) >= 0,
-        as_of_ms=night.as_of_ms,
+        is_live=live.live_index_of(np.arange(len(model.articles))) >= 0,
+        as_of_ms=window.as_of_ms,
         known_reads=weights.known_reads,
     )
     return dict(zip(ids, pack_profiles(after), strict=True)), int((~known).sum())

@@ -11,35 +11,30 @@ from typing import Literal
 
 from threadpoolctl import threadpool_limits
 
-from recsys.blend.live_model import PageModel, Reader
-from recsys.blend.profiles import ReaderBuilder
+from recsys.blend.live_model import PageModel, UserState
+from recsys.blend.profiles import UserStateBuilder
 from recsys.config import BlendConfig, Config, toml_of
 from recsys.errors import HeldBackError, RecsysError, StoreError
 from recsys.files import locked
 from recsys.learn.examples import Past
-from recsys.learn.heads import days_of, learn, untaught
+from recsys.learn.heads import days_of, days_without_examples, learn
 from recsys.learn.regimes import Protocol
 from recsys.nightly import publish_gate
-from recsys.nightly.publish_gate import _problems
+from recsys.nightly.publish_gate import publish_problems
 from recsys.nightly.refresh import refresh
-from recsys.nightly.run_report import RunReport, _Clock, _versions
-from recsys.nightly.workers import scored, teach_days
+from recsys.nightly.run_report import RunReport, StageClock, library_versions
+from recsys.nightly.workers import build_examples_of_days, scored
 from recsys.published import folder as published_folder
 from recsys.published import run_file
 from recsys.rows import HOUR_MS, iso
 from recsys.store.database import Store
+from recsys.training.article_signals import lifted_by_bots
 from recsys.training.text_vectors import count_new_texts
-from recsys.training.train import (
-    ArticleModel,
-    lifted_by_machines,
-    reader_of,
-    train,
-    with_weights,
-)
-from recsys.training.window import read_night
+from recsys.training.train import ArticleModel, train, user_state_of, with_weights
+from recsys.training.window import read_training_window
 
 Kind = Literal["nightly", "refresh"]
-MANY_READERS = 20_000  # from here on a task of its own is worth a process
+MANY_USERS = 20_000  # from here on a task of its own is worth a process
 MANY_CLICKS = 2_000_000  # from here on past nights are made one at a time, for memory
 REGIMES: tuple[Protocol, ...] = ("nightly", "hourly")
 
@@ -54,16 +49,19 @@ def _workers(n_processes: int) -> Iterator[ProcessPoolExecutor | None]:
         yield workers
 
 
-def _teaching(
+def _examples_ahead(
     workers: ProcessPoolExecutor | None, n_at_once: int, store: Store, config: Config, as_of_ms: int
 ) -> list[Future[None]]:
     """Let other processes keep what the past days teach, and return their tasks."""
     if workers is None:
         return []
     past = Past(store, config, keep=True)
-    days = untaught(past, REGIMES, days_of(store, config, as_of_ms))
+    days = days_without_examples(past, REGIMES, days_of(store, config, as_of_ms))
     shares = [days[i::n_at_once] for i in range(min(n_at_once, len(days)))]
-    return [workers.submit(teach_days, store.path, config, REGIMES, share) for share in shares]
+    return [
+        workers.submit(build_examples_of_days, store.path, config, REGIMES, share)
+        for share in shares
+    ]
 
 
 def _next_run_id(folder: Path, store: Store, as_of_ms: int) -> str:
@@ -80,7 +78,7 @@ def run_nightly(
     as_of_ms: int,
     config: Config,
     kind: Kind = "nightly",
-    listener: Callable[[str], None] = lambda stage: None,
+    on_progress: Callable[[str], None] = lambda stage: None,
     n_processes: int = 1,
 ) -> RunReport:
     """Train, score and publish one night, or refresh the current run.
@@ -122,12 +120,20 @@ def run_nightly(
     with locked(folder):
         run_id = _next_run_id(folder, store, as_of_ms)
         report = RunReport(run_id, kind, iso(as_of_ms), settings=toml_of(config))
-        report.versions = _versions()
+        report.versions = library_versions()
         report.window_from = iso(as_of_ms - round(config.data.window_days * 24 * HOUR_MS))
         entry = (run_id, report.kind, report.as_of)
         store.put_run(*entry, "begun", dataclasses.asdict(report))  # for one that is killed
         try:
-            _run(store, folder, as_of_ms, config, report, _Clock(report, listener), n_processes)
+            _run(
+                store,
+                folder,
+                as_of_ms,
+                config,
+                report,
+                StageClock(report, on_progress),
+                n_processes,
+            )
         except BaseException as error:
             died = isinstance(error, BrokenExecutor)
             why = "a process of the run died" if died else str(error) or type(error).__name__
@@ -153,7 +159,7 @@ def _run(
     as_of_ms: int,
     config: Config,
     report: RunReport,
-    stage: _Clock,
+    stage: StageClock,
     n_processes: int,
 ) -> None:
     path = published_folder.held_path(folder, report.run_id)
@@ -162,7 +168,7 @@ def _run(
     else:
         meta, page = _trained(store, path, as_of_ms, config, report, stage, n_processes)
     with stage("publish"):
-        report.problems = _problems(meta, report.vitals, page, folder, config)
+        report.problems = publish_problems(meta, report.vitals, page, folder, config)
         if report.problems:
             report.status = "held back"
             return
@@ -182,16 +188,16 @@ def _refreshed(
     as_of_ms: int,
     config: Config,
     report: RunReport,
-    stage: _Clock,
-) -> tuple[run_file.Meta, PageModel]:
+    stage: StageClock,
+) -> tuple[run_file.RunMeta, PageModel]:
     """Write the current run and what came since."""
     found = refresh(store, folder, as_of_ms, config, stage)
     made, page = found.model, found.model.page
-    touched = {"readers": found.n_readers, "readers_touched": len(found.profiles)}
+    touched = {"readers": found.n_users, "readers_touched": len(found.profiles)}
     report.counts = made.counts | touched
-    packed, builder = list(found.profiles.values()), ReaderBuilder(page)
+    packed, builder = list(found.profiles.values()), UserStateBuilder(page)
     readers = [builder.reader(packed[i]) for i in publish_gate.sampled(len(packed))]
-    meta = _looked_at(report, made, readers, as_of_ms, found.weights, found.base, stage)
+    meta = _check_pages(report, made, readers, as_of_ms, found.weights, found.base, stage)
     with stage("write"):
         rows = ((user, profile, None) for user, profile in sorted(found.profiles.items()))
         run_file.write(path, meta, page, found.rank, made.carry, made.articles, rows)
@@ -204,21 +210,21 @@ def _trained(
     as_of_ms: int,
     config: Config,
     report: RunReport,
-    stage: _Clock,
+    stage: StageClock,
     n_processes: int,
-) -> tuple[run_file.Meta, PageModel]:
+) -> tuple[run_file.RunMeta, PageModel]:
     """Write a night, trained and scored."""
     with stage("read"):
-        night = read_night(store, as_of_ms, config)
-        if len(night.users) < MANY_READERS:
+        window = read_training_window(store, as_of_ms, config)
+        if len(window.users) < MANY_USERS:
             n_processes = 1
-    report.lifted_by_machines = lifted_by_machines(night, config)
+    report.lifted_by_bots = lifted_by_bots(window, config)
     with _workers(n_processes) as workers:
         with stage("new texts"):
-            n_counted = count_new_texts(store, night.articles, config, workers)
-        n_at_once = 1 if len(night.user_index) > MANY_CLICKS else n_processes
-        tasks = _teaching(workers, n_at_once, store, config, as_of_ms)
-        model = train(store, night, config, stage)
+            n_counted = count_new_texts(store, window.articles, config, workers)
+        n_at_once = 1 if len(window.user_index) > MANY_CLICKS else n_processes
+        tasks = _examples_ahead(workers, n_at_once, store, config, as_of_ms)
+        model = train(store, window, config, stage)
         with stage("learn"):
             for task in tasks:
                 task.result()
@@ -227,9 +233,10 @@ def _trained(
     report.counts = model.counts | {"articles_vectorised": n_counted}
     model = with_weights(model, heads.weights)
     some = [
-        reader_of(model.readers, row) for row in publish_gate.sampled(len(model.readers.user_ids))
+        user_state_of(model.readers, row)
+        for row in publish_gate.sampled(len(model.readers.user_ids))
     ]
-    meta = _looked_at(report, model, some, as_of_ms, heads.weights, None, stage)
+    meta = _check_pages(report, model, some, as_of_ms, heads.weights, None, stage)
     rank = dataclasses.replace(
         model.rank, curves=heads.curves["nightly"], refresh_curves=heads.curves["hourly"]
     )
@@ -239,15 +246,15 @@ def _trained(
     return meta, model.page
 
 
-def _looked_at(
+def _check_pages(
     report: RunReport,
     made: ArticleModel,
-    readers: Sequence[Reader],
+    readers: Sequence[UserState],
     as_of_ms: int,
     weights: BlendConfig,
     base: str | None,
-    stage: _Clock,
-) -> run_file.Meta:
+    stage: StageClock,
+) -> run_file.RunMeta:
     """Look at what a run will show, and return what it says of itself."""
     with stage("look"):
         if len(made.page.live.live_rows):
@@ -259,11 +266,11 @@ def _looked_at(
                 if head.n >= publish_gate.MANY_CHOICES
             }
             report.vitals = publish_gate.vitals_of(made.page, ids, readers, as_of_ms, watched, auc)
-    return run_file.Meta(
+    return run_file.RunMeta(
         run_id=report.run_id,
         base=base,
         as_of=report.as_of,
-        n_readers=report.counts["readers"],
+        n_users=report.counts["readers"],
         weights=weights,
         vitals=None if report.vitals is None else dataclasses.asdict(report.vitals),
     )

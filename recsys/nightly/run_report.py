@@ -37,7 +37,7 @@ class RunReport:
         How the heads of the blend were learned (`recsys.learn.heads.HeadReport`).
     vitals
         What the run would show.
-    lifted_by_machines
+    lifted_by_bots
         Articles that would rise most, and so stand in Popular Now, if the clicks of readers
         taken for machines were counted.
     versions
@@ -57,25 +57,27 @@ class RunReport:
     peak_mb: int = 0
     heads: dict[str, HeadReport] = field(default_factory=dict)
     vitals: publish_gate.Vitals | None = None
-    lifted_by_machines: list[str] = field(default_factory=list)
+    lifted_by_bots: list[str] = field(default_factory=list)
     versions: dict[str, str] = field(default_factory=dict)
 
 
-class _Clock:
+class StageClock:
     """Times stages and tells a listener of each."""
 
-    def __init__(self, report: RunReport, listener: Callable[[str], None]) -> None:
-        self._report, self._listener = report, listener
+    def __init__(self, report: RunReport, on_progress: Callable[[str], None]) -> None:
+        self._report, self._on_progress = report, on_progress
 
     @contextmanager
     def __call__(self, stage: str) -> Iterator[None]:
-        self._listener(stage)
+        """Add the seconds that the block takes to a stage of the report."""
+        self._on_progress(stage)
         start = time.perf_counter()
         yield
         self._report.seconds[stage] = round(time.perf_counter() - start, 3)
 
 
-def _versions() -> dict[str, str]:
+def library_versions() -> dict[str, str]:
+    """Return the versions of Python and of the libraries that decide what a run contains."""
     found = {"python": platform.python_version()}
     for name in LIBRARIES:
         found[name] = importlib.metadata.version(name)

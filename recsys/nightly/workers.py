@@ -15,12 +15,12 @@ from recsys.blend.live_model import PageModel
 from recsys.blend.profiles import Parts, Profiles, pack_profiles
 from recsys.config import Config
 from recsys.learn.examples import Past
-from recsys.learn.heads import teach
+from recsys.learn.heads import build_examples
 from recsys.learn.regimes import Protocol
-from recsys.page.build import Crowd, PageBuilder, pack_pages
+from recsys.page.build import PageBuilder, UserBlock, pack_pages
 from recsys.page.compose import slots_of
 from recsys.store.database import Store
-from recsys.training.train import Readers
+from recsys.training.train import TrainedUsers
 
 BLOCK = 96  # readers scored at once: fewer cost more a product, more leave the cache
 SHARD = 32 * BLOCK  # readers a task
@@ -41,13 +41,13 @@ class Scorer:
         self._builder = PageBuilder(page)
         self._n_slots = slots_of(page.config.n, page.config.n_latest)
 
-    def rows(self, shard: Readers) -> list[Row]:
+    def rows(self, shard: TrainedUsers) -> list[Row]:
         """Return every reader with packed profile and page, made in blocks.
 
         A page that has something to say of itself is left to whoever asks for it: None.
         """
-        reads, read, met = shard.reads, shard.read_places.sorted_indices(), shard.met
-        crowd = Crowd(
+        reads, read, exposed = shard.reads, shard.read_places.sorted_indices(), shard.exposed
+        crowd = UserBlock(
             np.hstack((shard.factors, shard.affinity)),
             reads.indptr.astype(np.int64),
             reads.indices.astype(np.int64),
@@ -64,13 +64,13 @@ class Scorer:
             shard.affinity,
             Parts(crowd.reads_start, crowd.reads),
             Parts(crowd.read_start, self._live_rows[crowd.read]),
-            Parts(met.indptr, met.indices),
-            np.expm1(shard.met_counts),
+            Parts(exposed.indptr, exposed.indices),
+            np.expm1(shard.exposure_counts),
         )
         return list(zip(shard.user_ids, pack_profiles(profiles), pages, strict=True))
 
 
-def scored(readers: Readers, page: PageModel, as_of_ms: int, n_threads: int) -> Iterator[Row]:
+def scored(readers: TrainedUsers, page: PageModel, as_of_ms: int, n_threads: int) -> Iterator[Row]:
     """Yield the rows of all readers, in order of their ids.
 
     Parameters
@@ -93,10 +93,10 @@ def scored(readers: Readers, page: PageModel, as_of_ms: int, n_threads: int) -> 
             yield from ahead.popleft().result()
 
 
-def teach_days(
+def build_examples_of_days(
     store: Path, config: Config, regimes: Sequence[Protocol], days: Sequence[tuple[int, int]]
 ) -> None:
     """Keep in a store what some past days teach, one after another, unless it is kept already."""
     with Store(store, must_exist=True) as opened:
         for day in days:
-            teach(Past(opened, config, keep=True), regimes, *day)
+            build_examples(Past(opened, config, keep=True), regimes, *day)

@@ -114,7 +114,7 @@ def difference(folder: Path, first: str, second: str, *, other: Path | None = No
         same=a.digests == b.digests,
         came=sorted(set(b.ids) - set(a.ids)),
         went=sorted(set(a.ids) - set(b.ids)),
-        readers=(a.meta.n_readers, b.meta.n_readers),
+        readers=(a.meta.n_users, b.meta.n_users),
         weights=weights,
         front={name: (a.front[name], b.front[name]) for name in LISTS},
         kept=kept,

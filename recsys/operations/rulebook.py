@@ -35,9 +35,9 @@ class Rulebook:
         """Return the rules as they are now, in the order they were first added."""
         return [Rule(**row) for row in self._store.latest_rules()]
 
-    def hand_out(self) -> list[Rule]:
+    def publish_rules(self) -> list[Rule]:
         """Write the rules anew for the folder's servers, and return them."""
-        with self._alone():
+        with self._exclusive():
             return self.rules()
 
     def history(self, rule_id: str | None = None) -> list[RuleChange]:
@@ -78,7 +78,7 @@ class Rulebook:
         """
         if not author.strip() or not reason.strip():
             raise RuleError(f"{rule_id}: who ends it, and why?")
-        with self._alone():
+        with self._exclusive():
             found = {rule.rule_id: rule for rule in self.rules()}
             if rule_id not in found:
                 raise RuleError(f"{rule_id}: no such rule; `recsys rules list` names them")
@@ -87,11 +87,11 @@ class Rulebook:
                 raise RuleError(f"{rule_id}: is over already")
             # One that has not begun never does.
             ended = replace(rule, starts_ms=min(rule.starts_ms, now_ms - 1), ends_ms=now_ms)
-            self._put(ended, "ended", author, reason, now_ms)
+            self._store_change(ended, "ended", author, reason, now_ms)
             return ended
 
     def _enter(self, rules: Sequence[Rule], change: str, now_ms: int, force: bool) -> list[Rule]:
-        with self._alone():
+        with self._exclusive():
             known = self.rules()
             n_known = len(known)
             entered = []
@@ -109,10 +109,10 @@ class Rulebook:
                 known.append(rule)
                 entered.append(rule)
             for rule in entered:
-                self._put(rule, change, rule.author, rule.reason, now_ms)
+                self._store_change(rule, change, rule.author, rule.reason, now_ms)
             return entered
 
-    def _put(self, rule: Rule, change: str, author: str, reason: str, now_ms: int) -> None:
+    def _store_change(self, rule: Rule, change: str, author: str, reason: str, now_ms: int) -> None:
         version = len(self.history(rule.rule_id)) + 1
         text = json.dumps(asdict(rule), sort_keys=True)
         self._store.put_rule(
@@ -120,7 +120,7 @@ class Rulebook:
         )
 
     @contextmanager
-    def _alone(self) -> Iterator[None]:
+    def _exclusive(self) -> Iterator[None]:
         """Hold the rules of the folder; hand them to its servers at the end, changed or not."""
         self._published.mkdir(parents=True, exist_ok=True)
         with (self._published / ".rules.lock").open("w") as handle:

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.blend.linear import article_side, recent_weights, score, total
-from recsys.blend.live_model import STATIC_PARTS, PageModel, Reader
+from recsys.blend.linear import article_side, recent_weights, score, total_score
+from recsys.blend.live_model import STATIC_PARTS, PageModel, UserState
 from recsys.kernels import pages as kernels
 from recsys.kernels.pages import SLOT
 from recsys.page import rankings
@@ -80,12 +80,12 @@ class Pages:
 
 
 @dataclass(frozen=True, slots=True)
-class Crowd:
+class UserBlock:
     """Some readers, as pages see them.
 
     Attributes
     ----------
-    sides : array of float32, shape (n_readers, n_features)
+    sides : array of float32, shape (n_users, n_features)
         Their side of products with articles: factors, then section tastes.
     reads_start, reads : array of int64
         Latest reads of each, newest first, as known indices, end to end.
@@ -100,7 +100,7 @@ class Crowd:
     read: Ints
 
     @classmethod
-    def of(cls, readers: Sequence[Reader]) -> "Crowd":
+    def of(cls, readers: Sequence[UserState]) -> "UserBlock":
         """Return some readers, at least one."""
 
         def ends(parts: Sequence[Ints]) -> Ints:
@@ -110,10 +110,10 @@ class Crowd:
         sides = np.stack([np.concatenate((r.factors, r.affinity)) for r in readers])
         return cls(sides, ends(reads), np.concatenate(reads), ends(read), np.concatenate(read))
 
-    def part(self, begin: int, end: int) -> "Crowd":
+    def part(self, begin: int, end: int) -> "UserBlock":
         """Return some of them."""
         reads, read = self.reads_start[begin : end + 1], self.read_start[begin : end + 1]
-        return Crowd(
+        return UserBlock(
             self.sides[begin:end],
             reads - reads[0],
             self.reads[reads[0] : reads[-1]],
@@ -138,7 +138,7 @@ class Built:
     def __init__(
         self,
         builder: "PageBuilder",
-        asked: tuple[Reader | None, int | None, Ints],
+        asked: tuple[UserState | None, int | None, Ints],
         lists: dict[str, list[Slot]],
         made: Pages,
     ) -> None:
@@ -198,7 +198,7 @@ class PageBuilder:
         self.model = model
         live, n_live = model.live, len(model.story)
         self._static_parts = static = live.static_parts()
-        self._static = total(static, n_live)
+        self._static = total_score(static, n_live)
         # Less their mean, static parts tell what sets an article apart; else
         # "popular" would be said of everything. One that counts against is no reason.
         self._centred = {
@@ -211,7 +211,7 @@ class PageBuilder:
         self._article_side = article_side(live, model.n_categories)
         self._nobody = np.zeros(len(self._article_side), dtype=np.float32)
         self._run = self._as_run()
-        self._plan = lru_cache(maxsize=PLANS_KEPT)(self._planned)
+        self._plan = lru_cache(maxsize=PLANS_KEPT)(self._plan_for)
 
     def _as_run(self) -> kernels.Run:
         """Return the run as the kernels know it."""
@@ -258,7 +258,7 @@ class PageBuilder:
             n_factors=live.factors.shape[1],
         )
 
-    def _planned(self, slots: tuple[int, ...], editorial: Editorial) -> kernels.Plan:
+    def _plan_for(self, slots: tuple[int, ...], editorial: Editorial) -> kernels.Plan:
         """Return what pages of so many slots are to hold, as far as rules have a say."""
         config, own = self.model.config, self.rankings.caps
         at = {name: place for place, name in enumerate(LISTS)}
@@ -290,7 +290,7 @@ class PageBuilder:
 
     def page(
         self,
-        reader: Reader | None,
+        reader: UserState | None,
         context: int | None,
         n_slots: dict[str, int],
         blocked: Ints = NOTHING,
@@ -319,7 +319,7 @@ class PageBuilder:
             side = np.concatenate((reader.factors, reader.affinity))
             of = kernels.One(side, reader.reads, reader.read, True, at, blocked, latest)
         plan = self._plan(tuple(n_slots.values()), editorial)
-        made = self._noted(self._run.page(plan, of), n_slots)
+        made = self._notes_of(self._run.page(plan, of), n_slots)
         lists = slots_of_page(made.slots[0], n_slots)
         if touched := editorial.touched:
             lists = {
@@ -328,7 +328,7 @@ class PageBuilder:
             }
         return Built(self, (reader, context, blocked), lists, made)
 
-    def block(self, crowd: Crowd, n_slots: dict[str, int]) -> Pages:
+    def block(self, crowd: UserBlock, n_slots: dict[str, int]) -> Pages:
         """Return the pages of readers with no article before them, under no rules."""
         of = kernels.Block(
             crowd.sides @ self._article_side,
@@ -340,9 +340,9 @@ class PageBuilder:
             self.rankings.latest(None),
         )
         plan = self._plan(tuple(n_slots.values()), NO_RULES)
-        return self._noted(self._run.block(plan, of), n_slots)
+        return self._notes_of(self._run.block(plan, of), n_slots)
 
-    def _noted(self, made: kernels.Made, n_slots: dict[str, int]) -> Pages:
+    def _notes_of(self, made: kernels.Made, n_slots: dict[str, int]) -> Pages:
         notes: list[dict[str, str]] = [{} for _ in made.how]
         for page in np.flatnonzero(made.how).tolist():
             if made.how[page] & kernels.CAPS_GAVE_WAY:
@@ -360,14 +360,14 @@ class PageBuilder:
         return Pages(made.slots, notes, made.value, made.bound)
 
     def scored(
-        self, parts: Parts, reader: Reader | None, context: int | None, blocked: Ints
+        self, parts: Parts, reader: UserState | None, context: int | None, blocked: Ints
     ) -> Scored:
         """Return what each list thinks of the live articles, as a block of one page.
 
         What the kernels work out for themselves: for those who ask why.
         """
         model = self.model
-        scores = total(parts, len(model.story))
+        scores = total_score(parts, len(model.story))
         must = model.importance
         if reader is not None or context is not None:
             must = must + model.live.weights.must_reads_personal * (scores - self._static)
@@ -383,7 +383,7 @@ class PageBuilder:
     def explored(
         self,
         built: Built,
-        reader: Reader | None,
+        reader: UserState | None,
         n: int,
         rng: np.random.Generator,
         editorial: Editorial = NO_RULES,
@@ -416,7 +416,7 @@ class PageBuilder:
         return kept | {name: kept[name] + slots}, dict.fromkeys(drawn, n_drawn / max(len(pool), 1))
 
     def _closed(
-        self, reader: Reader | None, context: int | None, blocked: Ints
+        self, reader: UserState | None, context: int | None, blocked: Ints
     ) -> NDArray[np.bool_]:
         """Return which live places must not be on a page, nor any of their story."""
         story = self.model.story
@@ -426,7 +426,7 @@ class PageBuilder:
             closed[story[reader.read]] = True
         if context is not None:
             live = self.model.live
-            here = live.live_place([context])
+            here = live.live_index_of([context])
             column, value = live.similar.row(context)
             same = column[value >= self.model.config.story_similarity]
             closed[story[here[here >= 0]]] = True
@@ -434,7 +434,7 @@ class PageBuilder:
         result: NDArray[np.bool_] = closed[story]
         return result
 
-    def _slot(self, built: Built, reader: Reader | None, place: int) -> Slot:
+    def _slot(self, built: Built, reader: UserState | None, place: int) -> Slot:
         """Return a slot of You May Also Like that holds a live place, with its reason."""
         here = {part: values[[place]] for part, values in (built.parts | self._centred).items()}
         code = reason_code(

@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.blend.live_model import STATIC_PARTS, Reader
+from recsys.blend.live_model import STATIC_PARTS, UserState
 from recsys.page.build import Built, PageBuilder, slot_parts
 from recsys.page.compose import MUST_READS, YOU_MAY_ALSO_LIKE
 from recsys.page.known_articles import KnownArticle, KnownArticles
@@ -67,7 +67,7 @@ class Explanation:
     note: str
 
 
-class Why:
+class PageTrace:
     """One page's making, kept to be asked about; works nothing out before that.
 
     Parameters
@@ -85,7 +85,7 @@ class Why:
         builder: PageBuilder,
         articles: KnownArticles,
         rules: Sequence[Rule],
-        reader: Reader | None,
+        reader: UserState | None,
         context: int | None,
         n_slots: dict[str, int],
         blocked: NDArray[np.int64],
@@ -149,7 +149,7 @@ class Why:
         if reader is None:
             return ()
         text = dict(reads_behind(live, reader.reads, place))
-        known = live.live_place(reader.reads)
+        known = live.live_index_of(reader.reads)
         places = known[known >= 0]
         factors, c = live.factors[places], live.click_confidence
         spread = live.gram + (c - 1.0) * factors.T @ factors

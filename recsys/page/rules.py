@@ -256,7 +256,7 @@ class Resolved:
         self._beside: dict[str, Mask] = {}
         self._only: dict[str, Mask] = {}
         self._groups: dict[str, Ints] = {}
-        self._editorial = lru_cache(maxsize=256)(self._made)
+        self._editorial = lru_cache(maxsize=256)(self._build)
         for rule in rules:
             if rule.kind == "cap":
                 self._groups[rule.rule_id] = articles.groups(rule.by, rule.value)
@@ -283,7 +283,7 @@ class Resolved:
         )
         return self._editorial(active, beside)
 
-    def _made(self, places: tuple[int, ...], beside: frozenset[str]) -> Editorial:
+    def _build(self, places: tuple[int, ...], beside: frozenset[str]) -> Editorial:
         """Return what some of the rules ask, beside an article that some of them mean."""
         active = [self.rules[place] for place in places]
         barred: dict[str, Mask] = {}

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from recsys.published import run_file
 from recsys.errors import NotPublishedError, SnapshotError
-from recsys.files import put_text
+from recsys.files import write_text
 from recsys.page.rules import Rule, rule_of
 
 POINTER = "current"
@@ -112,7 +112,7 @@ def publish(folder: Path, run_id: str) -> None:
         raise SnapshotError(f"{found}: refreshes {base}, which is not there any more")
     if found == held:
         os.replace(held, run_path(folder, run_id))
-    put_text(folder / POINTER, run_id + "\n")
+    write_text(folder / POINTER, run_id + "\n")
 
 
 def forget(folder: Path, user_id: str) -> int:
@@ -156,7 +156,7 @@ def prune(folder: Path, keep: int) -> list[str]:
 def write_rules(folder: Path, rules: Sequence[Rule]) -> None:
     """Let servers of a folder follow these rules from now on."""
     folder.mkdir(parents=True, exist_ok=True)
-    put_text(folder / RULES, json.dumps([asdict(rule) for rule in rules], indent=1) + "\n")
+    write_text(folder / RULES, json.dumps([asdict(rule) for rule in rules], indent=1) + "\n")
 
 
 def load_rules(folder: Path) -> tuple[Rule, ...]:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from recsys.blend.live_model import LiveModel, Rows
 from recsys.config import BlendConfig, PageConfig
 from recsys.errors import SnapshotError
-from recsys.files import make_private, sync
+from recsys.files import make_private, fsync_path
 from recsys.page.known_articles import KnownArticle, KnownArticles
 from recsys.blend.live_model import PageModel
 from recsys.blend.curves import RankModel
@@ -84,11 +84,11 @@ class Carry:
     live_since: NDArray[np.bool_]
     spread: NDArray[np.float32]
     sections: Sequence[str]
-    machines: Sequence[str]
+    bots: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)
-class Meta:
+class RunMeta:
     """What a run says of itself.
 
     `base` is the night that a refresh goes back to: readers of whom nothing came since
@@ -98,7 +98,7 @@ class Meta:
     run_id: str
     base: str | None
     as_of: str
-    n_readers: int
+    n_users: int
     weights: BlendConfig
     vitals: dict[str, Any] | None
 
@@ -135,7 +135,7 @@ def _arrays_of(model: PageModel, rank: RankModel, carry: Carry) -> dict[str, NDA
 
 def write(
     path: Path,
-    meta: Meta,
+    meta: RunMeta,
     model: PageModel,
     rank: RankModel,
     carry: Carry,
@@ -163,17 +163,17 @@ def write(
     make_private(partial)
     try:
         _fill(partial, meta, model, rank, carry, articles, readers)
-        sync(partial)
+        fsync_path(partial)
         os.replace(partial, path)
     except sqlite3.Error as error:
         raise SnapshotError(f"{partial}: cannot be written: {error}") from error
     finally:
         partial.unlink(missing_ok=True)
-    sync(path.parent)
+    fsync_path(path.parent)
 
 
 def _fill(
-    partial: Path, meta: Meta, model: PageModel, rank: RankModel, carry: Carry,
+    partial: Path, meta: RunMeta, model: PageModel, rank: RankModel, carry: Carry,
     articles: Sequence[KnownArticle], readers: Iterable[tuple[str, bytes, bytes | None]],
 ) -> None:
     with closing(sqlite3.connect(partial, isolation_level=None)) as conn:
@@ -190,7 +190,7 @@ def _fill(
             "n_trained": carry.n_trained,
             "n_terms": len(carry.n_having),
             "sections": list(carry.sections),
-            "machines": list(carry.machines),
+            "bots": list(carry.bots),
         }
         about["digest"] = _digest_of_about(about)
         conn.executemany(
@@ -218,11 +218,11 @@ def _fill(
             "INSERT INTO readers VALUES (?, ?, ?, ?)",
             ((*row, _digest_of_reader(*row)) for row in readers),
         )
-        n_readers = conn.total_changes - before
+        n_users = conn.total_changes - before
         conn.execute("COMMIT")
         n_there = conn.execute("SELECT count(*) FROM readers").fetchone()[0]
-    if n_there != n_readers:
-        raise SnapshotError(f"{partial}: {n_there} readers kept of {n_readers} written")
+    if n_there != n_users:
+        raise SnapshotError(f"{partial}: {n_there} readers kept of {n_users} written")
 
 
 def _digest(data: bytes) -> str:
@@ -246,22 +246,22 @@ def forget(path: Path, user_id: str) -> bool:
     """Delete a reader from a run, whose file is written anew; return whether they were there."""
     with closing(connect(path)) as conn:
         about = _about(conn, path)
-        machines = about["machines"]
-        if find_profile(conn, user_id, path) is None and user_id not in machines:
+        bots = about["bots"]
+        if find_profile(conn, user_id, path) is None and user_id not in bots:
             return False
         partial = path.with_suffix(".partial")
         partial.unlink(missing_ok=True)
         make_private(partial)
         conn.execute("VACUUM INTO ?", (str(partial),))
     with closing(sqlite3.connect(partial, isolation_level=None)) as conn:
-        n_readers = conn.execute("DELETE FROM readers WHERE user_id = ?", (user_id,)).rowcount
-        about["machines"] = [machine for machine in machines if machine != user_id]
-        about["n_readers"] -= n_readers
+        n_users = conn.execute("DELETE FROM readers WHERE user_id = ?", (user_id,)).rowcount
+        about["bots"] = [machine for machine in bots if machine != user_id]
+        about["n_users"] -= n_users
         about["digest"] = _digest_of_about(about)
-        for key in ("machines", "n_readers", "digest"):
+        for key in ("bots", "n_users", "digest"):
             conn.execute("UPDATE meta SET value = ? WHERE key = ?", (json.dumps(about[key]), key))
         conn.execute("VACUUM")
-    sync(partial)
+    fsync_path(partial)
     os.replace(partial, path)
     return True
 
@@ -296,7 +296,7 @@ def connect(path: Path) -> sqlite3.Connection:
     return conn
 
 
-def verify(path: Path) -> Meta:
+def verify(path: Path) -> RunMeta:
     """Read a run's file, all of it, against its digests; return what it says of itself.
 
     Raises
@@ -315,7 +315,7 @@ def verify(path: Path) -> Meta:
         return load_meta(conn, path)
 
 
-def load_meta(conn: sqlite3.Connection, path: Path) -> Meta:
+def load_meta(conn: sqlite3.Connection, path: Path) -> RunMeta:
     """Return what a run says of itself.
 
     Raises
@@ -324,8 +324,8 @@ def load_meta(conn: sqlite3.Connection, path: Path) -> Meta:
         If it is damaged, or of another format.
     """
     about = _about(conn, path)
-    values = {f.name: about[f.name] for f in fields(Meta)}
-    return Meta(**values | {"weights": BlendConfig(**values["weights"])})
+    values = {f.name: about[f.name] for f in fields(RunMeta)}
+    return RunMeta(**values | {"weights": BlendConfig(**values["weights"])})
 
 
 def _about(conn: sqlite3.Connection, path: Path) -> dict[str, Any]:
@@ -392,7 +392,7 @@ def load_carry(conn: sqlite3.Connection, path: Path) -> Carry:
         for name, array in _load_arrays(conn, path, "name GLOB ?").items()
     }
     about = _about(conn, path)
-    told: dict[str, Any] = {name: about[name] for name in ("n_trained", "sections", "machines")}
+    told: dict[str, Any] = {name: about[name] for name in ("n_trained", "sections", "bots")}
     n_having = np.zeros(about["n_terms"], dtype=arrays["n_having"].dtype)
     n_having[arrays.pop("terms")] = arrays["n_having"]
     return Carry(**(arrays | told | {"n_having": n_having}))

@@ -10,12 +10,12 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.blend.live_model import Reader
-from recsys.blend.profiles import ReaderBuilder
+from recsys.blend.live_model import UserState
+from recsys.blend.profiles import UserStateBuilder
 from recsys.files import version_of
 from recsys.page.build import NOTHING, PageBuilder, Slot
 from recsys.page.compose import LISTS, slots_of
-from recsys.page.explain import Why
+from recsys.page.explain import PageTrace
 from recsys.page.known_articles import KnownArticle
 from recsys.page.reasons import reason_text
 from recsys.page.rules import Described, Editorial, Resolved
@@ -34,7 +34,7 @@ def _card(article: KnownArticle) -> tuple[str, str, str, str, datetime | None]:
     return article.article_id, article.title, article.category, article.url, published
 
 
-class ServedRun:
+class LoadedRun:
     """A run held in memory; never changes, so threads share it without a lock."""
 
     def __init__(self, folder: Path, run_id: str) -> None:
@@ -43,7 +43,7 @@ class ServedRun:
         with closing(run_file.connect(path)) as conn, run_file.reading(path):
             self.meta = run_file.load_meta(conn, path)
             self.model, self.rank = run_file.load_model(conn, path)
-            self.builder, self.readers = PageBuilder(self.model), ReaderBuilder(self.model)
+            self.builder, self.readers = PageBuilder(self.model), UserStateBuilder(self.model)
             self.articles = run_file.load_articles(conn, path)
         self.paths = [self.path]
         if self.meta.base is not None:
@@ -62,7 +62,7 @@ class ServedRun:
         )
         self._cards = [_card(article) for article in live]
         self._over = 0, 0, NOTHING  # from when until when which live articles must not be shown
-        self.anybodys = lru_cache(maxsize=PAGES_KEPT)(self._anybodys)
+        self.anonymous_page = lru_cache(maxsize=PAGES_KEPT)(self._anonymous_page)
 
     @cached_property
     def described(self) -> Described:
@@ -90,22 +90,22 @@ class ServedRun:
 
     def why(
         self,
-        reader: Reader | None,
+        reader: UserState | None,
         context: int | None,
         n: int,
         blocked: NDArray[np.int64],
         rules: Resolved,
         editorial: Editorial,
-    ) -> Why:
+    ) -> PageTrace:
         """Return one page's making."""
         n_slots = slots_of(n, self.model.config.n_latest)
-        return Why(
+        return PageTrace(
             self.builder, self.articles, rules.rules, reader, context, n_slots, blocked, editorial
         )
 
     def page(
         self,
-        why: Why,
+        why: PageTrace,
         made: Mapping[str, list[Slot]],
         notes: Mapping[str, str],
         drawn: Mapping[int, float],
@@ -116,7 +116,7 @@ class ServedRun:
         return Page(self.meta.run_id, told, MappingProxyType(lists))
 
     def _shown(
-        self, why: Why, list_name: str, slots: Sequence[Slot], drawn: Mapping[int, float]
+        self, why: PageTrace, list_name: str, slots: Sequence[Slot], drawn: Mapping[int, float]
     ) -> tuple[Recommendation, ...]:
         found = []
         for place, score, code, because, rules in slots:
@@ -139,7 +139,7 @@ class ServedRun:
             )
         return tuple(found)
 
-    def _anybodys(
+    def _anonymous_page(
         self, context: int | None, n: int, blocked: bytes, rules: Resolved, editorial: Editorial
     ) -> Page:
         """Return the page of a reader nobody knows; most page views are theirs."""

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.blend import curves
-from recsys.blend.live_model import Reader
+from recsys.blend.live_model import UserState
 from recsys.errors import SnapshotError
 from recsys.files import version_of
 from recsys.page.build import Slot, unpack_page
@@ -25,7 +25,7 @@ from recsys.page.rules import NO_RULES, Resolved
 from recsys.published import folder as published_folder
 from recsys.published import run_file
 from recsys.rows import HOUR_MS, is_text, to_ms
-from recsys.serving.loaded_run import ServedRun
+from recsys.serving.loaded_run import LoadedRun
 from recsys.serving.responses import Health, Page, Ranked
 
 PUBLISHED = Path("published")
@@ -65,7 +65,7 @@ class Recommender:
         rules = Resolved(published_folder.load_rules(self._folder), self._run.described)
         self._rules = (state, self._run, rules)
 
-    def _opened(self) -> ServedRun:
+    def _opened(self) -> LoadedRun:
         """Return the current run or, if it cannot be opened, the last one before that can."""
         runs, problem = published_folder.run_ids(self._folder), ""
         try:
@@ -80,7 +80,7 @@ class Recommender:
             problem = str(error)
         for run_id in reversed(runs):
             try:
-                run = ServedRun(self._folder, run_id)
+                run = LoadedRun(self._folder, run_id)
             except SnapshotError as error:
                 problem = problem or str(error)
                 continue
@@ -93,7 +93,7 @@ class Recommender:
     def _unnamed(self) -> str:
         return f"{self._folder / published_folder.POINTER}: missing; `recsys rollback RUN`"
 
-    def _current(self) -> ServedRun:
+    def _current(self) -> LoadedRun:
         """Return the run to serve; opens a newly published one, once.
 
         While one thread opens it, the others go on with the run they have. A run
@@ -106,7 +106,7 @@ class Recommender:
                 if run_id and (
                     run_id != self._run.meta.run_id or version_of(self._run.path) != self._run.state
                 ):
-                    self._run = ServedRun(self._folder, run_id)
+                    self._run = LoadedRun(self._folder, run_id)
                 self._refused.pop(published_folder.POINTER, None)
                 self._seen = state
             except SnapshotError as error:
@@ -116,7 +116,7 @@ class Recommender:
                 self._lock.release()
         return self._run
 
-    def _resolved(self, run: ServedRun) -> Resolved:
+    def _resolved(self, run: LoadedRun) -> Resolved:
         """Return the rules of the folder, resolved against a run; read anew when they change.
 
         A file that cannot be read changes nothing: the last good rules hold.
@@ -135,7 +135,7 @@ class Recommender:
         self._rules = (state, run, resolved)
         return resolved
 
-    def _connections(self, run: ServedRun) -> list[tuple[Connection, Path]]:
+    def _connections(self, run: LoadedRun) -> list[tuple[Connection, Path]]:
         """Return this thread's connections: to the run, and to the night it refreshes."""
         local = self._local
         if getattr(local, "run", None) is not run:
@@ -175,12 +175,12 @@ class Recommender:
         reader = run.readers.reader(packed, fresh) if packed or fresh else None
         blocked = closed
         if exclude:
-            out = live.live_place([run.known[a] for a in exclude if a in run.known])
+            out = live.live_index_of([run.known[a] for a in exclude if a in run.known])
             blocked = np.concatenate((closed, out[out >= 0]))
         rules = self._resolved(run)
         editorial = rules.at(now_ms, context)
         if reader is None and not explore:
-            return run.anybodys(context, n, blocked.tobytes(), rules, editorial).of(wanted)
+            return run.anonymous_page(context, n, blocked.tobytes(), rules, editorial).of(wanted)
         why = run.why(reader, context, n, blocked, rules, editorial)
         as_made = context is None and n == config.n and editorial is NO_RULES
         made = None
@@ -281,13 +281,13 @@ class Recommender:
         )
 
     def _reader(
-        self, run: ServedRun, user_id: str | None, clicks: Sequence[int] = ()
-    ) -> Reader | None:
+        self, run: LoadedRun, user_id: str | None, clicks: Sequence[int] = ()
+    ) -> UserState | None:
         """Return a known reader after some clicks (known indices), counts and all."""
         packed, _ = self._profile(run, user_id)
         return run.readers.reader_at(packed, run.as_of_ms, clicks) if packed or clicks else None
 
-    def _profile(self, run: ServedRun, user_id: str | None) -> tuple[bytes, bytes | None]:
+    def _profile(self, run: LoadedRun, user_id: str | None) -> tuple[bytes, bytes | None]:
         """Return a known reader's packed profile and published page; b"" for anybody else.
 
         One whose row is damaged is anybody, and `health` tells.
@@ -305,7 +305,7 @@ class Recommender:
 
 
 def _published(
-    run: ServedRun, stored: bytes | None, closed: NDArray[np.int64]
+    run: LoadedRun, stored: bytes | None, closed: NDArray[np.int64]
 ) -> dict[str, list[Slot]] | None:
     """Return the page the night made, or None if it made none or some of it is over."""
     if stored is None:

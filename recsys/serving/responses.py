@@ -6,7 +6,7 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from recsys.page.explain import Explanation, Why
+from recsys.page.explain import Explanation, PageTrace
 
 
 class Recommendation(NamedTuple):
@@ -46,7 +46,7 @@ class Recommendation(NamedTuple):
     reason_code: str
     propensity: float
     rules: tuple[str, ...]
-    why: Why
+    why: PageTrace
     place: tuple[str, int]
 
     def as_dict(self) -> dict[str, Any]:

@@ -27,7 +27,7 @@ class Factors:
     user : array of float32, shape (n_users, factors)
         Zeros for a reader without clicks.
     article : array of float32, shape (n_articles, factors)
-        Zeros for an article with fewer than `min_readers` readers.
+        Zeros for an article with fewer than `min_users` readers.
     gram : array of float32, shape (factors, factors)
         article.T @ article + regularization x identity: what a later click of a
         reader is folded into (see `recsys.blend.linear.fold_in`).
@@ -94,8 +94,8 @@ def fit_als(items: csr_matrix, config: CollaborativeConfig) -> Factors:
     ICDM 2008. Takács, Pilászy, Tikk, "Applications of the Conjugate Gradient Method
     for Implicit Feedback Collaborative Filtering", RecSys 2011 (implicit's solver).
     """
-    n_readers = np.bincount(items.indices, minlength=items.shape[1])
-    warm = n_readers >= config.min_readers
+    n_users = np.bincount(items.indices, minlength=items.shape[1])
+    warm = n_users >= config.min_users
     trained = items[:, warm]
     user = np.zeros((items.shape[0], config.factors), dtype=np.float32)
     article = np.zeros((items.shape[1], config.factors), dtype=np.float32)
@@ -165,10 +165,10 @@ def item_item(
     shape = (len(rows), len(columns))
     if not items.nnz or not all(shape):
         return csr_matrix(shape, dtype=np.float32)
-    n_readers = np.bincount(items.indices, minlength=items.shape[1])
+    n_users = np.bincount(items.indices, minlength=items.shape[1])
     by_reader = csr_matrix(
         (np.ones(items.nnz, dtype=np.float32), items.indices, items.indptr), shape=items.shape
-    ) @ diags(1.0 / np.sqrt(np.maximum(n_readers, 1))).astype(np.float32)
+    ) @ diags(1.0 / np.sqrt(np.maximum(n_users, 1))).astype(np.float32)
     found = sp_matmul_topn(
         by_reader.T.tocsr()[rows],
         by_reader.tocsr()[:, columns],
@@ -177,7 +177,7 @@ def item_item(
     ).tocoo()
     one, other = rows[found.row], columns[found.col]
     keep = (one != other) & (found.data > 0)
-    common = found.data[keep] * np.sqrt(n_readers[one[keep]] * n_readers[other[keep]])
+    common = found.data[keep] * np.sqrt(n_users[one[keep]] * n_users[other[keep]])
     shrunk = found.data[keep] * common / (common + 2.0)
     result = csr_matrix(
         (shrunk.astype(np.float32), (found.row[keep], found.col[keep])), shape=shape

@@ -16,14 +16,14 @@ from recsys.blend.curves import (
     POPULARITY_HOURS,
     RATE_HOURS,
     READ_HOURS,
-    READER_FEATURES,
     SHOWN_HOURS,
+    USER_FEATURES,
 )
 from recsys.kernels.clicks import one_of_pair
 from recsys.rows import HOUR_MS, UNKNOWN_TIME, Clicks, Impressions
 from recsys.signals.popularity import log_click_rate, log_share
 from recsys.signals.timeline import Timeline
-from recsys.sorted_ints import distinct, of_pair, pair_of
+from recsys.sorted_ints import distinct, make_pair, split_pair
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -133,11 +133,11 @@ class Events:
 
     @cached_property
     def _reads(self) -> Timeline:
-        return Timeline(pair_of(self.click_user, self.click_key), self.click_ms)
+        return Timeline(make_pair(self.click_user, self.click_key), self.click_ms)
 
     @cached_property
     def _shown(self) -> Timeline:
-        return Timeline(pair_of(self.view_user, self.view_key), self.view_ms)
+        return Timeline(make_pair(self.view_user, self.view_key), self.view_ms)
 
     def popularity(self, key: Ints, as_of_ms: Ints, half_lives_hours: tuple[float, ...]) -> Floats:
         """Return `log_share` of clicks by each half-life, shape (n_half_lives, n_queries)."""
@@ -184,21 +184,21 @@ class Events:
         )
         return dict(zip(ARTICLE_FEATURES, values, strict=True))
 
-    def of_readers(self, user: Ints, key: Ints, as_of_ms: Ints) -> dict[str, Floats]:
-        """Return `READER_FEATURES` of readers and articles, each as of its own instant.
+    def of_users(self, user: Ints, key: Ints, as_of_ms: Ints) -> dict[str, Floats]:
+        """Return `USER_FEATURES` of readers and articles, each as of its own instant.
 
         How often the article was shown to the reader, and whether it was read; each
         log1p of a decayed count, 0 for a pair that never met.
         """
-        pair = pair_of(user, key)
+        pair = make_pair(user, key)
         values = (
             *self._shown.decayed(pair, as_of_ms, SHOWN_HOURS),
             *self._reads.decayed(pair, as_of_ms, READ_HOURS),
         )
-        return {n: np.log1p(v) for n, v in zip(READER_FEATURES, values, strict=True)}
+        return {n: np.log1p(v) for n, v in zip(USER_FEATURES, values, strict=True)}
 
     def pairs(self) -> tuple[Ints, Ints]:
         """Return every reader and article that met, once: shown or clicked."""
-        shown = pair_of(self.view_user, self.view_key)
-        pair = distinct(np.concatenate((shown, pair_of(self.click_user, self.click_key))))
-        return of_pair(pair)
+        shown = make_pair(self.view_user, self.view_key)
+        pair = distinct(np.concatenate((shown, make_pair(self.click_user, self.click_key))))
+        return split_pair(pair)

@@ -190,7 +190,7 @@ def mean_dwell_share(
     return mean
 
 
-def reader_breadth(
+def user_breadth(
     article_index: NDArray[np.int64], home_category: NDArray[np.int64], *, n_articles: int
 ) -> NDArray[np.float64]:
     """Return how evenly an article's readers come from the sections, in 0..1.

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from recsys.kernels.clicks import running_counts
 from recsys.rows import HOUR_MS
-from recsys.sorted_ints import begins
+from recsys.sorted_ints import starts_of_runs
 
 NEVER = np.iinfo(np.int64).max
 
@@ -33,7 +33,7 @@ class Timeline:
 
     def __init__(self, key: NDArray[np.int64], event_ms: NDArray[np.int64]) -> None:
         ordered, self._ms = _in_order(key, event_ms)
-        self._begins = begins(ordered)
+        self._begins = starts_of_runs(ordered)
         self._start = np.flatnonzero(self._begins)
         self._keys = ordered[self._start]
         length = np.diff(self._start, append=len(ordered))

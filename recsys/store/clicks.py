@@ -11,7 +11,7 @@ import polars as pl
 from recsys.rows import HOUR_MS, TIME_IS_BOUND, Added, Clicks
 from recsys.sorted_ints import counted
 from recsys.store.bulk_insert import insert
-from recsys.store.derived import Kept
+from recsys.store.derived import DerivedTables
 from recsys.store.packed_hours import merged_hours, n_packed, pack_hour, unpack_hours
 
 _FEWER = 4  # an hour that gets fewer new clicks than this part of its own is packed when read
@@ -32,7 +32,7 @@ class ClickTable:
         self,
         conn: sqlite3.Connection,
         write: Callable[[], AbstractContextManager[None]],
-        kept: Kept,
+        kept: DerivedTables,
     ) -> None:
         self._conn, self._write, self._kept = conn, write, kept
 

@@ -39,7 +39,7 @@ from recsys.rows import (
 )
 from recsys.store.clicks import ClickTable
 from recsys.store.deletion import Erasure
-from recsys.store.derived import Kept
+from recsys.store.derived import DerivedTables
 from recsys.store.id_keys import Ids
 from recsys.store.schema import MIGRATIONS
 
@@ -90,9 +90,9 @@ class Store:
             self.path = path
             self._migrate(path)
             self._ids = Ids(self._conn)
-            self.kept = Kept(self._conn, self._write)
-            self._clicks = ClickTable(self._conn, self._write, self.kept)
-            self.erasure = Erasure(self._conn, self._erase, self.kept)
+            self.derived = DerivedTables(self._conn, self._write)
+            self._clicks = ClickTable(self._conn, self._write, self.derived)
+            self.erasure = Erasure(self._conn, self._erase, self.derived)
         except (sqlite3.Error, OSError) as error:
             raise StoreError(f"{path}: cannot be opened as a store: {error}") from error
 
@@ -251,7 +251,7 @@ class Store:
                     " revision = revision + 1 WHERE article_key = ?",
                     (*values, digest, at_ms, row["key"]),
                 )
-        self.kept.drop_examples(min(differ, default=None))
+        self.derived.drop_examples(min(differ, default=None))
         return Added(new, changed, len(rows) - new - changed)
 
     def _with_keys(self, rows: pl.DataFrame) -> pl.DataFrame:
@@ -290,7 +290,7 @@ class Store:
             "INSERT OR IGNORE INTO impressions VALUES (?, ?, ?, ?, ?, ?, ?, ?)", packed()
         )
         new = self._conn.total_changes - before
-        self.kept.drop_examples(min(rows["shown_at"].to_list()) if new else None)
+        self.derived.drop_examples(min(rows["shown_at"].to_list()) if new else None)
         return Added(new=new, known=len(rows) - new)
 
     # ---- reading ----------------------------------------------------------------

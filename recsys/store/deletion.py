@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 
 from recsys.rows import HOUR_MS
-from recsys.store.derived import Kept
+from recsys.store.derived import DerivedTables
 
 
 class Erasure:
@@ -28,7 +28,7 @@ class Erasure:
         self,
         conn: sqlite3.Connection,
         write: Callable[[], AbstractContextManager[None]],
-        kept: Kept,
+        kept: DerivedTables,
     ) -> None:
         self._conn, self._write, self._kept = conn, write, kept
 

@@ -13,7 +13,7 @@ import numpy as np
 from scipy.sparse import csr_matrix
 
 
-class Kept:
+class DerivedTables:
     """Term counts of articles, and examples of past days.
 
     Parameters

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.rows import HOUR_MS, Clicks
-from recsys.sorted_ints import begins, runs
+from recsys.sorted_ints import runs, starts_of_runs
 
 _COLUMNS = ("<u4", "<u4", "<u4", "<f4", "u1")
 _BYTES = sum(np.dtype(dtype).itemsize for dtype in _COLUMNS)
@@ -70,7 +70,9 @@ def merged_hours(clicks: Clicks, before: Mapping[int, bytes]) -> Iterator[tuple[
     user, article, clicked_ms, dwell, bound = (
         values[order] for values in (user, article, clicked_ms, dwell, bound)
     )
-    first = np.flatnonzero(begins(clicked_ms) | begins(user) | begins(article))
+    first = np.flatnonzero(
+        starts_of_runs(clicked_ms) | starts_of_runs(user) | starts_of_runs(article)
+    )
     bound = np.logical_or.reduceat(bound, first) if len(first) else bound
     user, article, clicked_ms, dwell = (
         values[first] for values in (user, article, clicked_ms, dwell)

@@ -59,7 +59,7 @@ def births_of(articles: Articles, events: Events) -> Births:
     )
 
 
-def _last_clicked(articles: Articles, events: Events) -> NDArray[np.int64]:
+def last_clicked_ms(articles: Articles, events: Events) -> NDArray[np.int64]:
     """Return when each article was last clicked by somebody new; UNKNOWN_TIME for never."""
     last = np.full(len(articles.id_map), UNKNOWN_TIME)
     place = articles.id_map.index_of_keys(events.click_key)

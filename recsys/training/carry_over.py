@@ -12,17 +12,17 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, vstack
 
 from recsys.blend.linear import fold_in
-from recsys.blend.live_model import LiveModel, Rows, places_in
+from recsys.blend.live_model import LiveModel, Rows, live_indices
 from recsys.config import CollaborativeConfig, TextConfig
 from recsys.published.run_file import Carry
 from recsys.signals import collaborative, text
-from recsys.training.window import Earlier, Night
+from recsys.training.window import BaseRunFacts, TrainingWindow
 
 Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
-class Last:
+class BaseRun:
     """The run that is refreshed.
 
     Attributes
@@ -35,8 +35,8 @@ class Last:
         Of its models.
     carry
         What it kept for this.
-    one_in
-        As of `recsys.training.window.Night`.
+    sample_one_in
+        As of `recsys.training.window.TrainingWindow`.
     """
 
     as_of_ms: int
@@ -44,15 +44,17 @@ class Last:
     live: LiveModel
     vectors: Rows
     carry: Carry
-    one_in: int = 1
+    sample_one_in: int = 1
 
     @property
-    def earlier(self) -> Earlier:
-        """Return what `read_night` wants to know of it."""
-        return Earlier(self.article_ids, self.carry.first_ms, self.carry.machines, self.one_in)
+    def earlier(self) -> BaseRunFacts:
+        """Return what `read_training_window` wants to know of it."""
+        return BaseRunFacts(
+            self.article_ids, self.carry.first_ms, self.carry.bots, self.sample_one_in
+        )
 
 
-def live_since(last: Last, live: Ints) -> NDArray[np.bool_]:
+def live_since(last: BaseRun, live: Ints) -> NDArray[np.bool_]:
     """Return which live articles (known indices) were not live when factors were learned."""
     return ~np.isin(live, last.live.live_rows[~last.carry.live_since])
 
@@ -68,16 +70,20 @@ def _on_columns(
     return matrix
 
 
-def carried_similar(last: Last, vectors: csr_matrix, live: Ints, config: TextConfig) -> csr_matrix:
+def carried_similar(
+    last: BaseRun, vectors: csr_matrix, live: Ints, config: TextConfig
+) -> csr_matrix:
     """Return the cosine of articles to live ones: the last run's, and those of what is new."""
     shape = (len(last.article_ids), len(live))
     everything = np.ones(len(last.live.live_rows), dtype=bool)
-    before = _on_columns(last.live.similar, places_in(live, last.live.live_rows), everything, shape)
+    before = _on_columns(
+        last.live.similar, live_indices(live, last.live.live_rows), everything, shape
+    )
     is_new = ~np.isin(live, last.live.live_rows)
     return text.more_similar(before, vectors, live, is_new, config)
 
 
-def carried_vectors(last: Last, after: csr_matrix, config: TextConfig) -> csr_matrix:
+def carried_vectors(last: BaseRun, after: csr_matrix, config: TextConfig) -> csr_matrix:
     """Return the heaviest terms of articles: the last run's, and those of what came after."""
     old = csr_matrix(
         (last.vectors.value, last.vectors.column, last.vectors.start),
@@ -87,12 +93,12 @@ def carried_vectors(last: Last, after: csr_matrix, config: TextConfig) -> csr_ma
 
 
 def carried_item_item(
-    last: Last, items: csr_matrix, live: Ints, config: CollaborativeConfig
+    last: BaseRun, items: csr_matrix, live: Ints, config: CollaborativeConfig
 ) -> csr_matrix:
     """Return who is read together: as learned, counted for what has come to life since."""
     n_before, n_articles, n_live = len(last.article_ids), items.shape[1], len(live)
     since = live_since(last, live)
-    columns = places_in(live, last.live.live_rows)
+    columns = live_indices(live, last.live.live_rows)
     kept = _on_columns(last.live.item_item, columns, ~last.carry.live_since, (n_before, n_live))
     rows = np.arange(n_before, n_articles)
     older = np.flatnonzero(~since)
@@ -112,27 +118,29 @@ def _wide(matrix: csr_matrix, columns: Ints, n_columns: int) -> csr_matrix:
     )
 
 
-def readers_to_know(night: Night, last: Last, config: CollaborativeConfig) -> Ints:
+def users_needing_factors(
+    window: TrainingWindow, last: BaseRun, config: CollaborativeConfig
+) -> Ints:
     """Return the readers (rows of a night) whose factors `carried_factors` uses."""
-    fresh = night.clicked_ms >= last.as_of_ms
-    warm = np.zeros(len(night.articles.id_map), dtype=bool)
+    fresh = window.clicked_ms >= last.as_of_ms
+    warm = np.zeros(len(window.articles.id_map), dtype=bool)
     warm[last.live.live_rows[last.live.warm]] = True
-    found = _found_readers(night, warm, config)
-    return np.unique(night.user_index[fresh | found[night.article_index]])
+    found = _articles_with_enough_users(window, warm, config)
+    return np.unique(window.user_index[fresh | found[window.article_index]])
 
 
-def _found_readers(
-    night: Night, warm: NDArray[np.bool_], config: CollaborativeConfig
+def _articles_with_enough_users(
+    window: TrainingWindow, warm: NDArray[np.bool_], config: CollaborativeConfig
 ) -> NDArray[np.bool_]:
     """Return which live articles have no factors yet, but readers enough to give them some."""
-    n_readers = np.bincount(night.article_index, minlength=len(warm))
+    n_users = np.bincount(window.article_index, minlength=len(warm))
     found = np.zeros(len(warm), dtype=bool)
-    found[night.live_rows] = True
-    return found & ~warm & (n_readers >= config.min_readers)
+    found[window.live_rows] = True
+    return found & ~warm & (n_users >= config.min_users)
 
 
 def carried_factors(
-    night: Night, last: Last, user: NDArray[np.float32], config: CollaborativeConfig
+    window: TrainingWindow, last: BaseRun, user: NDArray[np.float32], config: CollaborativeConfig
 ) -> collaborative.Factors:
     """Return the last run's factors on a night's indices, clicks since folded in.
 
@@ -141,27 +149,27 @@ def carried_factors(
     night, last
         The present, and the run.
     user : array of float32, shape (n_users, factors)
-        The run's factors of the night's readers, at least of `readers_to_know`.
+        The run's factors of the night's readers, at least of `users_needing_factors`.
     config
         Of the factors.
     """
     live = last.live
-    article = np.zeros((len(night.articles.id_map), live.factors.shape[1]), dtype=np.float32)
+    article = np.zeros((len(window.articles.id_map), live.factors.shape[1]), dtype=np.float32)
     article[live.live_rows[live.warm]] = live.factors[live.warm]
     learned: NDArray[np.bool_] = np.zeros(len(article), dtype=bool)
     learned[live.live_rows[live.warm & ~last.carry.live_since]] = True
     user = user.copy()
     confidence = live.click_confidence
-    fresh = np.flatnonzero(night.clicked_ms >= last.as_of_ms)
-    for row, articles in grouped(night.user_index[fresh], night.article_index[fresh]):
+    fresh = np.flatnonzero(window.clicked_ms >= last.as_of_ms)
+    for row, articles in grouped(window.user_index[fresh], window.article_index[fresh]):
         user[row] = fold_in(user[row], article[articles], gram=live.gram, confidence=confidence)
     # An article that has found its readers since gets the factors they give it: the other
     # half of an ALS step. On EB-NeRD three of four clicks of a day are on such articles.
     spread = last.carry.spread
     warm: NDArray[np.bool_] = (article != 0).any(axis=1)
-    wanted = _found_readers(night, warm, config)[night.article_index]
-    wanted[fresh] |= (warm & ~learned)[night.article_index[fresh]]
-    for column, users in grouped(night.article_index[wanted], night.user_index[wanted]):
+    wanted = _articles_with_enough_users(window, warm, config)[window.article_index]
+    wanted[fresh] |= (warm & ~learned)[window.article_index[fresh]]
+    for column, users in grouped(window.article_index[wanted], window.user_index[wanted]):
         article[column] = fold_in(article[column], user[users], gram=spread, confidence=confidence)
     return collaborative.Factors(user, article, live.gram, spread)
 

@@ -12,8 +12,8 @@ from recsys.config import N_THREADS, Config
 from recsys.rows import Articles
 from recsys.signals import text
 from recsys.store.database import Store, text_digest
-from recsys.training.carry_over import Last, carried_similar, carried_vectors
-from recsys.training.window import Night
+from recsys.training.carry_over import BaseRun, carried_similar, carried_vectors
+from recsys.training.window import TrainingWindow
 
 COUNTED_AT_ONCE = 2_000  # articles whose terms are one task
 WEIGHED_AT_ONCE = 2_000  # articles whose vectors are made at once
@@ -43,7 +43,7 @@ class Texts:
     n_counted: int
 
 
-def texts_of(store: Store, night: Night, config: Config, last: Last | None) -> Texts:
+def texts_of(store: Store, window: TrainingWindow, config: Config, last: BaseRun | None) -> Texts:
     """Return what a night knows of the articles' texts; counts of new ones are kept in the store.
 
     Parameters
@@ -53,11 +53,11 @@ def texts_of(store: Store, night: Night, config: Config, last: Last | None) -> T
     last
         The run to carry on, weights of terms and likeness of what it knew; None to begin anew.
     """
-    articles, live, n_articles = night.articles, night.live_rows, len(night.articles.id_map)
+    articles, live, n_articles = window.articles, window.live_rows, len(window.articles.id_map)
     n_counted = count_new_texts(store, articles, config)
     if last is None:
         counts = _term_counts(store, articles, np.arange(n_articles), config)
-        found, n_trained = text.document_counts(counts, ~night.announced)
+        found, n_trained = text.document_counts(counts, ~window.announced)
         vectors = text.tfidf(counts, text.idf(found, n_trained))
         similar = text.similar_articles(vectors, vectors[live], live, config.text)
         heaviest = text.heaviest(vectors, config.text.n_rank_terms)
@@ -82,7 +82,7 @@ def count_new_texts(
     `workers` share the counting of many.
     """
     keys, wanted = articles.id_map.keys.tolist(), _digests(articles, config)
-    known = store.kept.text_digests()
+    known = store.derived.text_digests()
     new = [i for i, key in enumerate(keys) if wanted[i] and known.get(key) != wanted[i]]
     parts = [new[i : i + COUNTED_AT_ONCE] for i in range(0, len(new), COUNTED_AT_ONCE)]
     columns = (
@@ -93,7 +93,7 @@ def count_new_texts(
     count = map if workers is None or len(parts) < 2 else workers.map
     counted = count(text.count_terms, *columns, repeat(config.text))
     for part, counts in zip(parts, counted, strict=True):
-        store.kept.put_text_vectors([keys[i] for i in part], [wanted[i] for i in part], counts)
+        store.derived.put_text_vectors([keys[i] for i in part], [wanted[i] for i in part], counts)
     return len(new)
 
 
@@ -103,11 +103,11 @@ def _term_counts(
     """Return the term counts of some articles, as kept; one without text has an empty row."""
     keys, digests = articles.id_map.keys[rows].tolist(), articles.digests
     wanted = [key if digests[i] else -1 for key, i in zip(keys, rows.tolist(), strict=True)]
-    return store.kept.text_vectors(wanted, config.text.n_features)
+    return store.derived.text_vectors(wanted, config.text.n_features)
 
 
 def _cut_vectors(
-    store: Store, articles: Articles, is_new: NDArray[np.bool_], last: Last, config: Config
+    store: Store, articles: Articles, is_new: NDArray[np.bool_], last: BaseRun, config: Config
 ) -> tuple[csr_matrix, csr_matrix]:
     """Return vectors of new articles; and of all, on the terms of those: all that is multiplied.
 

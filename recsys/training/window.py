@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 from recsys.config import Config, DataConfig
 from recsys.errors import StoreError
 from recsys.kernels.clicks import one_of_pair
-from recsys.rows import HOUR_MS, UNKNOWN_TIME, Articles, Clicks, IdMap
+from recsys.rows import HOUR_MS, Articles, Clicks, IdMap
 from recsys.signals.event_counts import Events
-from recsys.sorted_ints import counted, pair_of, runs
+from recsys.sorted_ints import counted, make_pair, runs
 from recsys.store.database import Store
-from recsys.training.births import _last_clicked, births_of
+from recsys.training.births import births_of
+from recsys.training.liveness import live_articles
 
 NO_KEYS = np.zeros(0, dtype=np.int64)
 # How far back clicks and views are counted: eight half-lives of a day leave 0.4 % of one.
@@ -26,7 +27,7 @@ COUNTED_DAYS = 8.0
 
 
 @dataclass(frozen=True, slots=True)
-class Earlier:
+class BaseRunFacts:
     """What a run already knew that a refresh carries on.
 
     Attributes
@@ -37,18 +38,18 @@ class Earlier:
         When each was first seen; the far future for never.
     machines
         Readers it left out.
-    one_in
-        As of `Night`.
+    sample_one_in
+        As of `TrainingWindow`.
     """
 
     article_ids: Sequence[str]
     first_ms: NDArray[np.int64]
-    machines: Sequence[str]
-    one_in: int = 1
+    bots: Sequence[str]
+    sample_one_in: int = 1
 
 
 @dataclass(frozen=True, slots=True)
-class Night:
+class TrainingWindow:
     """The store's content before `as_of`, on matrix indices.
 
     Attributes
@@ -72,18 +73,18 @@ class Night:
         Known by text alone: not born yet, but asked for.
     born_ms, written_ms : array of int64, shape (n_articles,)
         See `Births.at` and `Births.written_at`.
-    machine_keys, machines, machine_clicks
+    bot_keys, machines, bot_clicks
         Readers left out for inhuman speed, by store key and id, and their clicks.
-    one_in
-        Of how many readers one is in `users`, drawn by their key (`drawn`): 1 for all, and so
-        in whatever is served. Articles' events are of everybody all the same.
+    sample_one_in
+        One user in so many is in `users`, sampled by key (`sampled_users`); 1 in every run that
+        is served. The events of articles are always those of all users.
     """
 
     as_of_ms: int
     window_from_ms: int
     counted_from_ms: int
     articles: Articles
-    everyone: IdMap
+    all_users: IdMap
     users: IdMap
     user_index: NDArray[np.int64]
     article_index: NDArray[np.int64]
@@ -96,10 +97,10 @@ class Night:
     announced: NDArray[np.bool_]
     born_ms: NDArray[np.int64]
     written_ms: NDArray[np.int64]
-    machine_keys: NDArray[np.int64]
-    machines: Sequence[str]
-    machine_clicks: Clicks
-    one_in: int = 1
+    bot_keys: NDArray[np.int64]
+    bots: Sequence[str]
+    bot_clicks: Clicks
+    sample_one_in: int = 1
 
     @property
     def age_hours(self) -> NDArray[np.float64]:
@@ -112,14 +113,14 @@ class Night:
         return np.flatnonzero(self.clicked_ms >= self.counted_from_ms)
 
 
-def read_night(
+def read_training_window(
     store: Store,
     as_of_ms: int,
     config: Config,
     announced_keys: NDArray[np.int64] = NO_KEYS,
-    earlier: Earlier | None = None,
-    most_readers: int | None = None,
-) -> Night:
+    earlier: BaseRunFacts | None = None,
+    max_users: int | None = None,
+) -> TrainingWindow:
     """Return what a night at `as_of_ms` may know: nothing of that instant or later.
 
     Parameters
@@ -131,7 +132,7 @@ def read_night(
         takes it in. They are not live, and nothing is counted of them.
     earlier
         The run that is refreshed; its articles stay known.
-    most_readers
+    max_users
         Draw so many readers, if there are more: for learning, which looks at a few thousand.
     """
     from_ms = as_of_ms - round(config.data.window_days * 24 * HOUR_MS)
@@ -139,59 +140,44 @@ def read_night(
     counted_from_ms = max(from_ms, as_of_ms - round(COUNTED_DAYS * 24 * HOUR_MS))
     impressions = store.impressions(from_ms=counted_from_ms, before_ms=as_of_ms)
     all_users = store.users()
-    machine_keys = _machines(clicks, config.data)
-    earlier_ids: Sequence[str] = ()
+    bot_keys = _bot_keys(clicks, config.data)
     if earlier is not None:
-        earlier_ids = earlier.article_ids
-        named = [all_users.keys[row] for row in _places(all_users.ids, earlier.machines)]
-        machine_keys = np.union1d(machine_keys, np.array(named, dtype=np.int64))
-    machine = np.isin(clicks.user_key, machine_keys)
-    clicks, machine_clicks = select_clicks(clicks, ~machine), select_clicks(clicks, machine)
-    everything = store.articles(known_by_ms=as_of_ms, also=announced_keys, also_ids=earlier_ids)
-    carried = _places(everything.id_map.ids, earlier_ids)
-    if len(carried) < len(earlier_ids):
-        raise StoreError(
-            "the published run knows articles that this store does not: it was made from"
-            " another store; run `recsys nightly`"
-        )
-    first = (NO_KEYS, NO_KEYS)
-    if earlier is not None:
-        seen = np.flatnonzero(earlier.first_ms < as_of_ms)
-        first = (everything.id_map.keys[carried[seen]], earlier.first_ms[seen])
-    events = Events.of(clicks, impressions, counted_from_ms, first)
-    births = births_of(everything, events)
-    born, last_seen = births.at(as_of_ms), _last_clicked(everything, events)
-    live = _live(everything, born, last_seen, as_of_ms, config)
-    # What editors pin may be shown, however old, once it is out and until it is over.
-    pinned = np.zeros(len(born), dtype=bool)
-    pinned[_places(everything.id_map.ids, store.pinned_ids(as_of_ms))] = True
-    is_out = (born != UNKNOWN_TIME) & (born <= as_of_ms)
-    live |= pinned & is_out & ~_expired(everything, as_of_ms)
-    clicked = np.zeros(len(everything.id_map), dtype=bool)
-    place = everything.id_map.index_of_keys(clicks.article_key)
-    clicked[place[place >= 0]] = True
-    announced = np.isin(everything.id_map.keys, announced_keys) & ~clicked & ~live
-    wanted = clicked | live | announced
-    wanted[carried] = False
-    known = np.concatenate((carried, np.flatnonzero(wanted)))
-    articles = _select_articles(everything, known)
-    # One click for each reader and article: the latest.
-    article = articles.id_map.index_of_keys(clicks.article_key)
-    clicks = select_clicks(clicks, article >= 0)
-    one_in = 1 if earlier is None else earlier.one_in
-    if most_readers is not None:
-        n_readers = np.count_nonzero(np.bincount(clicks.user_key))
-        while n_readers > most_readers * one_in:
-            one_in *= 2
-    clicks = select_clicks(clicks, drawn(clicks.user_key, one_in))
+        known_bots = _indices_of(all_users.ids, earlier.bots)
+        bot_keys = np.union1d(bot_keys, all_users.keys[known_bots])
+    is_bot = np.isin(clicks.user_key, bot_keys)
+    clicks, bot_clicks = select_clicks(clicks, ~is_bot), select_clicks(clicks, is_bot)
+    earlier_ids = () if earlier is None else earlier.article_ids
+    every_article = store.articles(known_by_ms=as_of_ms, also=announced_keys, also_ids=earlier_ids)
+    carried = _carried_articles(every_article, earlier_ids)
+    events = Events.of(
+        clicks,
+        impressions,
+        counted_from_ms,
+        _first_seen_before(every_article, carried, earlier, as_of_ms),
+    )
+    births = births_of(every_article, events)
+    born_ms, pinned_ids = births.at(as_of_ms), store.pinned_ids(as_of_ms)
+    live = live_articles(every_article, events, born_ms, pinned_ids, as_of_ms, config.data)
+    is_clicked = np.zeros(len(every_article.id_map), dtype=bool)
+    clicked_index = every_article.id_map.index_of_keys(clicks.article_key)
+    is_clicked[clicked_index[clicked_index >= 0]] = True
+    is_announced = np.isin(every_article.id_map.keys, announced_keys) & ~is_clicked & ~live
+    is_new = is_clicked | live | is_announced
+    is_new[carried] = False
+    known = np.concatenate((carried, np.flatnonzero(is_new)))
+    articles = _select_articles(every_article, known)
+    clicks = select_clicks(clicks, articles.id_map.index_of_keys(clicks.article_key) >= 0)
+    sample_one_in = _sample_one_in(clicks, earlier, max_users)
+    clicks = select_clicks(clicks, sampled_users(clicks.user_key, sample_one_in))
+    # One click of each user and article: the latest.
     clicks = select_clicks(clicks, one_of_pair(clicks.user_key, clicks.article_key, first=False))
     users = IdMap(*_rows_of(all_users, np.flatnonzero(np.bincount(clicks.user_key))))
-    return Night(
+    return TrainingWindow(
         as_of_ms=as_of_ms,
         window_from_ms=from_ms,
         counted_from_ms=counted_from_ms,
         articles=articles,
-        everyone=all_users,
+        all_users=all_users,
         users=users,
         user_index=users.index_of_keys(clicks.user_key),
         article_index=articles.id_map.index_of_keys(clicks.article_key),
@@ -201,32 +187,66 @@ def read_night(
         events=events,
         n_impressions=len(impressions.shown_ms),
         live_rows=np.flatnonzero(live[known]),
-        announced=announced[known],
-        born_ms=born[known],
+        announced=is_announced[known],
+        born_ms=born_ms[known],
         written_ms=births.written_at(as_of_ms)[known],
-        machine_keys=machine_keys,
-        machines=_rows_of(all_users, machine_keys)[0],
-        machine_clicks=machine_clicks,
-        one_in=one_in,
+        bot_keys=bot_keys,
+        bots=_rows_of(all_users, bot_keys)[0],
+        bot_clicks=bot_clicks,
+        sample_one_in=sample_one_in,
     )
 
 
-def drawn(user_key: NDArray[np.int64], one_in: int) -> NDArray[np.bool_]:
+def _carried_articles(articles: Articles, earlier_ids: Sequence[str]) -> NDArray[np.int64]:
+    """Return the indices of the articles that the base run knows, in its order."""
+    carried = _indices_of(articles.id_map.ids, earlier_ids)
+    if len(carried) < len(earlier_ids):
+        raise StoreError(
+            "the published run knows articles that this store does not: it was made from"
+            " another store; run `recsys nightly`"
+        )
+    return carried
+
+
+def _first_seen_before(
+    articles: Articles,
+    carried: NDArray[np.int64],
+    earlier: BaseRunFacts | None,
+    as_of_ms: int,
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return keys of articles that the base run had seen before `as_of_ms`, and when."""
+    if earlier is None:
+        return NO_KEYS, NO_KEYS
+    seen = np.flatnonzero(earlier.first_ms < as_of_ms)
+    return articles.id_map.keys[carried[seen]], earlier.first_ms[seen]
+
+
+def _sample_one_in(clicks: Clicks, earlier: BaseRunFacts | None, max_users: int | None) -> int:
+    """Return of how many users one is sampled: a power of two times that of the base run."""
+    sample_one_in = 1 if earlier is None else earlier.sample_one_in
+    if max_users is not None:
+        n_users = np.count_nonzero(np.bincount(clicks.user_key))
+        while n_users > max_users * sample_one_in:
+            sample_one_in *= 2
+    return sample_one_in
+
+
+def sampled_users(user_key: NDArray[np.int64], sample_one_in: int) -> NDArray[np.bool_]:
     """Return which readers are drawn when one in so many is; the same whoever else there is.
 
     Examples
     --------
-    >>> drawn(np.arange(8), 4).tolist()
+    >>> sampled_users(np.arange(8), 4).tolist()
     [True, False, False, False, False, False, True, True]
     """
-    if one_in == 1:
+    if sample_one_in == 1:
         return np.ones(len(user_key), dtype=bool)
     mixed = (user_key * 0x9E3779B1) >> 16  # Knuth's multiplicative hashing: keys are in order
-    drawn: NDArray[np.bool_] = mixed % one_in == 0
-    return drawn
+    sampled_users: NDArray[np.bool_] = mixed % sample_one_in == 0
+    return sampled_users
 
 
-def _places(ids: Sequence[str], wanted: Sequence[str]) -> NDArray[np.int64]:
+def _indices_of(ids: Sequence[str], wanted: Sequence[str]) -> NDArray[np.int64]:
     """Return the places of some ids, in the order asked; those not there are left out."""
     if not len(wanted):
         return NO_KEYS
@@ -264,42 +284,20 @@ def _select_articles(articles: Articles, rows: NDArray[np.int64]) -> Articles:
     )
 
 
-def _machines(clicks: Clicks, data: DataConfig) -> NDArray[np.int64]:
+def _bot_keys(clicks: Clicks, data: DataConfig) -> NDArray[np.int64]:
     """Return the keys of readers with more clicks in some time, or on one article, than humans."""
     most = min(data.max_clicks_per_hour, data.max_clicks_per_day, data.max_clicks_per_article)
     is_busy = np.bincount(clicks.user_key) > most  # others cannot
     busy = np.flatnonzero(is_busy[clicks.user_key] & ~clicks.time_is_bound)
     user = (np.cumsum(is_busy) - 1)[clicks.user_key[busy]]
     article, clicked_ms = clicks.article_key[busy], clicks.clicked_ms[busy]
-    machine = np.zeros(int(is_busy.sum()), dtype=bool)
+    is_bot = np.zeros(int(is_busy.sum()), dtype=bool)
     for span in runs(clicked_ms // HOUR_MS):
-        machine |= np.bincount(user[span], minlength=len(machine)) > data.max_clicks_per_hour
+        is_bot |= np.bincount(user[span], minlength=len(is_bot)) > data.max_clicks_per_hour
     for span in runs(clicked_ms // (24 * HOUR_MS)):
-        today = np.bincount(user[span], minlength=len(machine))
-        machine |= today > data.max_clicks_per_day
+        today = np.bincount(user[span], minlength=len(is_bot))
+        is_bot |= today > data.max_clicks_per_day
         many = np.flatnonzero(today[user[span]] > data.max_clicks_per_article)
-        pair, n_clicks = counted(pair_of(user[span][many], article[span][many]))
-        machine[pair[n_clicks > data.max_clicks_per_article] >> 32] = True
-    return np.flatnonzero(is_busy)[machine]
-
-
-def _live(
-    articles: Articles,
-    born: NDArray[np.int64],
-    last_seen: NDArray[np.int64],
-    as_of_ms: int,
-    config: Config,
-) -> NDArray[np.bool_]:
-    """Return which articles may be recommended at `as_of_ms`."""
-    data = config.data
-    young = (born != UNKNOWN_TIME) & (born <= as_of_ms)
-    young &= born > as_of_ms - round(data.max_age_hours * HOUR_MS)
-    active = last_seen > as_of_ms - round(data.active_hours * HOUR_MS)
-    live: NDArray[np.bool_] = (young | active) & ~_expired(articles, as_of_ms)
-    return live
-
-
-def _expired(articles: Articles, as_of_ms: int) -> NDArray[np.bool_]:
-    known = articles.expires_ms != UNKNOWN_TIME
-    expired: NDArray[np.bool_] = known & (articles.expires_ms <= as_of_ms)
-    return expired
+        pair, n_clicks = counted(make_pair(user[span][many], article[span][many]))
+        is_bot[pair[n_clicks > data.max_clicks_per_article] >> 32] = True
+    return np.flatnonzero(is_busy)[is_bot]

@@ -1,4 +1,8 @@
-"""Modules that a library imports and we do not use: loaded when somebody asks for something."""
+"""Put off loading a module that a library imports and this package does not use.
+
+Only the command line does this: it patches `sys.modules`, which belongs to the caller's
+process when the package is imported by one.
+"""
 
 import importlib
 import sys
@@ -6,7 +10,7 @@ from types import ModuleType
 from typing import Any
 
 
-def load_later(name: str) -> None:
+def load_when_asked(name: str) -> None:
     """Let a module be imported without being loaded, unless it is already.
 
     What stands for it loads it when it is first asked for anything, and is itself again
@@ -19,7 +23,7 @@ def load_later(name: str) -> None:
 
     Examples
     --------
-    >>> load_later("xml.sax")
+    >>> load_when_asked("xml.sax")
     >>> import xml.sax
     >>> xml.sax.ContentHandler.__module__
     'xml.sax.handler'
