@@ -16,10 +16,10 @@ from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 
-from recsys.published import run_file
 from recsys.errors import NotPublishedError, SnapshotError
 from recsys.files import write_text
 from recsys.page.rules import Rule, rule_of
+from recsys.published import run_file
 
 POINTER = "current"
 RULES = "rules.json"

@@ -19,13 +19,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.blend.live_model import LiveModel, Rows
+from recsys.blend.curves import RankModel
+from recsys.blend.live_model import LiveModel, PageModel, Rows
 from recsys.config import BlendConfig, PageConfig
 from recsys.errors import SnapshotError
-from recsys.files import make_private, fsync_path
+from recsys.files import fsync_path, make_private
 from recsys.page.known_articles import KnownArticle, KnownArticles
-from recsys.blend.live_model import PageModel
-from recsys.blend.curves import RankModel
 
 FORMAT = 8
 _CARRY = "carry."
@@ -109,9 +108,16 @@ class RunMeta:
 def _arrays_of(model: PageModel, rank: RankModel, carry: Carry) -> dict[str, NDArray[Any]]:
     live = model.live
     arrays: dict[str, NDArray[Any]] = {
-        "live_rows": live.live_rows, "factors": live.factors, "warm": live.warm, "gram": live.gram,
-        "category": live.category, "story": model.story, "importance": model.importance,
-        "rise": model.rise, "newest": model.newest, "written_ms": rank.written_ms,
+        "live_rows": live.live_rows,
+        "factors": live.factors,
+        "warm": live.warm,
+        "gram": live.gram,
+        "category": live.category,
+        "story": model.story,
+        "importance": model.importance,
+        "rise": model.rise,
+        "newest": model.newest,
+        "written_ms": rank.written_ms,
     }
     arrays |= {
         f"{_CARRY}{name}": getattr(carry, name) for name in ("first_ms", "live_since", "spread")
@@ -124,7 +130,9 @@ def _arrays_of(model: PageModel, rank: RankModel, carry: Carry) -> dict[str, NDA
     arrays |= {f"curve.{name}": curve for name, curve in rank.curves.items()}
     arrays |= {f"refresh_curve.{name}": curve for name, curve in rank.refresh_curves.items()}
     for name, rows in (
-        ("similar", live.similar), ("item_item", live.item_item), ("vectors", rank.vectors)
+        ("similar", live.similar),
+        ("item_item", live.item_item),
+        ("vectors", rank.vectors),
     ):
         arrays |= {f"{name}.{f.name}": getattr(rows, f.name) for f in fields(Rows)}
     return arrays
@@ -173,8 +181,13 @@ def write(
 
 
 def _fill(
-    partial: Path, meta: RunMeta, model: PageModel, rank: RankModel, carry: Carry,
-    articles: Sequence[KnownArticle], readers: Iterable[tuple[str, bytes, bytes | None]],
+    partial: Path,
+    meta: RunMeta,
+    model: PageModel,
+    rank: RankModel,
+    carry: Carry,
+    articles: Sequence[KnownArticle],
+    readers: Iterable[tuple[str, bytes, bytes | None]],
 ) -> None:
     with closing(sqlite3.connect(partial, isolation_level=None)) as conn:
         # The file is nobody's until it is renamed, so a journal would guard nothing.
@@ -361,20 +374,33 @@ def load_model(conn: sqlite3.Connection, path: Path) -> tuple[PageModel, RankMod
         }
 
     live = LiveModel(
-        live_rows=arrays["live_rows"], static=named("static."), factors=arrays["factors"],
+        live_rows=arrays["live_rows"],
+        static=named("static."),
+        factors=arrays["factors"],
         warm=arrays["warm"],
-        gram=arrays["gram"], category=arrays["category"], similar=rows("similar"),
-        item_item=rows("item_item"), weights=BlendConfig(**about["weights"]),
+        gram=arrays["gram"],
+        category=arrays["category"],
+        similar=rows("similar"),
+        item_item=rows("item_item"),
+        weights=BlendConfig(**about["weights"]),
         click_confidence=about["click_confidence"],
     )
     settings = about["page"] | {"exempt": tuple(about["page"]["exempt"])}
     page = PageModel(
-        live, arrays["story"], arrays["importance"], arrays["rise"], arrays["newest"],
-        about["n_categories"], PageConfig(**settings),
+        live,
+        arrays["story"],
+        arrays["importance"],
+        arrays["rise"],
+        arrays["newest"],
+        about["n_categories"],
+        PageConfig(**settings),
     )
     rank = RankModel(
-        rows("vectors"), named("feature."), arrays["written_ms"],
-        named("curve."), named("refresh_curve."),
+        rows("vectors"),
+        named("feature."),
+        arrays["written_ms"],
+        named("curve."),
+        named("refresh_curve."),
     )
     return page, rank
 
