@@ -1,72 +1,119 @@
-"""All settings, as frozen dataclasses; read from a `recsys.toml`.
+"""All settings: what each one means, its default, its allowed range; read from a `recsys.toml`.
 
-Variants are made by `dataclasses.replace`. An unknown table or key in the file is
-an error, since a misspelt setting that is silently ignored is worse than none.
-Numbers without another source are chosen by us; `recsys evaluate` judges them.
+A field's annotation carries its range and description: the checks, the error messages,
+`recsys config` and docs/settings.md all read them there. Variants are made by
+`msgspec.structs.replace`. An unknown table or key in the file is an error, since a
+misspelt setting that is silently ignored is worse than none. Numbers without another
+source are chosen by us; `recsys evaluate` judges them.
 """
 
-import dataclasses
+import difflib
 import hashlib
-import json
+import math
 import tomllib
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, get_args, get_origin
+
+import msgspec
+import tomli_w
+from msgspec import Meta
 
 from recsys.errors import ConfigError
 
 N_THREADS = 2  # of sparse products: rows are independent, the same result on any number
 
+MOST_SLOTS = 100  # in one list of a page
 
-def _positive(owner: object, *names: str) -> None:
-    for name in names:
-        value = getattr(owner, name)
-        if not value > 0:  # also refuses NaN
-            raise ConfigError(f"{name} must be positive, got {value}")
+Count = Annotated[int, Meta(ge=1)]
+Slots = Annotated[int, Meta(ge=1, le=MOST_SLOTS)]
+Seed = Annotated[int, Meta(ge=0, le=2**32 - 1)]
+Positive = Annotated[float, Meta(gt=0)]
+NotNegative = Annotated[float, Meta(ge=0)]
+Days = Annotated[float, Meta(gt=0, extra={"unit": "days"})]
+Hours = Annotated[float, Meta(gt=0, extra={"unit": "hours"})]
+Seconds = Annotated[float, Meta(gt=0, extra={"unit": "seconds"})]
+
+_KINDS: dict[Any, str] = {
+    int: "a whole number",
+    float: "a finite number",
+    tuple[str, ...]: 'a list of texts such as ["a", "b"]',
+}
 
 
-def _not_negative(owner: object, *names: str) -> None:
-    for name in names:
-        value = getattr(owner, name)
-        if not value >= 0:
-            raise ConfigError(f"{name} must not be negative, got {value}")
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of the tables of settings: checks each value against its annotation.
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DataConfig:
-    """Which part of the store a night uses.
-
-    Attributes
-    ----------
-    window_days
-        Clicks older than this are not read.
-    max_age_hours
-        An article is live for this long after publication (or first sight).
-    active_hours
-        An older article stays live while somebody clicked it this recently.
-    max_clicks_per_hour
-        A reader with more clicks in one hour is taken for a machine and left out.
-    max_clicks_per_day
-        And one with more in one day (UTC): who reads everything.
-    max_clicks_per_article
-        And one with more on one article in one day: who would lift it.
-    keep_days
-        What readers did longer ago is deleted from the store after each night; 0 keeps all.
+    Raises
+    ------
+    ConfigError
+        If a value is of the wrong type, outside its range, NaN or infinite.
     """
 
-    window_days: float = 30.0
-    max_age_hours: float = 72.0
-    active_hours: float = 24.0
-    max_clicks_per_hour: int = 120
-    max_clicks_per_day: int = 600
-    max_clicks_per_article: int = 100
-    keep_days: float = 0.0
+    def __post_init__(self) -> None:
+        """Check every value; whole numbers become floats where the setting is one."""
+        for field in msgspec.structs.fields(self):
+            value = getattr(self, field.name)
+            try:
+                checked = msgspec.convert(value, field.type)
+            except msgspec.ValidationError as error:
+                raise ConfigError(_problem(field, value, str(error))) from error
+            if isinstance(checked, float) and not math.isfinite(checked):
+                raise ConfigError(_problem(field, value, "not finite"))
+            msgspec.structs.force_setattr(self, field.name, checked)
+
+
+class DataConfig(Settings, frozen=True, kw_only=True):
+    """Which part of the store a nightly run uses."""
+
+    window_days: Annotated[
+        Days, Meta(description="Clicks and impressions older than this are not read.")
+    ] = 30.0
+    max_age_hours: Annotated[
+        Hours,
+        Meta(
+            description="An article is live for this long after its publication (or, if that"
+            " is unknown, after its first click or impression)."
+        ),
+    ] = 72.0
+    active_hours: Annotated[
+        float,
+        Meta(
+            ge=0,
+            extra={"unit": "hours"},
+            description="An older article stays live if a user clicked it this recently.",
+        ),
+    ] = 24.0
+    max_clicks_per_hour: Annotated[
+        Count,
+        Meta(description="A user with more clicks in one hour counts as a bot and is left out."),
+    ] = 120
+    max_clicks_per_day: Annotated[
+        Count,
+        Meta(
+            description="A user with more clicks in one day (UTC) counts as a bot and is left out."
+        ),
+    ] = 600
+    max_clicks_per_article: Annotated[
+        Count,
+        Meta(
+            description="A user with more clicks on one article in one day (UTC) counts as a bot"
+            " and is left out."
+        ),
+    ] = 100
+    keep_days: Annotated[
+        float,
+        Meta(
+            ge=0,
+            extra={"unit": "days"},
+            description="After each nightly run the store deletes clicks and impressions older"
+            " than this. 0 keeps them all; any other value must be at least window_days.",
+        ),
+    ] = 0.0
 
     def __post_init__(self) -> None:
-        """Check ranges."""
-        _positive(self, "window_days", "max_age_hours", "max_clicks_per_hour", "max_clicks_per_day")
-        _positive(self, "max_clicks_per_article")
-        _not_negative(self, "active_hours", "keep_days")
+        """Check every value, and that the store keeps what the window reads."""
+        super().__post_init__()
         if 0 < self.keep_days < self.window_days:
             raise ConfigError(
                 f"keep_days must be 0 or at least window_days ({self.window_days:g}),"
@@ -74,294 +121,321 @@ class DataConfig:
             )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TextConfig:
-    """How text becomes vectors.
+class TextConfig(Settings, frozen=True, kw_only=True):
+    """How text becomes vectors."""
 
-    Attributes
-    ----------
-    n_features
-        Hash buckets for terms; at 2**22, two of 100,000 distinct terms share a
-        bucket with about one other term each hundred.
-    title_weight
-        Times a word of the title counts against one of the body.
-    category_weight
-        Times the section's name counts, as a term of its own.
-    n_similar
-        Similar live articles kept for each article.
-    n_rank_terms
-        Heaviest terms of an article that tell whether it is like what a reader read.
-    min_similarity
-        Cosine below which two articles are not called similar.
+    n_features: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=2**31 - 1,
+            description="Hash buckets for terms. At 4194304 (2**22), two of 100,000 distinct"
+            " terms share a bucket with about one other term in each hundred.",
+        ),
+    ] = 2**22
+    title_weight: Annotated[
+        Positive, Meta(description="How often a word of the title counts against one of the body.")
+    ] = 3.0
+    category_weight: Annotated[
+        NotNegative, Meta(description="How often the section's name counts, as one more term.")
+    ] = 2.0
+    n_similar: Annotated[Count, Meta(description="Similar live articles kept per article.")] = 100
+    n_rank_terms: Annotated[
+        Count,
+        Meta(
+            description="The ranking head compares an article with a user's reads by this many of"
+            " its heaviest terms."
+        ),
+    ] = 64
+    min_similarity: Annotated[
+        NotNegative, Meta(description="Articles with a cosine below this are not called similar.")
+    ] = 0.02
+
+
+class CollaborativeConfig(Settings, frozen=True, kw_only=True):
+    """The collaborative model: implicit's parameters under implicit's names."""
+
+    factors: Annotated[Count, Meta(description="Factors of AlternatingLeastSquares.")] = 32
+    regularization: Annotated[
+        NotNegative, Meta(description="Regularization of AlternatingLeastSquares.")
+    ] = 0.05
+    iterations: Annotated[Count, Meta(description="Iterations of AlternatingLeastSquares.")] = 10
+    random_state: Annotated[
+        Seed, Meta(description="Seed of the first factors of AlternatingLeastSquares.")
+    ] = 42
+    alpha: Annotated[
+        NotNegative,
+        Meta(description="Confidence that a fresh click has on top of the 1 of every click."),
+    ] = 10.0
+    half_life_hours: Annotated[
+        Hours, Meta(description="A click of this age has half of that extra confidence.")
+    ] = 72.0
+    full_dwell_seconds: Annotated[
+        Seconds,
+        Meta(
+            description="A click with this reading time has full weight; half the time has half"
+            " the weight, but never less than a fifth. A click without a reading time weighs as"
+            " much as the median of those that have one."
+        ),
+    ] = 30.0
+    min_users: Annotated[
+        Count,
+        Meta(description="An article with fewer users is cold: its factors come from its text."),
+    ] = 3
+    n_item_item: Annotated[
+        Count, Meta(description="Articles kept per article as read together with it.")
+    ] = 50
+
+
+class PopularityConfig(Settings, frozen=True, kw_only=True):
+    """What counts as popular, as clicked when shown, and as rising."""
+
+    half_life_hours: Annotated[
+        Hours,
+        Meta(description="A click of this age counts half in the popularity signal of the blend."),
+    ] = 3.0
+    recency_half_life_hours: Annotated[
+        Hours, Meta(description="An article of this age has half the recency of a new one.")
+    ] = 3.0
+    ctr_half_life_hours: Annotated[
+        Hours,
+        Meta(
+            description="A click or impression of this age counts half in the click-through rate."
+        ),
+    ] = 24.0
+    ctr_prior_views: Annotated[
+        Positive,
+        Meta(
+            description="Views at the average click-through rate that are added to each article's"
+            " own, so that few views cannot make an extreme rate."
+        ),
+    ] = 20.0
+    now_half_life_hours: Annotated[
+        Hours,
+        Meta(description='A click of this age counts half in the "now" of Popular Now.'),
+    ] = 2.0
+    expected_half_life_hours: Annotated[
+        Hours,
+        Meta(
+            description="A click of this age counts half in the expected clicks that Popular Now"
+            ' compares "now" with.'
+        ),
+    ] = 24.0
+    importance_half_life_hours: Annotated[
+        Hours, Meta(description="A user's click of this age counts half in Must-Reads.")
+    ] = 24.0
+    importance_age_half_life_hours: Annotated[
+        Hours, Meta(description="An article of this age has half the importance in Must-Reads.")
+    ] = 12.0
+
+
+class BlendConfig(Settings, frozen=True, kw_only=True):
+    """Weights of the signals in the score, and which of a user's reads are recent.
+
+    The signals have their own scales: cosines and preferences in 0..1, popularity in log
+    units, recency in 0..1. The weights of popularity, ctr, recency and als are rounded from
+    a conditional logit on EB-NeRD (clicks of 20-22 May 2023 among all live articles, and
+    among those shown); those of text and affinity were compared on MIND (see README). The
+    weights of the context are set by hand: no log here says what readers of an article
+    clicked among all live ones.
     """
 
-    n_features: int = 2**22
-    title_weight: float = 3.0
-    category_weight: float = 2.0
-    n_similar: int = 100
-    n_rank_terms: int = 64
-    min_similarity: float = 0.02
-
-    def __post_init__(self) -> None:
-        """Check ranges."""
-        _positive(self, "n_features", "title_weight", "n_similar", "n_rank_terms")
-        _not_negative(self, "category_weight", "min_similarity")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CollaborativeConfig:
-    """The collaborative model: implicit's parameters under implicit's names.
-
-    Attributes
-    ----------
-    factors, regularization, iterations, random_state
-        Of implicit's AlternatingLeastSquares.
-    alpha
-        Confidence of a fresh click beyond the 1 of a click of no weight.
-    half_life_hours
-        Age at which a click's extra confidence is halved.
-    full_dwell_seconds
-        Reading time at which a click has full weight; half of it weighs half,
-        never below a fifth, and an unknown one weighs as the median known one.
-    min_users
-        Articles with fewer readers are cold: their factors come from text.
-    n_item_item
-        Articles kept as read together with each article.
-    """
-
-    factors: int = 32
-    regularization: float = 0.05
-    iterations: int = 10
-    random_state: int = 42
-    alpha: float = 10.0
-    half_life_hours: float = 72.0
-    full_dwell_seconds: float = 30.0
-    min_users: int = 3
-    n_item_item: int = 50
-
-    def __post_init__(self) -> None:
-        """Check ranges."""
-        _positive(self, "factors", "iterations", "half_life_hours", "full_dwell_seconds")
-        _positive(self, "min_users", "n_item_item")
-        _not_negative(self, "regularization", "alpha")
+    als: Annotated[
+        float, Meta(description="Weight of the collaborative score of the user and the article.")
+    ] = 1.2
+    text: Annotated[
+        float, Meta(description="Weight of the likeness in text to the user's recent reads.")
+    ] = 30.0
+    affinity: Annotated[
+        float, Meta(description="Weight of the user's preference for the article's section.")
+    ] = 1.0
+    popularity: Annotated[float, Meta(description="Weight of the article's popularity.")] = 0.9
+    ctr: Annotated[float, Meta(description="Weight of the article's click-through rate.")] = 0.05
+    recency: Annotated[float, Meta(description="Weight of the article's recency.")] = 3.3
+    context_text: Annotated[
+        float, Meta(description="Weight of the likeness in text to the article being read.")
+    ] = 60.0
+    context_item_item: Annotated[
+        float, Meta(description="Weight of being read together with the article being read.")
+    ] = 6.0
+    context_category: Annotated[
+        float, Meta(description="Weight of being in the section of the article being read.")
+    ] = 1.5
+    recent_reads: Annotated[
+        Count, Meta(description="How many of a user's latest clicks are recent reads.")
+    ] = 20
+    known_reads: Annotated[
+        Count,
+        Meta(
+            description="How many of a user's latest clicks a run keeps: all that the ranking head"
+            " knows of the user's taste in text."
+        ),
+    ] = 100
+    recent_decay: Annotated[
+        Positive, Meta(description="Weight of a recent read against the one that came after it.")
+    ] = 0.9
+    must_reads_personal: Annotated[
+        float, Meta(description="Share of the personal score in the score of Must-Reads.")
+    ] = 0.1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PopularityConfig:
-    """What counts as popular, as clicked when shown, and as rising.
+class LearnConfig(Settings, frozen=True, kw_only=True):
+    """Which past choices each nightly run learns the weights of the blend from."""
 
-    Attributes
-    ----------
-    half_life_hours
-        Of the popularity in the score of You May Also Like.
-    recency_half_life_hours
-        Age at which an article is half as new.
-    ctr_half_life_hours, ctr_prior_views
-        Of the smoothed click-through rate: views of the average rate added to each.
-    now_half_life_hours, expected_half_life_hours
-        Of "now" and of the expectation it is held against, in Popular Now.
-    importance_half_life_hours, importance_age_half_life_hours
-        Of the readers counted in Must-Reads, and of an article's importance.
-    """
-
-    half_life_hours: float = 3.0
-    recency_half_life_hours: float = 3.0
-    ctr_half_life_hours: float = 24.0
-    ctr_prior_views: float = 20.0
-    now_half_life_hours: float = 2.0
-    expected_half_life_hours: float = 24.0
-    importance_half_life_hours: float = 24.0
-    importance_age_half_life_hours: float = 12.0
-
-    def __post_init__(self) -> None:
-        """Check ranges."""
-        _positive(self, *(f.name for f in dataclasses.fields(self)))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BlendConfig:
-    """Weights of the signals in the score, and what a reader's recent reads are.
-
-    For signals on their own scales: cosines and preferences in 0..1, popularity in log
-    units, recency in 0..1. Popularity, ctr, recency and als are rounded from a
-    conditional logit on EB-NeRD (clicks of 20-22 May 2023 among all live articles, and
-    among those shown), text and affinity were compared on MIND; see README, measured.
-    The weights of the context are set by hand: no log here says what readers of an
-    article clicked among all live ones.
-
-    Attributes
-    ----------
-    als, text, affinity, popularity, ctr, recency
-        Weights of the signals of a reader and a live article.
-    context_text, context_item_item, context_category
-        Weights of the signals of the article being read.
-    recent_reads
-        How many of a reader's latest clicks are "recent".
-    known_reads
-        How many of them a run keeps: what `rank` knows of a reader's taste in text.
-    recent_decay
-        Weight of each recent read against the one after it.
-    must_reads_personal
-        Share of the personal score in Must-Reads: lightly personal.
-    """
-
-    als: float = 1.2
-    text: float = 30.0
-    affinity: float = 1.0
-    popularity: float = 0.9
-    ctr: float = 0.05
-    recency: float = 3.3
-    context_text: float = 60.0
-    context_item_item: float = 6.0
-    context_category: float = 1.5
-    recent_reads: int = 20
-    known_reads: int = 100
-    recent_decay: float = 0.9
-    must_reads_personal: float = 0.1
-
-    def __post_init__(self) -> None:
-        """Check ranges."""
-        _positive(self, "recent_reads", "known_reads", "recent_decay")
+    days: Annotated[
+        int,
+        Meta(
+            ge=0,
+            extra={"unit": "days"},
+            description="Days before the nightly run from whose choices it learns. 0 serves the"
+            " weights of [blend] as they are.",
+        ),
+    ] = 4
+    min_choices: Annotated[
+        Count, Meta(description="With fewer choices the weights of [blend] are served as they are.")
+    ] = 200
+    max_choices: Annotated[
+        Count,
+        Meta(
+            description="Each head learns from at most this many choices, spread evenly over days"
+            " and users."
+        ),
+    ] = 8_000
+    max_users: Annotated[
+        Count,
+        Meta(
+            description="A past day with more users is learned from with one in 2, 4, 8, ... of"
+            " them, so that at most this many remain. The served run is trained on all users."
+        ),
+    ] = 32_000
+    n_negatives: Annotated[
+        Count,
+        Meta(
+            description="Live articles drawn beside the clicked ones, for each choice among all"
+            " live articles."
+        ),
+    ] = 100
+    random_state: Annotated[Seed, Meta(description="Seed of that draw.")] = 42
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LearnConfig:
-    """What the weights of the blend are refitted from each night.
-
-    Attributes
-    ----------
-    days
-        Days before the night, whose choices are learned from.
-    min_choices
-        With fewer choices the shipped weights are served.
-    max_choices
-        Each head learns from so many, evenly spread over days and readers, if there are more.
-    max_users
-        A past night is trained on so many of its readers to learn from it, if there were more:
-        one in 2, 4, 8 ... of them. What is served is trained on all.
-    n_negatives
-        Live articles drawn beside those clicked, for each choice among all that are live.
-    random_state
-        Of that draw.
-    """
-
-    days: int = 4
-    min_choices: int = 200
-    max_choices: int = 8_000
-    max_users: int = 32_000
-    n_negatives: int = 100
-    random_state: int = 42
-
-    def __post_init__(self) -> None:
-        """Check ranges."""
-        _positive(self, "min_choices", "max_choices", "max_users", "n_negatives")
-        _not_negative(self, "days")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PageConfig:
+class PageConfig(Settings, frozen=True, kw_only=True):
     """What a page holds.
 
-    Attributes
-    ----------
-    n
-        Slots of each ranked list.
-    n_latest
-        Slots of Latest Stories.
-    story_similarity
-        Cosine from which two live articles are the same story: copies of each other.
-    event_similarity, event_hours
-        Cosine from which they are if they were written within so many hours.
-    exempt
-        Lists that may tell a story again that stands elsewhere on the page; an article
-        stands once all the same.
-    minimum
-        Slots that each list keeps before another gets more, when articles run out.
-    must_reads_of_section
-        Most articles of one section in Must-Reads.
-    diversity
-        What an article of You May Also Like loses by likeness (a cosine of 1) to a better
-        candidate, against the span from the best to the last of a page.
-    you_may_also_like_priority, popular_now_priority, must_reads_priority, \
-    latest_stories_priority
-        What a list is worth to the page, where two want the same article. You May Also Like
-        stands first: at 2, other lists take so much of it that its hits on MIND fall from
-        .21 to .14, at 10 none (and on EB-NeRD none at either).
+    You May Also Like has by far the largest priority, because at 2 other lists take so many of
+    its articles that its hit rate on MIND falls from .21 to .14; at 10 they take none (and on
+    EB-NeRD they take none at either).
     """
 
-    n: int = 5
-    n_latest: int = 6
-    story_similarity: float = 0.75
-    event_similarity: float = 0.65
-    event_hours: float = 24.0
-    exempt: tuple[str, ...] = ()
-    minimum: int = 3
-    must_reads_of_section: int = 2
-    diversity: float = 0.2
-    you_may_also_like_priority: float = 10.0
-    popular_now_priority: float = 1.0
-    must_reads_priority: float = 1.0
-    latest_stories_priority: float = 0.5
+    n: Annotated[Slots, Meta(description="Slots of each ranked list.")] = 5
+    n_latest: Annotated[Slots, Meta(description="Slots of Latest Stories.")] = 6
+    story_similarity: Annotated[
+        Positive,
+        Meta(
+            description="Live articles with at least this cosine are copies of the same story. A"
+            " value above 1 finds no copies."
+        ),
+    ] = 0.75
+    event_similarity: Annotated[
+        Positive,
+        Meta(
+            description="Live articles with at least this cosine are the same story if they were"
+            " published within event_hours of each other."
+        ),
+    ] = 0.65
+    event_hours: Annotated[
+        float, Meta(ge=0, extra={"unit": "hours"}, description="See event_similarity.")
+    ] = 24.0
+    exempt: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Names of the lists that may repeat a story of another list of the page."
+            " Even there an article appears only once."
+        ),
+    ] = ()
+    minimum: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=MOST_SLOTS,
+            description="When articles run out, each list fills this many slots before another"
+            " list fills more.",
+        ),
+    ] = 3
+    must_reads_of_section: Annotated[
+        Count, Meta(description="Most articles of one section in Must-Reads.")
+    ] = 2
+    diversity: Annotated[
+        NotNegative,
+        Meta(
+            description="How much an article of You May Also Like loses if it equals a better"
+            " candidate (a cosine of 1), as a share of the distance in score between the best and"
+            " the last candidate of the page."
+        ),
+    ] = 0.2
+    you_may_also_like_priority: Annotated[
+        Positive,
+        Meta(description="Priority of You May Also Like where two lists want the same article."),
+    ] = 10.0
+    popular_now_priority: Annotated[Positive, Meta(description="Priority of Popular Now.")] = 1.0
+    must_reads_priority: Annotated[Positive, Meta(description="Priority of Must-Reads.")] = 1.0
+    latest_stories_priority: Annotated[
+        Positive, Meta(description="Priority of Latest Stories.")
+    ] = 0.5
 
     def __post_init__(self) -> None:
-        """Check ranges."""
-        _positive(self, "n", "n_latest", "story_similarity", "must_reads_of_section")
-        _positive(self, "event_similarity")
-        _not_negative(self, "minimum", "diversity", "event_hours")
-        _positive(self, *(f.name for f in dataclasses.fields(self) if "priority" in f.name))
-        lists = [f.name.removesuffix("_priority") for f in dataclasses.fields(self)]
+        """Check every value, and that `exempt` names lists."""
+        super().__post_init__()
+        suffix = "_priority"
+        known = [n.removesuffix(suffix) for n in self.__struct_fields__ if n.endswith(suffix)]
         for name in self.exempt:
-            if name not in lists:
-                raise ConfigError(f"exempt must be names of lists, got {name!r}")
+            if name not in known:
+                raise ConfigError(f"exempt must name lists ({', '.join(known)}), got {name!r}")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PublishConfig:
-    """What is kept, and when a run is held back.
+class PublishConfig(Settings, frozen=True, kw_only=True):
+    """How many runs are kept, and when a run is held back."""
 
-    Attributes
-    ----------
-    keep_runs
-        Published files kept, the current one included.
-    min_share_of_last_run
-        Hold tonight if it has fewer live articles, readers, clicks, or different articles on
-        its pages, than this share of the last run's.
-    max_worse_share
-        Hold tonight if so much larger a share of its pages has empty slots, or of its readers
-        is known by nothing, than in the last run.
-    max_lost_auc
-        Hold tonight if a head of the blend did so much worse on yesterday's choices than the
-        last run's did on the day before.
-    """
+    keep_runs: Annotated[
+        Count, Meta(description="Published runs kept, the current one included.")
+    ] = 7
+    min_share_of_last_run: Annotated[
+        NotNegative,
+        Meta(
+            description="A run is held back if it has fewer live articles, users, clicks or"
+            " different articles on its pages than this share of the last run's."
+        ),
+    ] = 0.5
+    max_worse_share: Annotated[
+        NotNegative,
+        Meta(
+            description="A run is held back if the share of its pages with empty slots, or of its"
+            " users about whom it knows nothing, is larger than the last run's by more than this."
+        ),
+    ] = 0.25
+    max_lost_auc: Annotated[
+        NotNegative,
+        Meta(
+            description="A run is held back if the AUC of one of its heads on yesterday's choices"
+            " is lower by more than this than the last run's was on the day before."
+        ),
+    ] = 0.1
 
-    keep_runs: int = 7
-    min_share_of_last_run: float = 0.5
-    max_worse_share: float = 0.25
-    max_lost_auc: float = 0.1
 
-    def __post_init__(self) -> None:
-        """Check ranges."""
-        _positive(self, "keep_runs")
-        _not_negative(self, "min_share_of_last_run", "max_worse_share", "max_lost_auc")
+class Config(Settings, frozen=True, kw_only=True):
+    """All settings; each attribute is one table of `recsys.toml`."""
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Config:
-    """Everything; one table of `recsys.toml` an attribute."""
-
-    data: DataConfig = field(default_factory=DataConfig)
-    text: TextConfig = field(default_factory=TextConfig)
-    collaborative: CollaborativeConfig = field(default_factory=CollaborativeConfig)
-    popularity: PopularityConfig = field(default_factory=PopularityConfig)
-    blend: BlendConfig = field(default_factory=BlendConfig)
-    learn: LearnConfig = field(default_factory=LearnConfig)
-    page: PageConfig = field(default_factory=PageConfig)
-    publish: PublishConfig = field(default_factory=PublishConfig)
+    data: DataConfig = DataConfig()
+    text: TextConfig = TextConfig()
+    collaborative: CollaborativeConfig = CollaborativeConfig()
+    popularity: PopularityConfig = PopularityConfig()
+    blend: BlendConfig = BlendConfig()
+    learn: LearnConfig = LearnConfig()
+    page: PageConfig = PageConfig()
+    publish: PublishConfig = PublishConfig()
 
     def digest(self) -> str:
-        """Return a short fingerprint; equal settings give equal ones."""
-        text = json.dumps(dataclasses.asdict(self), sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:12]
+        """Return a short fingerprint; equal settings have equal ones."""
+        return hashlib.sha256(msgspec.json.encode(self, order="deterministic")).hexdigest()[:12]
 
 
 def load_config(path: Path | None) -> Config:
@@ -392,42 +466,68 @@ def parsed_config(text: str, path: str) -> Config:
         tables = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: cannot be read: {error}") from error
-    rooms = {room.name: room.default_factory for room in dataclasses.fields(Config)}
-    parts = {}
-    for table, values in tables.items():
-        if table not in rooms:
-            raise ConfigError(f"{path}: unknown table [{table}]; known: {', '.join(rooms)}")
-        parts[table] = _part(path, table, rooms[table], values)
-    return Config(**parts)
+    try:
+        made: Config = _made(Config, tables, "")
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
+    return made
 
 
 def toml_of(config: Config) -> str:
     """Return settings as the text of a `recsys.toml`; `load_config` reads them back equal."""
-    lines = []
-    for table, values in dataclasses.asdict(config).items():
-        lines += [f"[{table}]", *(f"{name} = {_toml(value)}" for name, value in values.items()), ""]
-    return "\n".join(lines)
+    return tomli_w.dumps(msgspec.to_builtins(config))
 
 
-def _toml(value: object) -> str:
-    return json.dumps(value) if isinstance(value, tuple) else repr(value)
-
-
-def _part(path: str, table: str, make: Any, values: object) -> Any:
-    if not isinstance(values, dict):
-        raise ConfigError(f"{path}: {table} must be a table, write [{table}]")
-    types = {f.name: type(f.default) for f in dataclasses.fields(make)}
-    for name, value in values.items():
-        if name not in types:
-            raise ConfigError(f"{path}: unknown key {table}.{name}; known: {', '.join(types)}")
-        if types[name] is tuple and isinstance(value, list):
-            values[name] = value = tuple(value)
-        allowed = (int, float) if types[name] is float else (types[name],)
-        if isinstance(value, bool) or not isinstance(value, allowed):
-            raise ConfigError(
-                f"{path}: {table}.{name} must be of type {types[name].__name__}, got {value!r}"
-            )
+def _made(kind: Any, value: Any, name: str) -> Any:
+    """Return a value of a file as settings of a kind; `name` is its dotted path in the file."""
+    if not (isinstance(kind, type) and issubclass(kind, Settings)):
+        return value  # its owner checks it
+    if not isinstance(value, dict):
+        raise ConfigError(f"{name} must be a table: write [{name}]")
+    known = {field.name: field.type for field in msgspec.structs.fields(kind)}
+    prefix = name and f"{name}."
+    parts = {}
+    for key, part in value.items():
+        if key not in known:
+            what = "key" if name else "table"
+            raise ConfigError(f"unknown {what} {prefix}{key}{_suggestion(key, list(known))}")
+        parts[key] = _made(known[key], part, f"{prefix}{key}")
     try:
-        return make(**values)
+        return kind(**parts)
     except ConfigError as error:
-        raise ConfigError(f"{path}: {table}.{error}") from error
+        raise ConfigError(f"{prefix}{error}") from error
+
+
+def _suggestion(name: str, known: Sequence[str]) -> str:
+    """Return the end of a message about an unknown name: the closest one, and all of them."""
+    closest = difflib.get_close_matches(name, known, n=1)
+    asked = f": did you mean {closest[0]}?" if closest else "."
+    return f"{asked} Known: {', '.join(known)}"
+
+
+def _problem(field: msgspec.structs.FieldInfo, value: object, otherwise: str) -> str:
+    """Return a message about a refused value: the allowed range, or else msgspec's words."""
+    kind = get_args(field.type)[0] if get_origin(field.type) is Annotated else field.type
+    if kind not in _KINDS:
+        return f"{field.name}: {otherwise}"
+    return f"{field.name} must be {allowed_values(field.type)}, got {value!r}"
+
+
+def allowed_values(kind: Any) -> str:
+    """Return the values that an annotation allows, in words.
+
+    Examples
+    --------
+    >>> allowed_values(Slots), allowed_values(Hours)
+    ('a whole number from 1 to 100', 'a finite number above 0')
+    """
+    base, *metas = get_args(kind)
+    least, above, most = (
+        next((x for m in metas if (x := getattr(m, name)) is not None), None)
+        for name in ("ge", "gt", "le")
+    )
+    if least is not None:
+        span = f" of at least {least}" if most is None else f" from {least} to {most}"
+    else:
+        span = "" if above is None else f" above {above}"
+    return f"{_KINDS[base]}{span}"

@@ -1,5 +1,4 @@
-import dataclasses
-
+import msgspec
 import pytest
 from conftest import BY_HAND, RECEIVED_MS, SAMPLE
 
@@ -46,7 +45,7 @@ def test_what_is_older_goes_and_what_is_not_stays(filled):
 
 def test_a_night_keeps_as_many_days_as_it_is_told(filled, tmp_path):
     data = DataConfig(window_days=1.0, keep_days=1.5)
-    config = dataclasses.replace(BY_HAND, data=data)
+    config = msgspec.structs.replace(BY_HAND, data=data)
     report = run_nightly(filled, tmp_path / "p", as_of_ms=RECEIVED_MS, config=config)
     oldest = min(row[2] for row in clicks_of(filled))
     assert oldest >= RECEIVED_MS - 36 * HOUR_MS

@@ -1,6 +1,6 @@
-import dataclasses
 import json
 
+import msgspec
 import numpy as np
 import pytest
 from conftest import RECEIVED_MS, SAMPLE
@@ -142,7 +142,7 @@ def test_noons_have_their_hours_inside_the_span():
 
 
 def test_a_span_without_a_noon_has_no_lists(newsroom):
-    past = Past(newsroom, dataclasses.replace(QUICK, learn=LearnConfig(days=0)))
+    past = Past(newsroom, msgspec.structs.replace(QUICK, learn=LearnConfig(days=0)))
     served = backtest.nights(past, ["nightly"], from_ms=FROM_MS, before_ms=FROM_MS + 1)
     lists = backtest.full_list(past, served)
     assert lists.relevant == []
@@ -201,7 +201,7 @@ def test_a_machine_is_not_known_before_it_has_run(store, load):
 
 
 def test_a_search_starts_from_the_settings_given_and_writes_what_it_found(newsroom, tmp_path):
-    config = dataclasses.replace(QUICK, learn=LearnConfig(days=1, min_choices=10**6))
+    config = msgspec.structs.replace(QUICK, learn=LearnConfig(days=1, min_choices=10**6))
     found = tune.search(
         newsroom, config, "nightly", before_ms=RECEIVED_MS, n_folds=1, n_trials=2, random_state=1
     )

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -364,7 +365,7 @@ def test_a_reader_is_what_plain_python_makes_of_a_profile_and_clicks(seed, click
         rng.random((len(USER_FEATURES), n_met), np.float32),
     )
     known_reads = data.draw(st.sampled_from([1, 5, 100]))
-    weights = dataclasses.replace(model.live.weights, known_reads=known_reads)
+    weights = msgspec.structs.replace(model.live.weights, known_reads=known_reads)
     model = dataclasses.replace(model, live=dataclasses.replace(model.live, weights=weights))
     builder, packed = UserStateBuilder(model), pack_profiles(profiles_of([profile]))[0]
     factors, tastes, reads, read = plain_reader(profile, clicks, model)

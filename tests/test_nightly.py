@@ -1,4 +1,3 @@
-import dataclasses
 import fcntl
 import json
 import multiprocessing
@@ -6,13 +5,13 @@ import sqlite3
 from contextlib import closing
 from datetime import datetime
 
+import msgspec
 import numpy as np
 import pytest
 from conftest import BY_HAND, RECEIVED_MS, ROOT, SAMPLE
 
-from recsys.config import Config, DataConfig, LearnConfig, PublishConfig, load_config, toml_of
+from recsys.config import Config, DataConfig, LearnConfig, PublishConfig
 from recsys.errors import (
-    ConfigError,
     HeldBackError,
     RecsysError,
     RunActiveError,
@@ -225,7 +224,7 @@ def test_machines_are_told_by_hour_day_and_article_and_what_they_would_lift(stor
 
 def test_a_night_after_a_day_without_clicks_goes_on(sample, tmp_path):
     later_ms = to_ms(sample.as_of) + 48 * HOUR_MS
-    config = dataclasses.replace(Config(), learn=LearnConfig(days=2))
+    config = msgspec.structs.replace(Config(), learn=LearnConfig(days=2))
     path = tmp_path / "recsys.db"
     path.write_bytes(sample.store.read_bytes())
     with Store(path) as store:
@@ -281,7 +280,9 @@ def test_a_night_that_lost_its_articles_is_kept_but_not_served(sample, tmp_path)
     with Store(sample.store) as store:
         as_of_ms = to_ms(sample.as_of)
         first = run_nightly(store, tmp_path, as_of_ms=as_of_ms, config=BY_HAND)
-        short = dataclasses.replace(BY_HAND, data=DataConfig(max_age_hours=2.0, active_hours=0.1))
+        short = msgspec.structs.replace(
+            BY_HAND, data=DataConfig(max_age_hours=2.0, active_hours=0.1)
+        )
         with pytest.raises(HeldBackError, match="live articles"):
             run_nightly(store, tmp_path, as_of_ms=as_of_ms, config=short)
     assert published_folder.current_run(tmp_path) == first.run_id
@@ -297,7 +298,7 @@ def test_a_night_that_lost_its_clicks_or_its_numbers_is_held_back(sample, tmp_pa
         first = run_nightly(store, folder, as_of_ms=as_of_ms, config=BY_HAND)
         n_clicks = first.counts["clicks"]
         # Of a window of one day, where there were weeks.
-        shorter = dataclasses.replace(BY_HAND, data=DataConfig(window_days=1.0))
+        shorter = msgspec.structs.replace(BY_HAND, data=DataConfig(window_days=1.0))
         with pytest.raises(HeldBackError, match=f"clicks, {n_clicks} in {first.run_id}"):
             run_nightly(store, folder, as_of_ms=as_of_ms, config=shorter)
 
@@ -338,7 +339,7 @@ def test_a_night_whose_process_dies_fails_and_what_is_served_stays(sample, tmp_p
     monkeypatch.setattr(nightly_run, "MANY_USERS", 1)
     with Store(path) as store:
         first = run_nightly(store, folder, as_of_ms=as_of_ms, config=BY_HAND)
-        teaching = dataclasses.replace(BY_HAND, learn=LearnConfig(days=1))
+        teaching = msgspec.structs.replace(BY_HAND, learn=LearnConfig(days=1))
         real = nightly_run.ProcessPoolExecutor.submit
 
         def submit(pool, *task):
@@ -366,7 +367,7 @@ def test_two_nights_at_once_do_not_mix(sample, tmp_path):
 
 
 def test_old_runs_are_pruned_and_the_served_one_never(sample, tmp_path):
-    config = dataclasses.replace(BY_HAND, publish=PublishConfig(keep_runs=2))
+    config = msgspec.structs.replace(BY_HAND, publish=PublishConfig(keep_runs=2))
     with Store(sample.store) as store:
         runs = [
             run_nightly(store, tmp_path, as_of_ms=to_ms(sample.as_of), config=config).run_id
@@ -456,31 +457,6 @@ def test_a_refresh_brings_what_is_new_without_training(sample, tmp_path):
                 run.articles[run.model.live.live_rows[slot.place]].article_id
                 for slot in built[name]
             ]
-
-
-def test_settings_are_read_and_mistakes_named(tmp_path):
-    path = tmp_path / "recsys.toml"
-    path.write_text("[page]\nn = 3\n[data]\nmax_age_hours = 48\n")
-    config = load_config(path)
-    assert (config.page.n, config.data.max_age_hours) == (3, 48)
-    assert config.digest() != Config().digest()
-    path.write_text("[page]\nexempt = ['latest_stories']\n")
-    assert load_config(path).page.exempt == ("latest_stories",)
-    path.write_text(toml_of(load_config(path)))
-    assert load_config(path).page.exempt == ("latest_stories",)
-    for text, says in (
-        ("[pages]\nn = 3", "unknown table [pages]"),
-        ("[page]\nm = 3", "unknown key page.m"),
-        ("[page]\nn = 'three'", "page.n must be of type int"),
-        ("[page]\nn = 0", "page.n must be positive"),
-        ("[page]\nexempt = ['front']", "names of lists"),
-        ("[page\n", "cannot be read"),
-    ):
-        path.write_text(text)
-        with pytest.raises(ConfigError) as caught:
-            load_config(path)
-        assert says in str(caught.value)
-        assert str(path) in str(caught.value)
 
 
 if __name__ == "__main__":

@@ -3,8 +3,8 @@ import itertools
 import math
 import zipfile
 from contextlib import nullcontext
-from dataclasses import replace
 
+import msgspec
 import numpy as np
 import pytest
 from conftest import BY_HAND, SHARED, needs_shared
@@ -419,7 +419,7 @@ def pairs_of(story):
 def test_stories_of_the_sample_are_its_planted_copies(by_hand):
     with Store(by_hand.store) as store:
         night = read_training_window(store, to_ms(by_hand.as_of), BY_HAND)
-        copies_only = replace(BY_HAND, page=PageConfig(event_hours=0))
+        copies_only = msgspec.structs.replace(BY_HAND, page=PageConfig(event_hours=0))
         found = train(store, night, copies_only, lambda stage: nullcontext())
     titles = [found.articles[row].title for row in found.page.live.live_rows]
     place = {title: i for i, title in enumerate(titles)}

@@ -1,6 +1,6 @@
-import dataclasses
 import shutil
 
+import msgspec
 import pytest
 from conftest import BY_HAND
 
@@ -28,7 +28,7 @@ def held(by_hand, folder, tmp_path):
     """Return the name of a run that was held back beside it."""
     path = tmp_path / "recsys.db"
     shutil.copy(by_hand.store, path)
-    old = dataclasses.replace(BY_HAND, data=DataConfig(max_age_hours=2.0, active_hours=0.1))
+    old = msgspec.structs.replace(BY_HAND, data=DataConfig(max_age_hours=2.0, active_hours=0.1))
     with Store(path) as store, pytest.raises(HeldBackError) as caught:
         run_nightly(store, folder, as_of_ms=to_ms(by_hand.as_of) + HOUR_MS, config=old)
     assert "recsys publish" in str(caught.value)

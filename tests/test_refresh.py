@@ -3,6 +3,7 @@
 import dataclasses
 from contextlib import closing, nullcontext
 
+import msgspec
 import numpy as np
 import pytest
 from conftest import BY_HAND
@@ -222,7 +223,7 @@ def test_a_refresh_needs_a_run_that_is_neither_later_nor_too_old(sample, tmp_pat
         with pytest.raises(NotPublishedError):
             run_nightly(store, tmp_path, as_of_ms=at, **options)
         run_nightly(store, tmp_path, as_of_ms=at, config=BY_HAND)
-        fewer = dataclasses.replace(BY_HAND, text=TextConfig(n_features=2**20))
+        fewer = msgspec.structs.replace(BY_HAND, text=TextConfig(n_features=2**20))
         with pytest.raises(SnapshotError, match=r"n_features = 4194304.*recsys nightly"):
             run_nightly(store, tmp_path, as_of_ms=at, config=fewer, kind="refresh")
         with pytest.raises(SnapshotError, match="after this refresh"):
@@ -240,7 +241,7 @@ def test_a_refresh_from_another_store_is_refused(sample, tmp_path):
 
 
 def test_the_night_a_refresh_goes_back_to_is_never_pruned(sample, tmp_path):
-    config = dataclasses.replace(BY_HAND, publish=PublishConfig(keep_runs=1))
+    config = msgspec.structs.replace(BY_HAND, publish=PublishConfig(keep_runs=1))
     at = to_ms(sample.as_of)
     with Store(sample.store) as store:
         runs = [

@@ -4,10 +4,10 @@ Weights are learned by the night itself (`recsys.learn`); what is searched here 
 night takes as given: half-lives, factors, regularization, negatives, days.
 """
 
-import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from recsys import metrics
@@ -149,7 +149,7 @@ def variant(config: Config, values: dict[str, Any]) -> Config:
     for name, value in values.items():
         table, key = name.split(".")
         rounded = float(f"{value:.4g}") if isinstance(value, float) else value
-        part = dataclasses.replace(getattr(config, table), **{key: rounded})
+        part = msgspec.structs.replace(getattr(config, table), **{key: rounded})
         changed: dict[str, Any] = {table: part}
-        config = dataclasses.replace(config, **changed)
+        config = msgspec.structs.replace(config, **changed)
     return config

@@ -6,11 +6,11 @@ clicked among what they were shown. Neither choice stands for the other: on EB-N
 learned in view find .05 to .28 of next clicks where those learned live find .43 to .50.
 """
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -183,7 +183,7 @@ def _fit_retrieval_head(past: Past, as_of_ms: int) -> tuple[BlendConfig, HeadRep
     tried: dict[str, Any] = fit_weights(choices.part(0, edge), shipped, free=FREE)
     report = _head_report(
         len(choices),
-        mean_auc(linear_score(late.features, dataclasses.replace(config.blend, **tried)), late),
+        mean_auc(linear_score(late.features, msgspec.structs.replace(config.blend, **tried)), late),
         mean_auc(linear_score(late.features, config.blend), late),
         "",
     )
@@ -192,7 +192,7 @@ def _fit_retrieval_head(past: Past, as_of_ms: int) -> tuple[BlendConfig, HeadRep
     weights: dict[str, Any] = {
         name: round(w, 4) for name, w in fit_weights(choices, shipped, free=FREE).items()
     }
-    return dataclasses.replace(config.blend, **weights), report
+    return msgspec.structs.replace(config.blend, **weights), report
 
 
 def fit_ranking_head(

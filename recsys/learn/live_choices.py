@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -82,7 +83,7 @@ def sampled_live_choices(
     live = at.model.page.live
     n_live = len(live.live_rows)
     ones: dict[str, Any] = dict.fromkeys(PARTS, 1.0)
-    plain = dataclasses.replace(live, weights=dataclasses.replace(live.weights, **ones))
+    plain = dataclasses.replace(live, weights=msgspec.structs.replace(live.weights, **ones))
     features: list[Floats] = [np.zeros((0, len(PARTS)))]
     chosen: list[NDArray[np.bool_]] = [np.zeros(0, dtype=bool)]
     found = list(live_choices(past, at, before_ms=before_ms))

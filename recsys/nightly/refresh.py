@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -96,8 +97,8 @@ def refresh(store: Store, folder: Path, as_of_ms: int, config: Config, stage: St
                 known.append((opened.enter_context(closing(run_file.connect(base))), base))
         with stage("read"):
             days = min(config.data.window_days, COUNTED_DAYS)
-            data = dataclasses.replace(config.data, window_days=days)
-            config = dataclasses.replace(config, data=data, blend=meta.weights)
+            data = msgspec.structs.replace(config.data, window_days=days)
+            config = msgspec.structs.replace(config, data=data, blend=meta.weights)
             window = read_training_window(store, as_of_ms, config, earlier=last.earlier)
         with stage("known readers"):
             touched = _touched(window, last)

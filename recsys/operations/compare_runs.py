@@ -2,8 +2,10 @@
 
 from collections.abc import Iterable
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import structs
 
 from recsys.page.build import PageBuilder, unpack_page
 from recsys.page.compose import LISTS, slots_of
@@ -105,11 +107,8 @@ def difference(folder: Path, first: str, second: str, *, other: Path | None = No
             if before[user][name]
         ]
         kept[name] = sum(shares) / len(shares) if shares else 1.0
-    weights = {
-        name: (value, asdict(b.meta.weights)[name])
-        for name, value in asdict(a.meta.weights).items()
-        if value != asdict(b.meta.weights)[name]
-    }
+    old, new = structs.asdict(a.meta.weights), structs.asdict(b.meta.weights)
+    weights = {name: (old[name], new[name]) for name in old if old[name] != new[name]}
     return Difference(
         same=a.digests == b.digests,
         came=sorted(set(b.ids) - set(a.ids)),

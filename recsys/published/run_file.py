@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from msgspec import structs
 from numpy.typing import NDArray
 
 from recsys.blend.curves import RankModel
@@ -91,7 +92,8 @@ class RunMeta:
     """What a run says of itself.
 
     `base` is the night that a refresh goes back to: readers of whom nothing came since
-    are read from there. `vitals` are what it shows, see `recsys.nightly.publish_gate.Vitals`; None if nothing.
+    are read from there. `vitals` are what it shows, see
+    `recsys.nightly.publish_gate.Vitals`; None if nothing.
     """
 
     run_id: str
@@ -196,9 +198,10 @@ def _fill(
         conn.executescript(_SCHEMA)
         conn.execute("BEGIN")
         about = asdict(meta) | {
+            "weights": structs.asdict(meta.weights),
             "format": FORMAT,
             "n_categories": model.n_categories,
-            "page": asdict(model.config),
+            "page": structs.asdict(model.config),
             "click_confidence": model.live.click_confidence,
             "n_trained": carry.n_trained,
             "n_terms": len(carry.n_having),
