@@ -7,18 +7,16 @@ misspelt setting that is silently ignored is worse than none. Numbers without an
 source are chosen by us; `recsys evaluate` judges them.
 """
 
-import difflib
 import hashlib
-import math
 import tomllib
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, get_args, get_origin
+from typing import Annotated, Any
 
 import msgspec
 import tomli_w
 from msgspec import Meta
 
+from recsys.checked import check_fields, suggestion
 from recsys.errors import ConfigError
 
 N_THREADS = 2  # of sparse products: rows are independent, the same result on any number
@@ -34,12 +32,6 @@ Days = Annotated[float, Meta(gt=0, extra={"unit": "days"})]
 Hours = Annotated[float, Meta(gt=0, extra={"unit": "hours"})]
 Seconds = Annotated[float, Meta(gt=0, extra={"unit": "seconds"})]
 
-_KINDS: dict[Any, str] = {
-    int: "a whole number",
-    float: "a finite number",
-    tuple[str, ...]: 'a list of texts such as ["a", "b"]',
-}
-
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Base of the tables of settings: checks each value against its annotation.
@@ -52,15 +44,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     def __post_init__(self) -> None:
         """Check every value; whole numbers become floats where the setting is one."""
-        for field in msgspec.structs.fields(self):
-            value = getattr(self, field.name)
-            try:
-                checked = msgspec.convert(value, field.type)
-            except msgspec.ValidationError as error:
-                raise ConfigError(_problem(field, value, str(error))) from error
-            if isinstance(checked, float) and not math.isfinite(checked):
-                raise ConfigError(_problem(field, value, "not finite"))
-            msgspec.structs.force_setattr(self, field.name, checked)
+        try:
+            check_fields(self)
+        except ValueError as error:
+            raise ConfigError(str(error)) from error
 
 
 class DataConfig(Settings, frozen=True, kw_only=True):
@@ -490,44 +477,9 @@ def _made(kind: Any, value: Any, name: str) -> Any:
     for key, part in value.items():
         if key not in known:
             what = "key" if name else "table"
-            raise ConfigError(f"unknown {what} {prefix}{key}{_suggestion(key, list(known))}")
+            raise ConfigError(f"unknown {what} {prefix}{key}{suggestion(key, known)}")
         parts[key] = _made(known[key], part, f"{prefix}{key}")
     try:
         return kind(**parts)
     except ConfigError as error:
         raise ConfigError(f"{prefix}{error}") from error
-
-
-def _suggestion(name: str, known: Sequence[str]) -> str:
-    """Return the end of a message about an unknown name: the closest one, and all of them."""
-    closest = difflib.get_close_matches(name, known, n=1)
-    asked = f": did you mean {closest[0]}?" if closest else "."
-    return f"{asked} Known: {', '.join(known)}"
-
-
-def _problem(field: msgspec.structs.FieldInfo, value: object, otherwise: str) -> str:
-    """Return a message about a refused value: the allowed range, or else msgspec's words."""
-    kind = get_args(field.type)[0] if get_origin(field.type) is Annotated else field.type
-    if kind not in _KINDS:
-        return f"{field.name}: {otherwise}"
-    return f"{field.name} must be {allowed_values(field.type)}, got {value!r}"
-
-
-def allowed_values(kind: Any) -> str:
-    """Return the values that an annotation allows, in words.
-
-    Examples
-    --------
-    >>> allowed_values(Slots), allowed_values(Hours)
-    ('a whole number from 1 to 100', 'a finite number above 0')
-    """
-    base, *metas = get_args(kind)
-    least, above, most = (
-        next((x for m in metas if (x := getattr(m, name)) is not None), None)
-        for name in ("ge", "gt", "le")
-    )
-    if least is not None:
-        span = f" of at least {least}" if most is None else f" from {least} to {most}"
-    else:
-        span = "" if above is None else f" above {above}"
-    return f"{_KINDS[base]}{span}"

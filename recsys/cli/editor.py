@@ -3,11 +3,11 @@
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
+import msgspec
 import typer
 from rich.table import Table
 
@@ -26,7 +26,7 @@ from recsys.errors import RuleError
 from recsys.files import atomic_replacement
 from recsys.operations.rulebook import Rulebook
 from recsys.page.compose import LISTS
-from recsys.page.rules import EVERY, KINDS, By, Rule, rule_of
+from recsys.page.rules import EVERY, KINDS, By, Rule, rule_of, rules_of
 from recsys.rows import iso, to_ms
 from recsys.serving.recommender import Recommender
 from recsys.store.database import Store
@@ -63,8 +63,7 @@ def add(
 ) -> None:
     """Add a rule; servers follow it at once."""
     now_ms = _now_ms()
-    row: dict[str, Any] = {
-        "rule_id": "",
+    row = {
         "kind": kind,
         "by": by,
         "value": value,
@@ -79,7 +78,7 @@ def add(
         "only": only,
     }
     with Store(store, must_exist=True) as opened:
-        added = Rulebook(opened, published).add(Rule(**row), now_ms=now_ms, force=force)
+        added = Rulebook(opened, published).add(rule_of(row, LISTS), now_ms=now_ms, force=force)
     out.print(f"{added.rule_id}: {_rule_text(added)}", markup=False)
 
 
@@ -154,10 +153,9 @@ def import_rules(
 ) -> None:
     """Add the rules of a file: all of them, or none."""
     try:
-        rows = json.loads(path.read_text("utf-8"))
-        found = [rule_of(row) for row in rows]
-    except (OSError, ValueError, TypeError) as error:
-        raise RuleError(f"{path}: cannot be read as a list of rules: {error}") from error
+        found = rules_of(path.read_bytes(), LISTS)
+    except (OSError, RuleError) as error:
+        raise RuleError(f"{path}: {error}") from error
     with Store(store, must_exist=True) as opened:
         added = Rulebook(opened, published).add_all(found, now_ms=_now_ms(), force=force)
     out.print(f"{len(added)} rules from {path}", markup=False)
@@ -173,12 +171,12 @@ def export_rules(
     now_ms = _now_ms()
     with Store(store, must_exist=True) as opened:
         found = [
-            asdict(rule)
+            rule
             for rule in Rulebook(opened, published).rules()
             if rule.ends_ms is None or rule.ends_ms > now_ms
         ]
     with atomic_replacement(to) as partial:
-        partial.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", "utf-8")
+        partial.write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=1) + b"\n")
     out.print(f"{len(found)} rules to {to}", markup=False)
 
 
@@ -219,7 +217,7 @@ def explain(
         found = {
             name: [
                 {"rank": rank, "article_id": slot.article_id, "reason": slot.reason}
-                | asdict(slot.explanation)
+                | msgspec.to_builtins(slot.explanation)
                 for rank, slot in enumerate(slots, start=1)
             ]
             for name, slots in page.items()

@@ -4,14 +4,16 @@ A change is in the store before servers see it, and a server sees all of it or n
 """
 
 import fcntl
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, replace
 from pathlib import Path
 
+import msgspec
+from msgspec.structs import asdict, replace
+
 from recsys.errors import RuleError
-from recsys.page.rules import Rule, conflicts, problem_of
+from recsys.page.compose import LISTS
+from recsys.page.rules import Rule, conflicts, rule_of
 from recsys.published import folder as published_folder
 from recsys.rows import RuleChange
 from recsys.store.database import Store
@@ -77,14 +79,14 @@ class Rulebook:
             If there is no such rule, or it is over already, or who and why are missing.
         """
         if not author.strip() or not reason.strip():
-            raise RuleError(f"{rule_id}: who ends it, and why?")
+            raise RuleError(f"{rule_id}: --author and --reason are required")
         with self._exclusive():
             found = {rule.rule_id: rule for rule in self.rules()}
             if rule_id not in found:
-                raise RuleError(f"{rule_id}: no such rule; `recsys rules list` names them")
+                raise RuleError(f"{rule_id}: there is no such rule; `recsys rules list` names them")
             rule = found[rule_id]
             if rule.ends_ms is not None and rule.ends_ms <= now_ms:
-                raise RuleError(f"{rule_id}: is over already")
+                raise RuleError(f"{rule_id}: the rule has ended already")
             # One that has not begun never does.
             ended = replace(rule, starts_ms=min(rule.starts_ms, now_ms - 1), ends_ms=now_ms)
             self._store_change(ended, "ended", author, reason, now_ms)
@@ -96,16 +98,17 @@ class Rulebook:
             n_known = len(known)
             entered = []
             for i, rule in enumerate(rules):
-                rule = replace(rule, rule_id=f"r{n_known + i + 1}")
-                if problem := problem_of(rule):
-                    raise RuleError(f"{_named(rule)}: {problem}")
+                rule = rule_of(asdict(rule) | {"rule_id": f"r{n_known + i + 1}"}, LISTS)
                 in_time = [r for r in known if r.ends_ms is None or r.ends_ms > now_ms]
                 found = conflicts(rule, in_time)
                 if rule.by == "article" and rule.kind != "cap":
                     if not self._store.has_article(rule.value):
                         found.append(f"no article {rule.value!r} is in the store")
                 if found and not force:
-                    raise RuleError(f"{_named(rule)}: " + "; ".join(found) + "; --force adds it")
+                    raise RuleError(
+                        f"{rule.rule_id} ({rule.kind} of {rule.by} {rule.value!r}):"
+                        f" {'; '.join(found)}; --force adds it all the same"
+                    )
                 known.append(rule)
                 entered.append(rule)
             for rule in entered:
@@ -114,7 +117,7 @@ class Rulebook:
 
     def _store_change(self, rule: Rule, change: str, author: str, reason: str, now_ms: int) -> None:
         version = len(self.history(rule.rule_id)) + 1
-        text = json.dumps(asdict(rule), sort_keys=True)
+        text = msgspec.json.encode(rule, order="sorted").decode("utf-8")
         self._store.put_rule(
             RuleChange(rule.rule_id, version, change, text, author, reason, now_ms)
         )
@@ -129,7 +132,3 @@ class Rulebook:
                 yield
             finally:
                 published_folder.write_rules(self._published, self.rules())
-
-
-def _named(rule: Rule) -> str:
-    return f"{rule.kind} of {rule.by} {rule.value!r}"

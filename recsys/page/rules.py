@@ -1,135 +1,191 @@
-"""What editors decide, on top of every score: pins, blocks, boosts, embargoes, caps.
+"""Editors' rules, applied on top of every score: pins, blocks, boosts, embargoes, caps.
 
-Rules act when a page is asked for, to the second, whatever the night knew. One that
-forbids wins over one that shows: a pin gives way to a block, to what this reader has
-read, and to the article being read.
+Rules act when a page is asked for, to the second, whatever the nightly run knew. A rule that
+forbids wins over a rule that shows: a pin gives way to a block, to an article that this user
+has read, and to the article being read.
 """
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
+import msgspec
 import numpy as np
+from msgspec import Meta, structs
 from numpy.typing import NDArray
 
-from recsys.page.compose import LISTS, Cap, Pin
+from recsys.checked import struct_of
+from recsys.config import MOST_SLOTS
+from recsys.errors import RuleError
+from recsys.page.compose import Cap, Pin
+from recsys.rows import is_text
 
 Kind = Literal["pin", "block", "boost", "embargo", "expire", "sensitive", "cap"]
 By = Literal["article", "author", "section", "tag", "source", "text"]
 KINDS: tuple[Kind, ...] = ("pin", "block", "boost", "embargo", "expire", "sensitive", "cap")
 BYS: tuple[By, ...] = ("article", "author", "section", "tag", "source", "text")
-GROUPED: tuple[By, ...] = ("author", "section", "source")  # an article is of one of each
+GROUPED: tuple[By, ...] = ("author", "section", "source")  # an article has one of each
 EVERY = ""  # of lists
+MOST_BOOST = 10  # a boost lifts or lowers by at most so many times a list's span of scores
+MOST_OF_GROUP = 100  # the largest amount of a cap
 _WORD = re.compile(r"\w+")
 Ints = NDArray[np.int64]
 Mask = NDArray[np.bool_]
+Name = Annotated[str, Meta(max_length=512)]
+Instant = Annotated[int, Meta(ge=-62_135_596_800_000, le=253_402_300_799_999)]  # years 1 to 9999
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """One rule, as an editor entered it.
+class Rule(msgspec.Struct, frozen=True, kw_only=True):
+    """One rule, as an editor entered it; `rule_of` makes a checked one.
 
     Attributes
     ----------
     rule_id
-        Its name, such as "r3".
+        Its name, such as "r3"; "" for a rule that was not added yet.
     kind
-        "pin": the article holds a slot. "block": not shown. "boost": lifted (or lowered) by
-        `amount` of the span between a list's best and the last of a page. "embargo": not
-        shown before `ends_ms`. "expire": not shown from `starts_ms` on. "sensitive": not
-        recommended, and beside it only `only_by`/`only`. "cap": at most `amount` of each
-        author, section or source.
+        "pin": the article holds a slot. "block": the articles are not shown. "boost": they are
+        lifted (or lowered) by `amount` times the distance in score between a list's best
+        candidate and the last one of a page. "embargo": they are not shown before `ends_ms`.
+        "expire": they are not shown from `starts_ms` on. "sensitive": they are not recommended,
+        and only the articles of `only_by` and `only` are shown beside them. "cap": at most
+        `amount` articles of each author, section or source.
     by, value
         Which articles: by id, author, section, tag, source (the host of the address), or
-        words that are all in the title.
+        words that are all in the title. The value of a cap may be "": it caps each group.
     list_name
-        The list it is for, EVERY for the whole page.
+        The list to which the rule applies, EVERY for the whole page.
     slot
-        Of a pin, 1 the first.
+        The slot of a pin: 1 (the first) to 100.
     amount
-        Of a boost or cap.
+        Of a boost from -10 to 10, of a cap a whole number from 0 to 100.
     only_by, only
-        Of "sensitive": the articles that may stand beside; `only` "" for nothing.
+        Of "sensitive": the articles that may be shown beside; `only` "" for none.
     author, reason
-        Who entered it, and why.
+        Who entered the rule, and why.
     starts_ms, ends_ms
-        From when, and until when (not included); None without end.
+        When it begins and when it ends (no longer in force at that instant); None without end.
     """
 
-    rule_id: str
     kind: Kind
     by: By
-    value: str
-    author: str
-    reason: str
-    starts_ms: int
-    ends_ms: int | None = None
-    list_name: str = EVERY
-    slot: int = 0
+    value: Name
+    author: Name
+    reason: Annotated[str, Meta(max_length=2000)]
+    starts_ms: Instant
+    rule_id: Name = ""
+    ends_ms: Instant | None = None
+    list_name: Name = EVERY
+    slot: Annotated[int, Meta(ge=0, le=MOST_SLOTS)] = 0
     amount: float = 0.0
     only_by: By = "section"
-    only: str = ""
+    only: Name = ""
 
     def active(self, now_ms: int) -> bool:
-        """Return whether it is in force."""
+        """Return whether the rule is in force at an instant."""
         return self.starts_ms <= now_ms and (self.ends_ms is None or now_ms < self.ends_ms)
 
 
-def rule_of(row: Any) -> Rule:
-    """Return a rule out of a row of a file.
+def rules_of(text: bytes, list_names: Sequence[str]) -> list[Rule]:
+    """Return the checked rules of a JSON file, such as `recsys rules export` writes.
 
     Raises
     ------
-    TypeError
-        If the row is no object, or a field is missing, unknown or of the wrong type.
+    RuleError
+        If the text is no JSON array, or `rule_of` refuses a rule; names which.
     """
-    if not isinstance(row, dict):
-        raise TypeError(f"a rule is an object, got {row!r}")
-    values: dict[str, Any] = {"rule_id": ""} | row
-    rule = Rule(**values)
-    numbers = ("starts_ms", "ends_ms", "slot", "amount")
-    for name, value in asdict(rule).items():
-        if name in numbers:
-            fits = isinstance(value, (int, float)) and not isinstance(value, bool)
-            if not fits and not (name == "ends_ms" and value is None):
-                raise TypeError(f"{name} must be a number, got {value!r}")
-        elif not isinstance(value, str):
-            raise TypeError(f"{name} must be text, got {value!r}")
+    try:
+        rows = msgspec.json.decode(text, type=list[object])
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise RuleError(f"not a JSON array of rules: {error}") from error
+    rules = []
+    for i, row in enumerate(rows, start=1):
+        try:
+            rules.append(rule_of(row, list_names))
+        except RuleError as error:
+            raise RuleError(f"rule {i} of the file: {error}") from error
+    return rules
+
+
+def rule_of(row: object, list_names: Sequence[str]) -> Rule:
+    """Return a checked rule out of an object of a file, or of a command's options.
+
+    Parameters
+    ----------
+    row
+        The rule's fields by name.
+    list_names
+        The lists that a rule may name.
+
+    Raises
+    ------
+    RuleError
+        If the row is no object, or a field is missing, unknown, of the wrong type, outside its
+        range, or contradicts another field; names the rule and the field.
+    """
+    rule_id = row.get("rule_id") if isinstance(row, dict) else None
+    try:
+        rule = struct_of(Rule, row)
+        problem = _problem_between_fields(rule, list_names)
+    except ValueError as error:
+        problem = str(error)
+    if problem:
+        named = rule_id[:100] if rule_id and isinstance(rule_id, str) else "the new rule"
+        raise RuleError(f"{named}: {problem}")
     return rule
 
 
-def problem_of(rule: Rule) -> str:
-    """Return what is wrong with a rule in itself, "" for nothing."""
-    if rule.kind not in KINDS:
-        return f"kind must be one of {', '.join(KINDS)}, got {rule.kind!r}"
-    if rule.by not in BYS or rule.only_by not in BYS:
-        return f"by must be one of {', '.join(BYS)}, got {rule.by!r} and {rule.only_by!r}"
-    if rule.list_name not in (EVERY, *LISTS):
-        return f"list must be one of {', '.join(LISTS)}, got {rule.list_name!r}"
-    if not rule.author.strip() or not rule.reason.strip():
-        return "a rule needs an author and a reason"
-    if rule.ends_ms is not None and rule.ends_ms <= rule.starts_ms:
-        return "it ends before it starts"
-    if rule.kind == "embargo" and rule.ends_ms is None:
-        return "an embargo needs an end: when may it be shown?"
-    if rule.kind == "pin" and (rule.by != "article" or rule.list_name == EVERY or rule.slot < 1):
-        return "a pin needs an article, a list and a slot (1 is the first)"
-    if rule.kind == "cap" and (rule.by not in GROUPED or rule.amount < 0):
-        return f"a cap is by {', '.join(GROUPED)}, and its amount is not negative"
-    if rule.kind == "cap" and rule.amount != int(rule.amount):
-        return "a cap's amount is a whole number"
-    if rule.kind == "boost" and not np.isfinite(rule.amount):
-        return "a boost's amount is a finite number"
+def problem_of(rule: Rule, list_names: Sequence[str]) -> str:
+    """Return why `rule_of` would refuse a rule, "" if it would not."""
+    try:
+        rule_of(structs.asdict(rule), list_names)
+    except RuleError as error:
+        return str(error)
+    return ""
+
+
+def _problem_between_fields(rule: Rule, list_names: Sequence[str]) -> str:
+    """Return what is wrong with a rule whose fields are each in range, "" for nothing."""
+    for field in ("rule_id", "value", "list_name", "only", "author", "reason"):
+        if not is_text(getattr(rule, field)):
+            return f"{field} must be Unicode text"
+    if rule.list_name not in (EVERY, *list_names):
+        return f"list_name must be one of {', '.join(list_names)}, got {rule.list_name!r} (--list)"
+    for field in ("author", "reason"):
+        if not getattr(rule, field).strip():
+            return f"{field} is required (--{field})"
     if not rule.value.strip() and rule.kind != "cap":
-        return "value must say which articles"
+        return f"value is required: the {rule.by} that the rule is about"
+    if rule.ends_ms is not None and rule.ends_ms <= rule.starts_ms:
+        return "ends_ms must be later than starts_ms (--until later than --from)"
+    match rule.kind:
+        case "embargo" if rule.ends_ms is None:
+            return "ends_ms is required: when the embargo ends (--until)"
+        case "pin" if rule.by != "article":
+            return f"by must be article for a pin, got {rule.by!r} (--by)"
+        case "pin" if rule.list_name == EVERY:
+            return f"list_name is required for a pin: one of {', '.join(list_names)} (--list)"
+        case "pin" if rule.slot < 1:
+            return f"slot must be from 1 to {MOST_SLOTS} for a pin, got {rule.slot} (--slot)"
+        case "cap" if rule.by not in GROUPED:
+            return f"by must be one of {', '.join(GROUPED)} for a cap, got {rule.by!r} (--by)"
+        case "cap" if not (rule.amount.is_integer() and 0 <= rule.amount <= MOST_OF_GROUP):
+            return (
+                f"amount must be a whole number from 0 to {MOST_OF_GROUP} for a cap,"
+                f" got {rule.amount:g} (--amount)"
+            )
+        case "boost" if abs(rule.amount) > MOST_BOOST:
+            return (
+                f"amount must be from -{MOST_BOOST} to {MOST_BOOST} for a boost,"
+                f" got {rule.amount:g} (--amount)"
+            )
     return ""
 
 
 def conflicts(rule: Rule, others: Iterable[Rule]) -> list[str]:
-    """Return how a rule contradicts others that are in force at some time with it."""
+    """Return how a rule contradicts other rules that are in force at some time with it."""
     found = []
     forbids = ("block", "embargo", "expire", "sensitive")
     for other in others:
@@ -147,9 +203,9 @@ def conflicts(rule: Rule, others: Iterable[Rule]) -> list[str]:
         elif kinds == {"pin"} and same:
             found.append(f"{other.rule_id} pins the same article to {other.list_name}")
         elif "pin" in kinds and kinds & set(forbids) and same and meets:
-            found.append(f"{other.rule_id} is {other.kind}, for the same article: no pin holds")
+            found.append(f"{other.rule_id} ({other.kind}) is about the same article: no pin holds")
         elif kinds & {"boost"} and kinds & set(forbids) and same and meets:
-            found.append(f"{other.rule_id} is {other.kind}, of what is boosted")
+            found.append(f"{other.rule_id} ({other.kind}) is about the same articles as a boost")
         elif kinds == {"cap"} and rule.by == other.by and lists == {rule.list_name}:
             found.append(f"{other.rule_id} caps the same by {other.amount:g}")
         elif kinds == {"boost"} and same and lists == {rule.list_name}:
@@ -173,9 +229,9 @@ def host_of(url: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Described:
-    """What rules may ask of the known articles: parallel sequences.
+    """The fields of the known articles that rules are about: parallel sequences.
 
-    `live_rows` are the known indices of the live ones.
+    `live_rows` are the known indices of the live articles.
     """
 
     article_ids: Sequence[str]
@@ -187,7 +243,7 @@ class Described:
     live_rows: Ints
 
     def matching(self, by: By, value: str) -> Mask:
-        """Return which known articles are meant."""
+        """Return which known articles a rule is about."""
         if by == "text":
             wanted = set(_WORD.findall(value.casefold()))
             return np.array(
@@ -208,7 +264,7 @@ class Described:
         return self.authors if by == "author" else self.sections
 
     def groups(self, by: By, value: str) -> Ints:
-        """Return a number of each live article's group; -1 for none, or others than `value`."""
+        """Return the group number of each live article; -1 if it has none, or not `value`."""
         of = self._by(by)
         names = [of[row].casefold() for row in self.live_rows.tolist()]
         number = {name: i for i, name in enumerate(sorted(set(names) - {""}))}
@@ -219,20 +275,20 @@ class Described:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Editorial:
-    """What the rules in force ask of one page; articles by live place. Equal to itself alone.
+    """What the rules in force require of one page; an instance is equal only to itself.
 
     Attributes
     ----------
     barred : dict of array of bool, shape (n_live,)
-        By list (EVERY for all): what must not be shown.
+        By list (EVERY for all): the articles that must not be shown.
     boosts : dict of array of float64, shape (n_live,)
-        By list: how far each is lifted.
+        By list: how far each article is lifted.
     pins, caps
-        As of `recsys.page.compose`.
+        See `recsys.page.compose`.
     touched : dict
-        By (list, live place): the rules that lift, lower or pin it there.
+        By (list, live place): the rules that lift, lower or pin the article there.
     barred_by : dict
-        By live place: the rule that bars it.
+        By live place: the rule that bars the article.
     """
 
     barred: dict[str, Mask]
@@ -247,10 +303,23 @@ NO_RULES = Editorial({}, {}, (), (), {}, {})
 
 
 class Resolved:
-    """Rules, with the articles of one run that each means; worked out once for a run."""
+    """Rules, and the articles of one run that each is about; worked out once per run.
 
-    def __init__(self, rules: Sequence[Rule], articles: Described) -> None:
+    Parameters
+    ----------
+    rules
+        Checked by `rule_of`.
+    articles
+        The known articles of the run.
+    list_names
+        The lists that a boost of the whole page lifts.
+    """
+
+    def __init__(
+        self, rules: Sequence[Rule], articles: Described, list_names: Sequence[str]
+    ) -> None:
         self.rules = tuple(rules)
+        self._list_names = tuple(list_names)
         self._n_live = len(articles.live_rows)
         self._meant: dict[str, Mask] = {}
         self._beside: dict[str, Mask] = {}
@@ -269,9 +338,10 @@ class Resolved:
                 self._only[rule.rule_id] = allowed[articles.live_rows]
 
     def at(self, now_ms: int, context: int | None) -> Editorial:
-        """Return what is in force at an instant beside an article (a known index, or none).
+        """Return what the rules require at an instant beside an article (a known index or None).
 
-        The very same object for the same rules, beside articles they mean alike.
+        The result is the same object as long as the same rules are in force and the same
+        sensitive rules are about the article.
         """
         active = tuple(i for i, rule in enumerate(self.rules) if rule.active(now_ms))
         if not active:
@@ -284,7 +354,7 @@ class Resolved:
         return self._editorial(active, beside)
 
     def _build(self, places: tuple[int, ...], beside: frozenset[str]) -> Editorial:
-        """Return what some of the rules ask, beside an article that some of them mean."""
+        """Return what rules require, beside an article that the rules `beside` are about."""
         active = [self.rules[place] for place in places]
         barred: dict[str, Mask] = {}
         boosts: dict[str, NDArray[np.float64]] = {}
@@ -315,13 +385,13 @@ class Resolved:
                 if rule.rule_id in beside:
                     bar(rule, ~self._only[rule.rule_id])
             elif rule.kind == "boost":
-                for name in LISTS if rule.list_name == EVERY else (rule.list_name,):
+                for name in self._list_names if rule.list_name == EVERY else (rule.list_name,):
                     lift = boosts.setdefault(name, np.zeros(self._n_live))
                     lift += rule.amount * meant
                     for place in np.flatnonzero(meant).tolist():
                         touch(rule, name, place)
         pinned: set[tuple[str, int]] = set()
-        for rule in active:  # pins last: what is barred cannot be pinned
+        for rule in active:  # pins last: a barred article cannot be pinned
             if rule.kind == "pin":
                 off = barred.get(EVERY), barred.get(rule.list_name)
                 for place in np.flatnonzero(self._meant[rule.rule_id]).tolist():

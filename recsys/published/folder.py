@@ -8,17 +8,17 @@
 Whatever stands here under its own name is whole: files are written beside and renamed.
 """
 
-import json
 import os
 import re
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import asdict
 from pathlib import Path
 
-from recsys.errors import NotPublishedError, SnapshotError
+import msgspec
+
+from recsys.errors import NotPublishedError, RuleError, SnapshotError
 from recsys.files import write_text
-from recsys.page.rules import Rule, rule_of
+from recsys.page.rules import Rule, rules_of
 from recsys.published import run_file
 
 POINTER = "current"
@@ -156,23 +156,25 @@ def prune(folder: Path, keep: int) -> list[str]:
 def write_rules(folder: Path, rules: Sequence[Rule]) -> None:
     """Let servers of a folder follow these rules from now on."""
     folder.mkdir(parents=True, exist_ok=True)
-    write_text(folder / RULES, json.dumps([asdict(rule) for rule in rules], indent=1) + "\n")
+    text = msgspec.json.format(msgspec.json.encode(rules), indent=1)
+    write_text(folder / RULES, text.decode("utf-8") + "\n")
 
 
-def load_rules(folder: Path) -> tuple[Rule, ...]:
+def load_rules(folder: Path, list_names: Sequence[str]) -> tuple[Rule, ...]:
     """Return the rules that servers of a folder follow; none before the first.
 
     Raises
     ------
     SnapshotError
-        If the file is damaged.
+        If the file is damaged, or holds a rule that cannot be.
     """
     path = folder / RULES
     try:
-        return tuple(rule_of(row) for row in json.loads(path.read_text("utf-8")))
+        return tuple(rules_of(path.read_bytes(), list_names))
     except FileNotFoundError:
         return ()
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, RuleError) as error:
         raise SnapshotError(
-            f"{path}: damaged: {error}; `recsys rules list` with --published writes it anew"
+            f"{path}: damaged: {error}; `recsys rules list --store DB --published {folder}`"
+            " writes it again"
         ) from error

@@ -62,7 +62,9 @@ class Recommender:
         self._seen = version_of(self._pointer)
         self._run = self._opened()
         state = version_of(self._rules_file)
-        rules = Resolved(published_folder.load_rules(self._folder), self._run.described)
+        rules = Resolved(
+            published_folder.load_rules(self._folder, LISTS), self._run.described, LISTS
+        )
         self._rules = (state, self._run, rules)
 
     def _opened(self) -> LoadedRun:
@@ -127,11 +129,11 @@ class Recommender:
             return resolved
         rules = resolved.rules
         try:
-            rules = published_folder.load_rules(self._folder)
+            rules = published_folder.load_rules(self._folder, LISTS)
             self._refused.pop(published_folder.RULES, None)
         except SnapshotError as error:
             self._refused[published_folder.RULES] = str(error)
-        resolved = Resolved(rules, run.described)
+        resolved = Resolved(rules, run.described, LISTS)
         self._rules = (state, run, resolved)
         return resolved
 
