@@ -1,10 +1,11 @@
-"""Files that nobody meets half written, and files that hold readers."""
+"""Files that are never read half written, files that hold user ids, and locks."""
 
-import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from recsys.errors import RunActiveError
 from recsys.kernels.files import version
@@ -12,7 +13,7 @@ from recsys.kernels.files import version
 
 @contextmanager
 def atomic_replacement(path: Path) -> Iterator[Path]:
-    """Give a path to write to, renamed to `path` at the end: nobody meets half a file."""
+    """Give a path to write to; it is renamed to `path` at the end, so no process reads half."""
     partial = path.with_name(f".{path.name}.partial")
     yield partial
     os.replace(partial, path)
@@ -27,9 +28,9 @@ def write_text(path: Path, text: str) -> None:
 
 
 def make_private(path: Path) -> None:
-    """Make an empty file that its owner alone may read, unless there is a file.
+    """Make an empty file that only its owner may read, unless the file exists.
 
-    What is written to it, and SQLite's files beside it, keep that.
+    The file keeps that permission when it is written to, and SQLite's files beside it take it.
     """
     with suppress(FileExistsError):
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
@@ -39,21 +40,27 @@ def make_private(path: Path) -> None:
 def locked(folder: Path) -> Iterator[None]:
     """Hold a published folder against other runs; the system lets go if the process dies.
 
+    The lock is a file of the `filelock` package, which has one for Windows, macOS and Linux;
+    the tests run on Linux.
+
     Raises
     ------
     RunActiveError
-        If another process holds it.
+        If another process holds the folder.
     """
-    with (folder / ".lock").open("w") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise RunActiveError(f"{folder}: another run is active here") from error
+    lock = FileLock(folder / ".lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise RunActiveError(f"{folder}: another run is active here; wait until it ends") from error
+    try:
         yield
+    finally:
+        lock.release()
 
 
 def fsync_path(path: Path) -> None:
-    """Wait until a file or a folder's list of names is on the disk."""
+    """Wait until a file, or the list of names in a folder, is on the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -62,5 +69,5 @@ def fsync_path(path: Path) -> None:
 
 
 def version_of(path: str | Path) -> tuple[int, int] | None:
-    """Return what tells one version of a file from the next, None where there is none."""
+    """Return a number pair that changes whenever a file does; None if there is no file."""
     return version(os.fsencode(path))

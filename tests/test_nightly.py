@@ -1,4 +1,3 @@
-import fcntl
 import json
 import multiprocessing
 import sqlite3
@@ -17,6 +16,7 @@ from recsys.errors import (
     RunActiveError,
     SnapshotError,
 )
+from recsys.files import locked
 from recsys.ingest.detect import expand
 from recsys.ingest.load_files import load_files
 from recsys.nightly import run as nightly_run
@@ -360,10 +360,8 @@ def test_a_night_whose_process_dies_fails_and_what_is_served_stays(sample, tmp_p
 
 
 def test_two_nights_at_once_do_not_mix(sample, tmp_path):
-    with (tmp_path / ".lock").open("w") as handle, Store(sample.store) as store:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        with pytest.raises(RunActiveError):
-            run_nightly(store, tmp_path, as_of_ms=to_ms(sample.as_of), config=BY_HAND)
+    with locked(tmp_path), Store(sample.store) as store, pytest.raises(RunActiveError):
+        run_nightly(store, tmp_path, as_of_ms=to_ms(sample.as_of), config=BY_HAND)
 
 
 def test_old_runs_are_pruned_and_the_served_one_never(sample, tmp_path):

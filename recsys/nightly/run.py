@@ -1,7 +1,6 @@
 """One night: from the store to a published run. The one composer of all rooms."""
 
 import dataclasses
-import resource
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
 from contextlib import contextmanager, suppress
@@ -22,7 +21,12 @@ from recsys.learn.regimes import Protocol
 from recsys.nightly import publish_gate
 from recsys.nightly.publish_gate import publish_problems
 from recsys.nightly.refresh import refresh
-from recsys.nightly.run_report import RunReport, StageClock, library_versions
+from recsys.nightly.run_report import (
+    RunReport,
+    StageClock,
+    library_versions,
+    peak_memory_mb,
+)
 from recsys.nightly.workers import build_examples_of_days, scored
 from recsys.published import folder as published_folder
 from recsys.published import run_file
@@ -146,7 +150,7 @@ def run_nightly(
                     " the next run begins anew"
                 ) from error
             raise
-        report.peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+        report.peak_mb = peak_memory_mb()
         store.put_run(*entry, report.status, dataclasses.asdict(report))
     if report.problems:
         raise HeldBackError(run_id, report.problems)

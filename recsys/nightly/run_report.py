@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import platform
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -82,3 +83,13 @@ def library_versions() -> dict[str, str]:
     for name in LIBRARIES:
         found[name] = importlib.metadata.version(name)
     return found
+
+
+def peak_memory_mb() -> int:
+    """Return the largest resident memory of the process so far, in MiB; 0 on Windows."""
+    try:
+        import resource
+    except ImportError:  # Windows has none
+        return 0
+    unit = 1 if sys.platform == "darwin" else 1024  # macOS counts bytes, Linux kibibytes
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit // 2**20

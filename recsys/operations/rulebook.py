@@ -3,12 +3,12 @@
 A change is in the store before servers see it, and a server sees all of it or nothing.
 """
 
-import fcntl
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
+from filelock import FileLock
 from msgspec.structs import asdict, replace
 
 from recsys.errors import RuleError
@@ -126,8 +126,7 @@ class Rulebook:
     def _exclusive(self) -> Iterator[None]:
         """Hold the rules of the folder; hand them to its servers at the end, changed or not."""
         self._published.mkdir(parents=True, exist_ok=True)
-        with (self._published / ".rules.lock").open("w") as handle:
-            fcntl.flock(handle, fcntl.LOCK_EX)
+        with FileLock(self._published / ".rules.lock"):
             try:
                 yield
             finally:

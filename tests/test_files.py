@@ -1,0 +1,78 @@
+"""Files written whole, and locks."""
+
+import ast
+import os
+import signal
+import stat
+import subprocess
+import sys
+
+import pytest
+from conftest import ROOT
+
+from recsys.errors import RunActiveError
+from recsys.files import atomic_replacement, locked, make_private, version_of, write_text
+from recsys.nightly.run_report import peak_memory_mb
+
+
+def test_a_file_is_replaced_only_when_it_is_written_whole(tmp_path):
+    path = tmp_path / "file"
+    write_text(path, "old")
+    with pytest.raises(RuntimeError), atomic_replacement(path) as partial:
+        raise RuntimeError(partial.write_text("half"))
+    assert path.read_text() == "old"
+    write_text(path, "new")
+    assert path.read_text() == "new"
+    assert version_of(path) is not None
+    assert version_of(tmp_path / "absent") is None
+
+
+def test_a_private_file_is_the_owners_and_an_old_one_stays(tmp_path):
+    path = tmp_path / "file"
+    make_private(path)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    path.write_text("content")
+    make_private(path)
+    assert path.read_text() == "content"
+
+
+def test_a_folder_is_locked_by_one_holder_until_it_lets_go(tmp_path):
+    with locked(tmp_path):
+        with pytest.raises(RunActiveError, match="another run is active here; wait"):
+            with locked(tmp_path):
+                pass
+        with pytest.raises(RunActiveError), locked(tmp_path):
+            pass
+    with pytest.raises(RuntimeError), locked(tmp_path):
+        raise RuntimeError
+    with locked(tmp_path):
+        pass
+
+
+def test_a_lock_goes_with_the_process_that_held_it(tmp_path):
+    code = (
+        "import sys, time; from pathlib import Path; from recsys.files import locked\n"
+        "with locked(Path(sys.argv[1])):\n    print('held', flush=True); time.sleep(600)"
+    )
+    holder = subprocess.Popen(
+        [sys.executable, "-c", code, tmp_path], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert holder.stdout.readline() == "held\n"
+        with pytest.raises(RunActiveError), locked(tmp_path):
+            pass
+    finally:
+        os.kill(holder.pid, signal.SIGKILL)
+        holder.communicate()
+    with locked(tmp_path):
+        pass
+
+
+def test_the_package_imports_no_module_that_only_unix_has(monkeypatch):
+    only_unix = {"fcntl", "resource", "pwd", "grp", "termios", "pty"}
+    for path in sorted((ROOT / "recsys").rglob("*.py")):
+        for node in ast.parse(path.read_text("utf-8")).body:  # at the top level
+            names = {alias.name for alias in getattr(node, "names", [])}
+            assert not only_unix & (names | {getattr(node, "module", None)}), path
+    monkeypatch.setitem(sys.modules, "resource", None)
+    assert peak_memory_mb() == 0
