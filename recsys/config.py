@@ -9,6 +9,7 @@ source are chosen by us; `recsys evaluate` judges them.
 
 import hashlib
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -222,7 +223,7 @@ class BlendConfig(Settings, frozen=True, kw_only=True):
     The signals have their own scales: cosines and preferences in 0..1, popularity in log
     units, recency in 0..1. The weights of popularity, ctr, recency and als are rounded from
     a conditional logit on EB-NeRD (clicks of 20-22 May 2023 among all live articles, and
-    among those shown); those of text and affinity were compared on MIND (see README). The
+    among those shown); those of text and affinity were compared on MIND. The
     weights of the context are set by hand: no log here says what readers of an article
     clicked among all live ones.
     """
@@ -274,8 +275,8 @@ class LearnConfig(Settings, frozen=True, kw_only=True):
         Meta(
             ge=0,
             extra={"unit": "days"},
-            description="Days before the nightly run from whose choices it learns. 0 serves the"
-            " weights of [blend] as they are.",
+            description="Days before the nightly run from whose choices it learns. 0 learns"
+            " nothing and serves the weights of [blend] as they are.",
         ),
     ] = 4
     min_choices: Annotated[
@@ -433,30 +434,37 @@ def load_config(path: Path | None) -> Config:
     ConfigError
         If the file cannot be read, or a table, key, type or value is wrong.
     """
-    if path is None:
-        return Config()
-    try:
-        return parsed_config(path.read_text("utf-8"), str(path))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read: {error}") from error
+    return config_of(load_tables(path), str(path))
 
 
-def parsed_config(text: str, path: str) -> Config:
-    """Return the settings of a TOML text.
+def load_tables(path: Path | None) -> dict[str, Any]:
+    """Return the tables of a TOML file as they are, not checked; {} for None.
 
     Raises
     ------
     ConfigError
-        If a table, key, type or value is wrong; names `path`, where the text is from.
+        If the file cannot be read, or is not TOML.
     """
+    if path is None:
+        return {}
     try:
-        tables = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        return tomllib.loads(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read: {error}") from error
+
+
+def config_of(tables: Mapping[str, Any], source: str) -> Config:
+    """Return the settings of the tables of a TOML file.
+
+    Raises
+    ------
+    ConfigError
+        If a table, key, type or value is wrong; begins with `source`, where the tables are from.
+    """
     try:
         made: Config = _made(Config, tables, "")
     except ConfigError as error:
-        raise ConfigError(f"{path}: {error}") from error
+        raise ConfigError(f"{source}: {error}") from error
     return made
 
 
@@ -469,7 +477,7 @@ def _made(kind: Any, value: Any, name: str) -> Any:
     """Return a value of a file as settings of a kind; `name` is its dotted path in the file."""
     if not (isinstance(kind, type) and issubclass(kind, Settings)):
         return value  # its owner checks it
-    if not isinstance(value, dict):
+    if not isinstance(value, Mapping):
         raise ConfigError(f"{name} must be a table: write [{name}]")
     known = {field.name: field.type for field in msgspec.structs.fields(kind)}
     prefix = name and f"{name}."

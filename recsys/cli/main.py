@@ -25,7 +25,15 @@ from rich.table import Table
 
 from recsys.cli.editor import explain, preview, rules
 from recsys.cli.lazy_import import load_when_asked
-from recsys.cli.operator import diff, forget, publish, rebuild, rollback, runs
+from recsys.cli.operator import (
+    diff,
+    forget,
+    publish,
+    rebuild,
+    rollback,
+    runs,
+    show_config,
+)
 from recsys.cli.options import (
     TITLES,
     USER_KEY,
@@ -73,6 +81,7 @@ app.command()(explain)
 app.command()(preview)
 for command in (runs, rollback, publish, diff, rebuild, forget):
     app.command()(command)
+app.command("config")(show_config)
 
 
 @app.command()

@@ -1,16 +1,28 @@
 """The operators' commands: runs, what changed between them, which is served; a reader forgotten."""
 
 import os
+import sys
+import tomllib
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
+import msgspec
 import typer
 
-from recsys.cli.options import TITLES, PublishedOption, StoreOption, err, out, stored_user_id
-from recsys.config import parsed_config
+from recsys.cli.options import (
+    TITLES,
+    ConfigOption,
+    PublishedOption,
+    StoreOption,
+    err,
+    out,
+    stored_user_id,
+)
+from recsys.config import config_of, load_tables
 from recsys.files import locked
 from recsys.operations.compare_runs import Difference, difference
+from recsys.operations.describe_settings import settings_of, toml_with_comments
 from recsys.published import folder as published_folder
 from recsys.rows import to_ms
 from recsys.store.database import Store
@@ -138,7 +150,8 @@ def rebuild(
         nights = [i for i, e in enumerate(published_then) if e["kind"] == "nightly"]
         first = nights[-1] if nights and ledger[place]["kind"] == "refresh" else place
         for entry in (*published_then[first:], ledger[place]):
-            config = parsed_config(entry["report"]["settings"], f"settings of {entry['run_id']}")
+            tables = tomllib.loads(entry["report"]["settings"])
+            config = config_of(tables, f"settings of {entry['run_id']}")
             built = run_nightly(
                 opened,
                 to,
@@ -150,6 +163,20 @@ def rebuild(
     out.print(f"{run} built again as {built.run_id} in {to}", markup=False)
     if run in published_folder.run_ids(published):
         _print_difference(difference(published, run, built.run_id, other=to))
+
+
+def show_config(
+    config: ConfigOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+) -> None:
+    """Print the settings in force as TOML, with what each means and where its value comes from."""
+    tables = load_tables(config)
+    settings = settings_of(config_of(tables, str(config)), tables)
+    if as_json:
+        rows = msgspec.json.format(msgspec.json.encode(settings), indent=2)
+        sys.stdout.write(rows.decode("utf-8") + "\n")
+    else:
+        sys.stdout.write(toml_with_comments(settings, "" if config is None else config.name))
 
 
 def forget(
