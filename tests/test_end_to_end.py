@@ -178,9 +178,9 @@ def test_editors_rule_explain_and_look(site):
     assert run("rules", "add", "pin", *book, *who, cwd=site, status=2)
     assert "a0133" in run("rules", "list", *book, cwd=site).stdout
     page = ("--published", "published", "--user", "u0007", "--as-of", AS_OF)
-    told = run("explain", *page, "--list", "must_reads", cwd=site).stdout
-    assert "Chosen by the editors" in told
-    assert "rule r1: pin a0133 to slot 1 of must_reads (Ann: front page)" in told
+    said = run("explain", *page, "--list", "must_reads", cwd=site).stdout
+    assert "Chosen by the editors" in said
+    assert "rule r1: pin a0133 to slot 1 of must_reads (Ann: front page)" in said
     plain = json.loads(run("explain", *page, "--json", cwd=site).stdout)
     first = plain["lists"]["must_reads"][0]
     assert (first["article_id"], first["rules"][0]["author"]) == ("a0133", "Ann")

@@ -10,7 +10,7 @@ from recsys.errors import StoreError
 from recsys.ingest.detect import expand
 from recsys.ingest.load_files import load_files
 from recsys.nightly.run import run_nightly
-from recsys.operations.forget_user import forget
+from recsys.operations.forget_user import forget_user
 from recsys.pseudonym import fingerprint
 from recsys.rows import from_ms
 from recsys.store.database import Store
@@ -83,5 +83,5 @@ def test_a_store_holds_to_one_key(hashed, tmp_path):
 def test_a_hashed_reader_is_forgotten(hashed):
     store, folder = hashed
     name = hashed_user("u0007", KEY)
-    found = forget(store, folder / "p", name)
+    found = forget_user(store, folder / "p", name)
     assert (found.rows["users"], found.n_runs, found.left) == (1, 1, {})

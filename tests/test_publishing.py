@@ -8,7 +8,7 @@ from recsys import Recommender, SnapshotError
 from recsys.config import DataConfig
 from recsys.errors import HeldBackError
 from recsys.nightly.run import run_nightly
-from recsys.operations.compare_runs import difference
+from recsys.operations.compare_runs import compare_runs
 from recsys.page.compose import LISTS
 from recsys.published import folder as published_folder
 from recsys.rows import HOUR_MS, to_ms
@@ -66,22 +66,22 @@ def test_what_is_no_name_of_a_run_is_no_path(folder, name):
 
 def test_runs_that_serve_the_same_do_not_differ(by_hand, folder, sample):
     run_id = by_hand.report.run_id
-    found = difference(folder, run_id, run_id)
-    assert found.same
-    assert (found.came, found.went, found.weights) == ([], [], {})
-    assert found.readers[0] == found.readers[1] == found.n_compared > 0
-    assert set(found.kept.values()) == {1.0}
+    found = compare_runs(folder, run_id, run_id)
+    assert found.is_same
+    assert (found.added, found.removed, found.weights) == ([], [], {})
+    assert found.n_users[0] == found.n_users[1] == found.n_compared > 0
+    assert set(found.share_kept.values()) == {1.0}
     # The same night with learned weights: other weights and pages, the same articles.
-    other = difference(folder, run_id, sample.report.run_id, other=sample.folder)
-    assert not other.same
-    assert (other.came, other.went) == ([], [])
+    other = compare_runs(folder, run_id, sample.report.run_id, second_folder=sample.folder)
+    assert not other.is_same
+    assert (other.added, other.removed) == ([], [])
     assert {"als", "text"} <= set(other.weights)
-    assert other.kept["you_may_also_like"] < 1.0
+    assert other.share_kept["you_may_also_like"] < 1.0
 
 
 def test_what_changed_is_named(by_hand, folder, held):
     run_id = by_hand.report.run_id
-    found = difference(folder, run_id, held)
+    found = compare_runs(folder, run_id, held)
     now, later = Recommender(folder), None
     published_folder.publish(folder, held)
     later = Recommender(folder)
@@ -90,9 +90,9 @@ def test_what_changed_is_named(by_hand, folder, held):
         for r in (now, later)
     ]
     assert live[0] == live[1] or now._current() is not later._current()
-    assert set(found.went) - set(found.came) == set(found.went)
-    assert len(found.went) > 10
+    assert set(found.removed) - set(found.added) == set(found.removed)
+    assert len(found.removed) > 10
     page = later.recommend(as_of=by_hand.as_of)
     for name in LISTS:
         shown = [slot.article_id for slot in page[name]]
-        assert set(shown) <= set(found.front[name][1])
+        assert set(shown) <= set(found.front_page[name][1])

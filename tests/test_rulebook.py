@@ -21,7 +21,7 @@ from recsys.training.window import read_training_window
 
 @pytest.fixture
 def newsroom(by_hand, tmp_path):
-    """A copy of the published sample, with an empty rule book."""
+    """A copy of the published sample, with an empty rulebook."""
     folder = tmp_path / "published"
     shutil.copytree(by_hand.folder, folder)
     with Store(tmp_path / "rules.db") as store:
@@ -34,7 +34,7 @@ def ids(page):
     return {name: [slot.article_id for slot in slots] for name, slots in page.items()}
 
 
-def test_rules_act_at_once_to_the_second_and_say_so_in_the_slot(newsroom):
+def test_rules_act_at_once_and_the_slot_names_them(newsroom):
     book, recommender, as_of = newsroom
     now_ms = to_ms(as_of)
     before = ids(recommender.recommend("u0007", as_of=as_of))
@@ -57,7 +57,7 @@ def test_rules_act_at_once_to_the_second_and_say_so_in_the_slot(newsroom):
     assert ids(earlier) == before
 
 
-def test_a_pin_gives_way_to_the_article_being_read_and_to_what_was_read(newsroom):
+def test_a_pin_gives_way_to_the_article_being_read_and_to_an_article_already_read(newsroom):
     book, recommender, as_of = newsroom
     now_ms = to_ms(as_of)
     target = ids(recommender.recommend(as_of=as_of))["must_reads"][0]
@@ -124,7 +124,7 @@ def test_history_keeps_every_version_and_files_come_back(newsroom, tmp_path):
         )
     with pytest.raises(RuleError, match="no article 'nowhere'"):
         book.add(rule("block", "nowhere"), now_ms=now_ms)
-    with pytest.raises(RuleError, match="r1: --author and --reason are required"):
+    with pytest.raises(RuleError, match="r1: author is required"):
         book.end(added.rule_id, author="", reason="x", now_ms=now_ms)
     ended = book.end(added.rule_id, author="Bo", reason="settled", now_ms=now_ms + 5)
     assert (ended.starts_ms, ended.ends_ms) == (now_ms, now_ms + 5)
@@ -138,7 +138,7 @@ def test_history_keeps_every_version_and_files_come_back(newsroom, tmp_path):
         (2, "ended", "Bo"),
     ]
     assert json.loads(changes[0].rule)["ends_ms"] is None
-    # What the servers read is what the book says.
+    # Servers read the latest versions of all rules.
     assert list(published_folder.load_rules(book._published, LISTS)) == book.rules()
     imported = book.add_all([replace(added, rule_id="x"), rule("block", shown)], now_ms=now_ms + 9)
     assert [r.rule_id for r in imported] == ["r2", "r3"]

@@ -54,7 +54,7 @@ ARTICLES = Described(
         ("article", "C", ""),
     ],
 )
-def test_a_rule_means_articles_by_id_name_section_or_words(by, value, meant):
+def test_a_rule_is_about_articles_by_id_name_section_or_words(by, value, meant):
     found = ARTICLES.matching(by, value)
     assert "".join(np.array(ARTICLES.article_ids)[found]) == meant
 
@@ -69,7 +69,7 @@ def test_rules_are_in_force_from_their_start_to_just_before_their_end():
 def test_a_sensitive_article_is_not_recommended_and_chooses_its_neighbours():
     never = rule("sensitive", "tax", by="text", only_by="section", only="Politics")
     resolved = Resolved([never], ARTICLES, LISTS)
-    # Live are a, b, c, e; a and c tell of tax.
+    # The live articles are a, b, c, e; the titles of a and c are about tax.
     assert resolved.at(0, None).barred[""].tolist() == [True, False, True, False]
     assert resolved.at(0, 1).barred[""].tolist() == [True, False, True, False]  # beside b
     assert resolved.at(0, 0).barred[""].tolist() == [True, True, True, True]  # beside a
@@ -82,7 +82,7 @@ def test_a_sensitive_article_is_not_recommended_and_chooses_its_neighbours():
     ]
 
 
-def test_what_forbids_wins_over_what_shows_and_the_first_pin_of_a_slot_holds():
+def test_a_rule_that_forbids_wins_and_the_first_pin_of_a_slot_holds():
     pins = [
         rule("pin", "a", list_name="must_reads", slot=1),
         rule("pin", "b", rule_id="r2", list_name="must_reads", slot=1),
@@ -101,7 +101,7 @@ def test_a_slot_names_the_rules_of_its_own_list():
         rule("boost", "b", rule_id="r2", amount=0.1, list_name="popular_now"),
     ]
     touched = Resolved(lifts, ARTICLES, LISTS).at(0, None).touched
-    # Live are a, b, c, e; a and c are by Ann Lee.
+    # The live articles are a, b, c, e; a and c are by Ann Lee.
     assert touched == {(name, place): ("r1",) for name in LISTS for place in (0, 2)} | {
         ("popular_now", 1): ("r2",)
     }

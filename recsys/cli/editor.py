@@ -1,11 +1,10 @@
-"""The editors' commands: rules, why a page is what it is, and what it looks like."""
+"""The editors' commands: rules, why each slot holds its article, a preview of a page."""
 
 import json
-import sys
-from collections.abc import Sequence
-from datetime import UTC, datetime
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated
 
 import msgspec
 import typer
@@ -15,70 +14,100 @@ from recsys.cli.options import (
     TITLES,
     ArticleOption,
     AsOfOption,
+    JsonOption,
     PublishedOption,
     StoreOption,
     UserOption,
-    instant,
+    now,
     out,
+    parse_instant,
+    print_json,
     stored_user_id,
 )
 from recsys.errors import RuleError
 from recsys.files import atomic_replacement
 from recsys.operations.rulebook import Rulebook
 from recsys.page.compose import LISTS
-from recsys.page.rules import EVERY, KINDS, By, Rule, rule_of, rules_of
+from recsys.page.rules import BYS, EVERY, KINDS, MOST_BOOST, Rule, rule_of, rules_of
 from recsys.rows import iso, to_ms
 from recsys.serving.recommender import Recommender
+from recsys.serving.responses import Page
 from recsys.store.database import Store
 
+SHOWN = 3  # reads behind a slot, and displaced articles, that `explain` prints
+
 rules = typer.Typer(
-    help="What editors decide: pin, block, boost, embargo, expire, cap, sensitive topics.",
+    help="Editors' rules: pin, block, boost, embargo, expire, cap, sensitive topics.",
     no_args_is_help=True,
 )
-AuthorOption = Annotated[str, typer.Option(help="who decides")]
-ReasonOption = Annotated[str, typer.Option(help="and why")]
+AuthorOption = Annotated[str, typer.Option(help="Who decides it.")]
+ReasonOption = Annotated[str, typer.Option(help="Why.")]
+ForceOption = Annotated[
+    bool, typer.Option("--force", help="Add a rule although it contradicts another one.")
+]
 
 
 @rules.command()
 def add(
-    kind: Annotated[str, typer.Argument(help=", ".join(KINDS))],
-    value: Annotated[str, typer.Argument(help="which articles: an id, a name, a tag, words")],
+    kind: Annotated[str, typer.Argument(help=f"{', '.join(KINDS)}.")],
+    value: Annotated[
+        str, typer.Argument(help="Which articles: an id, a name, a tag, words of the title.")
+    ],
     store: StoreOption,
     published: PublishedOption,
     author: AuthorOption,
     reason: ReasonOption,
-    by: Annotated[str, typer.Option(help=", ".join(get_args(By)))] = "article",
-    list_name: Annotated[str, typer.Option("--list", help=", ".join(LISTS))] = EVERY,
-    slot: Annotated[int, typer.Option(help="of a pin; 1 is the first")] = 0,
-    amount: Annotated[float, typer.Option(help="of a boost or a cap")] = 0.0,
-    only_by: Annotated[str, typer.Option(help="of a sensitive topic")] = "section",
-    only: Annotated[str, typer.Option(help="what alone may stand beside it")] = "",
+    by: Annotated[str, typer.Option(help=f"What the value is: {', '.join(BYS)}.")] = "article",
+    list_name: Annotated[
+        str, typer.Option("--list", help=f"{', '.join(LISTS)}. By default: the whole page.")
+    ] = EVERY,
+    slot: Annotated[int, typer.Option(help="The slot of a pin; 1 is the first.")] = 0,
+    amount: Annotated[
+        float,
+        typer.Option(
+            help=f"How far a boost lifts, from -{MOST_BOOST} to {MOST_BOOST}; how many articles a"
+            " cap allows."
+        ),
+    ] = 0.0,
+    only_by: Annotated[
+        str, typer.Option(help="Of a sensitive topic: what the value of --only is.")
+    ] = "section",
+    only: Annotated[
+        str, typer.Option(help="Of a sensitive topic: the only articles shown beside it.")
+    ] = "",
     since: Annotated[
-        datetime | None, typer.Option("--from", parser=instant, metavar="ISO", help="default: now")
+        datetime | None,
+        typer.Option(
+            "--from", parser=parse_instant, metavar="ISO", help="When it begins. By default: now."
+        ),
     ] = None,
     until: Annotated[
-        datetime | None, typer.Option(parser=instant, metavar="ISO", help="default: for good")
+        datetime | None,
+        typer.Option(parser=parse_instant, metavar="ISO", help="When it ends. By default: never."),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="although it contradicts")] = False,
+    force: ForceOption = False,
 ) -> None:
     """Add a rule; servers follow it at once."""
-    now_ms = _now_ms()
-    row = {
-        "kind": kind,
-        "by": by,
-        "value": value,
-        "author": author,
-        "reason": reason,
-        "starts_ms": now_ms if since is None else to_ms(since),
-        "ends_ms": None if until is None else to_ms(until),
-        "list_name": list_name,
-        "slot": slot,
-        "amount": amount,
-        "only_by": only_by,
-        "only": only,
-    }
+    now_ms = to_ms(now())
+    rule = rule_of(
+        {
+            "kind": kind,
+            "by": by,
+            "value": value,
+            "author": author,
+            "reason": reason,
+            "starts_ms": now_ms if since is None else to_ms(since),
+            "ends_ms": None if until is None else to_ms(until),
+            "list_name": list_name,
+            "slot": slot,
+            "amount": amount,
+            "only_by": only_by,
+            "only": only,
+        },
+        LISTS,
+    )
     with Store(store, must_exist=True) as opened:
-        added = Rulebook(opened, published).add(rule_of(row, LISTS), now_ms=now_ms, force=force)
+        added = Rulebook(opened, published).add(rule, now_ms=now_ms, force=force)
     out.print(f"{added.rule_id}: {_rule_text(added)}", markup=False)
 
 
@@ -86,29 +115,30 @@ def add(
 def list_rules(
     store: StoreOption,
     published: PublishedOption,
-    over: Annotated[bool, typer.Option("--all", help="those that are over too")] = False,
+    with_ended: Annotated[
+        bool, typer.Option("--all", help="List also the rules that have ended.")
+    ] = False,
+    as_json: JsonOption = False,
 ) -> None:
-    """List the rules, and hand them to the servers anew."""
-    now_ms = _now_ms()
-    table = Table("rule", "what", "from", "until", "who", "why")
+    """List the rules, and write them for the servers once more."""
+    now_ms = to_ms(now())
     with Store(store, must_exist=True) as opened:
-        for rule in Rulebook(opened, published).publish_rules():
-            if over or rule.ends_ms is None or rule.ends_ms > now_ms:
-                until = "" if rule.ends_ms is None else iso(rule.ends_ms)
-                table.add_row(
-                    rule.rule_id,
-                    _rule_text(rule),
-                    iso(rule.starts_ms),
-                    until,
-                    rule.author,
-                    rule.reason,
-                )
+        found = Rulebook(opened, published).publish_rules()
+    listed = [rule for rule in found if with_ended or not _has_ended(rule, now_ms)]
+    if as_json:
+        print_json(msgspec.to_builtins(listed))
+        return
+    table = Table("rule", "what", "from", "until", "author", "reason")
+    for rule in listed:
+        until = "" if rule.ends_ms is None else iso(rule.ends_ms)
+        cells = (_rule_text(rule), iso(rule.starts_ms), until, rule.author, rule.reason)
+        table.add_row(rule.rule_id, *cells)
     out.print(table)
 
 
 @rules.command()
 def end(
-    rule_id: Annotated[str, typer.Argument(help="such as r3")],
+    rule_id: Annotated[str, typer.Argument(help="The rule's id, such as r3.")],
     store: StoreOption,
     published: PublishedOption,
     author: AuthorOption,
@@ -117,39 +147,49 @@ def end(
     """End a rule now; its history stays."""
     with Store(store, must_exist=True) as opened:
         ended = Rulebook(opened, published).end(
-            rule_id, author=author, reason=reason, now_ms=_now_ms()
+            rule_id, author=author, reason=reason, now_ms=to_ms(now())
         )
-    out.print(f"{ended.rule_id} is over: {_rule_text(ended)}", markup=False)
+    out.print(f"{ended.rule_id} has ended: {_rule_text(ended)}", markup=False)
 
 
 @rules.command()
 def history(
     store: StoreOption,
     published: PublishedOption,
-    rule_id: Annotated[str | None, typer.Argument(help="of one rule only")] = None,
+    rule_id: Annotated[
+        str | None, typer.Argument(help="List the changes of this rule only.")
+    ] = None,
+    as_json: JsonOption = False,
 ) -> None:
     """List every change of the rules, oldest first."""
-    table = Table("when", "rule", "version", "change", "who", "why", "what it was then")
     with Store(store, must_exist=True) as opened:
-        for change in Rulebook(opened, published).history(rule_id):
-            table.add_row(
-                iso(change.changed_ms),
-                change.rule_id,
-                str(change.version),
-                change.change,
-                change.changed_by,
-                change.reason,
-                _rule_text(Rule(**json.loads(change.rule))),
-            )
+        changes = Rulebook(opened, published).history(rule_id)
+    if as_json:
+        rows = [msgspec.to_builtins(change) for change in changes]
+        print_json([row | {"rule": json.loads(row["rule"])} for row in rows])
+        return
+    table = Table("when", "rule", "version", "change", "author", "reason", "the rule then")
+    for change in changes:
+        table.add_row(
+            iso(change.changed_ms),
+            change.rule_id,
+            str(change.version),
+            change.change,
+            change.changed_by,
+            change.reason,
+            _rule_text(Rule(**json.loads(change.rule))),
+        )
     out.print(table)
 
 
 @rules.command("import")
 def import_rules(
-    path: Annotated[Path, typer.Argument(help="JSON, as `recsys rules export` writes it")],
+    path: Annotated[
+        Path, typer.Argument(help="A JSON file, such as `recsys rules export` writes.")
+    ],
     store: StoreOption,
     published: PublishedOption,
-    force: Annotated[bool, typer.Option("--force", help="although some contradict")] = False,
+    force: ForceOption = False,
 ) -> None:
     """Add the rules of a file: all of them, or none."""
     try:
@@ -157,31 +197,28 @@ def import_rules(
     except (OSError, RuleError) as error:
         raise RuleError(f"{path}: {error}") from error
     with Store(store, must_exist=True) as opened:
-        added = Rulebook(opened, published).add_all(found, now_ms=_now_ms(), force=force)
-    out.print(f"{len(added)} rules from {path}", markup=False)
+        added = Rulebook(opened, published).add_all(found, now_ms=to_ms(now()), force=force)
+    out.print(f"added {len(added)} rules from {path}", markup=False)
 
 
 @rules.command("export")
 def export_rules(
     store: StoreOption,
     published: PublishedOption,
-    to: Annotated[Path, typer.Option("--to", help="a .json file")],
+    to: Annotated[Path, typer.Option("--to", help="The .json file to write.")],
 ) -> None:
-    """Write the rules that are not over to a file."""
-    now_ms = _now_ms()
+    """Write the rules that have not ended to a file."""
+    now_ms = to_ms(now())
     with Store(store, must_exist=True) as opened:
-        found = [
-            rule
-            for rule in Rulebook(opened, published).rules()
-            if rule.ends_ms is None or rule.ends_ms > now_ms
-        ]
+        found = Rulebook(opened, published).rules()
+    kept = [rule for rule in found if not _has_ended(rule, now_ms)]
     with atomic_replacement(to) as partial:
-        partial.write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=1) + b"\n")
-    out.print(f"{len(found)} rules to {to}", markup=False)
+        partial.write_bytes(msgspec.json.format(msgspec.json.encode(kept), indent=1) + b"\n")
+    out.print(f"wrote {len(kept)} rules to {to}", markup=False)
 
 
-def _now_ms() -> int:
-    return to_ms(datetime.now(UTC))
+def _has_ended(rule: Rule, now_ms: int) -> bool:
+    return rule.ends_ms is not None and rule.ends_ms <= now_ms
 
 
 def _rule_text(rule: Rule) -> str:
@@ -196,7 +233,7 @@ def _rule_text(rule: Rule) -> str:
         return f"boost {which} by {rule.amount:g}{where}"
     if rule.kind == "sensitive":
         beside = f"only {rule.only_by} “{rule.only}”" if rule.only else "nothing"
-        return f"never recommend {which}; beside it {beside}{where}"
+        return f"never recommend {which}; beside it show {beside}{where}"
     return f"{rule.kind} {which}{where}"
 
 
@@ -204,17 +241,20 @@ def explain(
     published: PublishedOption,
     user: UserOption = None,
     article: ArticleOption = None,
-    lists: Annotated[list[str] | None, typer.Option("--list", help=", ".join(LISTS))] = None,
+    lists: Annotated[
+        list[str] | None,
+        typer.Option("--list", help=f"{', '.join(LISTS)}; repeat it. By default: all."),
+    ] = None,
     as_of: AsOfOption = None,
-    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+    as_json: JsonOption = False,
 ) -> None:
-    """Print why each slot of a page holds what it holds."""
+    """Print why each slot of a page holds its article."""
     for name in lists or ():
         if name not in LISTS:
-            raise typer.BadParameter(f"{name!r}; one of {', '.join(LISTS)}")
+            raise typer.BadParameter(f"--list must be one of {', '.join(LISTS)}; got {name!r}")
     page = Recommender(published).recommend(stored_user_id(user), article, lists=lists, as_of=as_of)
     if as_json:
-        found = {
+        explained = {
             name: [
                 {"rank": rank, "article_id": slot.article_id, "reason": slot.reason}
                 | msgspec.to_builtins(slot.explanation)
@@ -222,55 +262,58 @@ def explain(
             ]
             for name, slots in page.items()
         }
-        text = json.dumps(
-            {"run_id": page.run_id, "notes": list(page.notes), "lists": found},
-            ensure_ascii=False,
-            indent=2,
-        )
-        sys.stdout.write(text + "\n")
-        return
+        print_json({"run_id": page.run_id, "notes": list(page.notes), "lists": explained})
+    else:
+        _print_explanations(page)
+
+
+def _print_explanations(page: Page) -> None:
     for name, slots in page.items():
         out.print(f"\n{TITLES[name]}", style="bold")
         for rank, slot in enumerate(slots, start=1):
             why = slot.explanation
             out.print(f"  {rank}  {slot.title or slot.article_id}", markup=False)
-            out.print(f"     {slot.reason} · {why.list_rank}. of its list alone", markup=False)
-            for line in explained(why.parts, why.ranks):
+            out.print(f"     {slot.reason} · rank {why.list_rank} in its list alone", markup=False)
+            for line in _signal_lines(why.parts, why.ranks):
                 out.print(f"     {line}", style="dim", markup=False)
-            for driver in why.drivers[:3]:
-                named = driver.title or driver.article_id
-                added = f"text {driver.text:.2f}, readers {driver.als:.2f}"
-                out.print(f"     because of “{named}”: {added}", style="dim", markup=False)
+            for read in why.drivers[:SHOWN]:
+                line = (
+                    f"because the user read “{read.title or read.article_id}”:"
+                    f" text {read.text:.2f}, collaborative {read.als:.2f}"
+                )
+                out.print(f"     {line}", style="dim", markup=False)
             for rule in why.rules:
-                said = f"rule {rule.rule_id}: {_rule_text(rule)} ({rule.author}: {rule.reason})"
-                out.print(f"     {said}", style="dim", markup=False)
-            for other in why.displaced[:3]:
-                said = f"before it: {other.title or other.article_id} ({other.why})"
-                out.print(f"     {said}", style="dim", markup=False)
+                line = f"rule {rule.rule_id}: {_rule_text(rule)} ({rule.author}: {rule.reason})"
+                out.print(f"     {line}", style="dim", markup=False)
+            for other in why.displaced[:SHOWN]:
+                line = (
+                    f"above it in its list alone: {other.title or other.article_id} ({other.why})"
+                )
+                out.print(f"     {line}", style="dim", markup=False)
     for note in page.notes:
         out.print(f"\nnote: {note}", markup=False)
 
 
-def explained(parts: Any, ranks: Any) -> Sequence[str]:
-    """Return the parts of a score in words, the largest first."""
-    shown = sorted(parts.items(), key=lambda item: -abs(item[1]))
+def _signal_lines(parts: Mapping[str, float], ranks: Mapping[str, int]) -> Sequence[str]:
+    """Return a line per signal of a score, the largest first."""
+    ordered = sorted(parts.items(), key=lambda item: -abs(item[1]))
     return [
         f"{name} {value:+.2f}" + (f" (rank {ranks[name]})" if name in ranks else "")
-        for name, value in shown
+        for name, value in ordered
     ]
 
 
 def preview(
     published: PublishedOption,
-    to: Annotated[Path, typer.Option("--out", help="an .html file")],
+    to: Annotated[Path, typer.Option("--out", help="The .html file to write.")],
     user: UserOption = None,
     article: ArticleOption = None,
     as_of: AsOfOption = None,
 ) -> None:
-    """Write the article page as a reader sees it, and what an editor wants to know of it."""
-    from recsys.operations.preview_page import html_of
+    """Write an article page as HTML: as the user sees it, and why each slot holds its article."""
+    from recsys.operations.preview_page import render_preview
 
-    text = html_of(Recommender(published), TITLES, stored_user_id(user), article, as_of)
+    text = render_preview(Recommender(published), TITLES, stored_user_id(user), article, as_of)
     with atomic_replacement(to) as partial:
         partial.write_text(text, "utf-8")
-    out.print(f"page to {to}", markup=False)
+    out.print(f"wrote the page to {to}", markup=False)

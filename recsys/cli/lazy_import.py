@@ -1,7 +1,7 @@
 """Put off loading a module that a library imports and this package does not use.
 
-Only the command line does this: it patches `sys.modules`, which belongs to the caller's
-process when the package is imported by one.
+Only the command line does this: it changes `sys.modules`, which belongs to the caller of a
+library.
 """
 
 import importlib
@@ -10,35 +10,36 @@ from types import ModuleType
 from typing import Any
 
 
-def load_when_asked(name: str) -> None:
-    """Let a module be imported without being loaded, unless it is already.
+def load_on_first_use(name: str) -> None:
+    """Let a module be imported without loading it, unless it is loaded already.
 
-    What stands for it loads it when it is first asked for anything, and is itself again
-    from then on. `importlib.util.LazyLoader` does not do: an `import` elsewhere loads it.
+    A placeholder in `sys.modules` loads the module when code first reads one of its attributes,
+    and is replaced by it. `importlib.util.LazyLoader` does not help here: it loads the module at
+    an `import` in another file.
 
     Parameters
     ----------
     name
-        Of the module, whole.
+        Full name of the module.
 
     Examples
     --------
-    >>> load_when_asked("xml.sax")
+    >>> load_on_first_use("xml.sax")
     >>> import xml.sax
     >>> xml.sax.ContentHandler.__module__
     'xml.sax.handler'
     """
     if name in sys.modules:
         return
-    standing = ModuleType(name)
+    placeholder = ModuleType(name)
 
-    def ask(attribute: str) -> Any:
-        if sys.modules.get(name) is standing:
+    def load(attribute: str) -> Any:
+        if sys.modules.get(name) is placeholder:
             del sys.modules[name]
         return getattr(importlib.import_module(name), attribute)
 
-    standing.__dict__["__getattr__"] = ask
-    sys.modules[name] = standing
-    package, _, inside = name.rpartition(".")
+    placeholder.__dict__["__getattr__"] = load
+    sys.modules[name] = placeholder
+    package, _, submodule = name.rpartition(".")
     if package:
-        setattr(importlib.import_module(package), inside, standing)  # as an import does
+        setattr(importlib.import_module(package), submodule, placeholder)  # as an import does

@@ -1,30 +1,30 @@
-"""The command line: arguments in, one call, an exit status out.
+"""The command line: ingest files, publish runs, print pages; the app of all commands.
 
-The only room that prints, and the only one beside serving that reads the clock.
+Only the command line prints, and only the command line and serving read the clock.
 
-Exit status: 0 done; 1 failed (and `ingest --strict` with a rejected row); 2 wrong usage,
-or a file that is not what it should be; 3 held back; 4 another run is active.
+Exit status: 0 done; 1 failed (or `ingest --strict` rejected a row); 2 wrong usage, or a file
+is not in the format that it should have; 3 the run is held back; 4 another run is active.
 """
 
+import importlib.metadata
 import json
 import os
 import sqlite3
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
 from recsys.cli.editor import explain, preview, rules
-from recsys.cli.lazy_import import load_when_asked
+from recsys.cli.evaluate import evaluate, tune
+from recsys.cli.lazy_import import load_on_first_use
 from recsys.cli.operator import (
     diff,
     forget,
@@ -40,83 +40,102 @@ from recsys.cli.options import (
     ArticleOption,
     AsOfOption,
     ConfigOption,
+    JsonOption,
     PublishedOption,
     StoreOption,
     UserOption,
     err,
-    instant,
+    now,
     out,
+    parse_instant,
+    print_json,
     stored_user_id,
     user_key,
 )
-from recsys.config import load_config, toml_of
+from recsys.config import load_config
 from recsys.errors import HeldBackError, InputRefusedError, RecsysError, RunActiveError
 from recsys.files import atomic_replacement
 from recsys.ingest.detect import FORMATS, READERS, expand
 from recsys.ingest.load_files import LoadReport, load_files
-from recsys.rows import FIELDS, iso, to_ms
+from recsys.rows import FIELDS, to_ms
 from recsys.serving.recommender import Recommender
 from recsys.serving.responses import Page
 from recsys.store.database import Store
 
 if TYPE_CHECKING:
-    from recsys.evaluation.run import Evaluation
     from recsys.learn.heads import HeadReport
-    from recsys.learn.regimes import Protocol
-    from recsys.metrics import Interval
     from recsys.nightly.run import Kind as RunKind
+    from recsys.nightly.run_report import RunReport
 
-# scikit-learn imports scipy.stats for a helper that is not called here; loading it takes longer
-# than loading scikit-learn.
-load_when_asked("scipy.stats")
+# scikit-learn imports scipy.stats for a helper that this package does not call; loading
+# scipy.stats takes longer than loading scikit-learn.
+load_on_first_use("scipy.stats")
 
 app = typer.Typer(
-    help=__doc__.partition("\n")[0] if __doc__ else None,
+    help="Recommend articles on a news site: load data, publish a run each night, serve pages.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.add_typer(rules, name="rules")
-app.command()(explain)
-app.command()(preview)
-for command in (runs, rollback, publish, diff, rebuild, forget):
-    app.command()(command)
-app.command("config")(show_config)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        out.print(f"recsys {importlib.metadata.version('recsys')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options_of_all_commands(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", is_eager=True, callback=_print_version, help="Print the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Take the options that come before a command."""
 
 
 @app.command()
 def ingest(
-    paths: Annotated[list[Path], typer.Argument(help="files, or folders of them")],
+    paths: Annotated[list[Path], typer.Argument(help="Files, or folders of files.")],
     store: StoreOption,
-    format: Annotated[str, typer.Option(help=f"auto, {', '.join(FORMATS)}")] = "auto",
-    kind: Annotated[str | None, typer.Option(help=", ".join(FIELDS))] = None,
-    strict: Annotated[bool, typer.Option("--strict", help="fail on a rejected row")] = False,
+    format: Annotated[str, typer.Option(help=f"auto, {', '.join(FORMATS)}.")] = "auto",
+    kind: Annotated[str | None, typer.Option(help=f"{', '.join(FIELDS)}.")] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit with status 1 if a row is rejected.")
+    ] = False,
     hash_users: Annotated[
-        bool, typer.Option("--hash-users", help=f"store readers' ids hashed by ${USER_KEY}")
+        bool,
+        typer.Option("--hash-users", help=f"Store user ids as hashes by the key in ${USER_KEY}."),
     ] = False,
 ) -> None:
-    """Read files into the store; the same file twice changes nothing."""
+    """Read files into the store; reading a file twice changes nothing."""
     read_format = next((name for name in READERS if name == format), None)
     if read_format is None and format != "auto":
-        raise typer.BadParameter(f"{format!r}; one of auto, {', '.join(FORMATS)}")
+        raise typer.BadParameter(
+            f"--format must be one of auto, {', '.join(FORMATS)}; got {format!r}"
+        )
     read_kind = next((name for name in FIELDS if name == kind), None)
     if read_kind is None and kind is not None:
-        raise typer.BadParameter(f"{kind!r}; one of {', '.join(FIELDS)}")
+        raise typer.BadParameter(f"--kind must be one of {', '.join(FIELDS)}; got {kind!r}")
     key = user_key() if hash_users else None
     if hash_users and key is None:
         raise typer.BadParameter(f"--hash-users: set {USER_KEY} to a secret of 16 to 64 bytes")
-    found = list(expand(paths))
-    with Store(store) as opened, _progress(found) as progress:
+    paths = list(expand(paths))
+    with Store(store) as opened, _progress_bar(paths) as bar:
         report = load_files(
             opened,
-            found,
-            received_ms=to_ms(datetime.now(UTC)),
+            paths,
+            received_ms=to_ms(now()),
             format=read_format,
             kind=read_kind,
             user_key=key,
-            progress=progress.moved,
+            progress=bar.move,
         )
-    _print_load(report)
+    _print_load_report(report)
     if report.refused:
         raise typer.Exit(2)
     if strict and report.rejected:
@@ -124,32 +143,32 @@ def ingest(
 
 
 class _Bar:
-    """A bar over the bytes of several files."""
+    """A progress bar over the bytes of several files."""
 
     def __init__(self, progress: Progress, paths: list[Path]) -> None:
         self._progress = progress
-        self._before = {}
+        self._bytes_before = {}
         total = 0
         for path in paths:
-            self._before[path] = total
+            self._bytes_before[path] = total
             total += path.stat().st_size
         self._task = progress.add_task("ingest", total=total)
 
-    def moved(self, path: Path, position: int) -> None:
-        self._progress.update(self._task, completed=self._before[path] + position)
+    def move(self, path: Path, position: int) -> None:
+        self._progress.update(self._task, completed=self._bytes_before[path] + position)
 
 
 @contextmanager
-def _progress(paths: list[Path]) -> Iterator[_Bar]:
+def _progress_bar(paths: list[Path]) -> Iterator[_Bar]:
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
-    # Silent unless a person looks on: cron mails what is printed.
+    # Silent where the output is no terminal: cron mails everything that is printed.
     with Progress(
         *columns, TimeRemainingColumn(), console=err, transient=True, disable=not err.is_terminal
     ) as progress:
         yield _Bar(progress, paths)
 
 
-def _print_load(report: LoadReport) -> None:
+def _print_load_report(report: LoadReport) -> None:
     for kind, added in report.added.items():
         out.print(f"{kind}: {added.new} new, {added.changed} changed, {added.known} known")
     for (reason, field), n in report.rejected.most_common():
@@ -167,7 +186,7 @@ def nightly(
     as_of: AsOfOption = None,
     config: ConfigOption = None,
 ) -> None:
-    """Train, score and publish a run."""
+    """Train on the training window, score every user, publish a run."""
     _run("nightly", store, published, as_of, config)
 
 
@@ -178,7 +197,7 @@ def refresh(
     as_of: AsOfOption = None,
     config: ConfigOption = None,
 ) -> None:
-    """Publish new articles, counts and clicks with the current run's factors, untrained."""
+    """Publish new articles, counts and clicks on top of the current run, without training."""
     _run("refresh", store, published, as_of, config)
 
 
@@ -196,24 +215,26 @@ def _run(
         report = run_nightly(
             opened,
             published,
-            as_of_ms=to_ms(as_of or datetime.now(UTC)),
+            as_of_ms=to_ms(as_of or now()),
             config=settings,
             kind=kind,
             on_progress=lambda stage: err.print(f"{kind}: {stage}") if err.is_terminal else None,
             n_processes=os.cpu_count() or 1,
         )
+    _print_run_report(report)
+
+
+def _print_run_report(report: "RunReport") -> None:
     out.print(f"published {report.run_id} as of {report.as_of}")
     if report.lifted_by_bots:
+        articles = ", ".join(report.lifted_by_bots)
         out.print(
-            "  would rise by clicks of machines, which do not count: "
-            + ", ".join(report.lifted_by_bots),
-            markup=False,
+            f"  clicks of bots were left out; they would have lifted: {articles}", markup=False
         )
     if report.vitals is not None and report.vitals.never:
+        articles = ", ".join(report.vitals.never)
         out.print(
-            f"  on none of {report.vitals.n_pages} pages looked at: "
-            + ", ".join(report.vitals.never),
-            markup=False,
+            f"  on none of the {report.vitals.n_pages} inspected pages: {articles}", markup=False
         )
     out.print("  " + ", ".join(f"{n} {name}" for name, n in report.counts.items()))
     out.print("  " + ", ".join(f"{name} {s:.2f} s" for name, s in report.seconds.items()))
@@ -235,19 +256,20 @@ def recommend(
     published: PublishedOption,
     user: UserOption = None,
     article: ArticleOption = None,
-    n: Annotated[int, typer.Option(min=1, max=100, help="slots of each ranked list")] = 5,
+    n: Annotated[int, typer.Option(min=1, max=100, help="Slots of each ranked list.")] = 5,
     recent: Annotated[
-        list[str] | None, typer.Option(help="article just clicked; repeat, oldest first")
+        list[str] | None,
+        typer.Option(help="An article that the user just clicked; repeat it, oldest first."),
     ] = None,
     as_of: AsOfOption = None,
-    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Print one page."""
     page = Recommender(published).recommend(
         stored_user_id(user), article, n=n, recent_clicks=tuple(recent or ()), as_of=as_of
     )
     if as_json:
-        sys.stdout.write(json.dumps(_plain(page), ensure_ascii=False, indent=2) + "\n")
+        print_json(_plain_page(page))
     else:
         _print_page(page)
 
@@ -255,22 +277,30 @@ def recommend(
 @app.command()
 def rank(
     published: PublishedOption,
-    articles: Annotated[list[str], typer.Argument(help="ids of the articles to order")],
+    articles: Annotated[list[str], typer.Argument(help="The ids of the articles to order.")],
     user: UserOption = None,
     article: ArticleOption = None,
     as_of: AsOfOption = None,
+    as_json: JsonOption = False,
 ) -> None:
-    """Print given articles in the order a reader is likeliest to click them."""
-    for place, found in enumerate(
-        Recommender(published).rank(
-            stored_user_id(user), articles, article_id=article, as_of=as_of
-        ),
-        start=1,
-    ):
-        out.print(f"{place:3}  {found.article_id}  {found.score:.3f}", markup=False)
+    """Print given articles in the order in which the user is most likely to click them."""
+    ranked = Recommender(published).rank(
+        stored_user_id(user), articles, article_id=article, as_of=as_of
+    )
+    if as_json:
+        print_json(
+            [
+                {"rank": rank, "article_id": found.article_id, "score": found.score}
+                for rank, found in enumerate(ranked, start=1)
+            ]
+        )
+        return
+    for rank, found in enumerate(ranked, start=1):
+        out.print(f"{rank:3}  {found.article_id}  {found.score:.3f}", markup=False)
 
 
-def _plain(page: Page) -> dict[str, object]:
+def _plain_page(page: Page) -> dict[str, object]:
+    """Return a page as values that JSON has."""
     lists = {
         name: [
             {"rank": rank} | slot.as_dict() | {"parts": dict(slot.parts)}
@@ -280,8 +310,8 @@ def _plain(page: Page) -> dict[str, object]:
     }
     for slots in lists.values():
         for slot in slots:
-            if (instant := slot["published_at"]) is not None:
-                slot["published_at"] = instant.isoformat()
+            if (published_at := slot["published_at"]) is not None:
+                slot["published_at"] = published_at.isoformat()
     return {"run_id": page.run_id, "notes": list(page.notes), "lists": lists}
 
 
@@ -299,195 +329,48 @@ def _print_page(page: Page) -> None:
 @app.command()
 def export(
     published: PublishedOption,
-    to: Annotated[Path, typer.Option("--to", help=".csv, .jsonl or .parquet")],
+    to: Annotated[Path, typer.Option("--to", help="A .csv, .jsonl or .parquet file to write.")],
 ) -> None:
-    """Write the served run's lists as plain rows for a CMS."""
+    """Write the lists of the current run as plain rows for a CMS."""
     import polars as pl
 
     from recsys.operations.export_rows import COLUMNS, export_rows
 
     writers = {".csv": "write_csv", ".jsonl": "write_ndjson", ".parquet": "write_parquet"}
     if to.suffix not in writers:
-        raise typer.BadParameter(f"{to}: the ending must be one of {', '.join(writers)}")
+        raise typer.BadParameter(f"--to must end in one of {', '.join(writers)}; got {to}")
     schema: dict[str, pl.DataType] = dict.fromkeys(COLUMNS, pl.String())
     schema |= {"rank": pl.Int64(), "score": pl.Float64()}
     frame = pl.DataFrame(list(export_rows(published)), schema=schema, orient="row")
     with atomic_replacement(to) as partial:
         getattr(frame, writers[to.suffix])(partial)
-    out.print(f"{len(frame)} rows to {to}", markup=False)
-
-
-@app.command()
-def evaluate(
-    store: StoreOption,
-    protocol: Annotated[
-        str, typer.Option(help="nightly, hourly, streaming, or all three")
-    ] = "nightly",
-    test_from: Annotated[
-        datetime | None,
-        typer.Option("--test-from", parser=instant, metavar="ISO", help="default: last two days"),
-    ] = None,
-    config: ConfigOption = None,
-    as_json: Annotated[Path | None, typer.Option("--json", help="also write JSON here")] = None,
-    html: Annotated[Path | None, typer.Option("--html", help="also write a page of plots")] = None,
-    ablate: Annotated[
-        bool, typer.Option("--ablate", help="learn anew without each group of features")
-    ] = False,
-) -> None:
-    """Print offline metrics of the systems, beside their baselines."""
-    from recsys.evaluation import report, run
-    from recsys.evaluation.html_report import render
-    from recsys.learn.regimes import DAY_MS
-
-    protocols = _protocols(protocol)
-    settings = load_config(config)
-    with Store(store, must_exist=True) as opened, err.status("evaluating") as status:
-        before_ms = opened.last_impression_ms() + 1
-        from_ms = before_ms - 2 * DAY_MS if test_from is None else to_ms(test_from)
-        if from_ms >= before_ms:
-            raise typer.BadParameter(f"no impression from {iso(from_ms)} on, the last is earlier")
-        found = run.evaluate(
-            opened,
-            settings,
-            protocols,
-            from_ms=from_ms,
-            before_ms=before_ms,
-            ablate=ablate,
-            on_progress=status.update,
-        )
-    when = f"impressions from {iso(from_ms)} to {iso(before_ms)}"
-    _print_evaluation(found, when)
-    if as_json is not None:
-        plain = {
-            name: report.as_json(name, in_view, found.full_list, found.ablation[name])
-            for name, in_view in found.in_view.items()
-        }
-        text = json.dumps(plain if len(plain) > 1 else plain[protocols[0]], indent=2)
-        with atomic_replacement(as_json) as partial:
-            partial.write_text(text + "\n", "utf-8")
-    if html is not None:
-        page = render(
-            f"recsys evaluate: {store.name}", [when], found.in_view, found.full_list, found.ablation
-        )
-        with atomic_replacement(html) as partial:
-            partial.write_text(page, "utf-8")
-
-
-def _print_evaluation(found: "Evaluation", when: str) -> None:
-    from recsys.evaluation.backtest import PURPOSE
-
-    for name, in_view in found.in_view.items():
-        out.print(
-            f"{name}, {when}: {in_view.n_impressions} judged of {in_view.n_users} readers"
-            f" ({in_view.n_single_class} of a single class left out);"
-            f" popularity is {in_view.popularity}"
-        )
-        known = in_view.systems["blend"]
-        columns = [c for c in ("auc", "auc, unbiased", "mrr", "ndcg@5", "ndcg@10") if c in known]
-        _print_metrics("in view: re-rank what was shown", in_view.systems, columns)
-        for group, value in found.ablation[name].items():
-            out.print(
-                f"  without {group}: AUC {-value.mean:+.4f}"
-                f" ({-value.high:+.4f} to {-value.low:+.4f})"
-            )
-    full = found.full_list
-    title = f"full list: from all live articles at noon, {full.n_lists} lists"
-    _print_metrics(title, full.systems, ("hit@5", "hit@10", "ndcg@10", "coverage@5", "gini@5"))
-    for purpose, values in full.purposes.items():
-        title = f"{TITLES[purpose]}: {PURPOSE[purpose]}"
-        _print_metrics(title, {n: {"ndcg@5": value} for n, value in values.items()}, ("ndcg@5",))
-    for way, figures in full.pages.items():
-        values_of = ", ".join(f"{figure} {value:.3f}" for figure, value in figures.items())
-        out.print(f"  pages composed by {way}: {values_of}")
-
-
-@app.command()
-def tune(
-    store: StoreOption,
-    to: Annotated[Path, typer.Option("--to", help="the recsys.toml to write")],
-    until: Annotated[
-        datetime | None,
-        typer.Option(parser=instant, metavar="ISO", help="look at nothing later (default: all)"),
-    ] = None,
-    folds: Annotated[int, typer.Option(min=1, help="days judged, the last ones")] = 2,
-    trials: Annotated[int, typer.Option(min=1, help="settings tried")] = 20,
-    protocol: Annotated[str, typer.Option(help="nightly, hourly or streaming")] = "nightly",
-    config: ConfigOption = None,
-) -> None:
-    """Search half-lives, factors and what else a night takes as given; write a recsys.toml."""
-    from recsys.evaluation.tune import search
-
-    chosen = _protocols(protocol)
-    if len(chosen) > 1:
-        raise typer.BadParameter("one regime at a time")
-    with Store(store, must_exist=True) as opened, err.status("tuning") as status:
-        before_ms = opened.last_impression_ms() + 1 if until is None else to_ms(until)
-        found = search(
-            opened,
-            load_config(config),
-            chosen[0],
-            before_ms=before_ms,
-            n_folds=folds,
-            n_trials=trials,
-            on_progress=status.update,
-        )
-    with atomic_replacement(to) as partial:
-        partial.write_text(toml_of(found.config), "utf-8")
-    out.print(
-        f"{found.value:.4f} with the settings in {to}, {found.before:.4f} before: mean of AUC in"
-        f" view and nDCG@10 of the full list, {folds} days before"
-        f" {iso(before_ms)}, {trials} trials",
-        markup=False,
-    )
-
-
-def _protocols(name: str) -> "list[Protocol]":
-    from recsys.learn.regimes import PROTOCOLS
-
-    chosen = [known for known in PROTOCOLS if name in (known, "all")]
-    if not chosen:
-        raise typer.BadParameter(f"{name!r}; one of {', '.join(PROTOCOLS)}, all")
-    return chosen
-
-
-def _print_metrics(
-    title: str, systems: "dict[str, dict[str, Interval]]", columns: Sequence[str]
-) -> None:
-    table = Table("", *columns, title=f"{title} (mean, 95 % interval)", box=None, min_width=78)
-    for name, values in systems.items():
-        cells = []
-        for column in columns:
-            value = values[column]
-            interval = f" {value.low:.3f}-{value.high:.3f}" if value.low < value.high else ""
-            cells.append(f"{value.mean:.3f}{interval}")
-        table.add_row(name, *cells)
-    # As wide as it needs, also where no terminal says how wide: cut figures are no figures.
-    Console(highlight=False, width=120).print(table)
+    out.print(f"wrote {len(frame)} rows to {to}", markup=False)
 
 
 def sample_folder() -> Path:
-    """Return the folder of the sample newsroom: of the installed package, or of a checkout."""
+    """Return the folder of the sample newsroom, of the installed package or of a checkout."""
     packaged = Path(str(files("recsys") / "sample"))
     return packaged if packaged.is_dir() else Path(__file__).parents[2] / "data" / "sample"
 
 
 @app.command()
 def demo() -> None:
-    """Make a page of the sample newsroom: ingest, nightly, recommend, in a temporary folder."""
+    """Ingest a sample newsroom, publish a run of it, print its pages; in a temporary folder."""
     from recsys.nightly.run import run_nightly
 
     about = json.loads((sample_folder() / "sample.json").read_text("utf-8"))
-    as_of = instant(about["as_of"])
+    as_of = parse_instant(about["as_of"])
     with tempfile.TemporaryDirectory() as folder:
         published = Path(folder) / "published"
         with Store(Path(folder) / "recsys.db") as store:
             out.print(f"$ recsys ingest {sample_folder().name} --store recsys.db", style="green")
-            _print_load(load_files(store, expand([sample_folder()]), received_ms=to_ms(as_of)))
+            report = load_files(store, expand([sample_folder()]), received_ms=to_ms(as_of))
+            _print_load_report(report)
             out.print("$ recsys nightly --store recsys.db --published published", style="green")
-            report = run_nightly(store, published, as_of_ms=to_ms(as_of), config=load_config(None))
+            run = run_nightly(store, published, as_of_ms=to_ms(as_of), config=load_config(None))
             out.print(
-                f"published {report.run_id}: {report.counts['live_articles']} live articles,"
-                f" {report.counts['readers']} readers"
+                f"published {run.run_id}: {run.counts['live_articles']} live articles,"
+                f" {run.counts['readers']} readers"
             )
         recommender = Recommender(published)
         for user, article in about["pages"]:
@@ -495,13 +378,19 @@ def demo() -> None:
                 f"\n$ recsys recommend --published published --user {user} --article {article}",
                 style="green",
             )
-            beside = recommender.article(article)
-            out.print(f"beside: {article if beside is None else beside.title}", markup=False)
+            context = recommender.article(article)
+            out.print(f"beside: {article if context is None else context.title}", markup=False)
             _print_page(recommender.recommend(user, article, as_of=as_of))
 
 
+for command in (evaluate, tune, explain, preview, runs, rollback, publish, diff, rebuild, forget):
+    app.command()(command)
+app.command("config")(show_config)
+app.add_typer(rules, name="rules")
+
+
 def main() -> None:
-    """Run the command line; every error of ours is one line and an exit status."""
+    """Run the command line; an error of this package is one line and an exit status."""
     try:
         app(standalone_mode=True)
     except HeldBackError as error:
@@ -517,5 +406,5 @@ def main() -> None:
 
 
 def _fail(error: Exception, status: int) -> None:
-    err.print(f"recsys: {error or type(error).__name__}", style="red", markup=False)
+    err.print(f"recsys: {str(error) or type(error).__name__}", style="red", markup=False)
     sys.exit(status)

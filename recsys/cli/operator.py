@@ -1,66 +1,93 @@
-"""The operators' commands: runs, what changed between them, which is served; a reader forgotten."""
+"""The operators' commands: runs and how they differ, settings, forgetting a user."""
 
 import os
-import sys
 import tomllib
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-import msgspec
 import typer
 
 from recsys.cli.options import (
     TITLES,
     ConfigOption,
+    JsonOption,
     PublishedOption,
     StoreOption,
     err,
     out,
+    print_json,
     stored_user_id,
 )
 from recsys.config import config_of, load_tables
 from recsys.files import locked
-from recsys.operations.compare_runs import Difference, difference
+from recsys.operations.compare_runs import RunDifference, compare_runs
 from recsys.operations.describe_settings import settings_of, toml_with_comments
+from recsys.operations.forget_user import forget_user
 from recsys.published import folder as published_folder
 from recsys.rows import to_ms
 from recsys.store.database import Store
 
-RunArgument = Annotated[str, typer.Argument(help="a run's id, as `recsys runs` lists them")]
+RunArgument = Annotated[str, typer.Argument(help="The id of a run, see `recsys runs`.")]
 
 
-def runs(published: PublishedOption, store: Annotated[Path | None, typer.Option()] = None) -> None:
-    """List the runs of a folder, the served one marked; with --store, the whole ledger."""
+def runs(
+    published: PublishedOption,
+    store: Annotated[
+        Path | None,
+        typer.Option(help="The store, whose ledger has a report of every run."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the runs of a folder, the current one marked."""
     current = published_folder.current_run(published)
     kept, held = published_folder.run_ids(published), published_folder.run_ids(published, ".held")
-    entries = []
+    ledger: dict[str, dict[str, Any]] = {}
     if store is not None:
         with Store(store, must_exist=True) as opened:
-            entries = opened.runs()
-    known = {entry["run_id"]: entry for entry in entries}
-    for run_id in sorted({*kept, *held, *known}):
-        mark = "h" if run_id in held else ("" if run_id in kept else "-")
-        line = f"{'*' if run_id == current else mark:1} {run_id}"
-        if run_id in known:
-            report = known[run_id]["report"]
-            counts = report["counts"]
-            line += (
-                f"  {report['kind']}, {report['status']}, as of {report['as_of']},"
-                f" {counts.get('live_articles', 0)} live articles,"
-                f" {counts.get('readers', 0)} readers,"
-                f" {sum(report['seconds'].values()):.1f} s, {report['peak_mb']} MiB"
-            )
-            line = "\n    ".join((line, *report["problems"]))
-            if report.get("forced"):
-                line += f"\n    published all the same: {report['forced']}"
+            ledger = {entry["run_id"]: entry["report"] for entry in opened.runs()}
+    found: list[dict[str, Any]] = [
+        {
+            "run_id": run_id,
+            "is_current": run_id == current,
+            "file": "held back" if run_id in held else "kept" if run_id in kept else "deleted",
+            "report": ledger.get(run_id),
+        }
+        for run_id in sorted({*kept, *held, *ledger})
+    ]
+    if as_json:
+        print_json(found)
+        return
+    marks = {"held back": "h", "kept": " ", "deleted": "-"}
+    for run in found:
+        line = f"{'*' if run['is_current'] else marks[run['file']]} {run['run_id']}"
+        if (report := run["report"]) is not None:
+            line += _report_text(report)
         out.print(line, markup=False)
-    out.print("* served now, h held back, - file no longer kept")
+    out.print("* current run, h held back, - file deleted")
+
+
+def _report_text(report: dict[str, Any]) -> str:
+    """Return the ledger's report of a run as the rest of its line, and a line per problem."""
+    counts = report["counts"]
+    text = (
+        f"  {report['kind']}, {report['status']}, as of {report['as_of']},"
+        f" {counts.get('live_articles', 0)} live articles,"
+        f" {counts.get('readers', 0)} readers,"
+        f" {sum(report['seconds'].values()):.1f} s, {report['peak_mb']} MiB"
+    )
+    problems = list(report["problems"])
+    if report.get("forced"):
+        problems.append(f"published all the same: {report['forced']}")
+    return "\n    ".join((text, *problems))
 
 
 def rollback(
     published: PublishedOption,
-    run: Annotated[str | None, typer.Argument(help="by default the run before")] = None,
+    run: Annotated[
+        str | None, typer.Argument(help="The run to serve. By default: the one before.")
+    ] = None,
 ) -> None:
     """Serve an earlier run again."""
     current = published_folder.current_run(published)
@@ -72,29 +99,38 @@ def rollback(
             raise typer.Exit(1)
         run = earlier[-1]
     if run in published_folder.run_ids(published, ".held"):
-        err.print(f"{run} was held back; `recsys publish {run} --force --reason ...`", style="red")
+        err.print(
+            f"{run} was held back; `recsys publish {run} --force --reason TEXT` publishes it",
+            style="red",
+            markup=False,
+        )
         raise typer.Exit(3)
     published_folder.publish(published, run)
-    out.print(f"serving {run}, was {current}")
+    out.print(f"serving {run}, was {current}", markup=False)
 
 
 def publish(
     run: RunArgument,
     store: StoreOption,
     published: PublishedOption,
-    force: Annotated[bool, typer.Option("--force", help="although it was held back")] = False,
-    reason: Annotated[str, typer.Option(help="why, for the ledger")] = "",
+    force: Annotated[
+        bool, typer.Option("--force", help="Publish it although it was held back.")
+    ] = False,
+    reason: Annotated[
+        str, typer.Option(help="Why it is published all the same; kept in the ledger.")
+    ] = "",
 ) -> None:
-    """Serve a run; one that was held back, with --force and a reason."""
+    """Serve a run; a run that was held back needs --force and --reason."""
     with Store(store, must_exist=True) as opened, locked(published):
         entry = next((entry for entry in opened.runs() if entry["run_id"] == run), None)
         if run in published_folder.run_ids(published, ".held"):
             problems = [] if entry is None else entry["report"]["problems"]
             if not (force and reason):
                 err.print(
-                    f"{run} was held back: {'; '.join(problems) or 'it did not end'}; "
-                    "--force and --reason TEXT publish it",
+                    f"{run} was held back: {'; '.join(problems) or 'it did not end'};"
+                    " --force and --reason TEXT publish it",
                     style="red",
+                    markup=False,
                 )
                 raise typer.Exit(3)
             if entry is not None:
@@ -103,29 +139,42 @@ def publish(
         if entry is not None:
             status = entry["report"]["status"]
             opened.put_run(run, entry["kind"], entry["as_of"], status, entry["report"])
-    out.print(f"serving {run}")
+    out.print(f"serving {run}", markup=False)
 
 
-def diff(first: RunArgument, second: RunArgument, published: PublishedOption) -> None:
+def diff(
+    first: RunArgument,
+    second: RunArgument,
+    published: PublishedOption,
+    as_json: JsonOption = False,
+) -> None:
     """Print what changed from one run to another."""
-    _print_difference(difference(published, first, second))
+    found = compare_runs(published, first, second)
+    if as_json:
+        print_json(asdict(found))
+    else:
+        _print_difference(found)
 
 
-def _print_difference(found: Difference) -> None:
-    if found.same:
+def _print_difference(found: RunDifference) -> None:
+    if found.is_same:
         out.print("the same, to the byte")
         return
-    for what, ids in (("came", found.came), ("went", found.went)):
+    for what, ids in (("new", found.added), ("no longer live", found.removed)):
         some = f": {', '.join(ids[:8])}{', ...' if len(ids) > 8 else ''}" if ids else ""
-        out.print(f"live articles that {what}: {len(ids)}{some}", markup=False)
-    out.print(f"readers: {found.readers[0]}, now {found.readers[1]}")
+        out.print(f"{what}: {len(ids)} articles{some}", markup=False)
+    out.print(f"users: {found.n_users[0]}, now {found.n_users[1]}")
     for name, (before, after) in found.weights.items():
         out.print(f"weight of {name}: {before:g}, now {after:g}")
-    out.print(f"articles still there, on the pages of {found.n_compared} readers, and of the front")
-    for name, (was, now) in found.front.items():
+    out.print(
+        f"share of articles that stayed on the pages of {found.n_compared} users; articles that"
+        " stayed on the front page"
+    )
+    for name, (ids_before, ids_after) in found.front_page.items():
+        new = ", ".join(article_id for article_id in ids_after if article_id not in ids_before)
         out.print(
-            f"  {TITLES[name]}: {found.kept[name]:.0%}; {len(set(was) & set(now))} of"
-            f" {len(was)}, new: {', '.join(i for i in now if i not in was) or '-'}",
+            f"  {TITLES[name]}: {found.share_kept[name]:.0%};"
+            f" {len(set(ids_before) & set(ids_after))} of {len(ids_before)}, new: {new or '-'}",
             markup=False,
         )
 
@@ -134,67 +183,63 @@ def rebuild(
     run: RunArgument,
     store: StoreOption,
     published: PublishedOption,
-    to: Annotated[Path, typer.Option("--to", help="the folder to build it in, a new one")],
+    to: Annotated[Path, typer.Option("--to", help="A new folder in which the run is built.")],
 ) -> None:
-    """Build a run again from the ledger's settings and instant, and say whether it is the same."""
+    """Build a run again with the ledger's settings and time; compare it with the first build."""
     from recsys.nightly.run import run_nightly
 
     with Store(store, must_exist=True) as opened:
         ledger = opened.runs()
-        place = next((i for i, entry in enumerate(ledger) if entry["run_id"] == run), None)
-        if place is None:
-            err.print(f"{store}: no run {run} in the ledger", style="red")
+        position = next((i for i, entry in enumerate(ledger) if entry["run_id"] == run), None)
+        if position is None:
+            err.print(f"{store}: the ledger has no run {run}; see `recsys runs`", style="red")
             raise typer.Exit(1)
-        # A refresh carries on what was published before it, from its night on.
-        published_then = [e for e in ledger[:place] if e["status"] == "published"]
-        nights = [i for i, e in enumerate(published_then) if e["kind"] == "nightly"]
-        first = nights[-1] if nights and ledger[place]["kind"] == "refresh" else place
-        for entry in (*published_then[first:], ledger[place]):
+        # A refresh builds on the runs that were published before it, from its base run on.
+        earlier = [e for e in ledger[:position] if e["status"] == "published"]
+        nightly_runs = [i for i, e in enumerate(earlier) if e["kind"] == "nightly"]
+        is_refresh = ledger[position]["kind"] == "refresh"
+        first = nightly_runs[-1] if nightly_runs and is_refresh else position
+        for entry in (*earlier[first:], ledger[position]):
             tables = tomllib.loads(entry["report"]["settings"])
-            config = config_of(tables, f"settings of {entry['run_id']}")
             built = run_nightly(
                 opened,
                 to,
                 as_of_ms=to_ms(datetime.fromisoformat(entry["as_of"])),
-                config=config,
+                config=config_of(tables, f"settings of {entry['run_id']}"),
                 kind=entry["kind"],
                 n_processes=os.cpu_count() or 1,
             )
-    out.print(f"{run} built again as {built.run_id} in {to}", markup=False)
+    out.print(f"built {run} again as {built.run_id} in {to}", markup=False)
     if run in published_folder.run_ids(published):
-        _print_difference(difference(published, run, built.run_id, other=to))
+        _print_difference(compare_runs(published, run, built.run_id, second_folder=to))
 
 
-def show_config(
-    config: ConfigOption = None,
-    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
-) -> None:
+def show_config(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Print the settings in force as TOML, with what each means and where its value comes from."""
     tables = load_tables(config)
     settings = settings_of(config_of(tables, str(config)), tables)
     if as_json:
-        rows = msgspec.json.format(msgspec.json.encode(settings), indent=2)
-        sys.stdout.write(rows.decode("utf-8") + "\n")
+        print_json([asdict(setting) for setting in settings])
     else:
-        sys.stdout.write(toml_with_comments(settings, "" if config is None else config.name))
+        text = toml_with_comments(settings, "" if config is None else config.name)
+        out.print(text, markup=False, end="")
 
 
 def forget(
-    user: Annotated[str, typer.Argument(help="the reader's id, exactly")],
+    user: Annotated[str, typer.Argument(help="The exact id of the user.")],
     store: StoreOption,
     published: PublishedOption,
 ) -> None:
-    """Delete a reader from the store and from every published run, and look for what is left."""
-    from recsys.operations.forget_user import forget as forget_reader
-
+    """Delete a user from the store and from every run, then search the files for the id."""
     with Store(store, must_exist=True) as opened:
-        name = stored_user_id(user) if opened.hashed_with else user
-        found = forget_reader(opened, published, name or user)
+        user_id = stored_user_id(user) if opened.hashed_with else user
+        found = forget_user(opened, published, user_id or user)
     rows = ", ".join(f"{n} {table}" for table, n in found.rows.items())
     out.print(f"deleted {rows}; from {found.n_runs} runs", markup=False)
-    for name, n in found.left.items():
+    for path, n in found.left.items():
         out.print(
-            f"{name}: the id's bytes stand in {n} places, in other ids or texts", markup=False
+            f"{path}: the bytes of the id are still in {n} places, within other ids or texts",
+            markup=False,
         )
     if not found.left:
         out.print("no byte of the id is left in the store or in any run", markup=False)

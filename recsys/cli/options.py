@@ -1,6 +1,8 @@
-"""What the files of the command line share: options, titles, the terminal."""
+"""What all commands share: options and their parsers, titles of lists, the terminal, JSON."""
 
+import json
 import os
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -18,10 +20,11 @@ TITLES = {
     "popular_now": "Popular Now",
     "latest_stories": "Latest Stories",
 }
+USER_KEY = "RECSYS_USER_KEY"  # the environment variable of the key of hashed user ids
 
 
-def instant(value: str) -> datetime:
-    """Return an instant out of text; one without an offset is UTC."""
+def parse_instant(value: str) -> datetime:
+    """Return an instant from ISO 8601 text; one without an offset is UTC."""
     try:
         found = datetime.fromisoformat(value)
     except ValueError as error:
@@ -29,27 +32,42 @@ def instant(value: str) -> datetime:
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
-USER_KEY = "recsysUSER_KEY"
+def now() -> datetime:
+    """Return the present instant."""
+    return datetime.now(UTC)
 
 
 def user_key() -> bytes | None:
-    """Return the publisher's secret that readers' ids are hashed with, None for none."""
+    """Return the publisher's secret key of hashed user ids, None if there is none."""
     key = os.environ.get(USER_KEY)
     return None if key is None else key.encode("utf-8")
 
 
 def stored_user_id(user: str | None) -> str | None:
-    """Return how a reader is called in the store and its runs: hashed, where there is a key."""
+    """Return the id that the store and its runs have for a user: a hash if there is a key."""
     key = user_key()
     return user if user is None or key is None else hashed_user(user, key)
 
 
-StoreOption = Annotated[Path, typer.Option("--store", help="the store, a SQLite file")]
-PublishedOption = Annotated[Path, typer.Option("--published", help="folder of published runs")]
-ConfigOption = Annotated[Path | None, typer.Option("--config", help="settings, a recsys.toml")]
-UserOption = Annotated[str | None, typer.Option(help="reader id")]
-ArticleOption = Annotated[str | None, typer.Option(help="id of the article being read")]
+def print_json(value: object) -> None:
+    """Print a value as JSON."""
+    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+
+
+StoreOption = Annotated[Path, typer.Option("--store", help="The store, a SQLite file.")]
+PublishedOption = Annotated[Path, typer.Option("--published", help="The folder of published runs.")]
+ConfigOption = Annotated[
+    Path | None, typer.Option("--config", help="A recsys.toml with settings to change.")
+]
+UserOption = Annotated[str | None, typer.Option(help="The user's id.")]
+ArticleOption = Annotated[str | None, typer.Option(help="The id of the article being read.")]
 AsOfOption = Annotated[
     datetime | None,
-    typer.Option("--as-of", parser=instant, metavar="ISO", help="as if at this time (UTC)"),
+    typer.Option(
+        "--as-of",
+        parser=parse_instant,
+        metavar="ISO",
+        help="Act as if it were this time (UTC without an offset). By default it is now.",
+    ),
 ]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]

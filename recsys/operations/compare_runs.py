@@ -1,4 +1,4 @@
-"""What changed from one run to another."""
+"""Compare two runs: articles, users, weights, the front page, the pages of users."""
 
 from collections.abc import Iterable
 from contextlib import closing
@@ -12,110 +12,110 @@ from recsys.page.compose import LISTS, slots_of
 from recsys.published import folder as published_folder
 from recsys.published import run_file
 
-COMPARED = 2000  # readers whose published pages are compared
+MAX_USERS = 2000  # users whose published pages are compared
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
-    """What changed.
+class RunDifference:
+    """What changed from a first run to a second one.
 
     Attributes
     ----------
-    same
-        Whether every number, article and reader is the same, to the byte.
-    came, went
-        Ids of articles that became live, and that are no longer.
-    readers
-        How many were known to the first, and to the second.
+    is_same
+        Whether every number, article and user is the same, to the byte.
+    added, removed
+        Ids of the articles that are live only in the second run, and only in the first.
+    n_users
+        How many users the first and the second run know.
     weights : dict of (float, float)
-        By name, those that changed.
-    front : dict of (list of str, list of str)
-        By list, the articles of the front page.
-    kept : dict of float
-        By list, the share of articles of readers' pages that are still there; of the readers
-        both published a page for, the first `COMPARED`.
+        The weights that differ, by name: in the first and in the second run.
+    front_page : dict of (list of str, list of str)
+        Article ids of the front page, by list: in the first and in the second run.
+    share_kept : dict of float
+        By list, the share of the articles on users' pages that are in the same list of the
+        second run. Of the users with a published page in both runs, the first `MAX_USERS` count.
     n_compared
-        How many those were.
+        How many users those are.
     """
 
-    same: bool
-    came: list[str]
-    went: list[str]
-    readers: tuple[int, int]
+    is_same: bool
+    added: list[str]
+    removed: list[str]
+    n_users: tuple[int, int]
     weights: dict[str, tuple[float, float]]
-    front: dict[str, tuple[list[str], list[str]]]
-    kept: dict[str, float]
+    front_page: dict[str, tuple[list[str], list[str]]]
+    share_kept: dict[str, float]
     n_compared: int
 
 
-class _Side:
-    """One of the runs."""
+class _OpenedRun:
+    """One of the two runs."""
 
     def __init__(self, folder: Path, run_id: str) -> None:
         self.path = published_folder.found_path(folder, run_id)
         with closing(run_file.connect(self.path)) as conn:
             self.meta = run_file.load_meta(conn, self.path)
-            self.model, _ = run_file.load_model(conn, self.path)
+            model, _ = run_file.load_model(conn, self.path)
             articles = run_file.load_articles(conn, self.path)
             self.digests = run_file.digests(conn, self.path)
-            self.users = run_file.user_ids(conn)
-        live = self.model.live.live_rows.tolist()
-        self.ids = [articles[row].article_id for row in live]
-        self.n_slots = slots_of(self.model.config.n, self.model.config.n_latest)
-        built = PageBuilder(self.model).page(None, None, self.n_slots).lists
-        self.front = {n: [self.ids[slot.place] for slot in built[n]] for n in LISTS}
+            self.user_ids = run_file.user_ids(conn)
+        self.live_ids = [articles[row].article_id for row in model.live.live_rows.tolist()]
+        self._n_slots = slots_of(model.config.n, model.config.n_latest)
+        lists = PageBuilder(model).page(None, None, self._n_slots).lists
+        self.front_page = {n: [self.live_ids[slot.place] for slot in lists[n]] for n in LISTS}
 
-    def pages(self, users: Iterable[str]) -> dict[str, dict[str, set[str]]]:
-        """Return the articles of published pages, by reader and list."""
-        found = {}
+    def pages(self, user_ids: Iterable[str]) -> dict[str, dict[str, set[str]]]:
+        """Return the article ids of published pages, by user and list."""
+        pages = {}
         with closing(run_file.connect(self.path)) as conn:
-            for user_id in users:
+            for user_id in user_ids:
                 row = run_file.find_profile(conn, user_id, self.path)
                 if row is not None and row[1] is not None:
-                    page = unpack_page(row[1], self.n_slots)
-                    found[user_id] = {
-                        name: {self.ids[slot.place] for slot in slots}
-                        for name, slots in page.items()
+                    pages[user_id] = {
+                        name: {self.live_ids[slot.place] for slot in slots}
+                        for name, slots in unpack_page(row[1], self._n_slots).items()
                     }
-        return found
+        return pages
 
 
-def difference(folder: Path, first: str, second: str, *, other: Path | None = None) -> Difference:
+def compare_runs(
+    folder: Path, first: str, second: str, *, second_folder: Path | None = None
+) -> RunDifference:
     """Return what changed from one run to another.
 
     Parameters
     ----------
-    folder, first, second
-        A published folder and two of its runs, held back ones too.
-    other
-        The folder of the second, if it is another.
+    folder
+        A published folder.
+    first, second
+        Ids of two of its runs; a run that was held back will do.
+    second_folder
+        The folder of the second run, if it is another one.
 
     Raises
     ------
     SnapshotError
-        If one is not there or damaged.
+        If a run is not there or damaged.
     """
-    a, b = _Side(folder, first), _Side(other or folder, second)
-    both = sorted(a.users & b.users)[:COMPARED]
-    before = a.pages(both)
+    a, b = _OpenedRun(folder, first), _OpenedRun(second_folder or folder, second)
+    before = a.pages(sorted(a.user_ids & b.user_ids)[:MAX_USERS])
     after = b.pages(before)
-    kept = {}
+    share_kept = {}
     for name in LISTS:
         shares = [
-            len(before[user][name] & page[name]) / len(before[user][name])
-            for user, page in after.items()
-            if before[user][name]
+            len(before[user_id][name] & page[name]) / len(before[user_id][name])
+            for user_id, page in after.items()
+            if before[user_id][name]
         ]
-        kept[name] = sum(shares) / len(shares) if shares else 1.0
+        share_kept[name] = sum(shares) / len(shares) if shares else 1.0
     old, new = structs.asdict(a.meta.weights), structs.asdict(b.meta.weights)
-    weights = {name: (old[name], new[name]) for name in old if old[name] != new[name]}
-    return Difference(
-        same=a.digests == b.digests,
-        came=sorted(set(b.ids) - set(a.ids)),
-        went=sorted(set(a.ids) - set(b.ids)),
-        readers=(a.meta.n_users, b.meta.n_users),
-        weights=weights,
-        front={name: (a.front[name], b.front[name]) for name in LISTS},
-        kept=kept,
+    return RunDifference(
+        is_same=a.digests == b.digests,
+        added=sorted(set(b.live_ids) - set(a.live_ids)),
+        removed=sorted(set(a.live_ids) - set(b.live_ids)),
+        n_users=(a.meta.n_users, b.meta.n_users),
+        weights={name: (old[name], new[name]) for name in old if old[name] != new[name]},
+        front_page={name: (a.front_page[name], b.front_page[name]) for name in LISTS},
+        share_kept=share_kept,
         n_compared=len(after),
     )

@@ -1,6 +1,6 @@
-"""The served run's lists as plain rows, for a CMS that wants tables.
+"""Export the lists of the current run as plain rows, for a CMS that wants tables.
 
-Pages that the night made are taken as they are; after a refresh they are made anew.
+Pages of a nightly run are exported as the run holds them; those of a refresh are built here.
 """
 
 from collections.abc import Iterator
@@ -29,33 +29,33 @@ COLUMNS = (
 
 
 def export_rows(published: Path) -> Iterator[tuple[object, ...]]:
-    """Yield the rows of every reader's page, of the anonymous one, and beside each live article.
+    """Yield the rows of each user's page, the anonymous page, and the page of each live article.
 
-    Columns are `COLUMNS`; a page is as of the run.
+    The columns are `COLUMNS`; pages are built as if at the time of the run.
 
     Raises
     ------
     NotPublishedError, SnapshotError
-        As of `Recommender`.
+        See `Recommender`.
     """
     path = published_folder.run_path(published, published_folder.require_current(published))
     with closing(run_file.connect(path)) as conn:
         meta = run_file.load_meta(conn, path)
         articles = run_file.load_articles(conn, path)
         model = run_file.load_model(conn, path)[0]
-        readers = run_file.user_ids(conn)
+        user_ids = run_file.user_ids(conn)
     if meta.base is not None:
         with closing(run_file.connect(published_folder.run_path(published, meta.base))) as conn:
-            readers |= run_file.user_ids(conn)
-    live = [articles[row].article_id for row in model.live.live_rows.tolist()]
+            user_ids |= run_file.user_ids(conn)
+    live_ids = [articles[row].article_id for row in model.live.live_rows.tolist()]
     n = model.config.n
     recommender, as_of = Recommender(published), datetime.fromisoformat(meta.as_of)
-    asked = [
-        *((READER, user_id, None) for user_id in sorted(readers)),
+    requests = [
+        *((READER, user_id, None) for user_id in sorted(user_ids)),
         (ANONYMOUS, None, None),
-        *((ARTICLE, None, article_id) for article_id in live),
+        *((ARTICLE, None, article_id) for article_id in live_ids),
     ]
-    for audience, user_id, beside in asked:
+    for audience, user_id, beside in requests:
         page = recommender.recommend(user_id, beside, n=n, as_of=as_of)
         for name, slots in page.items():
             for rank, slot in enumerate(slots, start=1):

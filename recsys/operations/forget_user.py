@@ -1,4 +1,4 @@
-"""A reader is forgotten: in the store, in every run, and the bytes are searched for."""
+"""Forget a user: delete them from the store and every run, then search the files for the id."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,22 +7,22 @@ from recsys.files import locked
 from recsys.published import folder as published_folder
 from recsys.store.database import Store
 
-_CHUNK = 1 << 24
+_CHUNK_BYTES = 1 << 24
 
 
 @dataclass(frozen=True, slots=True)
-class Forgotten:
-    """What was deleted of a reader, and what was found of them afterwards.
+class ForgetReport:
+    """What was deleted of a user, and what is left.
 
     Attributes
     ----------
     rows
-        Rows of the store deleted, by table.
+        Deleted rows of the store, by table.
     n_runs
-        Published runs they were deleted from.
+        How many runs the user was deleted from.
     left : dict of int
-        By file: how often the bytes of the id still stand there. They do if the id is part of
-        another id or of a text, as "u1" is of "u12".
+        By file, how often the bytes of the id are still in it. They are if the id is part of
+        another id or of a text, as "u1" is part of "u12".
     """
 
     rows: dict[str, int]
@@ -30,38 +30,38 @@ class Forgotten:
     left: dict[str, int]
 
 
-def forget(store: Store, folder: Path, user_id: str) -> Forgotten:
-    """Delete a reader from a store and from every run of a folder.
+def forget_user(store: Store, folder: Path, user_id: str) -> ForgetReport:
+    """Delete a user from a store and from every run of a folder.
 
-    Articles' factors that their clicks helped to make stay until the next night.
+    The factors of articles that the user clicked stay as they are until the next nightly run.
 
     Parameters
     ----------
     store, folder
-        The newsroom's.
+        The store, and the folder of published runs.
     user_id
-        The reader, exactly.
+        The exact id.
 
     Raises
     ------
     RunActiveError
-        If a run is at work on the folder, which might bring the reader back.
+        If a run is active in the folder: it might bring the user back.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder):
         rows = store.erasure.reader(user_id)
         n_runs = published_folder.forget(folder, user_id)
     wanted = user_id.encode("utf-8")
-    files = [*store.path.parent.glob(f"{store.path.name}*"), *folder.iterdir()]
-    counts = {str(path): _count(path, wanted) for path in files if path.is_file()}
-    return Forgotten(rows, n_runs, {name: n for name, n in counts.items() if n})
+    paths = [*store.path.parent.glob(f"{store.path.name}*"), *folder.iterdir()]
+    counts = {str(path): _count(path, wanted) for path in paths if path.is_file()}
+    return ForgetReport(rows, n_runs, {path: n for path, n in counts.items() if n})
 
 
 def _count(path: Path, wanted: bytes) -> int:
-    """Return how often bytes stand in a file, in bounded memory."""
+    """Return how often bytes occur in a file, in bounded memory."""
     n, tail = 0, b""
     with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
+        while chunk := file.read(_CHUNK_BYTES):
             n += (tail + chunk).count(wanted)
             tail = (tail + chunk)[len(tail + chunk) - len(wanted) + 1 :]
     return n

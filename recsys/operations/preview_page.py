@@ -1,4 +1,4 @@
-"""One article page as plain HTML: the reader's view, and under it the editor's."""
+"""Preview one article page as plain HTML: the user's view, and the editor's view below it."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -10,23 +10,23 @@ from recsys.rows import from_ms
 from recsys.serving.recommender import Recommender
 
 
-def html_of(
+def render_preview(
     recommender: Recommender,
     titles: Mapping[str, str],
     user_id: str | None,
     article_id: str | None,
     as_of: datetime | None,
 ) -> str:
-    """Return the page; everything that comes from data is escaped.
+    """Return the page as HTML; every text that comes from data is escaped.
 
     Parameters
     ----------
     recommender
-        Of a published folder.
+        Serves the page.
     titles
-        What the lists are called, by name.
+        The titles of the lists, by name.
     user_id, article_id, as_of
-        As of `recsys.recommend`.
+        See `recsys.recommend`.
 
     Raises
     ------
@@ -36,7 +36,7 @@ def html_of(
     try:
         from jinja2 import Environment
     except ImportError as error:
-        raise RecsysError("a preview needs Jinja2: pip install 'recsys[report]'") from error
+        raise RecsysError("preview needs Jinja2: pip install 'recsys[report]'") from error
     page = recommender.recommend(user_id, article_id, as_of=as_of)
     slots = {name: [(slot, slot.explanation) for slot in found] for name, found in page.items()}
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
@@ -56,7 +56,7 @@ def html_of(
 
 
 def safe_url(url: str) -> str:
-    """Return an address a browser may follow, "" for any that is not http or https.
+    """Return an address that is safe to link to: "" unless it is http or https.
 
     Examples
     --------

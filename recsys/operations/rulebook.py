@@ -1,4 +1,4 @@
-"""Editors' rules: kept in the store version by version, handed to servers as a file.
+"""Editors' rules: the store keeps every version, servers read a file of the latest ones.
 
 A change is in the store before servers see it, and a server sees all of it or nothing.
 """
@@ -15,7 +15,7 @@ from recsys.errors import RuleError
 from recsys.page.compose import LISTS
 from recsys.page.rules import Rule, conflicts, rule_of
 from recsys.published import folder as published_folder
-from recsys.rows import RuleChange
+from recsys.rows import RuleChange, is_text
 from recsys.store.database import Store
 
 
@@ -25,25 +25,25 @@ class Rulebook:
     Parameters
     ----------
     store
-        Where every version is kept.
+        Keeps every version of every rule.
     published
-        The folder whose servers follow them.
+        The folder whose servers follow the rules.
     """
 
     def __init__(self, store: Store, published: Path) -> None:
         self._store, self._published = store, published
 
     def rules(self) -> list[Rule]:
-        """Return the rules as they are now, in the order they were first added."""
+        """Return the latest version of every rule, in the order in which they were added."""
         return [Rule(**row) for row in self._store.latest_rules()]
 
     def publish_rules(self) -> list[Rule]:
-        """Write the rules anew for the folder's servers, and return them."""
+        """Write the rules for the folder's servers once more, and return them."""
         with self._exclusive():
             return self.rules()
 
     def history(self, rule_id: str | None = None) -> list[RuleChange]:
-        """Return every change, or those of one rule, oldest first."""
+        """Return every change of all rules, or of one rule, oldest first."""
         changes = self._store.rule_changes()
         return [change for change in changes if rule_id in (None, change.rule_id)]
 
@@ -53,33 +53,36 @@ class Rulebook:
         Parameters
         ----------
         rule
-            Without an id: it is given the next one.
+            Its id is replaced by the next one that is free.
         now_ms
-            The present.
+            The present, in ms since 1970.
         force
-            Add it although it contradicts another, or names an article nobody knows.
+            Add it although it contradicts another rule, or names an article that is not in the
+            store.
 
         Raises
         ------
         RuleError
-            If the rule is wrong in itself, or contradicts another.
+            If `rule_of` refuses the rule, or (without `force`) it contradicts another rule or
+            names an article that is not in the store.
         """
         return self._enter([rule], "added", now_ms, force)[0]
 
     def add_all(self, rules: Sequence[Rule], *, now_ms: int, force: bool = False) -> list[Rule]:
-        """Add rules out of a file: all of them, or none if one is refused."""
+        """Add the rules of a file: all of them, or none if one is refused. See `add`."""
         return self._enter(rules, "imported", now_ms, force)
 
     def end(self, rule_id: str, *, author: str, reason: str, now_ms: int) -> Rule:
-        """End a rule now and return it; what it was stays in its history.
+        """End a rule now and return it; its earlier versions stay in the history.
 
         Raises
         ------
         RuleError
-            If there is no such rule, or it is over already, or who and why are missing.
+            If there is no such rule, it has ended already, or the author or reason is missing.
         """
-        if not author.strip() or not reason.strip():
-            raise RuleError(f"{rule_id}: --author and --reason are required")
+        for field, text in (("author", author), ("reason", reason)):
+            if not text.strip() or not is_text(text):
+                raise RuleError(f"{rule_id}: {field} is required, as Unicode text (--{field})")
         with self._exclusive():
             found = {rule.rule_id: rule for rule in self.rules()}
             if rule_id not in found:
@@ -87,7 +90,7 @@ class Rulebook:
             rule = found[rule_id]
             if rule.ends_ms is not None and rule.ends_ms <= now_ms:
                 raise RuleError(f"{rule_id}: the rule has ended already")
-            # One that has not begun never does.
+            # A rule that has not begun must not begin: it starts just before its end.
             ended = replace(rule, starts_ms=min(rule.starts_ms, now_ms - 1), ends_ms=now_ms)
             self._store_change(ended, "ended", author, reason, now_ms)
             return ended
@@ -124,7 +127,7 @@ class Rulebook:
 
     @contextmanager
     def _exclusive(self) -> Iterator[None]:
-        """Hold the rules of the folder; hand them to its servers at the end, changed or not."""
+        """Lock the rules of the folder; write them for its servers at the end, changed or not."""
         self._published.mkdir(parents=True, exist_ok=True)
         with FileLock(self._published / ".rules.lock"):
             try:

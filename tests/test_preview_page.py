@@ -1,3 +1,5 @@
+"""The preview of a page: its lists, escaping, and its width in a browser."""
+
 import json
 import re
 import shutil
@@ -7,7 +9,7 @@ from html.parser import HTMLParser
 import pytest
 
 from recsys.cli.options import TITLES
-from recsys.operations.preview_page import html_of, safe_url
+from recsys.operations.preview_page import render_preview, safe_url
 from recsys.page.compose import LISTS
 from recsys.serving.recommender import Recommender
 
@@ -20,17 +22,17 @@ BROWSER = next(
     None,
 )
 needs_browser = pytest.mark.skipif(
-    BROWSER is None, reason="no Chromium or Chrome here: the page is not drawn, only parsed"
+    BROWSER is None, reason="no Chromium or Chrome is installed: the page is parsed, not drawn"
 )
 
 
 @pytest.fixture(scope="module")
 def page(by_hand):
-    return html_of(Recommender(by_hand.folder), TITLES, "u0007", "a0030", by_hand.as_of)
+    return render_preview(Recommender(by_hand.folder), TITLES, "u0007", "a0030", by_hand.as_of)
 
 
 class Balanced(HTMLParser):
-    """Fails on a tag that closes what was not open."""
+    """Fails on a closing tag that does not match the last open one."""
 
     OPEN = ("meta", "br", "link", "img")
 
@@ -100,7 +102,7 @@ def test_what_comes_from_data_is_escaped_and_only_web_addresses_are_links():
         def article(self, article_id):
             return None
 
-    text = html_of(Evil(), TITLES, evil, evil, None)
+    text = render_preview(Evil(), TITLES, evil, evil, None)
     assert "<script" not in text
     assert "javascript:" not in text
     assert "&lt;script&gt;" in text
@@ -109,7 +111,7 @@ def test_what_comes_from_data_is_escaped_and_only_web_addresses_are_links():
 @needs_browser
 @pytest.mark.parametrize("width", [390, 1280])
 def test_a_browser_draws_the_page_within_its_width(page, tmp_path, width):
-    # The page itself measures: what is drawn wider than the window would have to be scrolled.
+    # The page measures itself: what is wider than the window would have to be scrolled.
     probe = (
         "<script>onload=()=>{document.getElementById('editor').open=true;"
         "document.title=JSON.stringify({wide:document.documentElement.scrollWidth,"
@@ -140,7 +142,7 @@ def test_a_browser_draws_the_page_within_its_width(page, tmp_path, width):
         check=True,
     )
     title = re.search(r"<title>(.*?)</title>", done.stdout, re.DOTALL).group(1)
-    sampled_users = json.loads(title.replace("&quot;", '"'))
-    assert sampled_users["wide"] <= sampled_users["window"]
-    assert [name for name, _, _ in sampled_users["lists"]] == list(LISTS)
-    assert all(n >= 5 and tall for _, n, tall in sampled_users["lists"])
+    measured = json.loads(title.replace("&quot;", '"'))
+    assert measured["wide"] <= measured["window"]
+    assert [name for name, _, _ in measured["lists"]] == list(LISTS)
+    assert all(n >= 5 and tall for _, n, tall in measured["lists"])

@@ -1,3 +1,5 @@
+"""Forgetting a user: no byte of the id is left in any file."""
+
 import json
 import shutil
 
@@ -9,7 +11,7 @@ from recsys.errors import RunActiveError
 from recsys.files import locked
 from recsys.ingest.load_files import load_files
 from recsys.nightly.run import run_nightly
-from recsys.operations.forget_user import forget
+from recsys.operations.forget_user import forget_user
 from recsys.page.compose import LISTS
 from recsys.published import folder as published_folder
 from recsys.rows import to_ms
@@ -21,13 +23,13 @@ def ids(page):
 
 
 def holding(folder, wanted):
-    """Files that hold some bytes, read whole."""
+    """Return the names of the files that contain some bytes."""
     return [p.name for p in folder.rglob("*") if p.is_file() and wanted in p.read_bytes()]
 
 
 @pytest.fixture
 def newsroom(sample, tmp_path):
-    """A store and two runs of it, the second a refresh that knows the reader anew."""
+    """A store and two runs of it; the second is a refresh with new clicks of the user."""
     path, folder = tmp_path / "recsys.db", tmp_path / "published"
     shutil.copy(sample.store, path)
     folder.mkdir()
@@ -46,16 +48,16 @@ def newsroom(sample, tmp_path):
         yield store, folder
 
 
-def test_a_forgotten_reader_is_in_no_byte_of_the_store_or_any_run(newsroom, sample, tmp_path):
+def test_no_byte_of_a_forgotten_user_is_in_the_store_or_any_run(newsroom, sample, tmp_path):
     store, folder = newsroom
     recommender = Recommender(folder)
-    anybody, other = recommender.recommend(as_of=sample.as_of), "u0008"
+    anonymous, other = recommender.recommend(as_of=sample.as_of), "u0008"
     before = ids(recommender.recommend(other, as_of=sample.as_of))
-    assert ids(recommender.recommend("u0007", as_of=sample.as_of)) != ids(anybody)
+    assert ids(recommender.recommend("u0007", as_of=sample.as_of)) != ids(anonymous)
     n_clicks = store.counts()["clicks"]
     assert len(holding(tmp_path, b"u0007")) >= 3  # the store, the night, the refresh
 
-    found = forget(store, folder, "u0007")
+    found = forget_user(store, folder, "u0007")
     assert found.rows["users"] == 1
     assert found.rows["clicks"] == n_clicks - store.counts()["clicks"] > 0
     assert found.rows["impressions"] > 0
@@ -63,24 +65,24 @@ def test_a_forgotten_reader_is_in_no_byte_of_the_store_or_any_run(newsroom, samp
     assert (found.n_runs, found.left) == (2, {})
     assert holding(tmp_path, b"u0007") == []
 
-    # A server that was running knows them no more, and everybody else as before.
-    assert ids(recommender.recommend("u0007", as_of=sample.as_of)) == ids(anybody)
+    # A running server no longer knows the user, and serves all others as before.
+    assert ids(recommender.recommend("u0007", as_of=sample.as_of)) == ids(anonymous)
     assert ids(recommender.recommend(other, as_of=sample.as_of)) == before
-    assert set(forget(store, folder, "u0007").rows.values()) == {0}
+    assert set(forget_user(store, folder, "u0007").rows.values()) == {0}
     run_nightly(store, folder, as_of_ms=to_ms(sample.as_of) + 3000, config=BY_HAND)
     assert holding(tmp_path, b"u0007") == []
 
 
-def test_bytes_of_a_longer_id_are_told_not_deleted(newsroom):
+def test_bytes_of_a_longer_id_are_reported_and_not_deleted(newsroom):
     store, folder = newsroom
     n_users = store.counts()["users"]
-    found = forget(store, folder, "u000")
+    found = forget_user(store, folder, "u000")
     assert found.rows["users"] == 0
     assert store.counts()["users"] == n_users
     assert found.left
 
 
-def test_nobody_is_forgotten_while_a_run_is_at_work(newsroom):
+def test_no_user_is_forgotten_while_a_run_is_active(newsroom):
     store, folder = newsroom
     with locked(folder), pytest.raises(RunActiveError):
-        forget(store, folder, "u0007")
+        forget_user(store, folder, "u0007")
