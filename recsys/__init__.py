@@ -19,3 +19,4 @@ __all__ = [
     "hashed_user",
     "recommend",
 ]
+__version__ = "0.2.0"

@@ -9,7 +9,7 @@ import difflib
 import math
 import reprlib
 from collections.abc import Iterable
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 import msgspec
 from msgspec import inspect, structs
@@ -26,16 +26,25 @@ def check_fields(struct: msgspec.Struct) -> None:
         If a value is of the wrong type, outside its range, NaN or infinite.
     """
     for field in structs.fields(struct):
-        value = getattr(struct, field.name)
-        try:
-            checked = msgspec.convert(value, field.type)
-        except msgspec.ValidationError as error:
-            allowed = allowed_values(field.type)
-            said = f" must be {allowed}, got {reprlib.repr(value)}" if allowed else f": {error}"
-            raise ValueError(f"{field.name}{said}") from error
-        if isinstance(checked, float) and not math.isfinite(checked):
-            raise ValueError(f"{field.name} must be {allowed_values(field.type)}, got {value}")
+        checked = _checked_value(field.name, getattr(struct, field.name), field.type)
         structs.force_setattr(struct, field.name, checked)
+
+
+def _checked_value(name: str, value: Any, kind: Any) -> Any:
+    """Return a value as its annotation has it; in a dictionary each value is checked by itself."""
+    plain = get_args(kind)[0] if get_origin(kind) is Annotated else kind
+    if get_origin(plain) is dict and isinstance(value, dict):
+        of_value = get_args(plain)[1]
+        return {key: _checked_value(f"{name}.{key}", part, of_value) for key, part in value.items()}
+    try:
+        checked = msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        allowed = allowed_values(kind)
+        said = f" must be {allowed}, got {reprlib.repr(value)}" if allowed else f": {error}"
+        raise ValueError(f"{name}{said}") from error
+    if isinstance(checked, float) and not math.isfinite(checked):
+        raise ValueError(f"{name} must be {allowed_values(kind)}, got {value}")
+    return checked
 
 
 def struct_of(kind: type[AnyStruct], row: object) -> AnyStruct:
@@ -98,6 +107,8 @@ def _words(info: inspect.Type) -> str:
             return f"a whole number{_span(info)}"
         case inspect.FloatType():
             return f"a finite number{_span(info)}"
+        case inspect.BoolType():
+            return "true or false"
         case inspect.StrType():
             most = info.max_length
             return "a text" if most is None else f"a text of at most {most} characters"
@@ -112,8 +123,14 @@ def _words(info: inspect.Type) -> str:
 
 
 def _span(info: inspect.IntType | inspect.FloatType) -> str:
+    most = "" if info.le is None else _number(info.le)
     if info.gt is not None:
-        return f" above {info.gt:g}"
+        return f" above {_number(info.gt)}" + (f" and at most {most}" if most else "")
     if info.ge is None:
         return ""
-    return f" of at least {info.ge}" if info.le is None else f" from {info.ge} to {info.le}"
+    least = _number(info.ge)
+    return f" from {least} to {most}" if most else f" of at least {least}"
+
+
+def _number(value: float) -> str:
+    return str(int(value)) if value == int(value) else f"{value:g}"

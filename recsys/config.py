@@ -1,4 +1,4 @@
-"""All settings: what each one means, its default, its allowed range; read from a `recsys.toml`.
+"""All settings: what each one means, its default, its allowed range; see `recsys.config_file`.
 
 A field's annotation carries its range and description: the checks, the error messages,
 `recsys config` and docs/settings.md all read them there. Variants are made by
@@ -8,21 +8,23 @@ source are chosen by us; `recsys evaluate` judges them.
 """
 
 import hashlib
-import tomllib
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Annotated, Any
+import re
+from typing import Annotated, Literal
 
 import msgspec
-import tomli_w
 from msgspec import Meta
 
-from recsys.checked import check_fields, suggestion
+from recsys.checked import check_fields
 from recsys.errors import ConfigError
 
 N_THREADS = 2  # of sparse products: rows are independent, the same result on any number
 
 MOST_SLOTS = 100  # in one list of a page
+MOST_LISTS = 16  # of one layout
+MOST_LAYOUTS = 32
+
+Scorer = Literal["personal", "similar", "popular", "rising", "important", "latest", "popular_in"]
+Names = tuple[str, ...]
 
 Count = Annotated[int, Meta(ge=1)]
 Slots = Annotated[int, Meta(ge=1, le=MOST_SLOTS)]
@@ -31,6 +33,11 @@ Positive = Annotated[float, Meta(gt=0)]
 NotNegative = Annotated[float, Meta(ge=0)]
 Days = Annotated[float, Meta(gt=0, extra={"unit": "days"})]
 Hours = Annotated[float, Meta(gt=0, extra={"unit": "hours"})]
+Title = Annotated[str, Meta(max_length=200)]
+Priority = Annotated[float, Meta(gt=0, le=1000)]
+Diversity = Annotated[float, Meta(ge=0, le=100)]
+Weight = Annotated[float, Meta(ge=-1e6, le=1e6)]
+Limit = Annotated[int, Meta(ge=0, le=MOST_SLOTS)]
 Seconds = Annotated[float, Meta(gt=0, extra={"unit": "seconds"})]
 
 
@@ -152,8 +159,12 @@ class CollaborativeConfig(Settings, frozen=True, kw_only=True):
         Seed, Meta(description="Seed of the first factors of AlternatingLeastSquares.")
     ] = 42
     alpha: Annotated[
-        NotNegative,
-        Meta(description="Confidence that a fresh click has on top of the 1 of every click."),
+        float,
+        Meta(
+            ge=0,
+            le=1e6 - 1,
+            description="Confidence that a fresh click has on top of the 1 of every click.",
+        ),
     ] = 10.0
     half_life_hours: Annotated[
         Hours, Meta(description="A click of this age has half of that extra confidence.")
@@ -218,37 +229,15 @@ class PopularityConfig(Settings, frozen=True, kw_only=True):
 
 
 class BlendConfig(Settings, frozen=True, kw_only=True):
-    """Weights of the signals in the score, and which of a user's reads are recent.
+    """Weights of the signals in the score, and which of a user's reads are recent."""
 
-    The signals have their own scales: cosines and preferences in 0..1, popularity in log
-    units, recency in 0..1. The weights of popularity, ctr, recency and als are rounded from
-    a conditional logit on EB-NeRD (clicks of 20-22 May 2023 among all live articles, and
-    among those shown); those of text and affinity were compared on MIND. The
-    weights of the context are set by hand: no log here says what readers of an article
-    clicked among all live ones.
-    """
-
-    als: Annotated[
-        float, Meta(description="Weight of the collaborative score of the user and the article.")
-    ] = 1.2
-    text: Annotated[
-        float, Meta(description="Weight of the likeness in text to the user's recent reads.")
-    ] = 30.0
-    affinity: Annotated[
-        float, Meta(description="Weight of the user's preference for the article's section.")
-    ] = 1.0
-    popularity: Annotated[float, Meta(description="Weight of the article's popularity.")] = 0.9
-    ctr: Annotated[float, Meta(description="Weight of the article's click-through rate.")] = 0.05
-    recency: Annotated[float, Meta(description="Weight of the article's recency.")] = 3.3
-    context_text: Annotated[
-        float, Meta(description="Weight of the likeness in text to the article being read.")
-    ] = 60.0
-    context_item_item: Annotated[
-        float, Meta(description="Weight of being read together with the article being read.")
-    ] = 6.0
-    context_category: Annotated[
-        float, Meta(description="Weight of being in the section of the article being read.")
-    ] = 1.5
+    weights: Annotated[
+        dict[str, Weight],
+        Meta(
+            description="Weights of signals by name, where they differ from the shipped ones of"
+            " `recsys.blend.signal_table`."
+        ),
+    ] = {}
     recent_reads: Annotated[
         Count, Meta(description="How many of a user's latest clicks are recent reads.")
     ] = 20
@@ -262,8 +251,8 @@ class BlendConfig(Settings, frozen=True, kw_only=True):
     recent_decay: Annotated[
         Positive, Meta(description="Weight of a recent read against the one that came after it.")
     ] = 0.9
-    must_reads_personal: Annotated[
-        float, Meta(description="Share of the personal score in the score of Must-Reads.")
+    important_personal: Annotated[
+        float, Meta(description="Share of the personal score in the scorer `important`.")
     ] = 0.1
 
 
@@ -307,15 +296,12 @@ class LearnConfig(Settings, frozen=True, kw_only=True):
 
 
 class PageConfig(Settings, frozen=True, kw_only=True):
-    """What a page holds.
+    """What all layouts have in common."""
 
-    You May Also Like has by far the largest priority, because at 2 other lists take so many of
-    its articles that its hit rate on MIND falls from .21 to .14; at 10 they take none (and on
-    EB-NeRD they take none at either).
-    """
-
-    n: Annotated[Slots, Meta(description="Slots of each ranked list.")] = 5
-    n_latest: Annotated[Slots, Meta(description="Slots of Latest Stories.")] = 6
+    n: Annotated[
+        Slots, Meta(description="Slots of a list whose layout names no number of its own.")
+    ] = 5
+    n_latest: Annotated[Slots, Meta(description="The same for lists with the scorer `latest`.")] = 6
     story_similarity: Annotated[
         Positive,
         Meta(
@@ -333,13 +319,6 @@ class PageConfig(Settings, frozen=True, kw_only=True):
     event_hours: Annotated[
         float, Meta(ge=0, extra={"unit": "hours"}, description="See event_similarity.")
     ] = 24.0
-    exempt: Annotated[
-        tuple[str, ...],
-        Meta(
-            description="Names of the lists that may repeat a story of another list of the page."
-            " Even there an article appears only once."
-        ),
-    ] = ()
     minimum: Annotated[
         int,
         Meta(
@@ -349,35 +328,92 @@ class PageConfig(Settings, frozen=True, kw_only=True):
             " list fills more.",
         ),
     ] = 3
-    must_reads_of_section: Annotated[
-        Count, Meta(description="Most articles of one section in Must-Reads.")
-    ] = 2
-    diversity: Annotated[
-        NotNegative,
+
+
+class FilterConfig(Settings, frozen=True, kw_only=True):
+    """Which live articles a list may show; a filter that is left out lets all articles pass."""
+
+    section: Annotated[Names, Meta(description="Sections, by name.")] = ()
+    tag: Annotated[Names, Meta(description="Tags; an article passes with any of them.")] = ()
+    language: Annotated[
+        Names, Meta(description="Languages, such as `en`; `en` also lets `en-GB` pass.")
+    ] = ()
+    source: Annotated[
+        Names, Meta(description="Hosts of the articles' addresses, without `www.`.")
+    ] = ()
+    premium: Annotated[
+        bool | None, Meta(description="True for premium articles only, false for free ones only.")
+    ] = None
+    max_age_hours: Annotated[
+        Hours | None,
         Meta(
-            description="How much an article of You May Also Like loses if it equals a better"
-            " candidate (a cosine of 1), as a share of the distance in score between the best and"
-            " the last candidate of the page."
+            description="Greatest age at the time that the run knows of.",
         ),
-    ] = 0.2
-    you_may_also_like_priority: Annotated[
-        Positive,
-        Meta(description="Priority of You May Also Like where two lists want the same article."),
-    ] = 10.0
-    popular_now_priority: Annotated[Positive, Meta(description="Priority of Popular Now.")] = 1.0
-    must_reads_priority: Annotated[Positive, Meta(description="Priority of Must-Reads.")] = 1.0
-    latest_stories_priority: Annotated[
-        Positive, Meta(description="Priority of Latest Stories.")
-    ] = 0.5
+    ] = None
 
     def __post_init__(self) -> None:
-        """Check every value, and that `exempt` names lists."""
+        """Take one name for a list of one, then check every value."""
+        for name in ("section", "tag", "language", "source"):
+            if isinstance(value := getattr(self, name), str):
+                msgspec.structs.force_setattr(self, name, (value,))
         super().__post_init__()
-        suffix = "_priority"
-        known = [n.removesuffix(suffix) for n in self.__struct_fields__ if n.endswith(suffix)]
-        for name in self.exempt:
-            if name not in known:
-                raise ConfigError(f"exempt must name lists ({', '.join(known)}), got {name!r}")
+
+
+class ListConfig(Settings, frozen=True, kw_only=True):
+    """One list of a layout.
+
+    What is left out is taken from the shipped list of that name, otherwise from the scorer.
+    """
+
+    title: Annotated[Title | None, Meta(description="Title that readers see above the list.")] = (
+        None
+    )
+    scorer: Annotated[
+        Scorer | None,
+        Meta(
+            description="What ranks the articles: `personal` (this user and the article being"
+            " read), `similar` (text like the article being read), `popular` (clicks of the last"
+            " hours), `rising` (more clicks than expected), `important`, `latest` (newest, those of"
+            " the section being read first), `popular_in` (clicks, those of the section being read"
+            " first)."
+        ),
+    ] = None
+    slots: Annotated[
+        Slots | None,
+        Meta(description="Slots of the list; see page.n and page.n_latest."),
+    ] = None
+    priority: Annotated[
+        Priority | None,
+        Meta(
+            description="What the list is worth to the page where two lists want the same article.",
+        ),
+    ] = None
+    minimum: Annotated[Limit | None, Meta(description="See page.minimum.")] = None
+    max_of_section: Annotated[
+        Limit | None,
+        Meta(
+            description="Most articles of one section in the list; 0 for any number. It gives way"
+            " where articles run out.",
+        ),
+    ] = None
+    diversity: Annotated[
+        Diversity | None,
+        Meta(
+            description="How much an article loses if it equals a better candidate (a cosine of"
+            " 1), as a share of the distance in score between the best and the last candidate of"
+            " the page.",
+        ),
+    ] = None
+    exempt: Annotated[
+        bool | None,
+        Meta(
+            description="Whether the list may repeat a story of another list. Even there an"
+            " article appears only once on a page."
+        ),
+    ] = None
+    filter: Annotated[FilterConfig, Meta(description="Which articles the list may show.")] = (
+        FilterConfig()
+    )
 
 
 class PublishConfig(Settings, frozen=True, kw_only=True):
@@ -419,75 +455,32 @@ class Config(Settings, frozen=True, kw_only=True):
     blend: BlendConfig = BlendConfig()
     learn: LearnConfig = LearnConfig()
     page: PageConfig = PageConfig()
+    layouts: Annotated[
+        dict[str, dict[str, ListConfig]],
+        Meta(
+            description="The lists of each layout, in their order on the page. Without any,"
+            " `article` has the four shipped lists."
+        ),
+    ] = {}
     publish: PublishConfig = PublishConfig()
+
+    def __post_init__(self) -> None:
+        """Check every value, and the number and names of layouts and lists."""
+        super().__post_init__()
+        if len(self.layouts) > MOST_LAYOUTS:
+            raise ConfigError(f"layouts: at most {MOST_LAYOUTS} are allowed")
+        for layout, lists in self.layouts.items():
+            if not 1 <= len(lists) <= MOST_LISTS:
+                raise ConfigError(
+                    f"layouts.{layout} must have from 1 to {MOST_LISTS} lists, has {len(lists)}"
+                )
+            for name in (layout, *lists):
+                if not re.fullmatch(r"[a-z][a-z0-9_]{0,63}", name):
+                    raise ConfigError(
+                        f"layouts.{layout}: {name!r} must be up to 64 small letters, digits and"
+                        " underscores, and begin with a letter"
+                    )
 
     def digest(self) -> str:
         """Return a short fingerprint; equal settings have equal ones."""
         return hashlib.sha256(msgspec.json.encode(self, order="deterministic")).hexdigest()[:12]
-
-
-def load_config(path: Path | None) -> Config:
-    """Return the settings of a TOML file; the defaults for None.
-
-    Raises
-    ------
-    ConfigError
-        If the file cannot be read, or a table, key, type or value is wrong.
-    """
-    return config_of(load_tables(path), str(path))
-
-
-def load_tables(path: Path | None) -> dict[str, Any]:
-    """Return the tables of a TOML file as they are, not checked; {} for None.
-
-    Raises
-    ------
-    ConfigError
-        If the file cannot be read, or is not TOML.
-    """
-    if path is None:
-        return {}
-    try:
-        return tomllib.loads(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read: {error}") from error
-
-
-def config_of(tables: Mapping[str, Any], source: str) -> Config:
-    """Return the settings of the tables of a TOML file.
-
-    Raises
-    ------
-    ConfigError
-        If a table, key, type or value is wrong; begins with `source`, where the tables are from.
-    """
-    try:
-        made: Config = _made(Config, tables, "")
-    except ConfigError as error:
-        raise ConfigError(f"{source}: {error}") from error
-    return made
-
-
-def toml_of(config: Config) -> str:
-    """Return settings as the text of a `recsys.toml`; `load_config` reads them back equal."""
-    return tomli_w.dumps(msgspec.to_builtins(config))
-
-
-def _made(kind: Any, value: Any, name: str) -> Any:
-    """Return a value of a file as settings of a kind; `name` is its dotted path in the file."""
-    if not (isinstance(kind, type) and issubclass(kind, Settings)):
-        return value  # its owner checks it
-    if not isinstance(value, Mapping):
-        raise ConfigError(f"{name} must be a table: write [{name}]")
-    known = {field.name: field.type for field in msgspec.structs.fields(kind)}
-    prefix = name and f"{name}."
-    parts = {}
-    for key, part in value.items():
-        if key not in known:
-            what = "key" if name else "table"
-            raise ConfigError(f"unknown {what} {prefix}{key}{suggestion(key, known)}")
-        parts[key] = _made(known[key], part, f"{prefix}{key}")
-    try:
-        return kind(**parts)
-    except ConfigError as error:
-        raise ConfigError(f"{prefix}{error}") from error

@@ -1,20 +1,21 @@
-"""Every error this package raises on purpose.
+"""Every error that this package raises on purpose.
 
 RecsysError
-├── ConfigError         a setting is unknown or out of range
-├── InputRefusedError   an input file is not what it is said to be
-├── StoreError          the store cannot be opened or is of another version
-├── NotPublishedError   no run is published where one is looked for
-├── SnapshotError       a published file is damaged or missing
-├── HeldBackError       a run is kept but not made current: it looks wrong
-└── RunActiveError      another run holds the lock
+├── ConfigError         a setting is unknown, of the wrong type or out of range
+├── InputRefusedError   an input file does not have the format it should have
+├── StoreError          the store cannot be opened, read or written
+├── NotPublishedError   the published folder holds no run
+├── SnapshotError       a published run or its rules are damaged or missing
+├── HeldBackError       a run was written but not made current, because it looks wrong
+├── RunActiveError      another process holds the lock of the published folder
+└── RuleError           an editor's rule is invalid or contradicts another rule
 
 Wrong arguments raise the built-in ValueError or TypeError.
 """
 
 
 class RecsysError(Exception):
-    """Base class, so that a caller can catch everything at once."""
+    """Base class of all errors below; catch it to catch every one of them."""
 
 
 class ConfigError(RecsysError):
@@ -22,7 +23,10 @@ class ConfigError(RecsysError):
 
 
 class InputRefusedError(RecsysError):
-    """An input file is refused whole: it is not what `--format` says."""
+    """An input file is refused as a whole; the message names the file and the problem.
+
+    The usual reason is that the file does not have the format that `--format` names.
+    """
 
     def __init__(self, path: str, problem: str) -> None:
         super().__init__(f"{path}: refused: {problem}")
@@ -30,31 +34,34 @@ class InputRefusedError(RecsysError):
 
 
 class StoreError(RecsysError):
-    """The store cannot be opened, or was written by a newer version."""
+    """The store cannot be opened, read or written, or lacks the rows that a command needs."""
 
 
 class NotPublishedError(RecsysError):
-    """No run is published here; says which command publishes one."""
+    """The published folder holds no run; the message names the command that publishes one."""
 
 
 class SnapshotError(RecsysError):
-    """A published file is damaged, or a run that was asked for is not there."""
+    """A published run or its rules are damaged, or the requested run does not exist."""
 
 
 class HeldBackError(RecsysError):
-    """Tonight's run was written but not made current, because it looks wrong."""
+    """A run was written but not made current, because the checks found problems.
+
+    The message lists the problems and names the command that serves the run anyway.
+    """
 
     def __init__(self, run_id: str, problems: list[str]) -> None:
         super().__init__(
             f"run {run_id} is held back: {'; '.join(problems)}"
-            f" (`recsys publish {run_id} --force --reason TEXT` serves it all the same)"
+            f" (`recsys publish {run_id} --force --reason TEXT` serves it anyway)"
         )
         self.run_id, self.problems = run_id, problems
 
 
 class RunActiveError(RecsysError):
-    """Another nightly run is working on the same published folder."""
+    """Another process is working on the same published folder and holds its lock."""
 
 
 class RuleError(RecsysError):
-    """An editor's rule that cannot be: wrong in itself, or against another."""
+    """An editor's rule is invalid, contradicts another rule, or does not exist."""

@@ -1,4 +1,4 @@
-"""Files that are never read half written, files that hold user ids, and locks."""
+"""Write files atomically, keep them private, lock a folder, and detect changed files."""
 
 import os
 from collections.abc import Iterator
@@ -13,24 +13,28 @@ from recsys.kernels.files import version
 
 @contextmanager
 def atomic_replacement(path: Path) -> Iterator[Path]:
-    """Give a path to write to; it is renamed to `path` at the end, so no process reads half."""
+    """Give a temporary path to write to, and rename it to `path` when the block ends.
+
+    Other processes see the old file or the new one, never a part of the new one. If the block
+    raises, `path` keeps its old content.
+    """
     partial = path.with_name(f".{path.name}.partial")
     yield partial
     os.replace(partial, path)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a small file whole, and wait until it is on the disk under its name."""
+    """Replace a small text file atomically, and wait until it is on the disk under its name."""
     with atomic_replacement(path) as partial:
         partial.write_text(text, "utf-8")
         fsync_path(partial)
     fsync_path(path.parent)
 
 
-def make_private(path: Path) -> None:
-    """Make an empty file that only its owner may read, unless the file exists.
+def create_private_file(path: Path) -> None:
+    """Create an empty file with mode 0600, which only its owner may read; keep an existing one.
 
-    The file keeps that permission when it is written to, and SQLite's files beside it take it.
+    Content written later keeps that mode, and so do the files that SQLite creates beside it.
     """
     with suppress(FileExistsError):
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
@@ -60,7 +64,7 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def fsync_path(path: Path) -> None:
-    """Wait until a file, or the list of names in a folder, is on the disk."""
+    """Wait until a file's content, or a folder's list of names, is on the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -69,5 +73,5 @@ def fsync_path(path: Path) -> None:
 
 
 def version_of(path: str | Path) -> tuple[int, int] | None:
-    """Return a number pair that changes whenever a file does; None if there is no file."""
+    """Return a value that changes whenever the file is replaced; None if there is no file."""
     return version(os.fsencode(path))

@@ -1,8 +1,8 @@
-"""The typed rows and columns that cross borders between rooms.
+"""Types of articles, clicks and impressions, as the store, the signals and serving exchange them.
 
-Column names are spelled once, here. Times are UTC; inside the package an
-instant is an integer number of milliseconds since 1970 (`*_ms`), at the edges
-it is a `datetime` with an offset.
+Column names are spelled once, here. All times are UTC. Inside the package an instant is an
+integer number of milliseconds since 1970 (names ending in `_ms`); callers of the package pass
+and receive a `datetime` with an offset.
 """
 
 from collections.abc import Sequence
@@ -23,7 +23,8 @@ ARTICLE_FIELDS = (
     "author",
     "url",
     "language",
-    "tags",  # separated by commas
+    "tags",  # one text, tags separated by commas
+    "premium",  # whether it is for subscribers only
     "published_at",
     "expires_at",
 )
@@ -34,10 +35,10 @@ IMPRESSION_FIELDS = (
     "shown",
     "clicked",
     "clicked_at",
-    "dwell_seconds",  # on the clicked article
-    "article_id",  # beside which it was shown; none on a front page
-    "source",  # the list it was shown in; then `shown` is in order of position
-    "propensities",  # chance that each of `shown` had of being there; 1 where none was drawn
+    "dwell_seconds",  # reading time of the clicked article
+    "article_id",  # the article page it was shown on; missing on a front page
+    "source",  # the list it was shown in; `shown` is then in order of position
+    "propensities",  # probability with which each of `shown` was chosen; 1 if not at random
 )
 FIELDS: dict[Kind, tuple[str, ...]] = {
     "articles": ARTICLE_FIELDS,
@@ -51,16 +52,18 @@ REQUIRED: dict[Kind, tuple[str, ...]] = {
     "impressions": ("user_id", "shown_at", "shown"),
 }
 
-ROW = "row"  # 1-based line (text formats) or row (Parquet) in the file
-TIME_IS_BOUND = "time_is_bound"
+ROW = "row"  # column: 1-based line (text formats) or row (Parquet) in the input file
+TIME_IS_BOUND = "time_is_bound"  # column of clicks, see `Clicks.time_is_bound`
 
 HOUR_MS = 3_600_000
 _EPOCH, _MILLISECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(milliseconds=1)
-UNKNOWN_TIME = np.iinfo(np.int64).min  # in arrays of instants; NULL in the store
+UNKNOWN_TIME = np.iinfo(np.int64).min  # marks an unknown instant in arrays; NULL in the store
 
 
 def to_ms(instant: datetime) -> int:
-    """Return the millisecond since 1970 that an instant falls in; a naive one is taken as UTC.
+    """Convert a datetime to whole milliseconds since 1970, rounded down.
+
+    A datetime without an offset is taken as UTC.
 
     Examples
     --------
@@ -69,23 +72,40 @@ def to_ms(instant: datetime) -> int:
     """
     if instant.tzinfo is None:
         instant = instant.replace(tzinfo=UTC)
-    return (instant - _EPOCH) // _MILLISECOND  # exact, unlike a timestamp, which is a float
+    return (instant - _EPOCH) // _MILLISECOND  # exact; `timestamp()` is a float
 
 
 def from_ms(instant_ms: int) -> datetime:
-    """Return the UTC instant of `to_ms`; inverse to the millisecond."""
+    """Convert milliseconds since 1970 to a datetime in UTC, the inverse of `to_ms`."""
     seconds, millis = divmod(instant_ms, 1000)
     return datetime.fromtimestamp(seconds, UTC).replace(microsecond=millis * 1000)
 
 
 def iso(instant_ms: int) -> str:
-    """Return an instant as ISO 8601 in UTC, such as 2019-11-13T00:00:00Z."""
+    """Format milliseconds since 1970 as ISO 8601 in UTC, such as 2019-11-13T00:00:00Z."""
     return from_ms(instant_ms).isoformat().replace("+00:00", "Z")
+
+
+def nullable_instants(column: Sequence[int | None]) -> NDArray[np.int64]:
+    """Convert instants in ms, some of them None, to an array with UNKNOWN_TIME for None."""
+    return np.array([UNKNOWN_TIME if ms is None else ms for ms in column], dtype=np.int64)
 
 
 @dataclass(frozen=True, slots=True)
 class Reject:
-    """A row that cannot be used: where it is, which field, why, and the row itself."""
+    """A row of an input file that cannot be used.
+
+    Attributes
+    ----------
+    row
+        1-based line (text formats) or row (Parquet) in the file.
+    field
+        The field that is wrong; "" if the row as a whole is unreadable.
+    reason
+        What is wrong with it.
+    raw
+        The row as text, shortened.
+    """
 
     row: int
     field: str
@@ -95,7 +115,23 @@ class Reject:
 
 @dataclass(frozen=True, slots=True)
 class RuleChange:
-    """One version of an editor's rule: what was done, by whom, why, and when (ms)."""
+    """One version of an editor's rule.
+
+    Attributes
+    ----------
+    rule_id
+        The rule.
+    version
+        1 for the first version.
+    change
+        "added", "ended" or "imported".
+    rule
+        The rule after the change, as JSON of `recsys.page.rules.Rule`.
+    changed_by, reason
+        The editor who made the change, and the reason given for it.
+    changed_ms
+        Instant of the change, in ms.
+    """
 
     rule_id: str
     version: int
@@ -107,7 +143,9 @@ class RuleChange:
 
 
 def is_text(value: str) -> bool:
-    r"""Return whether a string is Unicode text: not half a surrogate pair, nor undecoded bytes.
+    r"""Return whether a string can be encoded as UTF-8.
+
+    A string that holds half a surrogate pair, or bytes kept by `surrogateescape`, cannot.
 
     Examples
     --------
@@ -123,10 +161,10 @@ def is_text(value: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class IdMap:
-    """External string ids, and their places 0..n-1 in matrices.
+    """Map between external string ids, store keys, and matrix indexes 0..n-1.
 
-    Ids are in sorted order, so that a tie broken by index is broken by id and
-    nothing depends on the order in which files arrived.
+    Ids are in sorted order, so that a tie broken by index is broken by id and no result depends
+    on the order in which files were ingested.
 
     Attributes
     ----------
@@ -140,37 +178,39 @@ class IdMap:
     keys: NDArray[np.int64]
 
     def __len__(self) -> int:
-        """Return how many ids there are."""
+        """Return the number of ids."""
         return len(self.ids)
 
     def index_of_keys(self, keys: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the place of each store key, -1 for a key that is not here."""
+        """Return the index of each store key, -1 for a key that the map does not hold."""
         if not len(self.keys):
             return np.full(len(keys), -1, dtype=np.int64)
-        # A store numbers its ids from 1, so a table by number is short, and sooner read than
-        # a sorted list is searched.
-        most = int(self.keys.max())
-        table = np.full(most + 2, -1, dtype=np.int64)
-        table[self.keys] = np.arange(len(self.keys))
-        return table[np.where((keys >= 0) & (keys <= most), keys, most + 1)]
+        # A store numbers its ids from 1, so a table indexed by key is small, and reading it is
+        # faster than searching a sorted array.
+        largest = int(self.keys.max())
+        index_of = np.full(largest + 2, -1, dtype=np.int64)
+        index_of[self.keys] = np.arange(len(self.keys))
+        return index_of[np.where((keys >= 0) & (keys <= largest), keys, largest + 1)]
 
 
 @dataclass(frozen=True, slots=True)
 class Articles:
-    """What is known of each article, in id order; all sequences have one length.
+    """Articles as parallel columns, in id order, without their bodies (see `Store.bodies`).
 
     Attributes
     ----------
     id_map
-        External ids; an article that was only clicked is here too, without text.
-    titles, categories, urls, authors, tags
-        Text as normalised by ingest; "" where unknown. Bodies are read by `Store.bodies`.
+        Ids and keys; an article that was only clicked or shown is here too, without text.
+    titles, categories, urls, authors, tags, languages
+        Text as normalised by ingest; "" if unknown.
+    premium
+        Whether each is for subscribers only; None if unknown.
     published_ms, expires_ms : array of int64
-        Instants in ms; UNKNOWN_TIME where the publisher did not say.
+        Instants in ms; UNKNOWN_TIME if the publisher gave none.
     added_ms : array of int64
-        When the article row was first stored; UNKNOWN_TIME for ids without a row.
+        Instant at which the article was first stored; UNKNOWN_TIME for an id without an article.
     digests
-        Fingerprint of the text, "" for ids without a row.
+        Fingerprint of the text; "" for an id without an article.
     """
 
     id_map: IdMap
@@ -179,6 +219,8 @@ class Articles:
     urls: Sequence[str]
     authors: Sequence[str]
     tags: Sequence[str]
+    languages: Sequence[str]
+    premium: Sequence[bool | None]
     published_ms: NDArray[np.int64]
     expires_ms: NDArray[np.int64]
     added_ms: NDArray[np.int64]
@@ -187,19 +229,19 @@ class Articles:
 
 @dataclass(frozen=True, slots=True)
 class Clicks:
-    """Clicks as parallel arrays, oldest first; ties by user then article.
+    """Clicks as parallel arrays, oldest first; ties are in the order of user key, article key.
 
     Attributes
     ----------
     user_key, article_key : array of int64, shape (n_clicks,)
         The store's keys.
     clicked_ms : array of int64
-        Instant of the click.
+        Instant of the click, in ms.
     dwell_seconds : array of float32
-        Reading time; NaN where unknown.
+        Reading time; NaN if unknown.
     time_is_bound : array of bool
-        True where the log only says "at this time or earlier" (MIND histories):
-        such a click is taste, but no sign of what is popular when.
+        True if the log says only "at this time or earlier" (MIND histories). Such a click counts
+        for the user's taste, but not for the popularity of the article at any time.
     """
 
     user_key: NDArray[np.int64]
@@ -211,26 +253,26 @@ class Clicks:
 
 @dataclass(frozen=True, slots=True)
 class Impressions:
-    """Impressions, oldest first, with the shown articles end to end.
+    """Impressions as parallel arrays, oldest first.
 
     Attributes
     ----------
     user_key, context_key : array of int64, shape (n_impressions,)
-        Who was shown, and beside which article; context -1 for a front page.
-    shown_ms : array of int64
-        When it was shown.
+        The user, and the article page it was shown on; context -1 for a front page.
+    shown_ms : array of int64, shape (n_impressions,)
+        Instant at which it was shown, in ms.
     start : array of int64, shape (n_impressions + 1,)
-        Impression i is `article_key[start[i]:start[i + 1]]`, in position order.
-    article_key : array of int64
-        Articles shown.
-    clicked : array of bool
-        Whether it was clicked, parallel to `article_key`.
+        Impression i showed `article_key[start[i]:start[i + 1]]`, in position order.
+    article_key : array of int64, shape (n_shown,)
+        The articles shown, one impression after the other.
+    clicked : array of bool, shape (n_shown,)
+        Whether each of them was clicked.
     clicked_ms : array of int64, shape (n_impressions,)
-        When the first click came; UNKNOWN_TIME if the log does not say.
-    source : sequence of str
-        The list it was shown in, "" where the log does not say.
-    propensity : array of float64, parallel to `article_key`
-        Chance each article had of being shown; 1 where nothing was drawn.
+        Instant of the first click; UNKNOWN_TIME if the log does not give it.
+    source : sequence of str, length n_impressions
+        The list it was shown in; "" if the log does not name one.
+    propensity : array of float64, shape (n_shown,)
+        Probability with which each article was chosen to be shown; 1 if not at random.
     """
 
     user_key: NDArray[np.int64]
@@ -246,12 +288,12 @@ class Impressions:
 
 @dataclass(frozen=True, slots=True)
 class Added:
-    """Counts of rows that were new, changed what was there, or were known already."""
+    """Counts of added rows: new ones, ones that changed a stored row, and ones already known."""
 
     new: int = 0
     changed: int = 0
     known: int = 0
 
     def __add__(self, other: "Added") -> "Added":
-        """Return the sums."""
+        """Add the counts of two batches."""
         return Added(self.new + other.new, self.changed + other.changed, self.known + other.known)

@@ -1,15 +1,15 @@
-"""Time the real commands on a made-up newsroom, and yardsticks beside them; JSON lines.
+"""Time the real commands, and yardsticks beside them, on a made-up newsroom; prints JSON lines.
 
     python scripts/benchmark.py --size S >> data/benchmarks/results.jsonl
     python scripts/benchmark.py --table data/benchmarks/results.jsonl
-    python scripts/benchmark.py --plot data/benchmarks/results.jsonl > data/benchmarks/cost.svg
+    python scripts/benchmark.py --plot data/benchmarks/results.jsonl > docs/cost.svg
     python scripts/benchmark.py --size growth >> data/benchmarks/growth.jsonl
     python scripts/benchmark.py --growth data/benchmarks/growth.jsonl
 
-The newsroom is seeded: Zipf popularity, article lifetimes of 1 to 3 days, readers with
-tastes, articles of some 300 words; its log has no impressions, so of learning only the head
-that finds articles is timed. Seconds depend on the machine and on what else it does: compare
-lines of one run only, which is why limits and peers are timed in the same run.
+The newsroom is seeded: Zipf popularity, article lifetimes of 1 to 3 days, users with tastes,
+articles of some 300 words. Its log has no impressions, so only the retrieval head is learned.
+Seconds depend on the machine and on its other work: compare lines of one run only. This is why
+the yardsticks (limits of the hardware, and other libraries) are timed in the same run.
 """
 
 import argparse
@@ -29,6 +29,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from importlib.util import find_spec
+from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from recsys.published import run_file
+from recsys.published.connection import connect
+from recsys.published.user_rows import load_profiles, user_ids
 
 AS_OF = datetime(2026, 3, 2, 4, tzinfo=UTC)
 DAYS = 30
@@ -50,7 +52,15 @@ LIBRARIES = ("numpy", "scipy", "scikit-learn", "implicit", "polars")
 
 @dataclass(frozen=True)
 class Size:
-    """How big a newsroom is, and for how long its articles are live: 5,000 of them at M and L."""
+    """The size of a newsroom.
+
+    Attributes
+    ----------
+    articles, users, clicks
+        How many of each.
+    settings
+        The recsys.toml; it says for how long articles are live (5,000 of them at M and L).
+    """
 
     articles: int
     users: int
@@ -68,14 +78,16 @@ TIMES = (1, 2, 4)
 
 
 def _live(hours: float, factors: int = 32) -> str:
-    """Return settings by which articles are live for some hours."""
+    """Return settings with which articles are live for so many hours."""
     return (
         f"[data]\nmax_age_hours = {hours:g}\nactive_hours = 0\n"
         f"[collaborative]\nfactors = {factors}\n"
     )
 
 
-# One newsroom, of which one thing at a time grows; 625 articles are live, unless they are that.
+# One newsroom of which one thing at a time grows. 625 articles are live, unless their number is
+# what grows.
+# The names are those of the raw lines.
 GROWTH: dict[str, Callable[[int], Size]] = {
     "clicks": lambda x: Size(10_000, 50_000, 1_000_000 * x, _live(45)),
     "readers": lambda x: Size(10_000, 50_000 * x, 1_000_000, _live(45)),
@@ -86,18 +98,18 @@ GROWTH: dict[str, Callable[[int], Size]] = {
 GROWN = {"growth x1": GROWTH["clicks"](1)} | {
     f"{what} x{x}": of(x) for what, of in GROWTH.items() for x in TIMES[1:]
 }
-# Ages in hours of what is new since the first night (a day), and since the next (an hour).
+# The age in hours, at its begin and at its end, of the data that each run finds new.
 PARTS = {"first": (DAYS * 24.0, 25.0), "day": (25.0, 1.0), "hour": (1.0, 0.0)}
 
 
 def articles(size: Size, rng: np.random.Generator) -> pl.DataFrame:
-    """Return articles, published evenly over the days, with words of their section."""
+    """Return articles, published at even steps over the days, with words of their section."""
     n = size.articles
     section = rng.integers(0, SECTIONS, n)
     common = 1.0 / np.arange(1, VOCABULARY + 1)
     rank = rng.choice(VOCABULARY, size=(n, 300), p=common / common.sum())
-    own = rng.random((n, 300)) < 0.4  # words of the section's own part of the vocabulary
-    word = np.where(own, VOCABULARY + section[:, None] * 3_000 + rank % 3_000, rank)
+    is_own = rng.random((n, 300)) < 0.4  # words of the section's own vocabulary
+    word = np.where(is_own, VOCABULARY + section[:, None] * 3_000 + rank % 3_000, rank)
     published = AS_OF - timedelta(days=DAYS)
     step = timedelta(days=DAYS) / n
     return pl.DataFrame(
@@ -114,15 +126,15 @@ def articles(size: Size, rng: np.random.Generator) -> pl.DataFrame:
 def clicks(
     size: Size, rng: np.random.Generator, *, n: int, since: float, until: float
 ) -> pl.DataFrame:
-    """Return clicks between two ages in hours: a reader, and an article alive at that time."""
+    """Return clicks between two ages in hours, each on an article that was new at the time."""
     age_hours = np.sort(rng.uniform(until, since, n))[::-1]
     activity = rng.zipf(1.6, size.users).clip(max=500).astype(float)
     user = rng.choice(size.users, n, p=activity / activity.sum())
-    newest = (1 - age_hours / 24 / DAYS) * size.articles  # number of the newest at that time
+    newest = (1 - age_hours / 24 / DAYS) * size.articles  # the newest article at that time
     a_day = size.articles / DAYS
-    behind = rng.exponential(0.35 * a_day, n)  # most clicks are on today's
+    behind = rng.exponential(0.35 * a_day, n)  # most clicks are on articles of the day
     article = np.clip(newest - 1 - behind, 0, size.articles - 1)
-    # Zipf: many clicks land on the few articles that everybody reads.
+    # Zipf: many clicks are on the few articles that most users read.
     step = np.where(rng.random(n) < 0.6, 40, 1)
     article = (article // step * step).astype(np.int64)
     taste = user % SECTIONS
@@ -140,7 +152,11 @@ def clicks(
 
 
 def make(name: str, root: Path) -> None:
-    """Write a newsroom's files. In a process of its own: children inherit a peak of memory."""
+    """Write the files of a newsroom.
+
+    It runs in a process of its own, since the processes that are measured would inherit its peak
+    memory.
+    """
     size, rng = (SIZES | GROWN)[name], np.random.default_rng(42)
     table = articles(size, rng)
     for part, (since, until) in PARTS.items():
@@ -151,7 +167,7 @@ def make(name: str, root: Path) -> None:
 
 
 def timed(*arguments: str | Path) -> tuple[float, float]:
-    """Run a command; return its seconds and the peak memory of all its processes in MiB."""
+    """Run a command, and return its seconds and the peak memory of all its processes in MiB."""
     start, peak_kb = time.perf_counter(), 0
     with subprocess.Popen((*COMMAND, *map(str, arguments)), stdout=subprocess.DEVNULL) as process:
         while process.poll() is None:
@@ -163,17 +179,18 @@ def timed(*arguments: str | Path) -> tuple[float, float]:
 
 
 def processor() -> str:
-    """Return what the machine computes with, as far as it says."""
+    """Return the name of the processor, as far as the system gives it."""
     try:
-        of_first = Path("/proc/cpuinfo").read_text().partition("\n\n")[0]
+        first = Path("/proc/cpuinfo").read_text().partition("\n\n")[0]
     except OSError:
-        return platform.processor() or platform.is_bot()
-    told = {k.strip(): v.strip() for k, _, v in (x.partition(":") for x in of_first.splitlines())}
-    return ", ".join(f"{k} {told[k]}" for k in ("model name", "cpu family", "model") if k in told)
+        return platform.processor() or platform.machine()
+    pairs = (line.partition(":") for line in first.splitlines())
+    value = {key.strip(): found.strip() for key, _, found in pairs}
+    return ", ".join(f"{k} {value[k]}" for k in ("model name", "cpu family", "model") if k in value)
 
 
 def resident_kb(pid: int) -> int:
-    """Return the memory a process and its children hold now; 0 where there is no /proc."""
+    """Return the resident memory of a process and its children; 0 where there is no /proc."""
     try:
         status = Path(f"/proc/{pid}/status").read_text()
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text()
@@ -184,18 +201,18 @@ def resident_kb(pid: int) -> int:
 
 
 def main() -> None:
-    """Make a newsroom, run the commands, print a line for each; or the table of such lines."""
+    """Make a newsroom, run the commands, and print a line for each; or show a file of lines."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--size", choices=[*SIZES, "growth"], default="S")
-    shown: dict[str, tuple[Callable[[Path], str], str]] = {
+    reports: dict[str, tuple[Callable[[Path], str], str]] = {
         "table": (table_of, "results as a Markdown table"),
         "plot": (plot_of, "results as an SVG plot"),
         "growth": (growth_of, "results of --size growth as a Markdown table"),
     }
-    for option, (_, what) in shown.items():
+    for option, (_, what) in reports.items():
         parser.add_argument(f"--{option}", type=Path, help=f"print {what} instead")
     given = parser.parse_args()
-    for option, (show, _) in shown.items():
+    for option, (show, _) in reports.items():
         if (path := getattr(given, option)) is not None:
             print(show(path), end="")
             return
@@ -204,7 +221,7 @@ def main() -> None:
 
 
 def measure(name: str) -> None:
-    """Make a newsroom and time the commands on it; of a `Size`, with limits and peers."""
+    """Make a newsroom and time the commands on it; for a size of `SIZES` also the yardsticks."""
     size = (SIZES | GROWN)[name]
     about = {
         "size": name,
@@ -222,44 +239,55 @@ def measure(name: str) -> None:
         print(json.dumps({"stage": stage, **figures} | about), flush=True)
 
     with tempfile.TemporaryDirectory() as folder:
-        root, store = Path(folder), Path(folder) / "recsys.db"
-        published = root / "published"
+        root = Path(folder)
         maker = get_context("spawn").Process(target=make, args=(name, root))
         maker.start()
         maker.join()
-        config = root / "recsys.toml"
-        config.write_text(size.settings)
-        run = ("--store", store, "--published", published, "--config", config, "--as-of")
+        (root / "recsys.toml").write_text(size.settings)
         for part, command, stage in (
             ("first", "nightly", "first night"),
             ("day", "nightly", "next night"),
             ("hour", "refresh", "refresh"),
         ):
-            files = [root / f"{kind}-{part}.{end}" for kind, end in FILES]
-            n_clicks = sum(1 for _ in files[1].open("rb")) - 1
-            took, peak_mb = timed("ingest", files[0], "--store", store)
-            report(f"ingest articles, {part}", seconds=took, peak_mb=peak_mb)
-            took, peak_mb = timed("ingest", files[1], "--store", store)
-            report(
-                f"ingest clicks, {part}",
-                seconds=took,
-                peak_mb=peak_mb,
-                rows_a_second=round(n_clicks / took),
-            )
+            measure_ingest(root, part, report)
             if part == "first" and name in SIZES:
-                report("yardsticks of ingest", **insert_yardsticks(files[1], root))
-                if find_spec("pyspark"):
-                    with get_context("spawn").Pool(1) as pool:
-                        report("yardstick of nights", **pool.apply(spark, (files[1], root)))
+                measure_ingest_yardsticks(root, report)
             at = AS_OF - timedelta(hours=PARTS[part][1])
-            took, peak_mb = timed(command, *run, at.isoformat())
-            report(stage, seconds=took, peak_mb=peak_mb, **stages(store))
+            took, peak_mb = timed(command, *run_options(root), "--as-of", at.isoformat())
+            report(stage, seconds=took, peak_mb=peak_mb, **stages(root / "recsys.db"))
         if name not in SIZES:
             return
         with get_context("spawn").Pool(1) as pool:
-            report("scoring", **pool.apply(scoring, (published,)))
+            report("scoring", **pool.apply(scoring, (root / "published",)))
         with get_context("spawn").Pool(1) as pool:
-            report("serving", **pool.apply(serving, (published, store, config)))
+            report("serving", **pool.apply(serving, (root,)))
+
+
+def run_options(root: Path) -> tuple[str | Path, ...]:
+    """Return the options of a nightly run or a refresh of the newsroom in a folder."""
+    store, published, config = (root / name for name in ("recsys.db", "published", "recsys.toml"))
+    return "--store", store, "--published", published, "--config", config
+
+
+def measure_ingest(root: Path, part: str, report: Callable[..., None]) -> None:
+    """Time `recsys ingest` on one part of a newsroom's files."""
+    store = root / "recsys.db"
+    files = [root / f"{kind}-{part}.{end}" for kind, end in FILES]
+    n_clicks = sum(1 for _ in files[1].open("rb")) - 1
+    took, peak_mb = timed("ingest", files[0], "--store", store)
+    report(f"ingest articles, {part}", seconds=took, peak_mb=peak_mb)
+    took, peak_mb = timed("ingest", files[1], "--store", store)
+    rate = round(n_clicks / took)
+    report(f"ingest clicks, {part}", seconds=took, peak_mb=peak_mb, rows_a_second=rate)
+
+
+def measure_ingest_yardsticks(root: Path, report: Callable[..., None]) -> None:
+    """Time plain inserts and, if it is installed, Spark's ALS on the first clicks."""
+    clicks_file = root / "clicks-first.csv"
+    report("yardsticks of ingest", **insert_yardsticks(clicks_file, root))
+    if find_spec("pyspark"):
+        with get_context("spawn").Pool(1) as pool:
+            report("yardstick of nights", **pool.apply(spark, (clicks_file, root)))
 
 
 def stages(store: Path) -> dict[str, float]:
@@ -267,22 +295,26 @@ def stages(store: Path) -> dict[str, float]:
     from recsys.store.database import Store
 
     with Store(store, must_exist=True) as opened:
-        found: dict[str, float] = opened.runs()[-1]["report"]["seconds"]
-    return {f"{name} s": seconds for name, seconds in found.items()}
+        seconds: dict[str, float] = opened.runs()[-1]["report"]["seconds"]
+    return {f"{name} s": value for name, value in seconds.items()}
 
 
 def best_of(function: Callable[[], object], times: int = 3) -> float:
-    """Return the least seconds of a few calls: what the machine can do."""
-    found = []
+    """Return the least seconds of a few calls: the one that was disturbed least."""
+    seconds = []
     for _ in range(times):
         start = time.perf_counter()
         function()
-        found.append(time.perf_counter() - start)
-    return min(found)
+        seconds.append(time.perf_counter() - start)
+    return min(seconds)
 
 
 def insert_yardsticks(path: Path, root: Path) -> dict[str, float]:
-    """Return rows a second of plain inserts of clicks already in memory: limit and peer."""
+    """Return rows a second of plain inserts of clicks that are in memory already.
+
+    `executemany` into a table without an index is the limit of SQLite, and `insert_all` is
+    what another library does.
+    """
     from sqlite_utils import Database
 
     rows = pl.read_csv(path, n_rows=200_000).rows()
@@ -308,7 +340,7 @@ def insert_yardsticks(path: Path, root: Path) -> dict[str, float]:
 
 
 def spark(path: Path, root: Path) -> dict[str, float]:
-    """Return seconds of Spark MLlib's ALS alone, fitted to the clicks with our settings."""
+    """Return the seconds of Spark MLlib's ALS alone, fitted to the clicks with our settings."""
     from pyspark.ml.recommendation import ALS
     from pyspark.sql import SparkSession
 
@@ -344,117 +376,95 @@ def spark(path: Path, root: Path) -> dict[str, float]:
 
 
 def scoring(published: Path) -> dict[str, float]:
-    """Return microseconds a reader: the limit (GEMM), the peer (`implicit.topk`), ours."""
+    """Return microseconds for each user: of the product alone, of `implicit.topk`, and of ours."""
     from implicit.cpu.topk import topk
     from threadpoolctl import threadpool_limits
 
-    from recsys import Recommender
     from recsys.blend.linear import article_side
-    from recsys.kernels.lists import tops
+    from recsys.kernels.best import tops
     from recsys.nightly.workers import BLOCK
     from recsys.page.build import UserBlock, pack_pages
-    from recsys.page.compose import slots_of
+    from recsys.published import folder as published_folder
+    from recsys.serving.loaded_run import LoadedRun
 
-    run = Recommender(published)._current()
+    run = LoadedRun(published, published_folder.require_current(published))
     live, model = run.model.live, run.model
-    readers = []
-    with (
-        closing(run_file.connect(run.paths[-1])) as conn,
-        closing(run_file.load_profiles(conn, run.paths[-1])) as profiles,
-    ):
-        for _, packed, *_ in profiles:
-            readers.append(run.readers.reader(packed))
-            if len(readers) == 9_600:
-                break
-    crowd, side = UserBlock.of(readers), article_side(live, model.n_categories)
+    states = first_users(run, 9_600)
+    users, side = UserBlock.of(states), article_side(live, model.n_categories)
     items = np.ascontiguousarray(side.T)
-    n_slots = slots_of(model.config.n, model.config.n_latest)
-    wanted = sum(n_slots.values())
-    blocks = [slice(i, i + BLOCK) for i in range(0, len(readers), BLOCK)]
+    layout = run.builder.layout(None, has_context=False)
+    wanted = layout.n_page
+    blocks = [slice(i, i + BLOCK) for i in range(0, len(states), BLOCK)]
 
     def products(block: slice) -> NDArray[np.float32]:
-        return crowd.sides[block] @ side
+        return users.sides[block] @ side
 
     def product(block: slice) -> None:
-        products(block)  # not kept: fresh memory for every block would be what is timed
+        products(block)  # not kept: else the time to allocate memory would be measured
 
     def kernel(block: slice) -> object:
         return tops(products(block), wanted)
 
     def pages(block: slice) -> object:
-        part = crowd.part(block.start, min(block.stop, len(readers)))
-        return pack_pages(run.builder.block(part, n_slots))
+        part = users.part(block.start, min(block.stop, len(states)))
+        return pack_pages(run.builder.block(part, layout))
 
     def each_us(work: Callable[[slice], object], n_threads: int) -> float:
         with ThreadPoolExecutor(n_threads) as pool:
             took = best_of(lambda: list(pool.map(work, blocks)))
-        return round(1e6 * took / len(readers), 2)
+        return round(1e6 * took / len(states), 2)
 
-    found: dict[str, float] = {"live": len(live.live_rows)}
+    figures: dict[str, float] = {"live": len(live.live_rows)}
     with threadpool_limits(1):
         for n_threads in (1, os.cpu_count() or 1):
             on = f"{n_threads} threads"
-            peer = best_of(lambda n=n_threads: topk(items, crowd.sides, wanted, num_threads=n))
-            found[f"implicit.topk us, {on}"] = round(1e6 * peer / len(readers), 2)
-            found[f"gemm us, {on}"] = each_us(product, n_threads)
-            found[f"kernel us, {on}"] = each_us(kernel, n_threads)
-            found[f"whole page us, {on}"] = each_us(pages, n_threads)
-    return found
+            peer = best_of(lambda n=n_threads: topk(items, users.sides, wanted, num_threads=n))
+            figures[f"implicit.topk us, {on}"] = round(1e6 * peer / len(states), 2)
+            figures[f"gemm us, {on}"] = each_us(product, n_threads)
+            figures[f"kernel us, {on}"] = each_us(kernel, n_threads)
+            figures[f"whole page us, {on}"] = each_us(pages, n_threads)
+    return figures
 
 
-def serving(published: Path, store: Path, config: Path) -> dict[str, float]:
+def first_users(run: Any, n: int) -> list[Any]:
+    """Return the states of the first `n` users of the nightly run that a run goes back to."""
+    path = run.paths[-1]
+    with (
+        closing(connect(path)) as conn,
+        closing(load_profiles(conn, path)) as profiles,
+    ):
+        return [run.users.state(packed) for _, packed, *_ in islice(profiles, n)]
+
+
+def serving(root: Path) -> dict[str, float]:
     """Return latencies of `recommend` in microseconds, pages a second of threads, and starts."""
     from recsys import Recommender
 
+    published = root / "published"
     began = time.perf_counter()
     recommender = Recommender(published)
     figures = {"open s": round(time.perf_counter() - began, 3)}
     command = [sys.executable, "-c", "import recsys"]
     figures["import s"] = round(best_of(lambda: subprocess.run(command, check=True)), 3)
-    run = recommender._current()
-    with closing(run_file.connect(run.paths[-1])) as conn:
-        rng = np.random.default_rng(1)
-        users = rng.choice(sorted(run_file.user_ids(conn)), 400).tolist()
-    ids = [run.articles[row].article_id for row in run.model.live.live_rows.tolist()]
-    beside = rng.choice(ids, 400).tolist()
+    users, articles = random_requests(published, 400)
     at = AS_OF.replace(tzinfo=None)
 
     def whole(i: int) -> None:
-        clicks = beside[(i + 7) % 300 :][:3]
-        recommender.recommend(users[i % 400], beside[i % 400], recent_clicks=clicks, as_of=at)
+        clicks = articles[(i + 7) % 300 :][:3]
+        recommender.recommend(users[i % 400], articles[i % 400], recent_clicks=clicks, as_of=at)
 
-    asked: dict[str, Callable[[int], object]] = {
-        "reader, article, 3 clicks": whole,
-        "reader": lambda i: recommender.recommend(users[i % 400], as_of=at),
-        "article": lambda i: recommender.recommend(None, beside[i % 400], as_of=at),
-        "nobody": lambda i: recommender.recommend(as_of=at),
+    requests: dict[str, Callable[[int], object]] = {
+        "user, article, 3 clicks": whole,
+        "user": lambda i: recommender.recommend(users[i % 400], as_of=at),
+        "article": lambda i: recommender.recommend(None, articles[i % 400], as_of=at),
+        "anonymous": lambda i: recommender.recommend(as_of=at),
     }
-
-    def quantiles(name: str, ask: Callable[[int], object], more: Callable[[int], bool]) -> None:
-        seconds: list[float] = []
-        while more(len(seconds)):
-            start = time.perf_counter()
-            ask(len(seconds))
-            seconds.append(time.perf_counter() - start)
-        for q in (50, 99):
-            figures[f"{name}: p{q} us"] = round(1e6 * float(np.percentile(seconds[20:], q)))
-
-    for name, ask in asked.items():
-        quantiles(name, ask, lambda n: n < 420)
-    refresh = (
-        *COMMAND,
-        "refresh",
-        "--store",
-        store,
-        "--published",
-        published,
-        "--config",
-        config,
-        "--as-of",
-        AS_OF.isoformat(),
-    )
+    for name, ask in requests.items():
+        figures |= latencies(name, ask, lambda n: n < 420)
+    refresh = (*COMMAND, "refresh", *run_options(root), "--as-of", AS_OF.isoformat())
     with subprocess.Popen(refresh, stdout=subprocess.DEVNULL) as process:
-        quantiles("the first, while a refresh publishes", whole, lambda n: process.poll() is None)
+        name = "user, article, 3 clicks, while a refresh publishes"
+        figures |= latencies(name, whole, lambda n: process.poll() is None)
     for n_threads in (1, 8):
         with ThreadPoolExecutor(n_threads) as pool:
             took = best_of(lambda pool=pool: list(pool.map(whole, range(400))), 2)
@@ -463,15 +473,44 @@ def serving(published: Path, store: Path, config: Path) -> dict[str, float]:
     return figures
 
 
+def random_requests(published: Path, n: int) -> tuple[list[str], list[str]]:
+    """Return `n` random user ids and `n` random live article ids of the current run."""
+    from recsys.published import folder as published_folder
+    from recsys.serving.loaded_run import LoadedRun
+
+    run = LoadedRun(published, published_folder.require_current(published))
+    rng = np.random.default_rng(1)
+    with closing(connect(run.paths[-1])) as conn:
+        users = rng.choice(sorted(user_ids(conn)), n).tolist()
+    live_ids = [run.articles[row].article_id for row in run.model.live.live_rows.tolist()]
+    return users, rng.choice(live_ids, n).tolist()
+
+
+def latencies(
+    name: str, ask: Callable[[int], object], goes_on: Callable[[int], bool]
+) -> dict[str, float]:
+    """Ask for pages for as long as `goes_on` says, and return quantiles of the latencies."""
+    seconds: list[float] = []
+    while goes_on(len(seconds)):
+        start = time.perf_counter()
+        ask(len(seconds))
+        seconds.append(time.perf_counter() - start)
+    return {
+        f"{name}: p{q} us": round(1e6 * float(np.percentile(seconds[20:], q))) for q in (50, 99)
+    }
+
+
 def table_of(path: Path) -> str:
     """Return the latest run of each size as a Markdown table."""
     lines = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
     about = {"size", "articles", "users", "clicks", "cores", "cpu", "on", "python", "stage"}
+    about |= set(LIBRARIES)
+    latest = {(line["stage"], line["size"]): line for line in lines}
     figures: dict[tuple[str, str], dict[str, float]] = {}
-    for line in lines:
+    for (stage, size), line in latest.items():
         for name, value in line.items():
-            if name not in about | set(LIBRARIES):
-                figures.setdefault((line["stage"], name), {})[line["size"]] = value
+            if name not in about:
+                figures.setdefault((stage, name), {})[size] = value
     sizes = [size for size in SIZES if any(size in found for found in figures.values())]
     rows = [("stage", "figure", *sizes), ("---",) * (2 + len(sizes))]
     for (stage, name), found in figures.items():
@@ -480,45 +519,48 @@ def table_of(path: Path) -> str:
 
 
 def growth_of(path: Path) -> str:
-    """Return seconds where one thing has grown as a Markdown table, and the power they grow by."""
+    """Return a Markdown table of seconds as one thing grows, with the power they grow by."""
     lines = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
-    found = {(line["size"], line["stage"]): line for line in lines}
-    commands = ("first night", "next night", "refresh")
+    line_of = {(line["size"], line["stage"]): line for line in lines}
+    commands = {
+        "first night": "first nightly run",
+        "next night": "next nightly run",
+        "refresh": "refresh",
+    }
     stages = ("read", "text", "collaborative", "score and write")
     rows = [
-        ("of four times the", *commands, *(f"{stage} (next night)" for stage in stages)),
+        ("of four times the", *commands.values(), *(f"{stage} (next)" for stage in stages)),
         ("---",) * (1 + len(commands) + len(stages)),
     ]
 
-    def grown(what: str, stage: str, figure: str) -> str:
+    def growth(what: str, stage: str, figure: str) -> str:
         names = ["growth x1", *(f"{what} x{x}" for x in TIMES[1:])]
-        before, *between, after = (found[name, stage][figure] for name in names)
-        power = np.log(max(after, 1e-3) / max(before, 1e-3)) / np.log(TIMES[-1])
-        told = ", ".join(f"{seconds:.1f}" for seconds in (before, *between, after))
-        return f"{told} s ({power:+.1f})"
+        seconds = [line_of[name, stage][figure] for name in names]
+        power = np.log(max(seconds[-1], 1e-3) / max(seconds[0], 1e-3)) / np.log(TIMES[-1])
+        return f"{', '.join(f'{s:.1f}' for s in seconds)} s ({power:+.1f})"
 
     for what in GROWTH:
-        whole = [grown(what, command, "seconds") for command in commands]
-        parts = [grown(what, "next night", f"{stage} s") for stage in stages]
-        rows.append((what, *whole, *parts))
+        whole = [growth(what, command, "seconds") for command in commands]
+        parts = [growth(what, "next night", f"{stage} s") for stage in stages]
+        rows.append(("users" if what == "readers" else what, *whole, *parts))
     return "".join("| " + " | ".join(row) + " |\n" for row in rows)
 
 
 def plot_of(path: Path) -> str:
-    """Return seconds of each stage of the next night against clicks, as SVG."""
+    """Return seconds of each stage of the next nightly run against clicks, as SVG."""
     from recsys.evaluation.html_report import svg
 
     lines = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
-    nights = {line["clicks"]: line for line in lines if line["stage"] == "next night"}
-    found = [nights[clicks] for clicks in sorted(nights)]
+    latest = {line["clicks"]: line for line in lines if line["stage"] == "next night"}
+    by_clicks = [latest[clicks] for clicks in sorted(latest)]
 
     def draw(figure: Any) -> None:
         axes = figure.subplots()
-        for name in ("seconds", *(key for key in found[-1] if key.endswith(" s"))):
+        for name in ("seconds", *(key for key in by_clicks[-1] if key.endswith(" s"))):
             label = "whole command" if name == "seconds" else name.removesuffix(" s")
-            values = [max(line.get(name, 0.0), 0.001) for line in found]
-            axes.loglog([line["clicks"] for line in found], values, marker="o", label=label)
-        axes.set(xlabel="clicks in the store", ylabel="seconds", title="The next night")
+            values = [max(line.get(name, 0.0), 0.001) for line in by_clicks]
+            axes.loglog([line["clicks"] for line in by_clicks], values, marker="o", label=label)
+        axes.set(xlabel="clicks in the store", ylabel="seconds", title="The next nightly run")
         axes.legend(fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5))
 
     return svg(draw, width=8.0, height=4.5)

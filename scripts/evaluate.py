@@ -1,4 +1,4 @@
-"""Offline metrics beside their baselines: `recsys evaluate`, from a checkout.
+"""Evaluate every system beside its baselines: `recsys evaluate`, from a checkout.
 
 python scripts/evaluate.py --store recsys.db --protocol hourly --json report.json
 """

@@ -1,9 +1,9 @@
-"""Coverage-guided fuzzing of a reader of outside formats; needs `pip install atheris`.
+"""Fuzz the code that reads one outside format, guided by coverage; needs `pip install atheris`.
 
     python scripts/fuzz.py csv corpus/ -max_total_time=600
 
-Any bytes must give rows, rejects or a refusal. Inputs that reach new code are kept in the
-corpus folder; one that raises anything else is written to `crash-...` and ends the run.
+Any bytes must give rows, rejected rows or a refused file. Inputs that reach new code are kept in
+the corpus folder. An input that raises any other error is written to `crash-...` and ends the run.
 """
 
 import sys
@@ -22,10 +22,10 @@ NAMES = {"mind": "behaviors.tsv", "html": "page.html", "rss": "feed.xml"}
 
 
 def main() -> None:
-    """Fuzz the reader that is named first; the rest is for libFuzzer."""
+    """Fuzz the format that the first argument names; libFuzzer gets the other arguments."""
     name = next((known for known in READERS if [known] == sys.argv[1:2]), None)
     if name is None:
-        raise SystemExit(f"one of {', '.join(READERS)}")
+        raise SystemExit(f"fuzz.py: the first argument must be one of {', '.join(READERS)}")
     folder = Path(tempfile.mkdtemp())
     path = folder / NAMES.get(name, f"x.{name}")
     store = Store(folder / "s.db")

@@ -1,10 +1,10 @@
-"""Write the sample newsroom to data/sample: seeded, the same bytes every time.
+"""Write the sample newsroom to data/sample, with the same bytes every time.
 
     python scripts/make_sample.py [FOLDER]
 
-Invented articles in six sections and two languages, readers with tastes who come in
-sessions, what they were shown and clicked, wire copies of the same story, a machine
-that reads everything, and rows that no loader should accept.
+The newsroom is invented: articles in six sections and two languages, users with tastes who come in
+sessions, the impressions they were shown and their clicks, wire copies of the same story, a bot
+that clicks every article, and rows that ingest must reject.
 """
 
 import csv
@@ -21,10 +21,10 @@ import numpy as np
 SEED = 20260302
 AS_OF = datetime(2026, 3, 2, 6, 0, tzinfo=UTC)
 DAYS = 5
-N_READERS = 2_000
+N_USERS = 2_000
 N_SHOWN = 9
 
-# subject | place | person | three details
+# One topic a line: subject | place | person | three details
 TOPICS = {
     ("Politics", "en"): """
 harbour tunnel | Norhaven | Mayor Ilse Brandt | toll roads | ferry workers | flood gates
@@ -193,13 +193,25 @@ WEEKDAYS = {
     "en": ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday"],
     "de": ["Montag", "Dienstag", "Mittwoch", "Donnerstag", "Freitag"],
 }
-# The same section as publishers' systems spell it; all but the first are twins.
+# How publishers' systems spell one and the same section.
 SPELLINGS = {"Lifestyle": ["Lifestyle", "LIFESTYLE&nbsp", "lifestyle"]}
 
 
 @dataclass(frozen=True, slots=True)
 class Article:
-    """An article of the sample, and what its readers make of it."""
+    """An article of the sample.
+
+    Attributes
+    ----------
+    row
+        The article as it is written to the file.
+    section, topic, language
+        What decides which users click it.
+    published_at
+        When it was published.
+    quality
+        How well users like it, whatever their tastes.
+    """
 
     row: dict[str, str]
     section: str
@@ -224,9 +236,9 @@ def make_articles(rng: np.random.Generator) -> list[Article]:
                 articles.append(
                     make_article(rng, section, language, topic, words, headline, len(articles))
                 )
-    copies = rng.choice(len(articles), 16, replace=False)
-    for place in copies.tolist():
-        articles.append(wire_copy(rng, articles[place], len(articles)))
+    originals = rng.choice(len(articles), 16, replace=False)
+    for original in originals.tolist():
+        articles.append(wire_copy(rng, articles[original], len(articles)))
     return sorted(articles, key=lambda article: article.published_at)
 
 
@@ -239,7 +251,10 @@ def make_article(
     headline: str,
     number: int,
 ) -> Article:
-    """Return one article about a topic."""
+    """Return one article about a topic.
+
+    Its seven parameters are the columns of its topic and what varies between its articles.
+    """
 
     def filled(text: str) -> str:
         day = WEEKDAYS[language][rng.integers(5)]
@@ -267,7 +282,7 @@ def make_article(
 
 
 def wire_copy(rng: np.random.Generator, original: Article, number: int) -> Article:
-    """Return the same story as another desk ran it: new headline, most sentences kept."""
+    """Return the story as another desk published it: with a new title and most sentences."""
     sentences = original.row["body"].replace("\n", " ").split(". ")
     kept = [sentences[i] for i in sorted(rng.permutation(len(sentences))[: len(sentences) - 1])]
     published_at = min(
@@ -289,7 +304,7 @@ def wire_copy(rng: np.random.Generator, original: Article, number: int) -> Artic
 def make_visits(
     rng: np.random.Generator, articles: list[Article]
 ) -> tuple[list[dict[str, object]], list[dict[str, object]]]:
-    """Return impressions and clicks of all readers' sessions."""
+    """Return the impressions and clicks of all users' sessions."""
     sections = sorted({article.section for article in articles})
     n_topics = max(article.topic for article in articles) + 1
     section_of = np.array([sections.index(a.section) for a in articles])
@@ -299,8 +314,8 @@ def make_visits(
     born = np.array([(AS_OF - a.published_at) / timedelta(hours=1) for a in articles])
     impressions: list[dict[str, object]] = []
     clicks: list[dict[str, object]] = []
-    for reader in range(N_READERS):
-        user_id = f"u{reader:04d}"
+    for user in range(N_USERS):
+        user_id = f"u{user:04d}"
         likes = rng.dirichlet(np.full(len(sections), 0.35))
         taste = 5.0 * likes[section_of]
         taste += 2.0 * np.isin(topic_of, rng.choice(n_topics, 3, replace=False))
@@ -309,21 +324,20 @@ def make_visits(
         read: set[int] = set()
         for _ in range(rng.poisson(3) + 1):
             ago = float(rng.uniform(0.1, DAYS * 24))
-            ago -= ((AS_OF - timedelta(hours=ago)).hour < 6) * rng.uniform(
-                0, 3
-            )  # few read at night
+            is_night = (AS_OF - timedelta(hours=ago)).hour < 6  # when few users are awake
+            ago -= is_night * rng.uniform(0, 3)
             age = born - max(ago, 0.05)
-            there = np.flatnonzero((age > 0) & (age < 60))
-            there = there[~np.isin(there, list(read))]
-            if len(there) < N_SHOWN:
+            live = np.flatnonzero((age > 0) & (age < 60))
+            live = live[~np.isin(live, list(read))]
+            if len(live) < N_SHOWN:
                 continue
-            # What an editor puts up: new and good, a little at random.
-            draw = 1.5 * quality[there] - age[there] / 12 + rng.gumbel(size=len(there))
-            shown = there[np.argsort(-draw)[:N_SHOWN]]
+            # An editor shows what is new and good, and a little at random.
+            draw = 1.5 * quality[live] - age[live] / 12 + rng.gumbel(size=len(live))
+            shown = live[np.argsort(-draw)[:N_SHOWN]]
             rng.shuffle(shown)
-            pull = taste[shown] + 0.5 * quality[shown] - 0.15 * np.arange(N_SHOWN)
-            wants = rng.random(N_SHOWN) < 1 / (1 + np.exp(3.0 - pull))
-            picked = shown[wants][:3]
+            appeal = taste[shown] + 0.5 * quality[shown] - 0.15 * np.arange(N_SHOWN)
+            is_liked = rng.random(N_SHOWN) < 1 / (1 + np.exp(3.0 - appeal))
+            picked = shown[is_liked][:3]
             at = AS_OF - timedelta(hours=max(ago, 0.05))
             impressions.append(
                 {
@@ -334,23 +348,23 @@ def make_visits(
                 }
             )
             clicked = []
-            for place in picked.tolist():
+            for article in picked.tolist():
                 at += timedelta(seconds=int(rng.integers(5, 60)))
                 if at >= AS_OF:
                     break
-                dwell = float(rng.lognormal(3.4 + 0.3 * quality[place], 0.7))
-                position = int(np.flatnonzero(shown == place)[0]) + 1
+                dwell = float(rng.lognormal(3.4 + 0.3 * quality[article], 0.7))
+                position = int(np.flatnonzero(shown == article)[0]) + 1
                 clicks.append(
                     {
                         "user_id": user_id,
-                        "article_id": articles[place].row["article_id"],
+                        "article_id": articles[article].row["article_id"],
                         "clicked_at": at.isoformat(),
                         "dwell_seconds": round(dwell, 1),
                         "source": f"front_page:{position}",
                     }
                 )
-                clicked.append((articles[place].row["article_id"], at))
-                read.add(place)
+                clicked.append((articles[article].row["article_id"], at))
+                read.add(article)
                 at += timedelta(seconds=dwell)
             if clicked:
                 impressions[-1]["clicked"] = [article_id for article_id, _ in clicked]
@@ -359,9 +373,9 @@ def make_visits(
 
 
 def bot_clicks(articles: list[Article]) -> list[dict[str, object]]:
-    """Return the clicks of a crawler: every article, one a few seconds, twice over."""
+    """Return the clicks of a crawler: one every four seconds, on each article twice."""
     start = AS_OF - timedelta(hours=5)
-    there = [a for a in articles if a.published_at < start] * 2
+    crawled = [article for article in articles if article.published_at < start] * 2
     return [
         {
             "user_id": "crawler",
@@ -370,15 +384,15 @@ def bot_clicks(articles: list[Article]) -> list[dict[str, object]]:
             "dwell_seconds": 0.4,
             "source": "",
         }
-        for i, article in enumerate(there)
+        for i, article in enumerate(crawled)
     ]
 
 
 BAD_CLICKS = [
-    b",a0001,2026-03-01T10:00:00+00:00,12.0,front_page:1\n",  # no reader
+    b",a0001,2026-03-01T10:00:00+00:00,12.0,front_page:1\n",  # no user
     b"u0001,,2026-03-01T10:00:00+00:00,12.0,front_page:1\n",  # no article
     b"u0001,a0001,yesterday,12.0,front_page:1\n",  # no time
-    b"u0001,a0001,2031-01-01T00:00:00+00:00,12.0,front_page:1\n",  # not yet
+    b"u0001,a0001,2031-01-01T00:00:00+00:00,12.0,front_page:1\n",  # a click in the future
     b"u0001,a0001,2026-03-01T10:00:00+00:00,-3,front_page:1\n",  # negative reading time
     b"u0001,a0001,2026-03-01T10:00:00+00:00\n",  # fields missing
     b"u\xff\xfe,a0001,2026-03-01T10:00:00+00:00,12.0,front_page:1\n",  # not UTF-8
@@ -406,7 +420,7 @@ def csv_bytes(rows: list[dict[str, object]]) -> bytes:
 
 
 def main() -> None:
-    """Write the files."""
+    """Write the files of the newsroom to a folder."""
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else "data/sample")
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(SEED)
@@ -428,7 +442,7 @@ def main() -> None:
     print(f"{len(articles)} articles, {len(clicks)} clicks, {len(impressions)} impressions")
 
 
-# Reader and article of the pages that `recsys demo` prints.
+# User and article of the pages that `recsys demo` prints.
 PAGES = [["u0007", "a0030"]]
 
 if __name__ == "__main__":

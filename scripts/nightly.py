@@ -1,4 +1,4 @@
-"""Score every reader and publish a run: `recsys nightly`, from a checkout, for cron.
+"""Train, score every user and publish a run: `recsys nightly`, from a checkout, for cron.
 
 python scripts/nightly.py --store recsys.db --published published
 """

@@ -1,6 +1,7 @@
-"""Fixtures that several rooms' tests share. None needs the network or `../shared`."""
+"""Fixtures that the tests of several modules share; none needs the network or `../shared`."""
 
 import json
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -8,21 +9,39 @@ from pathlib import Path
 import pytest
 from newsroom import SAMPLE, make
 
+from recsys.blend.live_model import UserState
 from recsys.config import Config, LearnConfig
 from recsys.ingest.detect import expand
 from recsys.ingest.load_files import LoadReport, load_files
 from recsys.nightly.run import run_nightly
 from recsys.nightly.run_report import RunReport
+from recsys.page import list_table
+from recsys.published import connection, user_rows
+from recsys.published import folder as published_folder
 from recsys.rows import to_ms
+from recsys.serving.loaded_run import LoadedRun
 from recsys.store.database import Store
 
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared" / "data"
 needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="the shared data is not here")
 RECEIVED_MS = to_ms(datetime.fromisoformat("2026-03-02T06:00:00+00:00"))
+LISTS = tuple(row.name for row in list_table.LISTS)  # of an article's page
 
-# Shipped weights, nothing learned: a night in a fraction of the time.
+# Settings that serve the shipped weights: without learning, a run takes a fraction of the time.
 BY_HAND = Config(learn=LearnConfig(days=0))
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--scale", type=int, default=1, help="the long tests take so many times as many inputs"
+    )
+
+
+@pytest.fixture(scope="session")
+def scale(request) -> int:
+    """How many times as many inputs the long tests take."""
+    return request.config.getoption("--scale")
 
 
 @pytest.fixture
@@ -33,7 +52,7 @@ def store(tmp_path):
 
 @pytest.fixture
 def load(store, tmp_path):
-    """Load texts as files: load({"a.jsonl": text_or_bytes}, format=..., kind=...)."""
+    """Return a function that loads texts as files: load({"a.jsonl": text}, format=...)."""
 
     def load_texts(texts, **options) -> LoadReport:
         paths = []
@@ -48,15 +67,32 @@ def load(store, tmp_path):
 
 @dataclass(frozen=True)
 class Published:
+    """A newsroom that was ingested and published, and the report of its run."""
+
     store: Path
     folder: Path
     as_of: datetime
     report: RunReport
 
 
+def current_run(folder: Path) -> LoadedRun:
+    """Return the current run of a folder as a server holds it."""
+    return LoadedRun(folder, published_folder.require_current(folder))
+
+
+def user_state(run: LoadedRun, user_id: str) -> UserState:
+    """Return the state of a user that a run knows, with counts as of the run."""
+    for path in run.paths:
+        with closing(connection.connect(path)) as conn:
+            row = user_rows.find_profile(conn, user_id, path)
+        if row is not None:
+            return run.users.state_at(row[0], run.as_of_ms)
+    raise KeyError(user_id)
+
+
 @pytest.fixture(scope="session")
 def by_hand(sample, tmp_path_factory) -> Published:
-    """The same newsroom by the shipped weights, whatever its readers' choices teach."""
+    """The sample newsroom, published with the shipped weights."""
     folder = tmp_path_factory.mktemp("by_hand")
     with Store(sample.store) as store:
         report = run_nightly(store, folder, as_of_ms=to_ms(sample.as_of), config=BY_HAND)
@@ -65,7 +101,7 @@ def by_hand(sample, tmp_path_factory) -> Published:
 
 @pytest.fixture(scope="session")
 def newsroom(tmp_path_factory) -> Path:
-    """A newsroom made by the real commands, for faults to happen in copies of it."""
+    """A newsroom made by the real commands; tests make faults happen in copies of it."""
     folder = tmp_path_factory.mktemp("newsroom") / "newsroom"
     make(folder)
     return folder
@@ -73,7 +109,7 @@ def newsroom(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def sample(tmp_path_factory) -> Published:
-    """The sample newsroom, ingested and published once for all tests."""
+    """The sample newsroom, published once for all tests, with weights that it learned."""
     root = tmp_path_factory.mktemp("sample")
     as_of = datetime.fromisoformat(json.loads((SAMPLE / "sample.json").read_text())["as_of"])
     with Store(root / "recsys.db") as store:

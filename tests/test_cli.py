@@ -55,19 +55,22 @@ def test_the_version_is_printed(tmp_path):
     assert re.fullmatch(r"recsys \d+\.\d+\.\d+\S*\n", well(tmp_path, "--version").out)
 
 
-def test_a_wrong_value_names_its_option_and_the_allowed_ones(tmp_path):
+def test_a_wrong_value_names_its_option_and_the_allowed_ones(tmp_path, by_hand):
+    explain = ("explain", "--published", str(by_hand.folder))
     for line, says in (
         (("ingest", "x", "--store", "s", "--format", "doc"), "--format must be one of auto, "),
         (("ingest", "x", "--store", "s", "--kind", "doc"), "--kind must be one of articles, "),
         (("evaluate", "--store", "s", "--protocol", "x"), "--protocol must be one of nightly, "),
-        (("explain", "--published", "p", "--list", "x"), "--list must be one of you_may_also_like"),
+        ((*explain, "--list", "x"), "lists must be some of you_may_also_like, popular_now"),
+        ((*explain, "--layout", "x"), "layout must be one of article, got 'x'"),
         (("export", "--published", "p", "--to", "x.xls"), "--to must end in one of .csv, "),
     ):
         done = run(tmp_path, *line)
         assert done.status == 2
         assert says in re.sub(r"[│\s]+", " ", done.said), done.said
     who = ("--author", "Ann", "--reason", "x")
-    done = run(tmp_path, "rules", "add", "ban", "a0001", *BOTH, *who)
+    both = ("--store", str(by_hand.store), "--published", str(by_hand.folder))
+    done = run(tmp_path, "rules", "add", "ban", "a0001", *both, *who)
     assert (done.status, done.said) == (
         1,
         "recsys: the new rule: kind must be one of block, boost, cap, embargo, expire, pin,"

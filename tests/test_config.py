@@ -9,24 +9,31 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from recsys.blend.signal_table import signal_names
 from recsys.config import (
     BlendConfig,
     CollaborativeConfig,
     Config,
     DataConfig,
+    FilterConfig,
+    ListConfig,
     PageConfig,
-    config_of,
-    load_config,
-    toml_of,
 )
+from recsys.config_file import config_of, load_config, toml_of
 from recsys.errors import ConfigError
+from recsys.page.list_table import LISTS
 
 
 def test_a_file_changes_the_settings_that_it_names(tmp_path):
     path = tmp_path / "recsys.toml"
-    path.write_text("[page]\nn = 3\nexempt = ['latest_stories']\n[data]\nmax_age_hours = 48\n")
+    path.write_text(
+        "[page]\nn = 3\n[data]\nmax_age_hours = 48\n[blend.weights]\nals = 2\n"
+        "[layouts.front.politics]\nscorer = 'latest'\nfilter.section = 'Politics'\n"
+    )
     config = load_config(path)
-    assert (config.page.n, config.page.exempt) == (3, ("latest_stories",))
+    assert (config.page.n, config.blend.weights) == (3, {"als": 2.0})
+    politics = ListConfig(scorer="latest", filter=FilterConfig(section=("Politics",)))
+    assert config.layouts == {"front": {"politics": politics}}
     assert repr(config.data.max_age_hours) == "48.0"
     assert config.page.n_latest == Config().page.n_latest
     assert load_config(None) == Config()
@@ -48,12 +55,19 @@ def test_a_file_changes_the_settings_that_it_names(tmp_path):
         ("[data]\nwindow_days = 0", "data.window_days must be a finite number above 0, got 0"),
         ("[data]\nwindow_days = nan", "data.window_days must be a finite number above 0, got nan"),
         ("[data]\nactive_hours = -1", "active_hours must be a finite number of at least 0, got -1"),
-        ("[blend]\nals = nan", "blend.als must be a finite number, got nan"),
-        ("[blend]\nals = -inf", "blend.als must be a finite number, got -inf"),
-        ("[page]\nexempt = 'front'", "page.exempt must be a list of texts such as"),
+        ("[blend.weights]\nals = nan", "blend.weights.als must be a finite number from -1000000"),
+        ("[blend.weights]\nals = 1e7", "blend.weights.als must be a finite number from -1000000"),
+        ("[blend]\nweights = 3", "blend.weights must be a table: write [blend.weights]"),
+        ("[layouts.front]", "layouts.front must have from 1 to 16 lists, has 0"),
+        ("[layouts.front.Big]\nslots = 1", "'Big' must be up to 64 small letters"),
+        ("[layouts.front.must_reads]\nslots = 0", "layouts.front.must_reads.slots must be a"),
         (
-            "[page]\nexempt = ['front']",
-            "page.exempt must name lists (you_may_also_like, ",
+            "[layouts.front.must_reads]\nslot = 1",
+            "unknown key layouts.front.must_reads.slot: did you mean slots?",
+        ),
+        (
+            "[layouts.front.must_reads]\nfilter.tag = 3",
+            "layouts.front.must_reads.filter.tag must be a list of texts such as",
         ),
         ("[data]\nkeep_days = 3", "keep_days must be 0 or at least window_days (30), got 3"),
         ("[page\n", "cannot be read: Expected ']'"),
@@ -78,7 +92,7 @@ def test_settings_made_in_python_are_checked_too():
     with pytest.raises(ConfigError, match="n must be a whole number from 1 to 100, got 0"):
         PageConfig(n=0)
     with pytest.raises(ConfigError, match="got inf"):
-        msgspec.structs.replace(BlendConfig(), als=math.inf)
+        msgspec.structs.replace(BlendConfig(), important_personal=math.inf)
     with pytest.raises(ConfigError, match="n must be .* got '5'"):
         PageConfig(n="5")
     with pytest.raises(ConfigError, match="keep_days must be 0 or at least"):
@@ -98,13 +112,25 @@ def test_equal_settings_have_one_digest():
         Config,
         blend=st.builds(
             BlendConfig,
-            als=st.floats(allow_nan=False, allow_infinity=False),
+            weights=st.dictionaries(st.sampled_from(signal_names()), st.floats(-1e6, 1e6)),
             recent_reads=st.integers(1, 2**63 - 1),
         ),
         page=st.builds(
             PageConfig,
             n=st.integers(1, 100),
-            exempt=st.lists(st.sampled_from(["must_reads", "popular_now"])).map(tuple),
+        ),
+        layouts=st.dictionaries(
+            st.sampled_from(["front", "sports"]),
+            st.dictionaries(
+                st.sampled_from([row.name for row in LISTS]),
+                st.builds(
+                    ListConfig,
+                    slots=st.none() | st.integers(1, 100),
+                    exempt=st.none() | st.booleans(),
+                    filter=st.builds(FilterConfig, tag=st.lists(st.text()).map(tuple)),
+                ),
+                min_size=1,
+            ),
         ),
         collaborative=st.builds(CollaborativeConfig, random_state=st.integers(0, 2**32 - 1)),
     )
@@ -117,6 +143,7 @@ def test_written_settings_are_read_back_equal(config):
 
 def test_every_setting_has_a_description():
     for table in msgspec.structs.fields(Config):
-        for setting in msgspec.structs.fields(table.type):
+        fields = () if table.name == "layouts" else msgspec.structs.fields(table.type)
+        for setting in fields:
             described = [getattr(meta, "description", None) for meta in get_args(setting.type)[1:]]
             assert any(text and text.endswith(".") for text in described), setting.name

@@ -7,18 +7,36 @@ import sys
 import tomllib
 
 from conftest import ROOT
+from msgspec.structs import replace
 from newsroom import run
 
-from recsys.config import Config, config_of
+from recsys.blend.signal_table import signal_weights
+from recsys.config import Config
+from recsys.config_file import config_of
 from recsys.operations.describe_settings import settings_of, table_descriptions, toml_with_comments
+from recsys.page.list_table import layouts_of
 
 FILE = """[page]
 n = 8
-exempt = ["latest_stories", "popular_now"]
 
 [learn]
 days = 4
+
+[blend.weights]
+als = 2.0
+
+[layouts.front.popular_now]
+slots = 9
+
+[layouts.front.politics]
+title = "From Politics"
+scorer = "latest"
+filter.section = ["Politics"]
 """
+
+
+def lists_in(config):
+    return {name: layout.lists for name, layout in layouts_of(config).items()}
 
 
 def test_printed_settings_are_toml_that_is_read_back_equal():
@@ -26,19 +44,27 @@ def test_printed_settings_are_toml_that_is_read_back_equal():
         tables = tomllib.loads(text)
         config = config_of(tables, "x")
         printed = toml_with_comments(settings_of(config, tables), "recsys.toml")
-        assert config_of(tomllib.loads(printed), "x") == config
+        read = config_of(tomllib.loads(printed), "x")
+        assert signal_weights(read.blend) == signal_weights(config.blend)
+        assert lists_in(read) == lists_in(config)
+        plain = {"blend": Config().blend, "layouts": {}}
+        assert replace(read, **plain) == replace(config, **plain)
 
 
 def test_each_setting_says_what_it_means_and_where_its_value_comes_from():
     tables = tomllib.loads(FILE)
     printed = toml_with_comments(settings_of(config_of(tables, "x"), tables), "recsys.toml")
     assert (
-        "# Slots of each ranked list.\n"
+        "# Slots of a list whose layout names no number of its own.\n"
         "# Allowed: a whole number from 1 to 100. Default: 5.\n"
         "n = 8  # recsys.toml\n"
     ) in printed
     assert "days = 4  # recsys.toml\n" in printed  # the file says what the default is
-    assert 'exempt = ["latest_stories", "popular_now"]  # recsys.toml\n' in printed
+    assert "als = 2.0  # recsys.toml\n" in printed
+    assert "text = 30.0  # default\n" in printed
+    assert '[layouts.front.popular_now]\nscorer = "rising"  # default\nslots = 9  # rec' in printed
+    assert "[layouts.front.politics.filter]\n" in printed
+    assert 'section = ["Politics"]  # recsys.toml\n' in printed
     assert (
         "# Clicks and impressions older than this are not read.\n"
         "# Allowed: a finite number above 0, in days. Default: 30.0.\n"
@@ -50,15 +76,21 @@ def test_each_setting_says_what_it_means_and_where_its_value_comes_from():
 def test_every_setting_is_described_once():
     settings = settings_of(Config(), {})
     tables = tomllib.loads(toml_with_comments(settings, ""))
-    assert [(s.table, s.key) for s in settings] == [
-        (table, key) for table, keys in tables.items() for key in keys
-    ]
     for setting in settings:
-        assert setting.value == setting.default
+        table = tables
+        for part in setting.table.split("."):
+            table = table[part]
+        assert table.pop(setting.key) == (
+            list(setting.value) if isinstance(setting.value, tuple) else setting.value
+        )
+        assert setting.default in (setting.value, None)
         assert setting.allowed
         assert re.fullmatch(r"[A-Z0-9].*\.", setting.description), setting
         unit = re.search(r"_(days|hours|seconds)$", setting.key)
         assert unit is None or setting.unit == unit[1]
+    layouts = tables.pop("layouts")
+    assert not any(any(keys.values()) for keys in tables.values())  # nothing but what is described
+    assert not any(keys for lists in layouts.values() for keys in lists.values())
     assert all(table_descriptions().values())
 
 
@@ -85,7 +117,7 @@ def test_the_command_prints_toml_or_json(tmp_path):
         "from_file": True,
         "allowed": "a whole number from 1 to 100",
         "unit": "",
-        "description": "Slots of each ranked list.",
+        "description": "Slots of a list whose layout names no number of its own.",
     }
     (tmp_path / "c.toml").write_text("[page]\nn = 0\n")
     refused = run(tmp_path, "config", "--config", "c.toml")

@@ -1,8 +1,7 @@
-"""The real commands, as subprocesses; and what the documents say, run."""
+"""The real commands, as subprocesses, from files to a page."""
 
 import json
 import re
-import shlex
 import subprocess
 import sys
 from functools import partial
@@ -11,9 +10,6 @@ import polars as pl
 import pytest
 from conftest import ROOT, SAMPLE, SHARED, needs_shared
 from newsroom import COMMAND
-
-from recsys.config import Config
-from recsys.rows import FIELDS
 
 AS_OF = "2026-03-02T06:00:00Z"
 
@@ -44,7 +40,7 @@ def test_ingest_twice_says_that_nothing_changed(site):
     done = run("ingest", SAMPLE, "--store", "recsys.db", cwd=site)
     assert "articles: 0 new, 0 changed, 280 known" in done.stdout
     assert "clicked_at: in the future" in done.stdout
-    assert done.stderr == ""  # no bar where nobody looks on
+    assert done.stderr == ""  # no bar where no person watches
 
 
 def test_strict_ingest_fails_on_a_rejected_row(tmp_path):
@@ -239,52 +235,6 @@ def test_the_sample_is_what_its_script_writes(tmp_path):
     )
     for path in SAMPLE.iterdir():
         assert (tmp_path / path.name).read_bytes() == path.read_bytes(), path.name
-
-
-def blocks_of(document, language):
-    text = (ROOT / document).read_text("utf-8")
-    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
-
-
-def test_the_readme_session_prints_what_it_shows(tmp_path):
-    session = "\n".join(blocks_of("README.md", "console"))
-    (tmp_path / "data").mkdir()
-    (tmp_path / "data" / "sample").symlink_to(SAMPLE)
-    commands = re.split(r"^\$ ", session, flags=re.MULTILINE)[1:]
-    assert len(commands) >= 3
-    for command in commands:
-        line, _, shown = command.partition("\n")
-        words = shlex.split(line)
-        assert words[0] == "recsys"
-        printed = run(*words[1:], cwd=tmp_path).stdout
-        for expected in filter(None, map(str.strip, shown.splitlines())):
-            if expected != "...":
-                assert expected in printed, f"{line}: {expected}"
-
-
-def test_the_readme_code_runs(site, monkeypatch):
-    monkeypatch.chdir(site)
-    code = blocks_of("README.md", "python")
-    assert code
-    for block in code:
-        exec(compile(block, "README.md", "exec"), {})
-
-
-def test_every_command_and_setting_is_documented():
-    readme = (ROOT / "README.md").read_text("utf-8")
-    commands = re.findall(r"^│ (\w+) ", run("--help").stdout, re.MULTILINE)
-    assert len(commands) >= 7
-    for command in commands:
-        assert f"recsys {command}" in readme, command
-    for table in Config.__struct_fields__:
-        assert f"[{table}]" in readme, table
-
-
-def test_every_field_is_documented():
-    text = (ROOT / "data" / "README.md").read_text("utf-8")
-    for fields in FIELDS.values():
-        for name in fields:
-            assert f"`{name}`" in text, name
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ def test_every_slot_explains_itself(by_hand):
     recommender = Recommender(by_hand.folder)
     page = recommender.recommend("u0007", "a0030", as_of=by_hand.as_of)
     where = {slot.article_id: name for name, slots in page.items() for slot in slots}
-    n_live = len(recommender._run.model.live.live_rows)
+    n_live = len(recommender.run.model.live.live_rows)
     for slots in page.values():
         for rank, slot in enumerate(slots, start=1):
             why = slot.explanation
@@ -20,10 +20,10 @@ def test_every_slot_explains_itself(by_hand):
             assert all(1 <= place <= n_live for place in why.ranks.values())
             for other in why.displaced:
                 assert other.article_id not in {s.article_id for s in slots}
-                if "stands in" in other.why:
-                    assert where[other.article_id] == other.why.removeprefix("stands in ")
+                if "is in" in other.why:
+                    assert where[other.article_id] == other.why.removeprefix("is in ")
     liked = page["you_may_also_like"][0].explanation
-    read = {article for article in recommender._run.known}
+    read = {article for article in recommender.run.known}
     assert all(driver.article_id in read for driver in liked.drivers)
     weights = [driver.text + driver.als for driver in liked.drivers]
     assert weights == sorted(weights, reverse=True)

@@ -11,7 +11,7 @@ import pytest
 from conftest import ROOT
 
 from recsys.errors import RunActiveError
-from recsys.files import atomic_replacement, locked, make_private, version_of, write_text
+from recsys.files import atomic_replacement, create_private_file, locked, version_of, write_text
 from recsys.nightly.run_report import peak_memory_mb
 
 
@@ -29,10 +29,10 @@ def test_a_file_is_replaced_only_when_it_is_written_whole(tmp_path):
 
 def test_a_private_file_is_the_owners_and_an_old_one_stays(tmp_path):
     path = tmp_path / "file"
-    make_private(path)
+    create_private_file(path)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     path.write_text("content")
-    make_private(path)
+    create_private_file(path)
     assert path.read_text() == "content"
 
 

@@ -4,7 +4,7 @@ import json
 import shutil
 
 import pytest
-from conftest import BY_HAND, RECEIVED_MS
+from conftest import BY_HAND, LISTS, RECEIVED_MS
 
 from recsys import Recommender
 from recsys.errors import RunActiveError
@@ -12,7 +12,6 @@ from recsys.files import locked
 from recsys.ingest.load_files import load_files
 from recsys.nightly.run import run_nightly
 from recsys.operations.forget_user import forget_user
-from recsys.page.compose import LISTS
 from recsys.published import folder as published_folder
 from recsys.rows import to_ms
 from recsys.store.database import Store

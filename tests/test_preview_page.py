@@ -7,10 +7,9 @@ import subprocess
 from html.parser import HTMLParser
 
 import pytest
+from conftest import LISTS
 
-from recsys.cli.options import TITLES
 from recsys.operations.preview_page import render_preview, safe_url
-from recsys.page.compose import LISTS
 from recsys.serving.recommender import Recommender
 
 BROWSER = next(
@@ -28,7 +27,9 @@ needs_browser = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def page(by_hand):
-    return render_preview(Recommender(by_hand.folder), TITLES, "u0007", "a0030", by_hand.as_of)
+    return render_preview(
+        Recommender(by_hand.folder), "u0007", "a0030", layout=None, as_of=by_hand.as_of
+    )
 
 
 class Balanced(HTMLParser):
@@ -59,7 +60,7 @@ def test_the_page_shows_its_four_lists_and_loads_nothing(page, by_hand):
         section = page[page.index(f'<section id="{name}">') :]
         section = section[: section.index("</section>")]
         assert section.count("<li>") == len(wanted[name])
-        assert TITLES[name] in section
+        assert wanted.titles[name] in section
     assert "For editors" in page
     assert "recsys" not in re.findall(r'(?:src|href)="([^"]*)"', page)
 
@@ -97,12 +98,12 @@ def test_what_comes_from_data_is_escaped_and_only_web_addresses_are_links():
                 PageTrace(),
                 ("must_reads", 0),
             )
-            return Page(evil, (evil,), {"must_reads": (slot,)})
+            return Page(evil, (evil,), {"must_reads": (slot,)}, {"must_reads": evil})
 
         def article(self, article_id):
             return None
 
-    text = render_preview(Evil(), TITLES, evil, evil, None)
+    text = render_preview(Evil(), evil, evil, layout=None, as_of=None)
     assert "<script" not in text
     assert "javascript:" not in text
     assert "&lt;script&gt;" in text

@@ -2,22 +2,22 @@ import json
 
 import numpy as np
 import pytest
-from conftest import RECEIVED_MS
+from conftest import LISTS, RECEIVED_MS
 
 from recsys import metrics
 from recsys.evaluation import propensity
-from recsys.learn.choice import CurveFit
-from recsys.learn.examples import POSITION, positions
+from recsys.learn.choice import Choices, CurveFit
+from recsys.learn.impressions import POSITION, positions
 from recsys.rows import HOUR_MS, Impressions
 
-LOOKED = np.array([1.0, 1.0, 0.6, 0.4, 0.25])  # by 1-based place
+LOOKED = np.array([1.0, 1.0, 0.6, 0.4, 0.25])  # by 1-based position
 
 
 def biased_log(n, rng, source="you_may_also_like"):
-    """Impressions of four of eight articles; a place is looked at with chance `LOOKED`."""
+    """Return impressions of four of eight articles, looked at with the chances `LOOKED`."""
     appeal = np.linspace(0.1, 0.8, 8)
     shown = np.stack([rng.permutation(8)[:4] for _ in range(n)])
-    # A ranking that knows something: better articles stand higher two times of three.
+    # In two of three impressions the better articles have the higher positions.
     best_first = -np.sort(-shown, axis=1)
     shown = np.where(rng.random((n, 1)) < 0.67, best_first, shown)
     clicked = rng.random((n, 4)) < appeal[shown] * LOOKED[1:]
@@ -34,28 +34,28 @@ def biased_log(n, rng, source="you_may_also_like"):
     )
 
 
-def test_planted_position_bias_is_found_though_better_articles_stand_higher():
+def test_planted_position_bias_is_found_although_better_articles_have_higher_positions():
     log = biased_log(20_000, np.random.default_rng(1))
-    found = propensity.position_propensities(log)
+    found = propensity.position_propensities(log, LISTS)
     assert found[1:] == pytest.approx(LOOKED[1:], abs=0.03)
     naive = log.clicked.reshape(-1, 4).mean(axis=0)
-    assert naive[3] / naive[0] < 0.2  # which the click rates alone would have said
+    assert naive[3] / naive[0] < 0.2  # the click rates alone overstate the bias
 
 
-def test_a_log_that_is_no_list_of_ours_tells_no_positions():
+def test_a_log_of_other_sources_has_no_positions():
     log = biased_log(100, np.random.default_rng(1), source="mind")
-    assert not positions(log).any()
-    assert propensity.position_propensities(log).tolist() == [1.0]
+    assert not positions(log, LISTS).any()
+    assert propensity.position_propensities(log, LISTS).tolist() == [1.0]
 
 
-def test_weights_are_inverse_chances_and_never_without_bound():
-    place, clicked = np.array([1, 3, 3, 0]), np.array([True, True, False, True])
+def test_weights_are_inverse_chances_with_a_bound():
+    position, clicked = np.array([1, 3, 3, 0]), np.array([True, True, False, True])
     chance = np.array([1.0, 1.0, 0.6, 0.4])
-    found = propensity.weights(place, clicked, np.array([1.0, 1.0, 0.1, 0.001]), chance)
-    assert found == pytest.approx([1.0, 1 / 0.4, 1 / 0.1, 1 / propensity.LEAST])
+    found = propensity.weights(position, clicked, np.array([1.0, 1.0, 0.1, 0.001]), chance)
+    assert found == pytest.approx([1.0, 1 / 0.4, 1 / 0.1, 1 / propensity.MIN_CHANCE])
 
 
-def test_weighted_auc_is_auc_for_equal_weights_and_pairs_for_others():
+def test_weighted_auc_agrees_with_plain_auc_and_with_counting_pairs():
     rng = np.random.default_rng(2)
     scores, clicked = rng.integers(0, 4, 60).astype(float), rng.random(60) < 0.3
     start = np.array([0, 7, 7, 20, 41, 60])
@@ -77,40 +77,39 @@ def test_weighted_auc_is_auc_for_equal_weights_and_pairs_for_others():
             assert np.isnan(found[i])
 
 
-def test_weighing_prefers_what_readers_like_to_what_stood_first():
+def test_weights_prefer_appealing_articles_to_those_that_were_shown_first():
     log = biased_log(20_000, np.random.default_rng(3))
-    chance, place = propensity.position_propensities(log), positions(log)
-    weight = propensity.weights(place, log.clicked, log.propensity, chance)
+    chance, position = propensity.position_propensities(log, LISTS), positions(log, LISTS)
+    weight = propensity.weights(position, log.clicked, log.propensity, chance)
     user = np.arange(len(log.start) - 1)
 
     def lead(w):
-        """How far ordering by true appeal is ahead of leaving all as it stood."""
+        """Return the AUC of the order by true appeal less that of the order as shown."""
         clicks = np.add.reduceat(w * log.clicked, log.start[:-1])
-        appeal, stood = (
+        by_appeal, as_shown = (
             metrics.bootstrap(
                 metrics.weighted_auc(scores.astype(float), log.clicked, log.start, w),
                 user,
                 weight=clicks,
                 n_resamples=10,
             ).mean
-            for scores in (log.article_key, -place)
+            for scores in (log.article_key, -position)
         )
-        return appeal - stood
+        return by_appeal - as_shown
 
-    # As if everything had been looked at: half the log was in random order, half in true.
+    # Without weights, the position bias makes the order as shown look better.
     assert lead(np.ones_like(weight)) < 0 < 0.02 < lead(weight)
 
 
-def test_curves_leave_to_the_position_what_is_the_positions():
-    from recsys.learn.choice import Choices
-
+def test_a_fit_with_the_position_gives_other_features_less_credit():
     log = biased_log(6_000, np.random.default_rng(4))
-    place = np.log1p(positions(log).astype(float))
+    position = np.log1p(positions(log, LISTS).astype(float))
     appeal = log.article_key.astype(float)
-    with_place = Choices({"appeal": appeal, POSITION: place}, log.clicked, log.start)
+    with_position = Choices({"appeal": appeal, POSITION: position}, log.clicked, log.start)
     without = Choices({"appeal": appeal}, log.clicked, log.start)
-    slopes = [np.ptp(CurveFit(c).curves(1e6)["appeal"][1]) for c in (with_place, without)]
-    # Better articles stood higher: without the position the curve claims its clicks too.
+    slopes = [np.ptp(CurveFit(c).curves(1e6)["appeal"][1]) for c in (with_position, without)]
+    # Better articles had higher positions: without the position, the curve of the appeal also
+    # explains the clicks that the position brought.
     assert slopes[0] < slopes[1]
 
 
@@ -128,4 +127,4 @@ def test_logged_propensities_are_stored_and_wrong_ones_rejected(store, load):
     kept = store.impressions(from_ms=0, before_ms=RECEIVED_MS)
     assert kept.propensity.tolist() == [1.0, 1.0, 1.0, 0.1]  # oldest first
     assert kept.source == ["you_may_also_like"] * 2
-    assert positions(kept).tolist() == [1, 2, 1, 2]
+    assert positions(kept, LISTS).tolist() == [1, 2, 1, 2]

@@ -2,14 +2,13 @@ import shutil
 
 import msgspec
 import pytest
-from conftest import BY_HAND
+from conftest import BY_HAND, LISTS
 
 from recsys import Recommender, SnapshotError
 from recsys.config import DataConfig
 from recsys.errors import HeldBackError
 from recsys.nightly.run import run_nightly
 from recsys.operations.compare_runs import compare_runs
-from recsys.page.compose import LISTS
 from recsys.published import folder as published_folder
 from recsys.rows import HOUR_MS, to_ms
 from recsys.store.database import Store
@@ -58,7 +57,7 @@ def test_old_runs_held_back_go_with_old_runs(folder, held):
 
 @pytest.mark.parametrize("name", ["../secret", "/etc/passwd", "", "a.b", "a\x00b", "a b"])
 def test_what_is_no_name_of_a_run_is_no_path(folder, name):
-    with pytest.raises(SnapshotError, match="no name of a run"):
+    with pytest.raises(SnapshotError, match="is not the name of a run"):
         published_folder.run_path(folder, name)
     with pytest.raises(SnapshotError):
         published_folder.publish(folder, name)
@@ -86,10 +85,9 @@ def test_what_changed_is_named(by_hand, folder, held):
     published_folder.publish(folder, held)
     later = Recommender(folder)
     live = [
-        {r._current().articles[i].article_id for i in r._current().model.live.live_rows}
-        for r in (now, later)
+        {r.run.articles[i].article_id for i in r.run.model.live.live_rows} for r in (now, later)
     ]
-    assert live[0] == live[1] or now._current() is not later._current()
+    assert live[0] == live[1] or now.run is not later.run
     assert set(found.removed) - set(found.added) == set(found.removed)
     assert len(found.removed) > 10
     page = later.recommend(as_of=by_hand.as_of)

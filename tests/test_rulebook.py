@@ -11,7 +11,6 @@ from test_rules import rule
 from recsys.config import Config
 from recsys.errors import RuleError, SnapshotError
 from recsys.operations.rulebook import Rulebook
-from recsys.page.compose import LISTS
 from recsys.published import folder as published_folder
 from recsys.rows import HOUR_MS, to_ms
 from recsys.serving.recommender import Recommender
@@ -139,7 +138,7 @@ def test_history_keeps_every_version_and_files_come_back(newsroom, tmp_path):
     ]
     assert json.loads(changes[0].rule)["ends_ms"] is None
     # Servers read the latest versions of all rules.
-    assert list(published_folder.load_rules(book._published, LISTS)) == book.rules()
+    assert list(published_folder.load_rules(book._published)) == book.rules()
     imported = book.add_all([replace(added, rule_id="x"), rule("block", shown)], now_ms=now_ms + 9)
     assert [r.rule_id for r in imported] == ["r2", "r3"]
     with pytest.raises(RuleError):
@@ -161,10 +160,10 @@ def test_a_damaged_rules_file_leaves_the_last_good_rules_in_force(newsroom):
     ):
         (book._published / "rules.json").write_text(damage)
         with pytest.raises(SnapshotError, match="damaged"):
-            published_folder.load_rules(book._published, LISTS)
+            published_folder.load_rules(book._published)
         assert shown not in str(ids(recommender.recommend(as_of=as_of)))
     book.publish_rules()
-    assert list(published_folder.load_rules(book._published, LISTS)) == book.rules()
+    assert list(published_folder.load_rules(book._published)) == book.rules()
 
 
 def test_a_pinned_article_is_live_however_old(sample, tmp_path):

@@ -5,15 +5,16 @@ import re
 
 import numpy as np
 import pytest
+from conftest import LISTS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import asdict, replace
-from test_page import N_SLOTS, random_model, random_reader
+from naive_pages import random_model, random_user
 
 from recsys.errors import RuleError
 from recsys.page.build import PageBuilder
-from recsys.page.compose import LISTS
 from recsys.page.rules import (
+    EVERY,
     Described,
     Resolved,
     Rule,
@@ -61,20 +62,20 @@ def test_a_rule_is_about_articles_by_id_name_section_or_words(by, value, meant):
 
 def test_rules_are_in_force_from_their_start_to_just_before_their_end():
     block = rule("block", "a", starts_ms=10, ends_ms=20)
-    resolved = Resolved([block], ARTICLES, LISTS)
+    resolved = Resolved([block], ARTICLES)
     barred = [bool(resolved.at(now, None).barred) for now in (9, 10, 19, 20)]
     assert barred == [False, True, True, False]
 
 
 def test_a_sensitive_article_is_not_recommended_and_chooses_its_neighbours():
     never = rule("sensitive", "tax", by="text", only_by="section", only="Politics")
-    resolved = Resolved([never], ARTICLES, LISTS)
+    resolved = Resolved([never], ARTICLES)
     # The live articles are a, b, c, e; the titles of a and c are about tax.
     assert resolved.at(0, None).barred[""].tolist() == [True, False, True, False]
     assert resolved.at(0, 1).barred[""].tolist() == [True, False, True, False]  # beside b
     assert resolved.at(0, 0).barred[""].tolist() == [True, True, True, True]  # beside a
     beside_sports = replace(never, only="Sports")
-    assert Resolved([beside_sports], ARTICLES, LISTS).at(0, 0).barred[""].tolist() == [
+    assert Resolved([beside_sports], ARTICLES).at(0, 0).barred[""].tolist() == [
         True,
         False,
         True,
@@ -89,8 +90,8 @@ def test_a_rule_that_forbids_wins_and_the_first_pin_of_a_slot_holds():
         rule("pin", "c", rule_id="r3", list_name="must_reads", slot=2),
         rule("block", "c", rule_id="r4"),
     ]
-    editorial = Resolved(pins, ARTICLES, LISTS).at(0, None)
-    assert [(pin.place, pin.slot) for pin in editorial.pins] == [(0, 0)]
+    editorial = Resolved(pins, ARTICLES).at(0, None)
+    assert [(pin.live_index, pin.slot) for pin in editorial.pins] == [(0, 0)]
     assert editorial.touched == {("must_reads", 0): ("r1",)}
     assert editorial.barred_by == {2: "r4"}
 
@@ -100,11 +101,14 @@ def test_a_slot_names_the_rules_of_its_own_list():
         rule("boost", "Ann Lee", by="author", amount=0.1),
         rule("boost", "b", rule_id="r2", amount=0.1, list_name="popular_now"),
     ]
-    touched = Resolved(lifts, ARTICLES, LISTS).at(0, None).touched
+    touched = Resolved(lifts, ARTICLES).at(0, None).touched
     # The live articles are a, b, c, e; a and c are by Ann Lee.
-    assert touched == {(name, place): ("r1",) for name in LISTS for place in (0, 2)} | {
-        ("popular_now", 1): ("r2",)
+    assert touched == {
+        (EVERY, 0): ("r1",),
+        (EVERY, 2): ("r1",),
+        ("popular_now", 1): ("r2",),
     }
+    assert Resolved(lifts, ARTICLES).at(0, None).touching("popular_now", 0) == ("r1",)
 
 
 @pytest.mark.parametrize(
@@ -243,8 +247,8 @@ def test_no_page_breaks_a_rule(rows, seed):
         live_rows=live.live_rows,
     )
     rules = []
-    for i, (kind, place, group, slot, name) in enumerate(rows):
-        value, by = f"a{live.live_rows[place]}", "article"
+    for i, (kind, live_index, group, slot, name) in enumerate(rows):
+        value, by = f"a{live.live_rows[live_index]}", "article"
         if kind in ("cap", "sensitive") or (kind == "block" and group == 1):
             value, by = f"s{group}", "section"
         where = "" if name == 4 else LISTS[name]
@@ -263,19 +267,21 @@ def test_no_page_breaks_a_rule(rows, seed):
                 ends_ms=2**40,
             )
         )
-    reader = random_reader(rng, model)
+    user = random_user(rng, model)
     context = int(rng.integers(80))
-    editorial = Resolved(rules, described, LISTS).at(5, context)
-    built = PageBuilder(model).page(reader, context, N_SLOTS, editorial=editorial)
-    places = {name: [slot.place for slot in slots] for name, slots in built.lists.items()}
+    editorial = Resolved(rules, described).at(5, context)
+    builder = PageBuilder(model)
+    layout = builder.layout(None, has_context=True)
+    built = builder.page(user, context, layout, editorial=editorial)
+    places = {name: [slot.live_index for slot in slots] for name, slots in built.lists.items()}
     everything = [place for found in places.values() for place in found]
     assert len({int(model.story[p]) for p in everything}) == len(everything)
-    assert not set(everything) & set(reader.read.tolist())
+    assert not set(everything) & set(user.read.tolist())
     for name, found in places.items():
         for key in ("", name):
             if key in editorial.barred:
                 assert not editorial.barred[key][found].any()
-    pinned = {(pin.name, pin.place) for pin in editorial.pins}
+    pinned = {(pin.name, pin.live_index) for pin in editorial.pins}
     for cap in editorial.caps:
         counted = [p for name, f in places.items() if cap.name in (None, name) for p in f]
         free = [p for p in counted if not any(p == place for _, place in pinned)]

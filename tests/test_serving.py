@@ -5,7 +5,7 @@ from collections import Counter
 from datetime import UTC, timedelta
 
 import pytest
-from conftest import BY_HAND
+from conftest import BY_HAND, LISTS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,9 +13,8 @@ import recsys
 from recsys import NotPublishedError, Recommender
 from recsys.nightly.run import run_nightly
 from recsys.page import build
-from recsys.page.compose import LISTS
+from recsys.published import connection
 from recsys.published import folder as published_folder
-from recsys.published import run_file
 from recsys.rows import to_ms
 from recsys.serving.recommender import _recommender
 from recsys.store.database import Store
@@ -30,10 +29,10 @@ def ids(page):
     return [slot.article_id for slots in page.values() for slot in slots]
 
 
-def readers_of(sample, n):
+def users_of(sample, n):
     path = published_folder.run_path(sample.folder, sample.report.run_id)
-    conn = run_file.connect(path)
-    found = [row[0] for row in conn.execute("SELECT user_id FROM readers LIMIT ?", (n,))]
+    conn = connection.connect(path)
+    found = [row[0] for row in conn.execute("SELECT user_id FROM users LIMIT ?", (n,))]
     conn.close()
     return found
 
@@ -49,26 +48,26 @@ def test_importing_the_package_loads_no_training_library():
 
 
 def test_the_published_page_is_the_one_computed_at_request_time(sample, recommender):
-    run = recommender._run
-    n_slots = dict.fromkeys(LISTS, 5) | {"latest_stories": 6}
+    run = recommender.run
+    layout = run.builder.layout(None, has_context=False)
     same = 0
-    readers = readers_of(sample, 300)
-    for user_id in readers:
-        reader = recommender._reader(run, user_id)
-        built = run.builder.page(reader, None, n_slots).lists
+    users = users_of(sample, 300)
+    for user_id in users:
+        user = recommender.user_with_counts(user_id)
+        built = run.builder.page(user, None, layout).lists
         served = recommender.recommend(user_id, as_of=sample.as_of)
         computed = [
-            run.articles[run.model.live.live_rows[slot.place]].article_id
+            run.articles[run.model.live.live_rows[slot.live_index]].article_id
             for name in LISTS
             for slot in built[name]
         ]
         same += computed == ids(served)
-    assert same == len(readers)
+    assert same == len(users)
 
 
 def test_a_page_for_anybody_is_made_once_until_something_on_it_changes(sample, recommender):
     first = recommender.recommend(None, "a0030", as_of=sample.as_of)
-    assert recommender.recommend("nobody known", "a0030", as_of=sample.as_of) is first
+    assert recommender.recommend("unknown", "a0030", as_of=sample.as_of) is first
     some = recommender.recommend(None, "a0030", lists=["must_reads"], as_of=sample.as_of)
     assert dict(some) == {"must_reads": first["must_reads"]}
     without = recommender.recommend(None, "a0030", exclude=ids(first)[:1], as_of=sample.as_of)
@@ -84,10 +83,10 @@ def test_slots_are_equal_that_say_the_same(sample, recommender):
     assert one != other
     assert {one, again["must_reads"][0]} == {one}
     said = one.as_dict()
-    assert list(said) == [name for name in one._fields if name not in ("why", "place")]
+    assert list(said) == [name for name in one._fields if name not in ("trace", "place")]
     assert said["article_id"] == one.article_id
     assert repr(one).startswith("Recommendation(article_id=")
-    assert "Why" not in repr(one)
+    assert "Trace" not in repr(one)
 
 
 def test_a_page_has_its_lists_full_and_repeats_nothing(sample, recommender):
@@ -111,7 +110,7 @@ def test_nothing_already_read_is_recommended(sample, recommender):
             "SELECT article_id FROM clicks JOIN users USING (user_key)"
             " JOIN article_ids USING (article_key) WHERE user_id = ?"
         )
-        for user_id in readers_of(sample, 50):
+        for user_id in users_of(sample, 50):
             read = {row[0] for row in store._conn.execute(query, (user_id,))}
             assert not read & set(ids(recommender.recommend(user_id, as_of=sample.as_of)))
 
@@ -120,12 +119,12 @@ def test_strangers_get_a_good_page(sample, recommender):
     anonymous = recommender.recommend(as_of=sample.as_of)
     for page in (
         anonymous,
-        recommender.recommend("nobody", as_of=sample.as_of),
+        recommender.recommend("unknown", as_of=sample.as_of),
         recommender.recommend(None, "no such article", as_of=sample.as_of),
-        recommender.recommend("nobody", "no such article", recent_clicks=["no such"]),
+        recommender.recommend("unknown", "no such article", recent_clicks=["no such"]),
     ):
         assert [len(page[name]) for name in LISTS] == [5, 5, 5, 6]
-    assert ids(recommender.recommend("nobody", as_of=sample.as_of)) == ids(anonymous)
+    assert ids(recommender.recommend("unknown", as_of=sample.as_of)) == ids(anonymous)
 
 
 def test_you_may_also_like_is_about_the_article(sample, recommender):
@@ -139,8 +138,8 @@ def test_you_may_also_like_is_about_the_article(sample, recommender):
 
 def test_recent_clicks_count_at_once(sample, by_hand):
     recommender = Recommender(by_hand.folder)
-    before = recommender.recommend("nobody", as_of=sample.as_of)
-    after = recommender.recommend("nobody", recent_clicks=["a0030", "a0031"], as_of=sample.as_of)
+    before = recommender.recommend("unknown", as_of=sample.as_of)
+    after = recommender.recommend("unknown", recent_clicks=["a0030", "a0031"], as_of=sample.as_of)
     assert ids(before) != ids(after)
     assert not {"a0030", "a0031"} & set(ids(after))
     assert "because_read" in {slot.reason_code for slot in after["you_may_also_like"]}
@@ -173,7 +172,7 @@ def test_what_has_expired_is_gone_at_once_even_from_an_old_run(store, load, tmp_
 
 @settings(deadline=None, max_examples=60)
 @given(
-    user=st.none() | st.sampled_from(["u0001", "u0007", "nobody"]) | st.text(max_size=5),
+    user=st.none() | st.sampled_from(["u0001", "u0007", "unknown"]) | st.text(max_size=5),
     article=st.none() | st.sampled_from(["a0030", "a0100", "a0279"]) | st.text(max_size=5),
     n=st.integers(1, 30),
     recent=st.lists(st.sampled_from(["a0001", "a0030", "a0150", "?"]), max_size=4),

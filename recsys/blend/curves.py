@@ -1,13 +1,12 @@
-"""The second head of the blend: orders given articles for a reader, as an editor chose them.
+"""The ranking head: orders given articles for a user, such as the boxes that an editor chose.
 
-The linear score of `recsys.blend.linear` finds a page's articles among all that are live. This
-one re-orders articles somebody already chose - the boxes of a front page - where most of
-what makes an article worth finding no longer tells it apart. It is a sum of curves, one a
-feature, learned from what readers clicked among what they were shown:
+The retrieval head of `recsys.blend.linear` finds a page's articles among all live ones. Articles
+that were chosen before share most of what makes an article worth finding, so this head learns
+from clicks among the articles that were shown. It is a sum of curves, one for each feature:
 
     score(u, j) = sum over features f of curve_f(f(u, j))
 
-Pure numpy: what is learned from is computed here as well as what is served.
+Learning and serving compute the features by the same functions, in numpy.
 
 References
 ----------
@@ -21,30 +20,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.blend.linear import context_signals, score, text_of_recent
+from recsys.blend.linear import context_signals, score_parts, text_of_recent
 from recsys.blend.live_model import LiveModel, Rows, UserState
 from recsys.rows import HOUR_MS, UNKNOWN_TIME
+from recsys.signals.event_features import ARTICLE_FEATURES, USER_FEATURES
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-# Half-lives tried on EB-NeRD and MIND; each alone is worth little, together they say how
-# an article's clicks came: just now, all day, or long ago.
-POPULARITY_HOURS = (0.25, 0.5, 1.0, 3.0, 8.0, 24.0)
-RATE_HOURS = (1.0, 6.0, 24.0, 72.0)
-SHOWN_HOURS = (1.0, 12.0, 1000.0)  # the last is "ever"
-READ_HOURS = (12.0, 1000.0)
-ARTICLE_FEATURES = (
-    *(f"popularity_{hours:g}h" for hours in POPULARITY_HOURS),
-    *(f"click_rate_{hours:g}h" for hours in RATE_HOURS),
-    *(f"views_{hours:g}h" for hours in RATE_HOURS),
-    "seen_age",
-    "unseen",
-)
-USER_FEATURES = (
-    *(f"shown_{hours:g}h" for hours in SHOWN_HOURS),
-    *(f"read_{hours:g}h" for hours in READ_HOURS),
-)
 PERSONAL_FEATURES = (
     "text",
     "recent_text",
@@ -55,7 +38,7 @@ PERSONAL_FEATURES = (
     "context_category",
 )
 CLOCK_FEATURES = ("age", "age_distance", "itself")
-# Of these also the place within the choice: "the newest of what is shown".
+# Of these also the rank within the choice is a feature: "the newest of what is shown".
 RANKED_FEATURES = (
     "age",
     "popularity_1h",
@@ -68,9 +51,15 @@ RANKED_FEATURES = (
 )
 
 
+def feature_names() -> frozenset[str]:
+    """Return the names of all features that may have a curve."""
+    names = (*PERSONAL_FEATURES, *CLOCK_FEATURES, *ARTICLE_FEATURES, *USER_FEATURES)
+    return frozenset((*names, *(f"rank_{name}" for name in RANKED_FEATURES)))
+
+
 @dataclass(frozen=True, slots=True)
 class RankModel:
-    """What ordering given articles needs beside the live model.
+    """The articles' side of the ranking head, beside the live model.
 
     Attributes
     ----------
@@ -81,10 +70,10 @@ class RankModel:
     written_ms : array of int64, shape (n_known,)
         When each was written; UNKNOWN_TIME for not known.
     curves : dict of array of float64, shape (2, n_knots)
-        By feature: where the curve bends, and its values there; straight between, level
-        beyond. Empty where nothing was learned.
+        By feature: the knots of the curve and its values there, linear between the knots and
+        constant beyond them. Empty if nothing was learned.
     refresh_curves
-        The same, learned with counts of the hour: those of a refresh.
+        The curves of a refresh, learned from counts that are at most an hour old.
     """
 
     vectors: Rows
@@ -101,7 +90,7 @@ def signed_log(values: Floats) -> Floats:
 
 
 def age_hours(born_ms: Ints, now_ms: Ints | int) -> Floats:
-    """Return ages in hours; 0 for an article of which nothing is known: it is new here."""
+    """Return ages in hours; 0 for an article that the run does not know: it is new."""
     known = born_ms != UNKNOWN_TIME
     return np.where(known, (now_ms - np.where(known, born_ms, 0)) / HOUR_MS, 0.0)
 
@@ -114,11 +103,11 @@ def clock_features(
     Parameters
     ----------
     written_ms
-        Of the candidates.
+        When the candidates were written.
     now_ms
-        Of the request, which comes later than the counts.
+        The time of the request, which is later than that of the counts.
     context_written_ms
-        Of the article being read; UNKNOWN_TIME without one.
+        When the article being read was written; UNKNOWN_TIME without one.
     itself
         Whether the candidate is the article being read.
     """
@@ -132,62 +121,62 @@ def clock_features(
 
 
 def personal_features(
-    model: RankModel, live: LiveModel, reader: UserState | None, context: int | None, known: Ints
+    model: RankModel, live: LiveModel, user: UserState | None, context: int | None, known: Ints
 ) -> dict[str, Floats]:
-    """Return `PERSONAL_FEATURES` of a reader, an article being read, and candidates.
+    """Return `PERSONAL_FEATURES` of a user, an article being read, and candidates.
 
     Parameters
     ----------
     model, live
         The run.
-    reader, context
-        None for an anonymous reader, and for a front page.
+    user, context
+        None for an anonymous user, and for a page without an article being read.
     known : array of int64, shape (n_candidates,)
         Known indices, -1 for an article the run does not know: all its features are 0.
     """
-    place = live.live_index_of(known)
-    here, is_live = known >= 0, place >= 0
+    index = live.live_index_of(known)
+    is_known, is_live = known >= 0, index >= 0
     found = {name: np.zeros(len(known)) for name in PERSONAL_FEATURES}
 
     def of_live(values: NDArray[np.float32]) -> Floats:
-        return np.where(is_live, values[place], 0.0) if len(values) else np.zeros(len(known))
+        return np.where(is_live, values[index], 0.0) if len(values) else np.zeros(len(known))
 
     for name, values in context_signals(live, context).items():
         found[name] = of_live(values)
-    if reader is not None:
-        found["recent_text"] = of_live(text_of_recent(live, reader.reads))
-        found["als"][is_live] = live.factors[place[is_live]] @ reader.factors
+    if user is not None:
+        found["recent_text"] = of_live(text_of_recent(live, user.reads))
+        found["als"][is_live] = live.factors[index[is_live]] @ user.factors
         section = live.category[np.maximum(known, 0)]
-        found["affinity"] = np.where(here, reader.affinity[section], 0.0)
-        found["text"] = likeness_to_reads(model, reader.reads, known)
+        found["affinity"] = np.where(is_known, user.affinity[section], 0.0)
+        found["text"] = likeness_to_reads(model, user.reads, known)
     return found
 
 
 def likeness_to_reads(model: RankModel, reads: Ints, known: Ints) -> Floats:
-    """Return how like candidates are to all of a reader's latest reads.
+    """Return how similar the text of candidates is to all of a user's latest reads.
 
     Notes
     -----
-    sum over reads r of cos(r, j) / sqrt(number of reads): the cosine to their sum, if reads
-    had nothing in common; within one choice it orders as the cosine does.
+    The sum over reads r of cos(r, j) / sqrt(number of reads). It is the cosine to the sum of the
+    reads if these have no term in common, and orders one choice as that cosine does.
     """
     likeness = np.zeros(len(known))
-    here = np.flatnonzero(known >= 0)
-    term, value, owner = _terms(model.vectors, known[here])
+    is_known = np.flatnonzero(known >= 0)
+    term, value, owner = _terms(model.vectors, known[is_known])
     read_term, read_value, _ = _terms(model.vectors, reads)
     if not len(term) or not len(read_term):
         return likeness
-    asked, place = np.unique(term, return_inverse=True)
+    asked, term_index = np.unique(term, return_inverse=True)
     at = np.minimum(np.searchsorted(asked, read_term), len(asked) - 1)
     found = asked[at] == read_term
     weight = np.bincount(at[found], weights=read_value[found], minlength=len(asked))
-    total_score = np.bincount(owner, weights=value * weight[place], minlength=len(here))
-    likeness[here] = total_score / np.sqrt(len(reads))
+    total_score = np.bincount(owner, weights=value * weight[term_index], minlength=len(is_known))
+    likeness[is_known] = total_score / np.sqrt(len(reads))
     return likeness
 
 
 def _terms(vectors: Rows, rows: Ints) -> tuple[NDArray[np.int32], NDArray[np.float32], Ints]:
-    """Return terms and values of some rows end to end, and the place in `rows` of each."""
+    """Return the terms and values of some rows end to end, and the index in `rows` of each."""
     size = vectors.start[rows + 1] - vectors.start[rows]
     owner = np.repeat(np.arange(len(rows)), size)
     first = np.cumsum(size) - size
@@ -196,9 +185,9 @@ def _terms(vectors: Rows, rows: Ints) -> tuple[NDArray[np.int32], NDArray[np.flo
 
 
 def ranks_within(values: Floats, start: Ints) -> Floats:
-    """Return each candidate's place within its choice by value, 0 lowest to 1 highest.
+    """Return each candidate's rank within its choice by value, from 0 (lowest) to 1 (highest).
 
-    Ties share the mean of their places; one alone is in the middle.
+    Ties share the mean of their ranks; a candidate that is alone in its choice has 0.5.
 
     Examples
     --------
@@ -209,7 +198,7 @@ def ranks_within(values: Floats, start: Ints) -> Floats:
         return np.zeros(0)
     size = np.diff(start)
     choice = np.repeat(np.arange(len(size)), size)
-    # Rounded, so that the same ties come of float32 and float64 arithmetic.
+    # Rounded, so that float32 and float64 arithmetic give the same ties.
     near = np.round(values, 4)
     order = np.lexsort((near, choice))
     new_tie = np.ones(len(order), dtype=bool)
@@ -217,38 +206,38 @@ def ranks_within(values: Floats, start: Ints) -> Floats:
     new_tie[1:] |= np.diff(choice[order]) != 0
     first = np.flatnonzero(new_tie)
     middle = first + (np.diff(np.append(first, len(order))) - 1) / 2
-    place = np.empty(len(values))
-    place[order] = middle[np.cumsum(new_tie) - 1] - start[choice[order]]
-    result: Floats = np.where(size[choice] > 1, place / np.maximum(size - 1, 1)[choice], 0.5)
+    rank = np.empty(len(values))
+    rank[order] = middle[np.cumsum(new_tie) - 1] - start[choice[order]]
+    result: Floats = np.where(size[choice] > 1, rank / np.maximum(size - 1, 1)[choice], 0.5)
     return result
 
 
 def with_ranks(features: Mapping[str, Floats], start: Ints) -> dict[str, Floats]:
-    """Return features and, of those in `RANKED_FEATURES`, the place within the choice."""
+    """Return features, and the ranks within the choice of those in `RANKED_FEATURES`."""
     return dict(features) | {
-        f"place_{name}": ranks_within(features[name], start) for name in RANKED_FEATURES
+        f"rank_{name}": ranks_within(features[name], start) for name in RANKED_FEATURES
     }
 
 
 def curve_parts(curves: Mapping[str, Floats], features: Mapping[str, Floats]) -> dict[str, Floats]:
-    """Return what each feature adds to the score, shape (n_candidates,) each."""
+    """Return what each feature adds to the scores, arrays of shape (n_candidates,) by name."""
     return {name: np.interp(features[name], *curve) for name, curve in curves.items()}
 
 
-def _met(reader: UserState | None, known: Ints) -> Floats:
+def _user_features(user: UserState | None, known: Ints) -> Floats:
     """Return `USER_FEATURES` of candidates, shape (n_features, n_candidates)."""
     found = np.zeros((len(USER_FEATURES), len(known)))
-    if reader is not None and len(reader.exposed):
-        place = np.minimum(np.searchsorted(reader.exposed, known), len(reader.exposed) - 1)
-        has = reader.exposed[place] == known
-        found[:, has] = reader.exposure_counts[:, place[has]]
+    if user is not None and len(user.exposed):
+        index = np.minimum(np.searchsorted(user.exposed, known), len(user.exposed) - 1)
+        has = user.exposed[index] == known
+        found[:, has] = user.exposure_counts[:, index[has]]
     return found
 
 
 def given_features(
     model: RankModel,
     live: LiveModel,
-    reader: UserState | None,
+    user: UserState | None,
     context: int | None,
     known: Ints,
     now_ms: int,
@@ -257,21 +246,21 @@ def given_features(
 
     Parameters
     ----------
-    model, live, reader, context, known
-        As of `personal_features`.
+    model, live, user, context, known
+        See `personal_features`.
     now_ms
-        Of the request.
+        The time of the request.
     """
-    here = known >= 0
+    is_known = known >= 0
     row = np.maximum(known, 0)
-    features = personal_features(model, live, reader, context, known)
+    features = personal_features(model, live, user, context, known)
     for name, values in model.article_features.items():
-        # Of an article the run does not know only that: it was never seen.
-        features[name] = np.where(here, values[row], float(name == "unseen"))
-    features |= dict(zip(USER_FEATURES, _met(reader, known), strict=True))
-    written = np.where(here, model.written_ms[row], UNKNOWN_TIME)
+        # An article that the run does not know has one feature: it was never seen.
+        features[name] = np.where(is_known, values[row], float(name == "unseen"))
+    features |= dict(zip(USER_FEATURES, _user_features(user, known), strict=True))
+    written = np.where(is_known, model.written_ms[row], UNKNOWN_TIME)
     context_written = UNKNOWN_TIME if context is None else int(model.written_ms[context])
-    itself = here & (known == (-2 if context is None else context))
+    itself = is_known & (known == (-2 if context is None else context))
     features |= clock_features(written, now_ms, context_written, itself)
     return with_ranks(features, np.array([0, len(known)]))
 
@@ -279,32 +268,32 @@ def given_features(
 def rank_parts(
     model: RankModel,
     live: LiveModel,
-    reader: UserState | None,
+    user: UserState | None,
     context: int | None,
     known: Ints,
     now_ms: int,
 ) -> dict[str, Floats]:
-    """Return the parts of candidates' scores; parameters as of `given_features`.
+    """Return the parts of the candidates' scores; for the parameters see `given_features`.
 
-    Where no curves were learned, the parts are those of `recsys.blend.linear.score`, 0 for an
-    article that is not live.
+    If no curves were learned, these are the weighted signals of `recsys.blend.linear`, which are 0
+    for an article that is not live.
     """
     if model.curves:
-        features = given_features(model, live, reader, context, known, now_ms)
+        features = given_features(model, live, user, context, known, now_ms)
         return curve_parts(model.curves, features)
-    place = live.live_index_of(known)
+    index = live.live_index_of(known)
     return {
-        name: np.where(place >= 0, part[place], 0.0)
-        for name, part in score(live, reader, context).items()
+        name: np.where(index >= 0, part[index], 0.0)
+        for name, part in score_parts(live, user, context).items()
         if len(part)
     }
 
 
-def after_reads(reader: UserState, known: Ints) -> UserState:
-    """Return a reader whose counts say that some articles (known indices) were read just now."""
-    exposed = np.union1d(reader.exposed, known)
+def after_reads(user: UserState, known: Ints) -> UserState:
+    """Return a user whose counts say that some articles (known indices) were read just now."""
+    exposed = np.union1d(user.exposed, known)
     counts = np.zeros((len(USER_FEATURES), len(exposed)), dtype=np.float32)
-    counts[:, np.searchsorted(exposed, reader.exposed)] = reader.exposure_counts
+    counts[:, np.searchsorted(exposed, user.exposed)] = user.exposure_counts
     of_reads = np.flatnonzero([name.startswith("read_") for name in USER_FEATURES])
     counts[np.ix_(of_reads, np.searchsorted(exposed, known))] = np.log(2.0)  # one read, just now
-    return dataclasses.replace(reader, exposed=exposed, exposure_counts=counts)
+    return dataclasses.replace(user, exposed=exposed, exposure_counts=counts)

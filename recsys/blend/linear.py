@@ -1,17 +1,18 @@
-"""Signals into one score a candidate: a linear form, exact for every live article.
+"""The retrieval head: signals into one score per candidate, a linear form over all live articles.
 
     score(u, j | a) = static(j) + als u.y(j) + affinity(u, section(j))
                       + text(recent reads of u, j)
                       + text(a, j) + item_item(a, j) + same section(a, j)
 
-What a score means, in numpy; pages are made from the same sums by `recsys.kernels`.
+`score_parts` defines the score, in numpy; pages are made from the same sums by `recsys.kernels`.
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.blend.live_model import PARTS, Floats, Ints, LiveModel, UserState
-from recsys.kernels import readers as kernels
+from recsys.blend.live_model import Floats, Ints, LiveModel, UserState
+from recsys.blend.signal_table import signal_names
+from recsys.kernels import users as kernels
 
 
 def spans(start: Ints, size: Ints) -> Ints:
@@ -42,14 +43,14 @@ def recent_weights(n: int, decay: float) -> NDArray[np.float32]:
 def fold_in(
     factors: Floats, clicked: Floats, *, gram: Floats, confidence: float
 ) -> NDArray[np.float32]:
-    """Return a reader's factors after more clicks, without training.
+    """Return a user's factors after more clicks, without training.
 
     Parameters
     ----------
     factors : array, shape (factors,)
-        Before; zeros for a cold reader, who then gets the exact ALS solution.
+        The factors before; zeros for a cold user, who then gets the exact ALS solution.
     clicked : array, shape (n_clicks, factors)
-        Factors of the clicked articles; rows of zeros teach nothing.
+        Factors of the clicked articles; a row of zeros changes nothing.
     gram : array, shape (factors, factors)
         Y'Y + regularization x I.
     confidence : float
@@ -57,9 +58,9 @@ def fold_in(
 
     Notes
     -----
-    Solves (G + (c - 1) Y_r'Y_r) x = G x_0 + c Y_r'1: ALS's own normal equations, with
-    the reader's past standing in as the point x_0 under the shared curvature G. Where that has
-    no solution, for a G without regularization, the factors stay as they were.
+    Solves (G + (c - 1) Y_r'Y_r) x = G x_0 + c Y_r'1: the normal equations of ALS, where the
+    factors before, x_0, take the place of the earlier clicks. If that has no solution, which is
+    possible for a G without regularization, the factors stay as they were.
 
     References
     ----------
@@ -71,10 +72,10 @@ def fold_in(
 
 def text_of_recent(model: LiveModel, reads: Ints) -> NDArray[np.float32]:
     """Return the weighted mean cosine of live articles to the latest reads, shape (n_live,)."""
-    recent = reads[: model.weights.recent_reads]
+    recent = reads[: model.blend.recent_reads]
     text = np.zeros(len(model.live_rows), dtype=np.float32)
     for known, weight in zip(
-        recent, recent_weights(len(recent), model.weights.recent_decay), strict=True
+        recent, recent_weights(len(recent), model.blend.recent_decay), strict=True
     ):
         column, value = model.similar.row(known)
         text[column] += weight * value
@@ -82,12 +83,12 @@ def text_of_recent(model: LiveModel, reads: Ints) -> NDArray[np.float32]:
 
 
 def context_signals(model: LiveModel, context: int | None) -> dict[str, Floats]:
-    """Return the signals that come of the article being read, unweighted, by name.
+    """Return the contextual signals of every live article, unweighted, by name.
 
     Parameters
     ----------
     context
-        Known index of the article; None on a front page gives none.
+        Known index of the article being read; None on a front page, which has none.
     """
     if context is None:
         return {}
@@ -98,58 +99,57 @@ def context_signals(model: LiveModel, context: int | None) -> dict[str, Floats]:
         column, value = rows.row(context)
         signals[name][column] = value
     same = model.category[model.live_rows] == model.category[context]
-    named = model.category[context] > 0  # 0 is "no section", which nothing shares
-    signals["context_category"] = (same & named).astype(np.float32)
+    is_named = model.category[context] > 0  # articles without a section share none
+    signals["context_category"] = (same & is_named).astype(np.float32)
     return signals
 
 
-def score(model: LiveModel, reader: UserState | None, context: int | None) -> dict[str, Floats]:
-    """Return the weighted parts of every live article's score, by name of `PARTS`.
-
-    What a score is; `recsys.kernels` makes the same sums for pages, without their parts.
+def score_parts(model: LiveModel, user: UserState | None, context: int | None) -> dict[str, Floats]:
+    """Return the weighted signals of every live article, by name.
 
     Parameters
     ----------
     model
         The articles.
-    reader
-        None for an anonymous reader.
+    user
+        None for an anonymous user.
     context
         Known index of the article being read, or None.
 
     Returns
     -------
     dict of array of float32, shape (n_live,)
-        Absent parts are zero; the score is the sum of all.
+        Absent signals are zero; the score is the sum of all (`total_score`).
     """
     weights = model.weights
     parts: dict[str, Floats] = {
-        name: (getattr(weights, name) * signal).astype(np.float32)
+        name: (weights[name] * signal).astype(np.float32)
         for name, signal in context_signals(model, context).items()
     }
-    if reader is not None:
-        parts["text"] = weights.text * text_of_recent(model, reader.reads)
-        parts["als"] = weights.als * (model.factors @ reader.factors)
-        parts["affinity"] = weights.affinity * reader.affinity[model.category[model.live_rows]]
+    if user is not None:
+        parts["text"] = weights["text"] * text_of_recent(model, user.reads)
+        parts["als"] = weights["als"] * (model.factors @ user.factors)
+        parts["affinity"] = weights["affinity"] * user.affinity[model.category[model.live_rows]]
     return parts | model.static_parts()
 
 
-def total_score(parts: dict[str, Floats], n_live: int) -> NDArray[np.float32]:
-    """Return the sum of parts, added in the order of `PARTS`."""
+def total_score(parts: dict[str, Floats], n_live: int) -> Floats:
+    """Return the sum of weighted signals, added in table order."""
     result = np.zeros(n_live, dtype=np.float32)
-    for name in PARTS:
+    for name in signal_names():
         if name in parts:
             result += parts[name]
     return result
 
 
-def article_side(model: LiveModel, n_categories: int) -> NDArray[np.float32]:
+def article_side(model: LiveModel, n_categories: int) -> Floats:
     """Return the articles' side of all inner products of a score, shape (n_features, n_live).
 
-    Factors and section tastes end to end are the readers' side. A section taste is a product
-    too, with an indicator of the section, so it rides along with the factors.
+    The users' side is factors, then section tastes. A section taste is also a product, with an
+    indicator of the section, so it is part of the same matrix.
     """
     indicator = np.zeros((len(model.live_rows), n_categories), dtype=np.float32)
     indicator[np.arange(len(indicator)), model.category[model.live_rows]] = 1.0
-    side = np.hstack((model.weights.als * model.factors, model.weights.affinity * indicator))
+    weights = model.weights
+    side = np.hstack((weights["als"] * model.factors, weights["affinity"] * indicator))
     return np.ascontiguousarray(side.T, dtype=np.float32)

@@ -1,44 +1,30 @@
-"""The articles and the user that a score is made of, as plain arrays."""
+"""What a run knows of its articles, as plain arrays, and the state of one user.
 
-from collections.abc import Sequence
+Serving needs no scipy for it.
+"""
+
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.config import BlendConfig, PageConfig
+from recsys.blend.signal_table import signal_names
+from recsys.config import BlendConfig, Config
 
 Floats = NDArray[np.float32]
-
-
 Ints = NDArray[np.int64]
-
-
-# The parts of a score, in the order they are reported.
-PARTS = (
-    "context_text",
-    "context_item_item",
-    "context_category",
-    "text",
-    "als",
-    "affinity",
-    "popularity",
-    "ctr",
-    "recency",
-)
-
-
-STATIC_PARTS = ("popularity", "ctr", "recency")
 
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """A sparse matrix as three plain arrays, so that serving needs no scipy.
+    """A sparse matrix as three plain arrays.
 
     Attributes
     ----------
     start : array of int64, shape (n_rows + 1,)
     column : array of int32, shape (nnz,)
+        Ascending within a row.
     value : array of float32, shape (nnz,)
         Row i is `column[start[i]:start[i + 1]]`, `value[...]`.
     """
@@ -54,41 +40,51 @@ class Rows:
 
 
 def live_indices(live_rows: Ints, known: Sequence[int] | Ints) -> Ints:
-    """Return the place of known articles among ascending live ones, -1 for those not live."""
+    """Return the live index of known articles, -1 for those that are not live.
+
+    Parameters
+    ----------
+    live_rows : array of int64
+        Known indices of the live articles, ascending.
+    known
+        Known indices.
+    """
     known = np.asarray(known, dtype=np.int64)
     if not len(live_rows):
         return np.full(len(known), -1, dtype=np.int64)
-    place = np.minimum(np.searchsorted(live_rows, known), len(live_rows) - 1)
-    return np.where(live_rows[place] == known, place, -1)
+    index = np.minimum(np.searchsorted(live_rows, known), len(live_rows) - 1)
+    return np.where(live_rows[index] == known, index, -1)
 
 
 @dataclass(frozen=True, slots=True)
 class LiveModel:
-    """All that scoring needs to know of the articles.
+    """What scoring needs to know of the articles.
 
-    "Known" articles are those with a place in the run (live, or read lately);
-    "live" ones may be recommended. A live place is 0..n_live-1.
+    "Known" articles have an index in the run: they are live, or were read lately. "Live" articles
+    may be recommended; a live index is 0..n_live-1.
 
     Attributes
     ----------
     live_rows : array of int64, shape (n_live,)
         The known index of each live article, ascending.
     static : dict of array of float32, shape (n_live,)
-        Signals that are the same for all readers, unweighted, by name.
-    factors : array of float32, shape (n_live, factors)
-        ALS factors, zeros where nothing is known.
+        Unweighted static signals, by name.
+    factors : array of float32, shape (n_live, n_factors)
+        ALS factors; zeros where nothing is known.
     warm : array of bool, shape (n_live,)
-        Whose factors are learned from clicks; the others are estimated from text.
-    gram : array of float32, shape (factors, factors)
-        As `recsys.signals.collaborative.Factors.gram`.
+        Articles whose factors were learned from clicks; the others are estimated from text.
+    gram : array of float32, shape (n_factors, n_factors)
+        See `recsys.signals.collaborative.Factors.gram`.
     category : array of int64, shape (n_known,)
-        Section of each known article.
+        Section of each known article; 0 is "no section".
     similar : Rows, n_known x n_live
         Cosine of text.
     item_item : Rows, n_known x n_live
         How much articles are read together.
     weights
-        Of the signals.
+        Of the signals, by name.
+    blend
+        The settings of the blend.
     click_confidence
         Confidence of a click made just now.
     """
@@ -101,45 +97,46 @@ class LiveModel:
     category: Ints
     similar: Rows
     item_item: Rows
-    weights: BlendConfig
+    weights: Mapping[str, float]
+    blend: BlendConfig
     click_confidence: float
 
     def static_parts(self) -> dict[str, Floats]:
-        """Return the weighted parts that are the same for all readers."""
+        """Return the weighted static signals, by name."""
         return {
-            name: (getattr(self.weights, name) * self.static[name]).astype(np.float32)
-            for name in STATIC_PARTS
+            name: (self.weights[name] * self.static[name]).astype(np.float32)
+            for name in signal_names("static")
         }
 
     def live_index_of(self, known: Sequence[int] | Ints) -> Ints:
-        """Return the live place of known articles, -1 for those not live."""
+        """Return the live index of known articles, -1 for those that are not live."""
         return live_indices(self.live_rows, known)
 
-    def places(self) -> Ints:
-        """Return the live place of every known article, -1 for those not live."""
-        places = np.full(len(self.category), -1, dtype=np.int64)
-        places[self.live_rows] = np.arange(len(self.live_rows))
-        return places
+    def live_index_by_known(self) -> Ints:
+        """Return the live index of every known article, -1 for those that are not live."""
+        index = np.full(len(self.category), -1, dtype=np.int64)
+        index[self.live_rows] = np.arange(len(self.live_rows))
+        return index
 
 
 @dataclass(frozen=True, slots=True)
 class UserState:
-    """What a run knows of one reader.
+    """What a page is made from for one user: the profile, and the clicks since.
 
     Attributes
     ----------
-    factors : array of float32, shape (factors,)
-        Zeros for a cold reader.
+    factors : array of float32, shape (n_factors,)
+        Zeros for a cold user.
     affinity : array of float32, shape (n_categories,)
         Log-lift of each section.
     reads : array of int64
         Known indices of the latest reads, newest first.
     read : array of int64
-        Live places already read.
-    met : array of int64, ascending
-        Known indices of live articles that were shown to the reader or read.
-    exposure_counts : array of float32, shape (n_features, n_met)
-        `recsys.blend.curves.USER_FEATURES` of those.
+        Live indices of articles already read.
+    exposed : array of int64, ascending
+        Known indices of live articles that were shown to the user or read.
+    exposure_counts : array of float32, shape (n_features, n_exposed)
+        `recsys.signals.event_features.USER_FEATURES` of those.
     """
 
     factors: Floats
@@ -152,30 +149,33 @@ class UserState:
 
 @dataclass(frozen=True, slots=True)
 class PageModel:
-    """What the page needs beside the scores.
+    """What pages are made from.
 
     Attributes
     ----------
     live
         The articles and their signals.
     story : array of int64, shape (n_live,)
-        Story of each live article.
+        Story of each live article: the lowest live index of the story.
     importance : array of float32, shape (n_live,)
-        Score of Must-Reads before the personal part.
+        Score of the scorer `important`, before its personal share.
     rise : array of float32, shape (n_live,)
-        Score of Popular Now.
+        Score of the scorer `rising`.
     newest : array of int64, shape (n_live,)
-        Live places, newest first: Latest Stories.
+        Live indices, newest first.
+    filters : dict of array of bool, shape (n_live,)
+        By "layout.list": the articles that pass the filter of the list, where it has one.
     n_categories
-        Number of sections, the empty one (0) included.
+        Number of sections, "no section" (0) included.
     config
-        What lists are worth to each other, and their limits.
+        The settings that the run was made with.
     """
 
     live: LiveModel
-    story: NDArray[np.int64]
-    importance: NDArray[np.float32]
-    rise: NDArray[np.float32]
-    newest: NDArray[np.int64]
+    story: Ints
+    importance: Floats
+    rise: Floats
+    newest: Ints
+    filters: Mapping[str, NDArray[np.bool_]]
     n_categories: int
-    config: PageConfig
+    config: Config

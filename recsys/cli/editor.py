@@ -11,10 +11,10 @@ import typer
 from rich.table import Table
 
 from recsys.cli.options import (
-    TITLES,
     ArticleOption,
     AsOfOption,
     JsonOption,
+    LayoutOption,
     PublishedOption,
     StoreOption,
     UserOption,
@@ -23,11 +23,11 @@ from recsys.cli.options import (
     parse_instant,
     print_json,
     stored_user_id,
+    usage_errors,
 )
 from recsys.errors import RuleError
 from recsys.files import atomic_replacement
 from recsys.operations.rulebook import Rulebook
-from recsys.page.compose import LISTS
 from recsys.page.rules import BYS, EVERY, KINDS, MOST_BOOST, Rule, rule_of, rules_of
 from recsys.rows import iso, to_ms
 from recsys.serving.recommender import Recommender
@@ -59,7 +59,7 @@ def add(
     reason: ReasonOption,
     by: Annotated[str, typer.Option(help=f"What the value is: {', '.join(BYS)}.")] = "article",
     list_name: Annotated[
-        str, typer.Option("--list", help=f"{', '.join(LISTS)}. By default: the whole page.")
+        str, typer.Option("--list", help="Name of a list. By default: the whole page.")
     ] = EVERY,
     slot: Annotated[int, typer.Option(help="The slot of a pin; 1 is the first.")] = 0,
     amount: Annotated[
@@ -89,25 +89,24 @@ def add(
 ) -> None:
     """Add a rule; servers follow it at once."""
     now_ms = to_ms(now())
-    rule = rule_of(
-        {
-            "kind": kind,
-            "by": by,
-            "value": value,
-            "author": author,
-            "reason": reason,
-            "starts_ms": now_ms if since is None else to_ms(since),
-            "ends_ms": None if until is None else to_ms(until),
-            "list_name": list_name,
-            "slot": slot,
-            "amount": amount,
-            "only_by": only_by,
-            "only": only,
-        },
-        LISTS,
-    )
+    fields = {
+        "kind": kind,
+        "by": by,
+        "value": value,
+        "author": author,
+        "reason": reason,
+        "starts_ms": now_ms if since is None else to_ms(since),
+        "ends_ms": None if until is None else to_ms(until),
+        "list_name": list_name,
+        "slot": slot,
+        "amount": amount,
+        "only_by": only_by,
+        "only": only,
+    }
     with Store(store, must_exist=True) as opened:
-        added = Rulebook(opened, published).add(rule, now_ms=now_ms, force=force)
+        rulebook = Rulebook(opened, published)
+        rule = rule_of(fields, rulebook.list_names())
+        added = rulebook.add(rule, now_ms=now_ms, force=force)
     out.print(f"{added.rule_id}: {_rule_text(added)}", markup=False)
 
 
@@ -192,12 +191,13 @@ def import_rules(
     force: ForceOption = False,
 ) -> None:
     """Add the rules of a file: all of them, or none."""
-    try:
-        found = rules_of(path.read_bytes(), LISTS)
-    except (OSError, RuleError) as error:
-        raise RuleError(f"{path}: {error}") from error
     with Store(store, must_exist=True) as opened:
-        added = Rulebook(opened, published).add_all(found, now_ms=to_ms(now()), force=force)
+        rulebook = Rulebook(opened, published)
+        try:
+            found = rules_of(path.read_bytes(), rulebook.list_names())
+        except (OSError, RuleError) as error:
+            raise RuleError(f"{path}: {error}") from error
+        added = rulebook.add_all(found, now_ms=to_ms(now()), force=force)
     out.print(f"added {len(added)} rules from {path}", markup=False)
 
 
@@ -243,16 +243,18 @@ def explain(
     article: ArticleOption = None,
     lists: Annotated[
         list[str] | None,
-        typer.Option("--list", help=f"{', '.join(LISTS)}; repeat it. By default: all."),
+        typer.Option("--list", help="Name of a list; repeat it. By default: all."),
     ] = None,
+    layout: LayoutOption = None,
     as_of: AsOfOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Print why each slot of a page holds its article."""
-    for name in lists or ():
-        if name not in LISTS:
-            raise typer.BadParameter(f"--list must be one of {', '.join(LISTS)}; got {name!r}")
-    page = Recommender(published).recommend(stored_user_id(user), article, lists=lists, as_of=as_of)
+    recommender = Recommender(published)
+    with usage_errors():
+        page = recommender.recommend(
+            stored_user_id(user), article, layout=layout, lists=lists, as_of=as_of
+        )
     if as_json:
         explained = {
             name: [
@@ -269,7 +271,7 @@ def explain(
 
 def _print_explanations(page: Page) -> None:
     for name, slots in page.items():
-        out.print(f"\n{TITLES[name]}", style="bold")
+        out.print(f"\n{page.titles[name]}", style="bold", markup=False)
         for rank, slot in enumerate(slots, start=1):
             why = slot.explanation
             out.print(f"  {rank}  {slot.title or slot.article_id}", markup=False)
@@ -308,12 +310,17 @@ def preview(
     to: Annotated[Path, typer.Option("--out", help="The .html file to write.")],
     user: UserOption = None,
     article: ArticleOption = None,
+    layout: LayoutOption = None,
     as_of: AsOfOption = None,
 ) -> None:
     """Write an article page as HTML: as the user sees it, and why each slot holds its article."""
     from recsys.operations.preview_page import render_preview
 
-    text = render_preview(Recommender(published), TITLES, stored_user_id(user), article, as_of)
+    recommender = Recommender(published)
+    with usage_errors():
+        text = render_preview(
+            recommender, stored_user_id(user), article, layout=layout, as_of=as_of
+        )
     with atomic_replacement(to) as partial:
         partial.write_text(text, "utf-8")
     out.print(f"wrote the page to {to}", markup=False)

@@ -10,15 +10,15 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from recsys.cli.options import TITLES, ConfigOption, StoreOption, err, out, parse_instant
-from recsys.config import load_config, toml_of
+from recsys.cli.options import ConfigOption, StoreOption, err, load_settings, out, parse_instant
+from recsys.config_file import toml_of
 from recsys.files import atomic_replacement
 from recsys.rows import iso, to_ms
 from recsys.store.database import Store
 
 if TYPE_CHECKING:
     from recsys.evaluation.run import Evaluation
-    from recsys.learn.regimes import Protocol
+    from recsys.learn.protocols import Protocol
     from recsys.metrics import Interval
 
 
@@ -46,12 +46,13 @@ def evaluate(
     ] = False,
 ) -> None:
     """Print offline metrics of every system beside its baselines."""
-    from recsys.evaluation import report, run
+    from recsys.evaluation import run
     from recsys.evaluation.html_report import render
-    from recsys.learn.regimes import DAY_MS
+    from recsys.evaluation.json_report import as_json as plain_report
+    from recsys.learn.protocols import DAY_MS
 
     protocols = _parse_protocol(protocol)
-    settings = load_config(config)
+    settings = load_settings(config)
     with Store(store, must_exist=True) as opened, err.status("evaluating") as status:
         before_ms = opened.last_impression_ms() + 1
         from_ms = before_ms - 2 * DAY_MS if test_from is None else to_ms(test_from)
@@ -73,7 +74,7 @@ def evaluate(
     _print_evaluation(found, test_window)
     if as_json is not None:
         plain = {
-            name: report.as_json(name, in_view, found.full_list, found.ablation[name])
+            name: plain_report(name, in_view, found.full_list, found.ablation[name])
             for name, in_view in found.in_view.items()
         }
         text = json.dumps(plain if len(plain) > 1 else plain[protocols[0]], indent=2)
@@ -108,19 +109,19 @@ def tune(
     config: ConfigOption = None,
 ) -> None:
     """Search half-lives, factors and other settings; write the best as a recsys.toml."""
-    from recsys.evaluation.tune import search
+    from recsys.evaluation.tune import search_settings
 
     protocols = _parse_protocol(protocol)
     if len(protocols) > 1:
         raise typer.BadParameter("--protocol: tune takes one protocol at a time")
     with Store(store, must_exist=True) as opened, err.status("tuning") as status:
         before_ms = opened.last_impression_ms() + 1 if until is None else to_ms(until)
-        found = search(
+        found = search_settings(
             opened,
-            load_config(config),
+            load_settings(config),
             protocols[0],
             before_ms=before_ms,
-            n_folds=folds,
+            n_days=folds,
             n_trials=trials,
             on_progress=status.update,
         )
@@ -128,14 +129,14 @@ def tune(
         partial.write_text(toml_of(found.config), "utf-8")
     out.print(
         f"mean of the AUC in view and the nDCG@10 of the full list, {folds} days before"
-        f" {iso(before_ms)}, {trials} trials: {found.value:.4f} with the settings in {to},"
-        f" {found.before:.4f} before",
+        f" {iso(before_ms)}, {trials} trials: {found.best_score:.4f} with the settings in {to},"
+        f" {found.initial_score:.4f} before",
         markup=False,
     )
 
 
 def _parse_protocol(name: str) -> "list[Protocol]":
-    from recsys.learn.regimes import PROTOCOLS
+    from recsys.learn.protocols import PROTOCOLS
 
     chosen = [known for known in PROTOCOLS if name in (known, "all")]
     if not chosen:
@@ -146,7 +147,7 @@ def _parse_protocol(name: str) -> "list[Protocol]":
 
 
 def _print_evaluation(found: "Evaluation", test_window: str) -> None:
-    from recsys.evaluation.backtest import PURPOSE
+    from recsys.evaluation.full_list import PAGE_METHOD_TITLES
 
     for name, in_view in found.in_view.items():
         out.print(
@@ -166,11 +167,11 @@ def _print_evaluation(found: "Evaluation", test_window: str) -> None:
     title = f"full list: choose from all live articles at noon, {full.n_lists} lists"
     _print_metrics(title, full.systems, ("hit@5", "hit@10", "ndcg@10", "coverage@5", "gini@5"))
     for purpose, values in full.purposes.items():
-        title = f"{TITLES[purpose]}: {PURPOSE[purpose]}"
+        title = full.purpose_titles[purpose]
         _print_metrics(title, {n: {"ndcg@5": value} for n, value in values.items()}, ("ndcg@5",))
     for method, values_by_name in full.pages.items():
         values_of = ", ".join(f"{name} {value:.3f}" for name, value in values_by_name.items())
-        out.print(f"  pages composed by {method}: {values_of}")
+        out.print(f"  pages filled by {PAGE_METHOD_TITLES[method]}: {values_of}")
 
 
 def _print_metrics(

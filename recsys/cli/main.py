@@ -35,24 +35,26 @@ from recsys.cli.operator import (
     show_config,
 )
 from recsys.cli.options import (
-    TITLES,
     USER_KEY,
     ArticleOption,
     AsOfOption,
     ConfigOption,
     JsonOption,
+    LayoutOption,
     PublishedOption,
     StoreOption,
     UserOption,
     err,
+    load_settings,
     now,
     out,
     parse_instant,
     print_json,
     stored_user_id,
+    usage_errors,
     user_key,
 )
-from recsys.config import load_config
+from recsys.config import Config
 from recsys.errors import HeldBackError, InputRefusedError, RecsysError, RunActiveError
 from recsys.files import atomic_replacement
 from recsys.ingest.detect import FORMATS, READERS, expand
@@ -210,7 +212,7 @@ def _run(
 ) -> None:
     from recsys.nightly.run import run_nightly
 
-    settings = load_config(config)
+    settings = None if config is None else load_settings(config)
     with Store(store, must_exist=True) as opened:
         report = run_nightly(
             opened,
@@ -226,13 +228,15 @@ def _run(
 
 def _print_run_report(report: "RunReport") -> None:
     out.print(f"published {report.run_id} as of {report.as_of}")
+    for change in report.changed_settings:
+        out.print(f"  other settings than the run it refreshes: {change}", markup=False)
     if report.lifted_by_bots:
         articles = ", ".join(report.lifted_by_bots)
         out.print(
             f"  clicks of bots were left out; they would have lifted: {articles}", markup=False
         )
-    if report.vitals is not None and report.vitals.never:
-        articles = ", ".join(report.vitals.never)
+    if report.vitals is not None and report.vitals.never_shown:
+        articles = ", ".join(report.vitals.never_shown)
         out.print(
             f"  on none of the {report.vitals.n_pages} inspected pages: {articles}", markup=False
         )
@@ -256,7 +260,11 @@ def recommend(
     published: PublishedOption,
     user: UserOption = None,
     article: ArticleOption = None,
-    n: Annotated[int, typer.Option(min=1, max=100, help="Slots of each ranked list.")] = 5,
+    layout: LayoutOption = None,
+    n: Annotated[
+        int | None,
+        typer.Option(min=1, max=100, help="Slots of each ranked list. By default: the settings."),
+    ] = None,
     recent: Annotated[
         list[str] | None,
         typer.Option(help="An article that the user just clicked; repeat it, oldest first."),
@@ -265,9 +273,16 @@ def recommend(
     as_json: JsonOption = False,
 ) -> None:
     """Print one page."""
-    page = Recommender(published).recommend(
-        stored_user_id(user), article, n=n, recent_clicks=tuple(recent or ()), as_of=as_of
-    )
+    recommender = Recommender(published)
+    with usage_errors():
+        page = recommender.recommend(
+            stored_user_id(user),
+            article,
+            layout=layout,
+            n=n,
+            recent_clicks=tuple(recent or ()),
+            as_of=as_of,
+        )
     if as_json:
         print_json(_plain_page(page))
     else:
@@ -317,7 +332,7 @@ def _plain_page(page: Page) -> dict[str, object]:
 
 def _print_page(page: Page) -> None:
     for name, slots in page.items():
-        out.print(f"\n{TITLES[name]}", style="bold")
+        out.print(f"\n{page.titles[name]}", style="bold", markup=False)
         for rank, slot in enumerate(slots, start=1):
             section = f"  [{slot.category}]" if slot.category else ""
             out.print(f"  {rank}  {slot.title or slot.article_id}{section}", markup=False)
@@ -367,10 +382,10 @@ def demo() -> None:
             report = load_files(store, expand([sample_folder()]), received_ms=to_ms(as_of))
             _print_load_report(report)
             out.print("$ recsys nightly --store recsys.db --published published", style="green")
-            run = run_nightly(store, published, as_of_ms=to_ms(as_of), config=load_config(None))
+            run = run_nightly(store, published, as_of_ms=to_ms(as_of), config=Config())
             out.print(
                 f"published {run.run_id}: {run.counts['live_articles']} live articles,"
-                f" {run.counts['readers']} readers"
+                f" {run.counts['users']} users"
             )
         recommender = Recommender(published)
         for user, article in about["pages"]:

@@ -10,17 +10,17 @@ from typing import Annotated, Any
 import typer
 
 from recsys.cli.options import (
-    TITLES,
     ConfigOption,
     JsonOption,
     PublishedOption,
     StoreOption,
     err,
+    load_settings,
     out,
     print_json,
     stored_user_id,
 )
-from recsys.config import config_of, load_tables
+from recsys.config_file import config_of, load_tables
 from recsys.files import locked
 from recsys.operations.compare_runs import RunDifference, compare_runs
 from recsys.operations.describe_settings import settings_of, toml_with_comments
@@ -74,7 +74,7 @@ def _report_text(report: dict[str, Any]) -> str:
     text = (
         f"  {report['kind']}, {report['status']}, as of {report['as_of']},"
         f" {counts.get('live_articles', 0)} live articles,"
-        f" {counts.get('readers', 0)} readers,"
+        f" {counts.get('users', 0)} users,"
         f" {sum(report['seconds'].values()):.1f} s, {report['peak_mb']} MiB"
     )
     problems = list(report["problems"])
@@ -173,7 +173,7 @@ def _print_difference(found: RunDifference) -> None:
     for name, (ids_before, ids_after) in found.front_page.items():
         new = ", ".join(article_id for article_id in ids_after if article_id not in ids_before)
         out.print(
-            f"  {TITLES[name]}: {found.share_kept[name]:.0%};"
+            f"  {found.titles[name]}: {found.share_kept[name]:.0%};"
             f" {len(set(ids_before) & set(ids_after))} of {len(ids_before)}, new: {new or '-'}",
             markup=False,
         )
@@ -216,8 +216,7 @@ def rebuild(
 
 def show_config(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Print the settings in force as TOML, with what each means and where its value comes from."""
-    tables = load_tables(config)
-    settings = settings_of(config_of(tables, str(config)), tables)
+    settings = settings_of(load_settings(config), load_tables(config))
     if as_json:
         print_json([asdict(setting) for setting in settings])
     else:
@@ -232,7 +231,7 @@ def forget(
 ) -> None:
     """Delete a user from the store and from every run, then search the files for the id."""
     with Store(store, must_exist=True) as opened:
-        user_id = stored_user_id(user) if opened.hashed_with else user
+        user_id = stored_user_id(user) if opened.user_key_fingerprint else user
         found = forget_user(opened, published, user_id or user)
     rows = ", ".join(f"{n} {table}" for table, n in found.rows.items())
     out.print(f"deleted {rows}; from {found.n_runs} runs", markup=False)

@@ -1,8 +1,10 @@
-"""What all commands share: options and their parsers, titles of lists, the terminal, JSON."""
+"""What all commands share: options and their parsers, the terminal, JSON."""
 
 import json
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -10,16 +12,14 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from recsys.config import Config
+from recsys.config_file import load_config
+from recsys.errors import ConfigError
+from recsys.page.list_table import require_known_names
 from recsys.pseudonym import hashed_user
 
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
-TITLES = {
-    "you_may_also_like": "You May Also Like",
-    "must_reads": "Must-Reads",
-    "popular_now": "Popular Now",
-    "latest_stories": "Latest Stories",
-}
 USER_KEY = "RECSYS_USER_KEY"  # the environment variable of the key of hashed user ids
 
 
@@ -54,12 +54,41 @@ def print_json(value: object) -> None:
     sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2) + "\n")
 
 
+def load_settings(path: Path | None) -> Config:
+    """Return the settings of a file, the defaults for None; every name in them exists.
+
+    Raises
+    ------
+    ConfigError
+        If the file cannot be read, or a setting is wrong.
+    """
+    config = load_config(path)
+    try:
+        require_known_names(config)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
+    return config
+
+
+@contextmanager
+def usage_errors() -> Iterator[None]:
+    """Report a wrong argument of a library function as wrong usage of the command."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        raise typer.BadParameter(str(error)) from error
+
+
 StoreOption = Annotated[Path, typer.Option("--store", help="The store, a SQLite file.")]
 PublishedOption = Annotated[Path, typer.Option("--published", help="The folder of published runs.")]
 ConfigOption = Annotated[
     Path | None, typer.Option("--config", help="A recsys.toml with settings to change.")
 ]
 UserOption = Annotated[str | None, typer.Option(help="The user's id.")]
+LayoutOption = Annotated[
+    str | None,
+    typer.Option(help="Name of the layout. By default: front without an article, else article."),
+]
 ArticleOption = Annotated[str | None, typer.Option(help="The id of the article being read.")]
 AsOfOption = Annotated[
     datetime | None,

@@ -1,1 +1,1 @@
-"""Offline metrics: the functions of the night, asked about the past."""
+"""Evaluate the engine offline: back-tests with baselines, reports, and a search for settings."""

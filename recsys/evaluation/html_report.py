@@ -1,4 +1,4 @@
-"""The report as one HTML page: plots and tables inside, nothing loaded from elsewhere."""
+"""The report of an evaluation as one HTML page that loads nothing from elsewhere."""
 
 import io
 from collections.abc import Mapping, Sequence
@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from recsys.errors import RecsysError
-from recsys.evaluation.backtest import PURPOSE
-from recsys.evaluation.report import FullListReport, InViewReport
-from recsys.learn.regimes import Protocol
+from recsys.evaluation.full_list_report import FullListReport
+from recsys.evaluation.in_view_report import InViewReport
+from recsys.learn.protocols import Protocol
 from recsys.metrics import Interval
 
 _TEMPLATE = """<!doctype html>
@@ -60,18 +60,16 @@ def render(
     full: FullListReport,
     ablation: Mapping[Protocol, Mapping[str, Interval]],
 ) -> str:
-    """Return the page.
+    """Return the HTML page of an evaluation.
 
     Parameters
     ----------
-    title, about
-        What was evaluated, on which data, when.
-    in_view
-        By regime.
-    full
-        Of the full list.
-    ablation
-        By regime, by group of features left out: AUC lost. May be empty.
+    title
+        What was evaluated.
+    about
+        Paragraphs below the title: on which data, and when.
+    in_view, full, ablation
+        See `recsys.evaluation.run.Evaluation`.
 
     Raises
     ------
@@ -82,26 +80,33 @@ def render(
         from jinja2 import Environment
     except ImportError as error:
         raise RecsysError("--html needs more packages: pip install 'recsys[report]'") from error
-    sections = [_by_regime(in_view), _lists(full), _pages(full)]
+    sections = [_auc_section(in_view), _full_list_section(full), _page_section(full)]
     for protocol, report in in_view.items():
-        sections += _of_regime(protocol, report)
+        sections += _protocol_sections(protocol, report)
         if ablation.get(protocol):
-            sections.append(_ablation(protocol, ablation[protocol]))
-    # Names of sections and systems come from data: everything but our own SVG is escaped.
+            sections.append(_ablation_section(protocol, ablation[protocol]))
+    # Names of sections and systems come from data, so everything but our own SVG is escaped.
     page = Environment(autoescape=True).from_string(_TEMPLATE)
     return page.render(title=title, about=about, sections=sections)
 
 
 def svg(draw: Any, *, width: float = 9.0, height: float = 4.0) -> str:
-    """Return what is drawn on a figure of so many inches, the same for the same figures."""
+    """Return a figure as SVG; the same data gives the same bytes.
+
+    Parameters
+    ----------
+    draw
+        Called with the matplotlib figure to draw on.
+    width, height
+        Size in inches.
+    """
+    import matplotlib as mpl
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained")
     draw(figure)
     out = io.StringIO()
-    # No date and no random ids: the same figures give the same page.
-    import matplotlib as mpl
-
+    # No date and no random ids, so that the same data gives the same bytes.
     with mpl.rc_context({"svg.hashsalt": "recsys"}):
         figure.savefig(
             out, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type"))
@@ -122,13 +127,13 @@ def _table(
     return [[name, *(_cell(values[c]) for c in columns)] for name, values in systems.items()]
 
 
-def _bars(axes: Any, groups: Mapping[str, Mapping[str, Interval]], label: str) -> None:
-    """Draw points with intervals: groups side by side, one colour a series."""
+def _draw_points(axes: Any, groups: Mapping[str, Mapping[str, Interval]], label: str) -> None:
+    """Draw means with intervals: the groups side by side, one colour for each series."""
     names = list(groups)
     series = list(dict.fromkeys(name for values in groups.values() for name in values))
     for i, name in enumerate(series):
         shown = [(x, groups[g][name]) for x, g in enumerate(names) if name in groups[g]]
-        x = np.array([place for place, _ in shown]) + (i - len(series) / 2) * 0.8 / len(series)
+        x = np.array([x for x, _ in shown]) + (i - len(series) / 2) * 0.8 / len(series)
         mean = np.array([value.mean for _, value in shown])
         reach = [
             mean - [value.low for _, value in shown],
@@ -141,55 +146,51 @@ def _bars(axes: Any, groups: Mapping[str, Mapping[str, Interval]], label: str) -
     axes.legend(fontsize=7, loc="center left", bbox_to_anchor=(1.0, 0.5))
 
 
-def _by_regime(in_view: Mapping[Protocol, InViewReport]) -> Section:
+def _auc_section(in_view: Mapping[Protocol, InViewReport]) -> Section:
     groups: dict[str, dict[str, Interval]] = {
         protocol: {name: values["auc"] for name, values in report.systems.items()}
         for protocol, report in in_view.items()
     }
     return {
         "title": "In view: re-rank what was shown",
-        "text": "AUC an impression by regime, 95 % intervals by bootstrap over readers.",
-        "plot": svg(lambda figure: _bars(figure.subplots(), groups, "AUC")),
+        "text": "Mean AUC of impressions by protocol. 95 % intervals by bootstrap over users.",
+        "plot": svg(lambda figure: _draw_points(figure.subplots(), groups, "AUC")),
     }
 
 
-def _pages(full: FullListReport) -> Section:
-    """Return how whole pages do, and lists by what they are for."""
+def _page_section(full: FullListReport) -> Section:
+    """Return the table of whole pages, and of lists judged by their own gains."""
     rows = [
         [name, *(f"{figures[c]:.3f}" for c in ("redundancy", "coverage", "gini"))]
         for name, figures in full.pages.items()
     ]
     for name, systems in full.purposes.items():
-        rows += [[f"{PURPOSE[name]}: {title}", _cell(v), "", ""] for title, v in systems.items()]
+        rows += [
+            [f"{full.purpose_titles[name]}: {title}", _cell(v), "", ""]
+            for title, v in systems.items()
+        ]
     return {
-        "title": "Whole pages, and lists by what they are for",
+        "title": "Whole pages, and lists by their own gains",
         "text": (
-            "Pages by way of composing: share of slots that tell a story again, share of live"
-            " articles shown to anybody, unevenness of their exposure. Below, nDCG@5 of what"
-            " followed: clicks of the hour after for Popular Now, reading time of the day after"
-            " for Must-Reads."
+            "Pages by the method that fills them. Redundancy is the share of slots whose story"
+            " is on the page already, coverage the share of live articles that any user is"
+            " shown, and gini the unevenness of their exposure. Below: nDCG@5 by the gain of"
+            " each list, which is clicks of the next hour for Popular Now and reading time of"
+            " the next day for Must-Reads."
         ),
         "columns": ("", "redundancy, or nDCG@5", "coverage", "gini"),
         "rows": rows,
     }
 
 
-def _lists(full: FullListReport) -> Section:
+def _full_list_section(full: FullListReport) -> Section:
     def draw(figure: Any) -> None:
         left, right = figure.subplots(1, 2)
         for name, values in full.systems.items():
-            left.errorbar(
-                values["hit@5"].mean,
-                name,
-                xerr=[
-                    [values["hit@5"].mean - values["hit@5"].low],
-                    [values["hit@5"].high - values["hit@5"].mean],
-                ],
-                fmt="o",
-                color="C0",
-                capsize=2,
-            )
-            right.plot(values["coverage@5"].mean, values["hit@5"].mean, "o", label=name)
+            hit, coverage = values["hit@5"], values["coverage@5"]
+            reach = [[hit.mean - hit.low], [hit.high - hit.mean]]
+            left.errorbar(hit.mean, name, xerr=reach, fmt="o", color="C0", capsize=2)
+            right.plot(coverage.mean, hit.mean, "o", label=name)
         left.set_xlabel("hit@5")
         right.set_xlabel("coverage@5")
         right.set_ylabel("hit@5")
@@ -198,8 +199,8 @@ def _lists(full: FullListReport) -> Section:
     return {
         "title": "Full list: choose from all live articles",
         "text": (
-            f"{full.n_lists} lists of {full.n_users} readers at noon; a hit is a click within 12"
-            f" hours; {full.cold_users:.3f} of the readers were cold."
+            f"{full.n_lists} lists for {full.n_users} users at noon. A hit is a click within 12"
+            f" hours. For {full.cold_users:.3f} of the lists the run did not know the user."
         ),
         "plot": svg(draw),
         "columns": ("system", *_LIST_COLUMNS),
@@ -207,58 +208,29 @@ def _lists(full: FullListReport) -> Section:
     }
 
 
-def _of_regime(protocol: Protocol, report: InViewReport) -> list[Section]:
-    def calibration(figure: Any) -> None:
-        axes = figure.subplots()
-        predicted = [p for _, p, _ in report.calibration]
-        real = [r for _, _, r in report.calibration]
-        top = max([*predicted, *real, 0.01])
-        axes.plot([0, top], [0, top], color="0.7")
-        axes.plot(predicted, real, "o-")
-        axes.set_xlabel("predicted share of the clicks of an impression")
-        axes.set_ylabel("real share")
-
-    def features(figure: Any) -> None:
-        axes = figure.subplots()
-        strongest = list(report.contributions.items())[:20][::-1]
-        axes.barh([name for name, _ in strongest], [value for _, value in strongest])
-        axes.set_xlabel("standard deviation of the part within an impression")
-
-    columns = [name for name in _IN_VIEW_COLUMNS if name in report.systems["blend"]]
-    sections: list[Section] = [
-        {
-            "title": f"{protocol.capitalize()}: systems",
-            "text": (
-                f"{report.n_impressions} impressions of {report.n_users} readers;"
-                f" {report.n_single_class} of a single class left out. Popularity is"
-                f" {report.popularity}, the half-life best on this very test."
-            ),
-            "columns": ("system", *columns, "AUC over popularity"),
-            "rows": [
-                [*row, _cell(report.against_baseline[row[0]]) if row[0] != "popularity" else ""]
-                for row in _table(report.systems, columns)
-            ],
-        }
-    ]
+def _protocol_sections(protocol: Protocol, report: InViewReport) -> list[Section]:
+    title = protocol.capitalize()
+    sections = [_systems_section(title, report)]
     for kind, groups in report.strata.items():
-        if not groups:
-            continue
-        titled = {f"{t}\n{report.counts[kind][t]}": values for t, values in groups.items()}
-        sections.append(
-            {
-                "title": f"{protocol.capitalize()}: AUC by {kind}",
-                "plot": svg(lambda figure, titled=titled: _bars(figure.subplots(), titled, "AUC")),
-            }
-        )
+        if groups:
+            named = {f"{t}\n{report.counts[kind][t]}": values for t, values in groups.items()}
+            plot = svg(lambda figure, named=named: _draw_points(figure.subplots(), named, "AUC"))
+            sections.append({"title": f"{title}: AUC by {kind}", "plot": plot})
     sections += [
-        {"title": f"{protocol.capitalize()}: calibration", "plot": svg(calibration, width=5)},
-        {"title": f"{protocol.capitalize()}: what the blend goes by", "plot": svg(features)},
         {
-            "title": f"{protocol.capitalize()}: how the heads were learned",
-            "columns": ("night", "head", "choices", "AUC learned", "AUC shipped", "served", ""),
+            "title": f"{title}: calibration",
+            "plot": svg(lambda figure: _draw_calibration(figure, report), width=5),
+        },
+        {
+            "title": f"{title}: which features the blend uses most",
+            "plot": svg(lambda figure: _draw_contributions(figure, report)),
+        },
+        {
+            "title": f"{title}: how the heads were learned",
+            "columns": ("run", "head", "choices", "AUC learned", "AUC shipped", "served", ""),
             "rows": [
-                [night, name, *_learned(values)]
-                for night, heads in report.heads.items()
+                [as_of, name, *_head_cells(values)]
+                for as_of, heads in report.heads.items()
                 for name, values in heads.items()
             ],
         },
@@ -266,11 +238,47 @@ def _of_regime(protocol: Protocol, report: InViewReport) -> list[Section]:
     return sections
 
 
-def _learned(values: Any) -> list[str]:
-    return [str(values[k]) for k in ("n", "learned", "shipped", "used", "why")]
+def _systems_section(title: str, report: InViewReport) -> Section:
+    columns = [name for name in _IN_VIEW_COLUMNS if name in report.systems["blend"]]
+    return {
+        "title": f"{title}: systems",
+        "text": (
+            f"{report.n_impressions} impressions of {report.n_users} users;"
+            f" {report.n_single_class} are left out because all or none of their candidates"
+            f" were clicked. Popularity is {report.popularity}, the half-life that does best"
+            " on these very impressions."
+        ),
+        "columns": ("system", *columns, "AUC over popularity"),
+        "rows": [
+            [*row, _cell(report.against_baseline[row[0]]) if row[0] != "popularity" else ""]
+            for row in _table(report.systems, columns)
+        ],
+    }
 
 
-def _ablation(protocol: Protocol, lost: Mapping[str, Interval]) -> Section:
+def _head_cells(values: Any) -> list[str]:
+    return [str(values[key]) for key in ("n", "learned", "shipped", "used", "why")]
+
+
+def _draw_calibration(figure: Any, report: InViewReport) -> None:
+    axes = figure.subplots()
+    predicted = [p for _, p, _ in report.calibration]
+    real = [r for _, _, r in report.calibration]
+    top = max([*predicted, *real, 0.01])
+    axes.plot([0, top], [0, top], color="0.7")
+    axes.plot(predicted, real, "o-")
+    axes.set_xlabel("predicted share of the clicks of an impression")
+    axes.set_ylabel("real share")
+
+
+def _draw_contributions(figure: Any, report: InViewReport) -> None:
+    axes = figure.subplots()
+    strongest = list(report.contributions.items())[:20][::-1]
+    axes.barh([name for name, _ in strongest], [value for _, value in strongest])
+    axes.set_xlabel("standard deviation of the part within an impression")
+
+
+def _ablation_section(protocol: Protocol, lost: Mapping[str, Interval]) -> Section:
     def draw(figure: Any) -> None:
         axes = figure.subplots()
         for name, value in lost.items():
@@ -280,8 +288,11 @@ def _ablation(protocol: Protocol, lost: Mapping[str, Interval]) -> Section:
         axes.set_xlabel("AUC lost")
 
     return {
-        "title": f"{protocol.capitalize()}: what is lost without",
-        "text": "Curves learned anew without each group of features; paired on the impressions.",
+        "title": f"{protocol.capitalize()}: AUC lost without each group of features",
+        "text": (
+            "The ranking head is learned again without each group. Differences are paired on"
+            " the impressions."
+        ),
         "plot": svg(draw),
         "columns": ("left out", "AUC lost"),
         "rows": [[name, _cell(value)] for name, value in lost.items()],

@@ -1,21 +1,26 @@
-"""One evaluation: every system on the choices of a test window, in view and on full lists."""
+"""Evaluate every system on a test window: on what was shown, and on full lists."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from recsys.config import Config
-from recsys.evaluation import backtest
-from recsys.evaluation.propensity import position_propensities
-from recsys.evaluation.report import (
-    FullListReport,
-    InViewReport,
-    full_list_report,
-    in_view_report,
-    paired_difference,
+from recsys.evaluation.backtest import evaluated_runs
+from recsys.evaluation.full_list import make_full_lists
+from recsys.evaluation.full_list_report import FullListReport, full_list_report
+from recsys.evaluation.in_view import (
+    FEATURE_GROUPS,
+    features_of_group,
+    score_in_view,
+    served_impressions,
+    without_features,
 )
-from recsys.learn.examples import Past, ProgressListener
-from recsys.learn.regimes import Protocol
+from recsys.evaluation.in_view_report import InViewReport, in_view_report, paired_difference
+from recsys.evaluation.propensity import position_propensities
+from recsys.learn.examples import ExampleBuilder
+from recsys.learn.past_runs import PastRuns, ProgressListener
+from recsys.learn.protocols import Protocol
 from recsys.metrics import Interval
+from recsys.page.list_table import list_names
 from recsys.store.database import Store
 
 
@@ -32,7 +37,7 @@ class Evaluation:
     full_list
         The systems on all live articles.
     ablation
-        By protocol, by group of features: the AUC lost without the group; empty unless asked
+        By protocol and group of features: the AUC lost without the group. Empty unless asked
         for.
     """
 
@@ -55,34 +60,41 @@ def evaluate(
 ) -> Evaluation:
     """Return the metrics of every system beside its baselines.
 
+    The seven parameters are those of the `recsys evaluate` command.
+
     Parameters
     ----------
-    store, config
-        The log, and the settings of the nights that are evaluated.
+    store
+        The log.
+    config
+        Settings of the runs that are evaluated.
     protocols
-        Up to when a night, an hour or a click counts before each choice.
+        Up to when clicks and views count for each impression.
     from_ms, before_ms
-        Impressions shown in [from_ms, before_ms) are judged; `position_propensities` are
-        estimated from those before.
+        Impressions shown in [from_ms, before_ms) are judged. `position_propensities` are
+        estimated from earlier ones.
     ablate
         Also learn the ranking head without each group of features.
     on_progress
         Called with the name of each step.
     """
-    past = Past(store, config, on_progress)
-    nights = backtest.nights(past, protocols, from_ms=from_ms, before_ms=before_ms)
-    full_list = full_list_report(backtest.full_list(past, nights))
-    chance = position_propensities(store.impressions(from_ms=0, before_ms=from_ms))
+    past = PastRuns(store, config, on_progress)
+    builder = ExampleBuilder(past)
+    runs = evaluated_runs(builder, protocols, from_ms=from_ms, before_ms=before_ms)
+    full_list = full_list_report(make_full_lists(past, runs))
+    chance = position_propensities(
+        store.impressions(from_ms=0, before_ms=from_ms), list_names(config)
+    )
     in_view: dict[Protocol, InViewReport] = {}
     ablation: dict[Protocol, dict[str, Interval]] = {}
-    for protocol, seen in backtest.seen_of(past, nights, protocols).items():
-        scored = backtest.in_view(seen, nights, protocol, chance=chance)
+    for protocol, served in served_impressions(past, runs, protocols).items():
+        scored = score_in_view(served, protocol, position_propensity=chance)
         in_view[protocol] = in_view_report(scored)
         ablation[protocol] = {}
-        for group in backtest.GROUPS if ablate else ():
+        for group in FEATURE_GROUPS if ablate else ():
             on_progress(f"{protocol} without {group}")
-            names = backtest.features_of_group(group, list(scored.parts))
-            fewer = backtest.without_features(past, nights, protocol, names)
-            without = backtest.in_view(seen, fewer, protocol, chance=chance)
+            names = features_of_group(group, list(scored.parts))
+            fewer = without_features(builder, served, protocol, names)
+            without = score_in_view(fewer, protocol, position_propensity=chance)
             ablation[protocol][group] = paired_difference(scored, without)
     return Evaluation(from_ms, before_ms, in_view, full_list, ablation)

@@ -1,7 +1,7 @@
-"""Settings that did best on past days, searched on time-ordered folds.
+"""Search the settings that do best on past days; each day is judged by what was known before it.
 
-Weights are learned by the night itself (`recsys.learn`); what is searched here is what a
-night takes as given: half-lives, factors, regularization, negatives, days.
+A nightly run learns the weights of the blend itself (`recsys.learn`). The search is for the
+settings that a nightly run takes as given: half-lives, factors, regularization, negatives, days.
 """
 
 from dataclasses import dataclass
@@ -13,13 +13,17 @@ import numpy as np
 from recsys import metrics
 from recsys.config import Config
 from recsys.errors import RecsysError
-from recsys.evaluation.backtest import full_list, in_view, nights, seen_of
-from recsys.learn.examples import Past, ProgressListener
-from recsys.learn.regimes import DAY_MS, Protocol
+from recsys.evaluation.backtest import evaluated_runs
+from recsys.evaluation.full_list import make_full_lists
+from recsys.evaluation.in_view import score_in_view, served_impressions
+from recsys.learn.examples import ExampleBuilder
+from recsys.learn.past_runs import PastRuns, ProgressListener
+from recsys.learn.protocols import DAY_MS, Protocol
 from recsys.store.database import Store
 
-# Table, key, least, most; searched on a log scale, whole numbers where the default is one.
-SPACE = (
+# Table, key, least and greatest value. The search is on a log scale; a setting whose default is
+# a whole number gets whole numbers.
+SEARCH_SPACE = (
     ("collaborative", "factors", 8, 64),
     ("collaborative", "regularization", 0.005, 0.5),
     ("collaborative", "alpha", 1.0, 40.0),
@@ -34,71 +38,97 @@ SPACE = (
 
 
 @dataclass(frozen=True, slots=True)
-class Fold:
-    """How settings did on a day, learned from the days before it."""
+class DayScores:
+    """Metrics of one day, by a nightly run that learned from the days before it.
+
+    Attributes
+    ----------
+    auc
+        Mean AUC of the blend on the impressions of the day.
+    ndcg
+        Mean nDCG@10 of the blend's full lists at noon.
+    """
 
     auc: float
     ndcg: float
 
     @property
-    def value(self) -> float:
-        """Return the mean of both tasks' figures; NaN counts as nothing won."""
+    def mean(self) -> float:
+        """Return the mean of both metrics; a NaN counts as 0."""
         return float(np.nan_to_num([self.auc, self.ndcg]).mean())
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """The best settings, their value, and that of the settings given."""
+class SearchResult:
+    """The best settings of a search.
+
+    Attributes
+    ----------
+    config
+        The settings.
+    best_score, initial_score
+        Mean of `DayScores.mean` over the days, of these settings and of the settings that the
+        search started from.
+    n_trials
+        How many settings were tried.
+    """
 
     config: Config
-    value: float
-    before: float
+    best_score: float
+    initial_score: float
     n_trials: int
 
 
-def judged(store: Store, config: Config, protocol: Protocol, day_ms: int) -> Fold:
-    """Return how settings did on the day after an instant: AUC in view, nDCG@10 of lists."""
-    past = Past(store, config)
-    served = nights(past, [protocol], from_ms=day_ms, before_ms=day_ms + DAY_MS)
-    seen = seen_of(past, served, [protocol])[protocol]
-    scored = in_view(seen, served, protocol, chance=np.ones(1))
+def judge_day(store: Store, config: Config, protocol: Protocol, day_ms: int) -> DayScores:
+    """Return the metrics of the day that begins at an instant: AUC in view, nDCG@10 of lists."""
+    past = PastRuns(store, config)
+    builder = ExampleBuilder(past)
+    runs = evaluated_runs(builder, [protocol], from_ms=day_ms, before_ms=day_ms + DAY_MS)
+    served = served_impressions(past, runs, [protocol])[protocol]
+    scored = score_in_view(served, protocol, position_propensity=np.ones(1))
     auc = metrics.auc(metrics.judge(scored.scores["blend"], scored.clicked, scored.start))
-    lists = full_list(past, served)
-    n_relevant = np.array([len(wanted) for wanted in lists.relevant], dtype=np.int64)
-    hits = metrics.hits_of(lists.lists["blend"], lists.relevant)
+    full = make_full_lists(past, runs)
+    n_relevant = np.array([len(clicked) for clicked in full.relevant], dtype=np.int64)
+    hits = metrics.hits_of(full.lists["blend"], full.relevant)
     ndcg = metrics.ndcg_at_k(hits, n_relevant, 10)
-    return Fold(*(float(np.nanmean(v)) if np.isfinite(v).any() else np.nan for v in (auc, ndcg)))
+    return DayScores(
+        *(float(np.nanmean(v)) if np.isfinite(v).any() else np.nan for v in (auc, ndcg))
+    )
 
 
-def search(
+def search_settings(
     store: Store,
     config: Config,
     protocol: Protocol,
     *,
     before_ms: int,
-    n_folds: int,
+    n_days: int,
     n_trials: int,
     on_progress: ProgressListener = lambda what: None,
     random_state: int = 42,
-) -> Found:
-    """Return the settings that did best on the days before an instant.
+) -> SearchResult:
+    """Return the settings that do best on the days before an instant.
+
+    Of the eight parameters, six are those of the `recsys tune` command.
 
     Parameters
     ----------
-    store, config
-        The data, and the settings to start from; they are the first trial.
+    store
+        The log.
+    config
+        The settings to start from; they are the first trial.
     protocol
-        The regime of the in-view task.
+        The protocol of the impressions.
     before_ms
-        Nothing of this instant or later is looked at.
-    n_folds
-        Days judged, each by a night that learned from the days before it.
+        Events of this instant or later are not looked at.
+    n_days
+        Number of days judged, each by a nightly run that learned from the days before it.
     n_trials
-        Settings tried, those given included.
-    listener
-        Told of each trial.
+        Number of settings tried, those of `config` included.
+    on_progress
+        Called with the name of each trial.
     random_state
-        Of the search.
+        Seed of the search.
 
     Raises
     ------
@@ -115,35 +145,38 @@ def search(
     except ImportError as error:
         raise RecsysError("tune needs one more package: pip install 'recsys[tune]'") from error
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    days = [before_ms - back * DAY_MS for back in range(n_folds, 0, -1)]
+    days = [before_ms - back * DAY_MS for back in range(n_days, 0, -1)]
 
-    def value_of(trial: Any) -> float:
+    def score_of(trial: Any) -> float:
         on_progress(f"trial {trial.number + 1} of {n_trials}")
-        tried = variant(
-            config, {f"{t}.{k}": _suggest(trial, config, t, k, a, b) for t, k, a, b in SPACE}
-        )
-        return float(np.mean([judged(store, tried, protocol, day).value for day in days]))
+        values = {
+            f"{table}.{key}": _suggest(trial, config, table, key, least, greatest)
+            for table, key, least, greatest in SEARCH_SPACE
+        }
+        tried = changed_settings(config, values)
+        return float(np.mean([judge_day(store, tried, protocol, day).mean for day in days]))
 
     sampler = optuna.samplers.TPESampler(seed=random_state)
     study = optuna.create_study(direction="maximize", sampler=sampler)
-    study.enqueue_trial({f"{t}.{k}": getattr(getattr(config, t), k) for t, k, *_ in SPACE})
-    study.optimize(value_of, n_trials=n_trials)
-    values = [float(trial.value or 0.0) for trial in study.trials]
-    return Found(variant(config, study.best_params), study.best_value, values[0], n_trials)
+    study.enqueue_trial({f"{t}.{k}": getattr(getattr(config, t), k) for t, k, *_ in SEARCH_SPACE})
+    study.optimize(score_of, n_trials=n_trials)
+    scores = [float(trial.value or 0.0) for trial in study.trials]
+    best = changed_settings(config, study.best_params)
+    return SearchResult(best, study.best_value, scores[0], n_trials)
 
 
-def _suggest(trial: Any, config: Config, table: str, key: str, least: float, most: float) -> Any:
-    whole = isinstance(getattr(getattr(config, table), key), int)
-    suggest = trial.suggest_int if whole else trial.suggest_float
-    return suggest(f"{table}.{key}", least, most, log=True)
+def _suggest(trial: Any, config: Config, table: str, key: str, low: float, high: float) -> Any:
+    is_whole = isinstance(getattr(getattr(config, table), key), int)
+    suggest = trial.suggest_int if is_whole else trial.suggest_float
+    return suggest(f"{table}.{key}", low, high, log=True)
 
 
-def variant(config: Config, values: dict[str, Any]) -> Config:
-    """Return settings with some changed, by `table.key`; floats to four digits.
+def changed_settings(config: Config, values: dict[str, Any]) -> Config:
+    """Return settings with some changed, by `table.key`; floats are rounded to four digits.
 
     Examples
     --------
-    >>> variant(Config(), {"learn.days": 2}).learn.days
+    >>> changed_settings(Config(), {"learn.days": 2}).learn.days
     2
     """
     for name, value in values.items():

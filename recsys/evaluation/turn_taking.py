@@ -1,41 +1,42 @@
-"""Pages filled by plain turns: the baseline of the assignment."""
+"""Pages filled by plain turns: the baseline that the assignment is measured against."""
 
 from collections.abc import Mapping, Sequence
 
-from recsys.page.compose import LISTS, Ints
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys.page.list_table import Layout
 
 
-def greedy(
+def fill_by_turns(
     rankings: Mapping[str, Sequence[int]],
-    n_slots: Mapping[str, int],
-    story: Ints,
-    blocked: Ints,
+    layout: Layout,
+    story: NDArray[np.int64],
+    blocked: NDArray[np.int64],
 ) -> dict[str, list[int]]:
-    """Return a page by turns: each list its best free candidate, first places first.
-
-    What the assignment is measured against.
+    """Return a page by turns: each list takes its best free candidate, first slots first.
 
     Parameters
     ----------
     rankings
-        Candidates (live places) of each list, best first.
-    n_slots
-        Slots of each list; a list absent here is not filled.
-    story : array of int, shape (n_live,)
+        Candidates (live indices) of each list, best first.
+    layout
+        The lists of the page.
+    story : array of int64, shape (n_live,)
         Story of each live article.
-    blocked : array of int
-        Live places that must not appear, nor any article of their story.
+    blocked : array of int64
+        Live articles that must not appear, nor any article of their story.
     """
     used = set(story[blocked].tolist())
     story_of = story.tolist()
-    chosen: dict[str, list[int]] = {name: [] for name in LISTS if name in n_slots}
+    chosen: dict[str, list[int]] = {of.name: [] for of in layout.lists}
     ahead = {name: iter(rankings[name]) for name in chosen}
-    for turn in range(max(n_slots.values(), default=0)):
-        for name in chosen:
-            if turn < n_slots[name]:
-                for candidate in ahead[name]:
+    for turn in range(max((of.n_slots for of in layout.lists), default=0)):
+        for of in layout.lists:
+            if turn < of.n_slots:
+                for candidate in ahead[of.name]:
                     if story_of[candidate] not in used:
                         used.add(story_of[candidate])
-                        chosen[name].append(candidate)
+                        chosen[of.name].append(candidate)
                         break
     return chosen

@@ -1,6 +1,6 @@
-"""Outside formats into typed rows, one file a format.
+"""Read files of outside formats, check their rows, and load them into the store.
 
-A reader yields `Batch`es: columns under our names, values still as the file had
-them. `validate.check` turns a batch into typed rows and rejects. Nothing here
-writes to the store; `recsys.ingest.load_files` carries rows over.
+There is one module for each format. Its function `read` yields `Batch`es: columns under our names,
+with values as the file had them. `validate.check` turns a batch into typed rows and rejects, and
+`load_files` adds these to the store.
 """

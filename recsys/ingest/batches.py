@@ -1,4 +1,4 @@
-"""What a reader of an outside format hands on."""
+"""Define the batch of rows that every format module yields."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -8,29 +8,30 @@ import polars as pl
 
 from recsys.rows import Kind, Reject
 
-BATCH_BYTES = 8 << 20  # text read at once; bounds memory whatever the file's size
+BATCH_BYTES = 8 << 20  # text read at once; bounds memory however large the file is
 BATCH_ROWS = 100_000
-# What polars raises of bytes it cannot read: on some damaged files it panics.
+# Exceptions of polars for bytes that it cannot read; on some damaged files it panics.
 UNREADABLE = (pl.exceptions.PolarsError, pl.exceptions.PanicException)
-# And of lines in memory that begin as an archive would ("x^"), which it then tries to unpack.
+# Lines in memory that begin as an archive would ("x^") make polars try to unpack them.
 UNREADABLE_LINES = (*UNREADABLE, OSError)
-MAX_RAW = 2_000  # characters of a bad row that are kept
+MAX_RAW = 2_000  # characters kept of a rejected row
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Some rows of a file, columns named as in `recsys.rows`, plus `row`.
+    """Some rows of a file, not yet checked.
 
     Attributes
     ----------
     kind
-        Which rows these are.
+        Whether the rows are articles, clicks or impressions.
     frame
-        Columns as read, not yet checked; a field the file lacks is absent.
+        The column `row` (see `recsys.rows.ROW`) and columns named as in `recsys.rows.FIELDS`, with
+        values as in the file; a field that the file lacks has no column.
     rejects
-        Rows the reader itself could not take apart.
+        Rows that could not be split into fields.
     position
-        Bytes of the file behind this batch, for a progress bar.
+        Bytes of the file read so far, for a progress bar.
     """
 
     kind: Kind
@@ -39,9 +40,10 @@ class Batch:
     position: int = 0
 
 
-UserState = Callable[[Path, Kind | None], Iterator[Batch]]
+# Reads a file and yields its rows; the kind of rows is None if the file decides it.
+FormatReader = Callable[[Path, Kind | None], Iterator[Batch]]
 
 
 def clip(raw: str) -> str:
-    """Return a row's text, short enough to keep and to print."""
+    """Shorten the text of a rejected row to `MAX_RAW` characters, to store and print it."""
     return raw if len(raw) <= MAX_RAW else raw[:MAX_RAW] + "…"

@@ -1,7 +1,7 @@
-"""Text files, plain or compressed, in blocks of whole lines and bounded memory.
+"""Read a text file, plain or compressed, in blocks of whole lines and in bounded memory.
 
-gzip and zstd are recognised by their first bytes, not by the file's name. A
-truncated or damaged archive gives the lines before the damage and a problem.
+gzip and zstd are recognised by the first bytes of a file, not by its name. A truncated or damaged
+archive yields the lines before the damage, and a problem.
 """
 
 import zlib
@@ -16,25 +16,26 @@ from recsys.errors import InputRefusedError
 from recsys.ingest.batches import BATCH_BYTES
 
 MAX_LINE_BYTES = 4 * BATCH_BYTES
-PIECE_BYTES = 32 << 10
+COMPRESSED_CHUNK_BYTES = 32 << 10  # small, so that little of a damaged archive is lost
 GZIP_MAGIC, ZSTD_MAGIC = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 DAMAGE = (EOFError, OSError, zlib.error, zstandard.ZstdError)
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Whole lines of a file.
+    """Some whole lines of a file.
 
     Attributes
     ----------
     data
-        The lines' bytes, decompressed; may lack a newline only at the file's end.
+        The bytes of the lines, decompressed; the last line of the file may lack its newline.
     first_line
         1-based number of the first line.
     position
         Bytes of the file (as stored) read so far.
     problem
-        Why reading ended or a line was dropped, else "".
+        Why reading ended or a line was dropped; "" if neither happened.
     """
 
     data: bytes
@@ -43,39 +44,44 @@ class Block:
     problem: str = ""
 
 
-def decompressed(raw: IO[bytes]) -> Iterator[bytes]:
-    """Yield the bytes of an open file at its start, unpacked if it is packed.
+def decompress(raw: IO[bytes]) -> Iterator[bytes]:
+    """Yield the content of an open file, decompressed if it is compressed.
+
+    Parameters
+    ----------
+    raw
+        A file at its beginning.
 
     Raises
     ------
     DAMAGE
-        Where an archive is damaged or ends too early; all before that was yielded.
+        Where an archive is damaged or ends too early; everything before was yielded.
     """
     magic = raw.read(4)
     raw.seek(0)
     if magic.startswith(GZIP_MAGIC):
-        yield from _unpacked(raw, lambda: zlib.decompressobj(wbits=31))
+        yield from _decompress_frames(raw, lambda: zlib.decompressobj(wbits=31))
     elif magic == ZSTD_MAGIC:
-        yield from _unpacked(raw, lambda: zstandard.ZstdDecompressor().decompressobj())
+        yield from _decompress_frames(raw, lambda: zstandard.ZstdDecompressor().decompressobj())
     else:
         while chunk := raw.read(BATCH_BYTES):
             yield chunk
 
 
-def _unpacked(raw: IO[bytes], start: Callable[[], Any]) -> Iterator[bytes]:
-    """Unpack one or more frames end to end; small steps, so that damage costs little."""
-    frame, rest = start(), b""
-    while piece := rest or raw.read(PIECE_BYTES):
-        if frame.eof:
-            frame = start()
-        yield frame.decompress(piece)
-        rest = frame.unused_data if frame.eof else b""
-    if not frame.eof:
+def _decompress_frames(raw: IO[bytes], new_decompressor: Callable[[], Any]) -> Iterator[bytes]:
+    """Decompress a file of one or more compressed frames, one after the other."""
+    decompressor, rest = new_decompressor(), b""
+    while chunk := rest or raw.read(COMPRESSED_CHUNK_BYTES):
+        if decompressor.eof:
+            decompressor = new_decompressor()
+        yield decompressor.decompress(chunk)
+        rest = decompressor.unused_data if decompressor.eof else b""
+    if not decompressor.eof:
         raise EOFError("the archive ends in the middle")
 
 
 def read_start(path: Path, n_bytes: int = 64 << 10) -> bytes:
-    """Return the first decompressed bytes of a file; what a damaged one yields.
+    """Return the first `n_bytes` decompressed bytes of a file; fewer if it is damaged or shorter.
 
     Raises
     ------
@@ -85,12 +91,12 @@ def read_start(path: Path, n_bytes: int = 64 << 10) -> bytes:
     start = b""
     with _open(path) as raw:
         try:
-            for chunk in decompressed(raw):
+            for chunk in decompress(raw):
                 start += chunk
                 if len(start) >= n_bytes:
                     break
         except DAMAGE:
-            pass  # whoever reads the file on meets the damage and reports it
+            pass  # the damage is reported when the whole file is read
     return start[:n_bytes]
 
 
@@ -101,33 +107,33 @@ def _open(path: Path) -> IO[bytes]:
         raise InputRefusedError(str(path), error.strerror or "cannot be opened") from error
 
 
-def _gathered(raw: IO[bytes]) -> Iterator[tuple[bytes, str]]:
-    """Yield about `BATCH_BYTES` at a time, then (rest, problem) as the last."""
-    parts: list[bytes] = []
-    size = 0
+def _gather_chunks(raw: IO[bytes]) -> Iterator[tuple[bytes, str]]:
+    """Yield (bytes, problem), about `BATCH_BYTES` at a time; only the last has a problem."""
+    chunks: list[bytes] = []
+    n_bytes = 0
     problem = ""
     try:
-        for chunk in decompressed(raw):
-            parts.append(chunk)
-            size += len(chunk)
-            if size >= BATCH_BYTES:
-                yield b"".join(parts), ""
-                parts, size = [], 0
+        for chunk in decompress(raw):
+            chunks.append(chunk)
+            n_bytes += len(chunk)
+            if n_bytes >= BATCH_BYTES:
+                yield b"".join(chunks), ""
+                chunks, n_bytes = [], 0
     except DAMAGE as error:
         problem = f"truncated or damaged archive: {error}"
-    yield b"".join(parts), problem
+    yield b"".join(chunks), problem
 
 
 def read_blocks(path: Path, *, quoted: bool = False) -> Iterator[Block]:
-    """Yield a file's lines in blocks of about `BATCH_BYTES`.
+    """Yield the lines of a file in blocks of about `BATCH_BYTES`.
 
     Parameters
     ----------
     path
         The file, plain, gzip or zstd.
     quoted
-        Whether a newline may stand inside double quotes (CSV): then a block ends
-        only where the number of quotes so far is even.
+        Whether double quotes may enclose a newline (CSV). A block then ends only where the
+        number of quotes so far is even.
 
     Raises
     ------
@@ -136,18 +142,18 @@ def read_blocks(path: Path, *, quoted: bool = False) -> Iterator[Block]:
     """
     with _open(path) as raw:
         pending, line, skipping, problem = b"", 1, False, ""
-        for chunk, problem in _gathered(raw):  # noqa: B007 - the last one is used below
-            if line == 1 and not pending and chunk.startswith(b"\xef\xbb\xbf"):
-                chunk = chunk[3:]  # a byte order mark is not part of the first name
+        for chunk, problem in _gather_chunks(raw):  # noqa: B007 - the last one is used below
+            if line == 1 and not pending and chunk.startswith(BYTE_ORDER_MARK):
+                chunk = chunk[len(BYTE_ORDER_MARK) :]
             if skipping:
                 end = chunk.find(b"\n") + 1
                 if not end:
                     continue
                 chunk, skipping, line = chunk[end:], False, line + 1
             pending += chunk
-            cut = _last_line_end(pending, quoted=quoted)
-            if cut:
-                data, pending = pending[:cut], pending[cut:]
+            end = _last_record_end(pending, quoted=quoted)
+            if end:
+                data, pending = pending[:end], pending[end:]
                 yield Block(data, line, raw.tell())
                 line += data.count(b"\n")
             if len(pending) > MAX_LINE_BYTES:
@@ -157,14 +163,14 @@ def read_blocks(path: Path, *, quoted: bool = False) -> Iterator[Block]:
             yield Block(pending, line, raw.tell(), problem)
 
 
-def _last_line_end(data: bytes, *, quoted: bool) -> int:
-    """Return the length of `data` up to its last whole record; 0 if there is none."""
+def _last_record_end(data: bytes, *, quoted: bool) -> int:
+    """Return the length of `data` up to the end of its last whole record; 0 if there is none."""
     end = data.rfind(b"\n") + 1
     if not quoted or not end:
         return end
-    odd = data.count(b'"', 0, end) % 2
-    while odd and end:
-        before = data.rfind(b"\n", 0, end - 1) + 1
-        odd ^= data.count(b'"', before, end) % 2
-        end = before
+    is_odd = data.count(b'"', 0, end) % 2
+    while is_odd and end:
+        line_start = data.rfind(b"\n", 0, end - 1) + 1
+        is_odd ^= data.count(b'"', line_start, end) % 2
+        end = line_start
     return end

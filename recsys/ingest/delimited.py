@@ -1,39 +1,40 @@
-"""CSV: a header of field names as in `recsys.rows`, comma separated, quotes doubled."""
+"""Read CSV files: a header with field names as in `recsys.rows`, then rows separated by commas."""
 
 import csv
 import io
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import polars as pl
 
 from recsys.errors import InputRefusedError
 from recsys.ingest.batches import UNREADABLE_LINES, Batch, clip
 from recsys.ingest.blocks import Block, read_blocks
-from recsys.ingest.jsonl import kind_of
+from recsys.ingest.jsonl import guess_kind
 from recsys.rows import FIELDS, ROW, Kind, Reject, is_text
 
-MAX_COLUMNS = 1000  # of a file of known fields; a million would be no log
+MAX_COLUMNS = 1000  # a log has some ten; a file of a million columns would exhaust memory
 
 
 def read(path: Path, kind: Kind | None) -> Iterator[Batch]:
-    """Yield a file's rows; a line with too many or too few fields is a reject.
+    """Yield the rows of a CSV file; a line with too many or too few fields is a reject.
 
     Raises
     ------
     InputRefusedError
-        If the first line is no header of ours, or names a column twice.
+        If the first line is not a header with known fields, or names a column twice.
     """
-    header: list[str] | None = None
+    names: list[str] | None = None
     for block in read_blocks(path, quoted=True):
         data, first_line = block.data, block.first_line
-        if header is None:
+        if names is None:
             line, _, data = data.partition(b"\n")
-            header, first_line = _header(path, line), first_line + 1
-            kind = kind or kind_of(set(header))
-        yield parse(
+            names, first_line = _header(path, line), first_line + 1
+            kind = kind or guess_kind(set(names))
+        yield parse_block(
             Block(data, first_line, block.position, block.problem),
-            header,
+            names,
             kind or "articles",
             separator=",",
             quoted=True,
@@ -41,15 +42,16 @@ def read(path: Path, kind: Kind | None) -> Iterator[Batch]:
 
 
 def _header(path: Path, line: bytes) -> list[str]:
+    """Return the column names of the header, or refuse the file."""
     try:
         names = [name.strip() for name in next(csv.reader([line.decode("utf-8")]), [])]
     except (UnicodeDecodeError, csv.Error) as error:
         raise InputRefusedError(str(path), f"not CSV: {error}") from error
     if len(names) > MAX_COLUMNS:
         raise InputRefusedError(str(path), f"{len(names)} columns, more than {MAX_COLUMNS}")
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise InputRefusedError(str(path), f"the header names column {twice[0]!r} twice")
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise InputRefusedError(str(path), f"the header names column {repeated[0]!r} twice")
     if not set(names) & {name for fields in FIELDS.values() for name in fields}:
         raise InputRefusedError(
             str(path), f"not CSV with a header of known fields: {clip(','.join(names))[:80]!r}"
@@ -57,18 +59,40 @@ def _header(path: Path, line: bytes) -> list[str]:
     return names
 
 
-def parse(block: Block, names: list[str], kind: Kind, *, separator: str, quoted: bool) -> Batch:
-    """Return a block of separated lines as columns `names`, all text.
+def parse_block(
+    block: Block, names: list[str], kind: Kind, *, separator: str, quoted: bool
+) -> Batch:
+    """Split a block of separated lines into columns, all of them text.
 
-    polars takes blocks without quotes and with the right number of separators;
-    anything else goes line by line, so that one bad line costs one row.
+    polars parses a block without quotes in which every line has the right number of separators. Any
+    other block is parsed line by line, so that one bad line costs one row.
+
+    Parameters
+    ----------
+    block
+        Whole lines.
+    names
+        Name of each column.
+    kind
+        Kind of the rows.
+    separator
+        One character.
+    quoted
+        Whether double quotes may enclose a field.
     """
+    frame = _parse_regular(block, names, separator, quoted)
+    if frame is None:
+        return parse_line_by_line(block, names, kind, separator=separator, quoted=quoted)
+    return Batch(kind, frame, _block_problem(block), block.position)
+
+
+def _parse_regular(
+    block: Block, names: list[str], separator: str, quoted: bool
+) -> pl.DataFrame | None:
+    """Parse a block by polars; return None if the block is not regular."""
     data = block.data
-    rejects: list[Reject] = []
-    if block.problem:
-        rejects.append(Reject(block.first_line + data.count(b"\n"), "", block.problem, ""))
     n_lines = data.count(b"\n") + (bool(data) and not data.endswith(b"\n"))
-    regular = (
+    is_regular = (
         n_lines > 0
         and not (quoted and b'"' in data)
         and b"\r" not in data
@@ -76,61 +100,72 @@ def parse(block: Block, names: list[str], kind: Kind, *, separator: str, quoted:
         and data.count(separator.encode()) == n_lines * (len(names) - 1)
         and separator.join(names).encode() not in data
     )
-    if regular:
-        try:
-            frame = pl.read_csv(
-                io.BytesIO(data),
-                separator=separator,
-                has_header=False,
-                new_columns=names,
-                infer_schema=False,
-                quote_char=None,
-            )
-        except UNREADABLE_LINES:
-            frame = None
-        if frame is not None and frame.shape == (n_lines, len(names)):
-            frame = frame.with_row_index(ROW, offset=block.first_line)
-            return Batch(kind, frame, rejects, block.position)
-    return _slow(block, names, kind, separator, quoted, rejects)
+    if not is_regular:
+        return None
+    try:
+        frame = pl.read_csv(
+            io.BytesIO(data),
+            separator=separator,
+            has_header=False,
+            new_columns=names,
+            infer_schema=False,
+            quote_char=None,
+        )
+    except UNREADABLE_LINES:
+        return None
+    if frame.shape != (n_lines, len(names)):
+        return None
+    return frame.with_row_index(ROW, offset=block.first_line)
 
 
-def _slow(
-    block: Block, names: list[str], kind: Kind, separator: str, quoted: bool, rejects: list[Reject]
+def _block_problem(block: Block) -> list[Reject]:
+    """Return the problem of a block as a reject of the line after it."""
+    if not block.problem:
+        return []
+    return [Reject(block.first_line + block.data.count(b"\n"), "", block.problem, "")]
+
+
+def parse_line_by_line(
+    block: Block, names: list[str], kind: Kind, *, separator: str, quoted: bool
 ) -> Batch:
-    # surrogateescape keeps undecodable bytes, so that the row can be found and shown.
+    """Split a block of separated lines by the csv module; a bad line is a reject.
+
+    The parameters are those of `parse_block`.
+    """
+    rejects = _block_problem(block)
+    # surrogateescape keeps bytes that are not UTF-8, so that the row can be found and shown.
     text = block.data.decode("utf-8", "surrogateescape")
-    stream = io.StringIO(text, newline="")
-    lines = (
-        csv.reader(stream, delimiter=separator)
-        if quoted
-        else csv.reader(stream, delimiter=separator, quoting=csv.QUOTE_NONE)
-    )
+    quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE
+    lines = csv.reader(io.StringIO(text, newline=""), delimiter=separator, quoting=quoting)
     rows: list[list[str | int]] = []
-    number = block.first_line
+    line_number = block.first_line
     while True:
         try:
-            row = next(lines)
+            fields = next(lines)
         except StopIteration:
             break
-        except csv.Error as error:  # a field over the csv module's limit
-            rejects.append(Reject(number, "", f"not a CSV row: {error}", ""))
-            number = block.first_line + lines.line_num
-            continue
-        reason = ""
-        if row == names:
-            reason = "header repeated"
-        elif row and len(row) != len(names):
-            reason = f"{len(row)} fields where the header has {len(names)}"
-        elif not is_text(separator.join(row)):
-            reason = "broken UTF-8"
-        if reason:
-            raw = separator.join(row).encode("utf-8", "surrogateescape")
-            rejects.append(
-                Reject(number, "", reason, clip(raw.decode("utf-8", "backslashreplace")))
-            )
-        elif row:
-            rows.append([number, *row])
-        number = block.first_line + lines.line_num
+        except csv.Error as error:  # a field is longer than the csv module allows
+            rejects.append(Reject(line_number, "", f"not a CSV row: {error}", ""))
+        else:
+            reason = _line_problem(fields, names, separator)
+            if reason:
+                raw = separator.join(fields).encode("utf-8", "surrogateescape")
+                raw_text = raw.decode("utf-8", "backslashreplace")
+                rejects.append(Reject(line_number, "", reason, clip(raw_text)))
+            elif fields:
+                rows.append([line_number, *fields])
+        line_number = block.first_line + lines.line_num
     schema = {ROW: pl.UInt32} | dict.fromkeys(names, pl.String)
     frame = pl.DataFrame(rows, schema=schema, orient="row")
     return Batch(kind, frame, rejects, block.position)
+
+
+def _line_problem(fields: list[str], names: list[str], separator: str) -> str:
+    """Return why a line cannot be used; "" if it can, or if it is blank."""
+    if fields == names:
+        return "header repeated"
+    if fields and len(fields) != len(names):
+        return f"{len(fields)} fields where the header has {len(names)}"
+    if not is_text(separator.join(fields)):
+        return "broken UTF-8"
+    return ""

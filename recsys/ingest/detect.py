@@ -1,4 +1,4 @@
-"""Which reader a file needs, from `--format`, its name, or its first bytes."""
+"""Detect the format of an input file, and expand folders into files."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -6,12 +6,12 @@ from typing import Literal, get_args
 
 from recsys.errors import InputRefusedError
 from recsys.ingest import delimited, ebnerd, html, jsonl, mind, parquet, rss
-from recsys.ingest.batches import UserState
-from recsys.ingest.blocks import read_start
+from recsys.ingest.batches import FormatReader
+from recsys.ingest.blocks import BYTE_ORDER_MARK, read_start
 
 Format = Literal["jsonl", "csv", "parquet", "mind", "ebnerd", "html", "rss"]
 FORMATS: tuple[str, ...] = get_args(Format)
-READERS: dict[Format, UserState] = {
+READERS: dict[Format, FormatReader] = {
     "jsonl": jsonl.read,
     "csv": delimited.read,
     "parquet": parquet.read,
@@ -20,7 +20,7 @@ READERS: dict[Format, UserState] = {
     "html": html.read,
     "rss": rss.read,
 }
-_ENDINGS: dict[str, Format] = {
+_FORMAT_OF_ENDING: dict[str, Format] = {
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
     ".csv": "csv",
@@ -36,12 +36,12 @@ _ENDINGS: dict[str, Format] = {
 
 
 def expand(paths: Iterable[Path]) -> Iterator[Path]:
-    """Yield files; a folder stands for the files below it whose ending we know.
+    """Yield files, and for a folder all files below it whose ending is known, in sorted order.
 
     Raises
     ------
     InputRefusedError
-        If a path does not exist, or a folder holds no file of a known ending.
+        If a path does not exist, or a folder holds no file with a known ending.
     """
     for path in paths:
         if not path.is_dir():
@@ -49,31 +49,37 @@ def expand(paths: Iterable[Path]) -> Iterator[Path]:
                 raise InputRefusedError(str(path), "no such file")
             yield path
             continue
-        inside = sorted(p for p in path.rglob("*") if p.is_file() and _ending(p) in _ENDINGS)
-        if not inside:
-            raise InputRefusedError(str(path), "no file here has a known ending")
-        yield from inside
+        files = sorted(
+            file
+            for file in path.rglob("*")
+            if file.is_file() and _ending(file) in _FORMAT_OF_ENDING
+        )
+        if not files:
+            endings = " ".join(_FORMAT_OF_ENDING)
+            raise InputRefusedError(str(path), f"no file in this folder ends in one of {endings}")
+        yield from files
 
 
 def _ending(path: Path) -> str:
+    """Return the ending of a file's name without .gz or .zst, in lower case."""
     name = path.name.lower()
-    for packed in (".gz", ".zst"):
-        name = name.removesuffix(packed)
+    for compressed_ending in (".gz", ".zst"):
+        name = name.removesuffix(compressed_ending)
     return Path(name).suffix
 
 
 def format_of(path: Path) -> Format:
-    """Return the format of a file, by name first, then by its first bytes.
+    """Return the format of a file, from its name or else from its first bytes.
 
     Raises
     ------
     InputRefusedError
-        If neither tells.
+        If neither the name nor the first bytes are those of a known format.
     """
-    by_name = _ENDINGS.get(_ending(path))
-    start = read_start(path, 4096).lstrip(b"\xef\xbb\xbf \r\n\t")
+    by_name = _FORMAT_OF_ENDING.get(_ending(path))
+    start = read_start(path, 4096).lstrip(BYTE_ORDER_MARK + b" \r\n\t")
     if by_name == "parquet" or start.startswith(parquet.MAGIC):
-        found = set(parquet.columns(path))
+        found = set(parquet.column_names(path))
         return "ebnerd" if found >= ebnerd.BEHAVIORS or found >= ebnerd.HISTORY else "parquet"
     if by_name:
         return by_name
@@ -85,5 +91,5 @@ def format_of(path: Path) -> Format:
     if b"<html" in lowered or b"<!doctype html" in lowered:
         return "html"
     raise InputRefusedError(
-        str(path), f"unknown format; say --format with one of {', '.join(FORMATS)}"
+        str(path), f"unknown format; add --format with one of {', '.join(FORMATS)}"
     )

@@ -1,4 +1,4 @@
-"""JSON Lines: one object a line, fields named as in `recsys.rows`."""
+"""Read JSON Lines files: one object on each line, with field names as in `recsys.rows`."""
 
 import io
 import json
@@ -13,12 +13,12 @@ from recsys.ingest.blocks import Block, read_blocks
 from recsys.rows import FIELDS, LIST_FIELDS, ROW, Kind, Reject
 
 
-def kind_of(names: set[str]) -> Kind:
-    """Return which rows a set of field names makes.
+def guess_kind(names: set[str]) -> Kind:
+    """Return which kind of rows has these field names.
 
     Examples
     --------
-    >>> kind_of({"user_id", "article_id", "clicked_at"})
+    >>> guess_kind({"user_id", "article_id", "clicked_at"})
     'clicks'
     """
     if {"shown", "shown_at"} & names:
@@ -27,7 +27,7 @@ def kind_of(names: set[str]) -> Kind:
 
 
 def read(path: Path, kind: Kind | None) -> Iterator[Batch]:
-    """Yield a file's rows; a line that is no JSON object is a reject.
+    """Yield the rows of a JSON Lines file; a line that is not a JSON object is a reject.
 
     Raises
     ------
@@ -39,20 +39,21 @@ def read(path: Path, kind: Kind | None) -> Iterator[Batch]:
             names = _first_names(block.data)
             if names is None:
                 raise InputRefusedError(str(path), "not JSON Lines: no line is a JSON object")
-            kind = kind or kind_of(names)
-        yield _batch(block, kind or "articles")
+            kind = kind or guess_kind(names)
+        yield parse_block(block, kind or "articles")
 
 
 def _first_names(data: bytes) -> set[str] | None:
+    """Return the field names of the first JSON object among the first 1,000 lines."""
     for line in data.splitlines()[:1000]:
-        value = _object(line)
-        if isinstance(value, dict):
-            return set(value)
+        parsed = _parse_object(line)
+        if isinstance(parsed, dict):
+            return set(parsed)
     return None
 
 
-def _object(line: bytes) -> dict[str, object] | str:
-    """Return a line's object, or what is wrong with the line."""
+def _parse_object(line: bytes) -> dict[str, object] | str:
+    """Return the object on a line, or the reason for rejecting the line."""
     try:
         value = json.loads(line.decode("utf-8"))
     except UnicodeDecodeError:
@@ -62,11 +63,16 @@ def _object(line: bytes) -> dict[str, object] | str:
     return value if isinstance(value, dict) else "not a JSON object"
 
 
-def _batch(block: Block, kind: Kind) -> Batch:
+def parse_block(block: Block, kind: Kind) -> Batch:
+    """Parse the lines of a block into columns of text and of lists of texts.
+
+    polars parses a block of well-formed lines. Any other block is parsed line by line, so that one
+    bad line costs one row.
+    """
     rejects = []
     if block.problem:
-        row = block.first_line + block.data.count(b"\n")
-        rejects.append(Reject(row, "", block.problem, ""))
+        line_number = block.first_line + block.data.count(b"\n")
+        rejects.append(Reject(line_number, "", block.problem, ""))
     schema: dict[str, pl.DataType] = {
         name: pl.List(pl.String) if name in LIST_FIELDS else pl.String() for name in FIELDS[kind]
     }
@@ -75,44 +81,44 @@ def _batch(block: Block, kind: Kind) -> Batch:
         frame = pl.read_ndjson(io.BytesIO(block.data), schema=schema)
     except UNREADABLE_LINES:
         frame = None
-    # Blank lines vanish from polars' answer, and with them the row numbers.
+    # polars drops blank lines, so a different number of rows means that row numbers are lost.
     if frame is None or len(frame) != n_lines:
-        return _slow_batch(block, kind, schema, rejects)
+        return _parse_line_by_line(block, kind, schema, rejects)
     frame = frame.with_row_index(ROW, offset=block.first_line)
     return Batch(kind, frame, rejects, block.position)
 
 
-def _slow_batch(
+def _parse_line_by_line(
     block: Block, kind: Kind, schema: dict[str, pl.DataType], rejects: list[Reject]
 ) -> Batch:
-    """Take a block apart line by line, so that one bad line costs one row."""
+    """Parse a block by the json module; a bad line is added to the rejects."""
     rows: list[dict[str, object]] = []
-    for number, line in enumerate(block.data.split(b"\n"), start=block.first_line):
+    for line_number, line in enumerate(block.data.split(b"\n"), start=block.first_line):
         if not line.strip():
             continue
-        value = _object(line)
-        if isinstance(value, str):
-            rejects.append(
-                Reject(number, "", value, clip(line.decode("utf-8", "backslashreplace")))
-            )
+        parsed = _parse_object(line)
+        if isinstance(parsed, str):
+            raw = clip(line.decode("utf-8", "backslashreplace"))
+            rejects.append(Reject(line_number, "", parsed, raw))
             continue
-        rows.append({ROW: number} | {name: _plain(value.get(name), name) for name in schema})
-    row_schema: dict[str, pl.DataType] = {ROW: pl.UInt32(), **schema}
-    frame = pl.DataFrame(rows, schema=row_schema)
+        values = {name: _field_value(parsed.get(name), name) for name in schema}
+        rows.append({ROW: line_number, **values})
+    frame = pl.DataFrame(rows, schema={ROW: pl.UInt32(), **schema})
     return Batch(kind, frame, rejects, block.position)
 
 
-def _plain(value: object, name: str) -> object:
-    if name in LIST_FIELDS:
-        if isinstance(value, str):
-            value = value.split()
-        return (
-            [_text(item) for item in value if item is not None] if isinstance(value, list) else None
-        )
-    return None if value is None else _text(value)
+def _field_value(value: object, name: str) -> str | list[str] | None:
+    """Return a JSON value as text, or as a list of texts for a list field, as polars does."""
+    if name not in LIST_FIELDS:
+        return None if value is None else _as_text(value)
+    if isinstance(value, str):
+        value = value.split()
+    if not isinstance(value, list):
+        return None
+    return [_as_text(item) for item in value if item is not None]
 
 
-def _text(value: object) -> str:
+def _as_text(value: object) -> str:
     text = value if isinstance(value, str) else json.dumps(value)
-    # JSON may carry half of a surrogate pair, which is no text and no UTF-8.
+    # JSON may hold half of a surrogate pair, which UTF-8 cannot encode.
     return text.encode("utf-8", "replace").decode("utf-8")

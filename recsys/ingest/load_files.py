@@ -1,7 +1,6 @@
-"""Files into the store: reads, checks and adds, one batch at a time.
+"""Load files into the store: read, check and add their rows, one batch at a time.
 
-The only place where `ingest` and `store` meet. Memory stays constant: one batch is
-being added while the next is read and checked.
+Memory is bounded by two batches, because one batch is added while the next is read and checked.
 """
 
 import dataclasses
@@ -18,7 +17,7 @@ from recsys.errors import InputRefusedError
 from recsys.ingest.batches import UNREADABLE
 from recsys.ingest.detect import READERS, Format, format_of
 from recsys.ingest.validate import Checked, check
-from recsys.pseudonym import fingerprint, hashed_user
+from recsys.pseudonym import hashed_user, key_fingerprint
 from recsys.rows import Added, Kind
 from recsys.store.database import Store
 
@@ -27,18 +26,18 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class LoadReport:
-    """What came of some files.
+    """Counts of the rows that some files held.
 
     Attributes
     ----------
     added
-        Rows new, changed or already known, by kind.
+        Numbers of new, changed and known rows, by kind.
     rejected
-        Rejected rows by (kind of problem, field).
+        Number of rejected rows, by (reason, field).
     refused
-        Files refused whole, with the reason.
+        One error for each file that was refused as a whole.
     n_files
-        Files read.
+        Number of files read or refused.
     """
 
     added: dict[Kind, Added] = field(default_factory=dict)
@@ -57,71 +56,77 @@ def load_files(
     user_key: bytes | None = None,
     progress: Callable[[Path, int], None] = lambda path, position: None,
 ) -> LoadReport:
-    """Add files to the store and return what came of them.
+    """Add the rows of files to the store; adding a file twice changes nothing.
 
-    Adding a file twice changes nothing. A file that is refused leaves what its
-    earlier batches brought, all of it checked row by row.
+    If a file is refused in the middle, the rows of its earlier batches stay in the store. There are
+    seven parameters because each option of `recsys ingest` is one.
 
     Parameters
     ----------
     store
-        Where rows go.
+        The store to add to.
     files
         Files, not folders (see `recsys.ingest.detect.expand`).
     received_ms
-        The present, in ms; later clicks are rejected, and it dates the rows.
+        Current time in ms, stored with new rows; clicks that are later are rejected.
     format, kind
-        What the files are; by default each is looked at.
+        Format of the files and kind of their rows; by default both are detected for each file.
     user_key
-        Readers' ids are stored as hashes by this key, and of rejected rows no text.
+        Secret key that hashes user ids; the text of rejected rows is then not stored. By default
+        ids are stored as they are.
     progress
-        Called with a file and the bytes of it that are behind.
+        Called after each batch with the file and the number of its bytes read so far.
+
+    Raises
+    ------
+    StoreError
+        If the store cannot be written, or its user ids are hashed otherwise.
     """
-    store.hash_with(None if user_key is None else fingerprint(user_key))
+    store.require_user_key(None if user_key is None else key_fingerprint(user_key))
     report = LoadReport()
     for path in files:
         report.n_files += 1
         try:
-            reader = READERS[format or format_of(path)]
+            read = READERS[format or format_of(path)]
             batches = (
                 (
                     _hash_user_ids(check(batch, received_ms=received_ms, path=str(path)), user_key),
                     batch.position,
                 )
-                for batch in reader(path, kind)
+                for batch in read(path, kind)
             )
-            for checked, position in _ahead(batches):
+            for checked, position in _prefetch(batches):
                 added = store.add(
                     checked.kind, checked.rows, checked.rejects, file=str(path), at_ms=received_ms
                 )
-                for part, counts in added.items():
-                    report.added[part] = report.added.get(part, Added()) + counts
+                for added_kind, counts in added.items():
+                    report.added[added_kind] = report.added.get(added_kind, Added()) + counts
                 report.rejected.update((r.reason, r.field) for r in checked.rejects)
                 progress(path, position)
         except InputRefusedError as error:
             report.refused.append(error)
-        except UNREADABLE as error:  # columns of types that no file of this format has
+        except UNREADABLE as error:  # polars fails on column types that no such file should have
             report.refused.append(InputRefusedError(str(path), f"cannot be read: {error}"))
     return report
 
 
 def _hash_user_ids(checked: Checked, user_key: bytes | None) -> Checked:
-    """Return rows whose readers only the holder of the key can name."""
+    """Return rows with hashed user ids, and rejects without text; the same rows without a key."""
     if user_key is None:
         return checked
     rows = checked.rows
     if "user_id" in rows.columns:
-        ids = rows["user_id"].unique()
-        hashes = pl.Series([hashed_user(id_, user_key) for id_ in ids], dtype=pl.String)
-        rows = rows.with_columns(pl.col("user_id").replace_strict(ids, hashes))
+        user_ids = rows["user_id"].unique()
+        hashes = pl.Series([hashed_user(id_, user_key) for id_ in user_ids], dtype=pl.String)
+        rows = rows.with_columns(pl.col("user_id").replace_strict(user_ids, hashes))
     rejects = [dataclasses.replace(reject, raw="") for reject in checked.rejects]
     return dataclasses.replace(checked, rows=rows, rejects=rejects)
 
 
-def _ahead(items: Iterator[T]) -> Iterator[T]:
-    """Yield items; a thread makes the next one while one is used."""
+def _prefetch(items: Iterator[T]) -> Iterator[T]:
+    """Yield items, computing the next one in a thread while the caller uses one."""
     with ThreadPoolExecutor(1) as thread:
-        coming = thread.submit(next, items, None)
-        while (item := coming.result()) is not None:
-            coming = thread.submit(next, items, None)
+        upcoming = thread.submit(next, items, None)
+        while (item := upcoming.result()) is not None:
+            upcoming = thread.submit(next, items, None)
             yield item

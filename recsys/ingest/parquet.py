@@ -1,4 +1,4 @@
-"""Parquet with columns named as in `recsys.rows`; also opens EB-NeRD's files."""
+"""Read Parquet files with columns named as in `recsys.rows`; also used for EB-NeRD's files."""
 
 import tempfile
 from collections.abc import Iterator
@@ -9,22 +9,24 @@ import polars as pl
 
 from recsys.errors import InputRefusedError
 from recsys.ingest.batches import BATCH_ROWS, UNREADABLE, Batch
-from recsys.ingest.blocks import DAMAGE, decompressed, read_start
-from recsys.ingest.jsonl import kind_of
+from recsys.ingest.blocks import DAMAGE, decompress, read_start
+from recsys.ingest.jsonl import guess_kind
 from recsys.rows import FIELDS, ROW, Kind
 
-MAX_UNPACKED = 8 << 30  # bytes of a packed file, on the disk
+MAX_DECOMPRESSED_BYTES = 8 << 30  # on the disk
 MAGIC = b"PAR1"
 
 
 @contextmanager
-def plain_file(path: Path) -> Iterator[Path]:
-    """Give a Parquet file, unpacked on disk if packed: its footer needs random access.
+def decompressed_file(path: Path) -> Iterator[Path]:
+    """Give a plain Parquet file; a compressed one is decompressed to a temporary file.
+
+    Parquet needs random access, because its table of contents is at the end of the file.
 
     Raises
     ------
     InputRefusedError
-        If it is no Parquet file, or cannot be unpacked.
+        If it is not a Parquet file, or cannot be decompressed.
     """
     if not read_start(path, 4).startswith(MAGIC):
         raise InputRefusedError(str(path), "not Parquet")
@@ -35,36 +37,54 @@ def plain_file(path: Path) -> Iterator[Path]:
         raw.seek(0)
         with tempfile.NamedTemporaryFile(suffix=".parquet") as plain:
             try:
-                for chunk in decompressed(raw):
+                for chunk in decompress(raw):
                     plain.write(chunk)
-                    if plain.tell() > MAX_UNPACKED:
+                    if plain.tell() > MAX_DECOMPRESSED_BYTES:
+                        limit_gib = MAX_DECOMPRESSED_BYTES >> 30
                         raise InputRefusedError(
-                            str(path), f"unpacks to more than {MAX_UNPACKED >> 30} GiB"
+                            str(path), f"decompresses to more than {limit_gib} GiB"
                         )
             except DAMAGE as error:
-                raise InputRefusedError(str(path), f"cannot be unpacked: {error}") from error
+                raise InputRefusedError(str(path), f"cannot be decompressed: {error}") from error
             plain.flush()
             yield Path(plain.name)
 
 
-def columns(path: Path) -> list[str]:
-    """Return a Parquet file's column names.
+def column_names(path: Path) -> list[str]:
+    """Return the column names of a Parquet file.
 
     Raises
     ------
     InputRefusedError
-        If it is no Parquet file.
+        If it is not a Parquet file.
     """
-    with plain_file(path) as plain:
+    with decompressed_file(path) as plain:
         try:
             return list(pl.read_parquet_schema(plain))
         except (*UNREADABLE, OSError, ValueError) as error:
             raise InputRefusedError(str(path), f"not Parquet: {error}") from error
 
 
-def frames(path: Path, names: list[str], batch_rows: int = BATCH_ROWS) -> Iterator[pl.DataFrame]:
-    """Yield a file's columns `names` in batches, with 1-based row numbers."""
-    with plain_file(path) as plain:
+def read_frames(
+    path: Path, names: list[str], batch_rows: int = BATCH_ROWS
+) -> Iterator[pl.DataFrame]:
+    """Yield some columns of a Parquet file in batches, with 1-based row numbers.
+
+    Parameters
+    ----------
+    path
+        The file, plain, gzip or zstd.
+    names
+        The columns to read.
+    batch_rows
+        Rows in a batch.
+
+    Raises
+    ------
+    InputRefusedError
+        If the file is damaged.
+    """
+    with decompressed_file(path) as plain:
         lazy = pl.scan_parquet(plain).select(names).with_row_index(ROW, offset=1)
         try:
             yield from lazy.collect_batches(chunk_size=batch_rows, maintain_order=True)
@@ -73,13 +93,19 @@ def frames(path: Path, names: list[str], batch_rows: int = BATCH_ROWS) -> Iterat
 
 
 def read(path: Path, kind: Kind | None) -> Iterator[Batch]:
-    """Yield a file's rows."""
-    found = columns(path)
-    kind = kind or kind_of(set(found))
+    """Yield the rows of a Parquet file.
+
+    Raises
+    ------
+    InputRefusedError
+        If it is not a Parquet file, or is damaged.
+    """
+    found = column_names(path)
+    kind = kind or guess_kind(set(found))
     names = [name for name in FIELDS[kind] if name in found]
-    size, done, n_rows = path.stat().st_size, 0, 0
-    with plain_file(path) as plain:
+    with decompressed_file(path) as plain:
         n_rows = pl.scan_parquet(plain).select(pl.len()).collect().item()
-    for frame in frames(path, names):
-        done += len(frame)
-        yield Batch(kind, frame, position=size * done // max(n_rows, 1))
+    size, n_read = path.stat().st_size, 0
+    for frame in read_frames(path, names):
+        n_read += len(frame)
+        yield Batch(kind, frame, position=size * n_read // max(n_rows, 1))

@@ -1,4 +1,4 @@
-"""RSS and Atom files. An entry's id is its guid, or its link where it has none."""
+"""Read RSS and Atom files; the article id is the guid of an entry, or its link if it has none."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -13,23 +13,24 @@ from recsys.ingest.blocks import read_start
 from recsys.rows import ARTICLE_FIELDS, ROW, Kind, Reject, iso, to_ms
 
 MAX_FEED_BYTES = 64 << 20
-FIELDS = tuple(name for name in ARTICLE_FIELDS if name != "expires_at")
+FEED_FIELDS = tuple(name for name in ARTICLE_FIELDS if name != "expires_at")
 
 
 def read(path: Path, kind: Kind | None) -> Iterator[Batch]:
-    """Yield a feed's entries; a feed broken in the middle gives the entries before.
+    """Yield the entries of a feed; a feed damaged in the middle yields the entries before.
 
     Raises
     ------
     InputRefusedError
-        If it is no feed, or clicks or impressions are asked of it.
+        If the file is not a feed, or `kind` asks for clicks or impressions.
     """
     if kind not in (None, "articles"):
         raise InputRefusedError(str(path), f"a feed holds articles, not {kind}")
     data = read_start(path, MAX_FEED_BYTES)
-    import feedparser  # here, for every command would wait for it
+    # Imported here, because every command would otherwise wait for the import.
+    import feedparser
 
-    # Bytes, never the path: feedparser fetches anything that looks like an address.
+    # feedparser gets bytes, never a path, because it fetches whatever looks like an address.
     feed = feedparser.parse(data, sanitize_html=True, resolve_relative_uris=False)
     if not feed.get("version") and not feed.entries:
         raise InputRefusedError(str(path), "not RSS or Atom")
@@ -41,31 +42,32 @@ def read(path: Path, kind: Kind | None) -> Iterator[Batch]:
     rejects = []
     if feed.bozo and not isinstance(feed.bozo_exception, feedparser.CharacterEncodingOverride):
         rejects.append(Reject(len(rows) + 1, "", f"feed is malformed: {feed.bozo_exception}", ""))
-    schema = {ROW: pl.UInt32} | dict.fromkeys(FIELDS, pl.String)
+    schema = {ROW: pl.UInt32} | dict.fromkeys(FEED_FIELDS, pl.String)
     yield Batch("articles", pl.DataFrame(rows, schema=schema), rejects, path.stat().st_size)
 
 
 def _article(entry: dict[str, Any], language: str) -> dict[str, str]:
+    """Return the fields of an entry."""
     content = entry.get("content") or [{}]
-    html = content[0].get("value") or entry.get("summary", "")
+    body = content[0].get("value") or entry.get("summary", "")
     tags = [tag.get("term") for tag in entry.get("tags", []) if tag.get("term")]
-    instant = entry.get("published_parsed") or entry.get("updated_parsed")
-    when = iso(to_ms(datetime(*instant[:6]))) if instant else entry.get("published", "")
+    parsed = entry.get("published_parsed") or entry.get("updated_parsed")
+    published_at = iso(to_ms(datetime(*parsed[:6]))) if parsed else entry.get("published", "")
     return {
         "article_id": entry.get("id") or entry.get("link", ""),
         "title": strip_tags(entry.get("title", "")),
-        "body": strip_tags(html),
+        "body": strip_tags(body),
         "category": tags[0] if tags else "",
         "tags": ", ".join(tags),
         "author": entry.get("author", ""),
         "url": entry.get("link", ""),
         "language": language,
-        "published_at": when,
+        "published_at": published_at,
     }
 
 
 def strip_tags(html: str) -> str:
-    r"""Return the text of an HTML fragment, one line a block.
+    r"""Return the text of an HTML fragment, each block element on a line of its own.
 
     Examples
     --------

@@ -1,7 +1,7 @@
-"""Text as publishers send it, made comparable.
+"""Normalise the texts that publishers send, so that equal texts compare as equal.
 
-`LIFESTYLE&nbsp` (an HTML entity without its semicolon, as the page that started
-this project has it) must be the same category as `Lifestyle`.
+For example `LIFESTYLE&nbsp`, an HTML entity without its semicolon as some sites send it, becomes
+`LIFESTYLE`.
 """
 
 import html
@@ -10,14 +10,14 @@ import unicodedata
 
 _BLANKS = re.compile(r"[^\S\n]+")
 _BREAKS = re.compile(r" ?\n[ \n]*")
-# Controls (but newline and tab) carry no text and break terminals and XML.
+# Control characters other than newline and tab carry no text and break terminals and XML.
 _CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 
 def normalise_body(text: str) -> str:
-    r"""Return text with entities decoded, in Unicode NFC, white space collapsed.
+    r"""Decode entities, convert to Unicode NFC, and collapse white space.
 
-    Paragraph breaks stay, as one newline.
+    A paragraph break becomes one newline.
 
     Examples
     --------
@@ -30,7 +30,7 @@ def normalise_body(text: str) -> str:
 
 
 def normalise_line(text: str) -> str:
-    """Return `normalise_body` of a text that is one line, such as a title.
+    """Normalise a text of one line, such as a title, by `normalise_body`.
 
     Examples
     --------
@@ -41,7 +41,7 @@ def normalise_line(text: str) -> str:
 
 
 def normalise_url(url: str) -> str:
-    """Return the address if its scheme is http or https, else "".
+    """Return the address if its scheme is http or https, and "" for any other.
 
     Examples
     --------

@@ -1,17 +1,24 @@
-"""Rows as read into typed rows, and the rest into rejects with a reason.
+"""Check the rows of a batch: usable rows become typed rows, every other row becomes a reject.
 
-Whole columns at a time: a Python loop runs only over values that look odd.
+Checks work on whole columns; a Python loop runs only over values of an unusual form.
 """
 
 from dataclasses import dataclass
-from datetime import datetime
-from email.utils import parsedate_to_datetime
 
 import polars as pl
 
 from recsys.errors import InputRefusedError
 from recsys.ingest.batches import Batch, clip
-from recsys.ingest.text import normalise_body, normalise_line, normalise_url
+from recsys.ingest.columns import (
+    id_lists,
+    is_out_of_range,
+    normalised_text,
+    nulls,
+    read_flags,
+    read_times,
+    readable,
+    stripped_text,
+)
 from recsys.rows import (
     FIELDS,
     LIST_FIELDS,
@@ -20,20 +27,26 @@ from recsys.rows import (
     TIME_IS_BOUND,
     Kind,
     Reject,
-    is_text,
-    to_ms,
 )
 
 MAX_ID_LENGTH = 512
-CLOCK_SKEW_MS = 5 * 60_000  # clocks of web servers differ; more than this is the future
-EARLIEST_MS = -2_208_988_800_000  # 1900-01-01: older is a wrong unit or a wrong column
-_PROBLEM, _FIELD = "_problem", "_field"
-_NO_VALUES = (pl.Duration, pl.Time, pl.Object)  # types of columns that hold no field of ours
+CLOCK_SKEW_MS = 5 * 60_000  # clocks of web servers differ; a later time is in the future
+_FIELD, _PROBLEM = "_field", "_problem"
 
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """Typed rows (times in integer ms), and the rejects of the same batch."""
+    """The result of checking a batch.
+
+    Attributes
+    ----------
+    kind
+        Whether the rows are articles, clicks or impressions.
+    rows
+        The usable rows with all fields of their kind; times are integers in ms.
+    rejects
+        One for each row that cannot be used.
+    """
 
     kind: Kind
     rows: pl.DataFrame
@@ -41,22 +54,22 @@ class Checked:
 
 
 def check(batch: Batch, *, received_ms: int, path: str) -> Checked:
-    """Return the usable rows of a batch, typed, and a reject for every other row.
+    """Convert the rows of a batch to typed rows, and reject those that cannot be used.
 
     Parameters
     ----------
     batch
-        As a reader yields it.
+        Rows as a format module yields them.
     received_ms
-        The present: a click after it (and five minutes for unequal clocks) is
-        impossible. An article may be dated ahead: that is an embargo.
+        Current time in ms. A click more than five minutes later (clocks differ) is rejected. An
+        article may be dated later, because it may be under embargo.
     path
-        Named in errors.
+        The file, named in errors.
 
     Raises
     ------
     InputRefusedError
-        If a required column is missing from the whole file.
+        If the file lacks a required column.
     """
     frame, kind = batch.frame, batch.kind
     missing = [name for name in REQUIRED[kind] if name not in frame.columns]
@@ -68,217 +81,131 @@ def check(batch: Batch, *, received_ms: int, path: str) -> Checked:
     if kind == "articles" and not {"title", "body"} & set(frame.columns):
         raise InputRefusedError(path, "articles need a column 'title' or 'body'")
     typed = _typed(frame, kind, received_ms)
-    bad = typed.filter(pl.col(_PROBLEM).is_not_null())
-    rejects = list(batch.rejects)
-    if len(bad):
-        raws = frame.filter(typed[_PROBLEM].is_not_null()).drop(ROW)
-        # Python knows no years before 1 or after 9999: these are shown as the numbers they are.
-        raws = raws.with_columns(
-            pl.col(name).to_physical()
-            for name, dtype in raws.schema.items()
-            if isinstance(dtype, pl.Datetime) and _out_of_range(raws[name].dt.epoch("ms")).any()
+    is_bad = typed[_PROBLEM].is_not_null()
+    rejects = [*batch.rejects, *_rejects(typed.filter(is_bad), frame.filter(is_bad))]
+    return Checked(kind, typed.filter(~is_bad).drop(_PROBLEM, _FIELD), rejects)
+
+
+def _rejects(bad: pl.DataFrame, raw: pl.DataFrame) -> list[Reject]:
+    """Return a reject for each row.
+
+    Parameters
+    ----------
+    bad
+        Typed rows, each with a problem.
+    raw
+        The same rows as they were read.
+    """
+    if not len(bad):
+        return []
+    raw = raw.drop(ROW)
+    # Python has no years before 1 or after 9999; a column with such times is shown as integers.
+    raw = raw.with_columns(
+        pl.col(name).to_physical()
+        for name, dtype in raw.schema.items()
+        if isinstance(dtype, pl.Datetime) and is_out_of_range(raw[name].dt.epoch("ms")).any()
+    )
+    return [
+        Reject(row, field, problem, clip(_as_text(values)))
+        for row, field, problem, values in zip(
+            bad[ROW], bad[_FIELD], bad[_PROBLEM], raw.iter_rows(named=True), strict=True
         )
-        rejects += [
-            Reject(row, field, problem, clip(_as_text(raw)))
-            for row, field, problem, raw in zip(
-                bad[ROW], bad[_FIELD], bad[_PROBLEM], raws.iter_rows(named=True), strict=True
-            )
-        ]
-    good = typed.filter(pl.col(_PROBLEM).is_null()).drop(_PROBLEM, _FIELD)
-    return Checked(kind, good, rejects)
+    ]
 
 
 def _as_text(row: dict[str, object]) -> str:
     return ", ".join(f"{name}={value!r}" for name, value in row.items() if value is not None)
 
 
+class _Problems:
+    """The first problem noted for each row of a batch, and the field it was noted for."""
+
+    def __init__(self, n_rows: int) -> None:
+        self.field = pl.Series(_FIELD, [None] * n_rows, dtype=pl.String)
+        self.problem = pl.Series(_PROBLEM, [None] * n_rows, dtype=pl.String)
+
+    def note(self, field: str, is_wrong: pl.Series, problem: str) -> None:
+        """Note a problem of a field for the rows that have no problem so far."""
+        is_first = is_wrong & self.problem.is_null()
+        if is_first.any():
+            self.field = self.field.set(is_first, field)
+            self.problem = self.problem.set(is_first, problem)
+
+
 def _typed(frame: pl.DataFrame, kind: Kind, received_ms: int) -> pl.DataFrame:
-    """Return all fields of a kind, typed, with the first problem of each row."""
+    """Return typed columns for all fields of a kind, and the first problem of each row."""
     columns: dict[str, pl.Series] = {ROW: frame[ROW]}
-    problems: list[pl.DataFrame] = []
-
-    def note(field: str, mask: pl.Series, text: str) -> None:
-        problems.append(
-            pl.DataFrame({"m": mask, "f": [field] * len(mask), "t": [text] * len(mask)})
-            if mask.any()
-            else pl.DataFrame()
-        )
-
+    problems = _Problems(len(frame))
     for name in FIELDS[kind]:
-        series = (
-            frame[name]
-            if name in frame.columns
-            else pl.Series(name, [None] * len(frame), dtype=pl.String)
-        )
-        series, wrong = _readable(series)
-        note(name, wrong, f"column type {frame.schema.get(name)} cannot be read")
+        column = frame[name] if name in frame.columns else nulls(name, len(frame))
+        column, is_wrong = readable(column)
+        problems.note(name, is_wrong, f"column type {frame.schema.get(name)} cannot be read")
+        is_required = name in REQUIRED[kind]
         if name == "propensities":
-            columns[name], wrong = _propensities(series, columns["shown"])
-            note(name, wrong, "not a chance above 0 and up to 1 for each article shown")
-            continue
-        if name == "tags" and series.dtype == pl.List(pl.String):
-            series = series.list.join(", ", ignore_nulls=True)
-        if name in LIST_FIELDS:
-            columns[name] = _lists(series)
-            if name in REQUIRED[kind]:
-                empty = columns[name].list.len().fill_null(0) == 0
-                note(name, empty, "missing, or not a list of ids")
-            continue
-        if series.dtype.is_nested():
-            note(name, series.is_not_null(), f"column type {series.dtype} cannot be read")
-            series = pl.Series(name, [None] * len(frame), dtype=pl.String)
-        if name.endswith("_at"):
-            value, unreadable = _times(series)
-            note(name, unreadable, "not a time (use ISO 8601 with an offset)")
-            future = (value > received_ms + CLOCK_SKEW_MS).fill_null(False)
-            if name in ("clicked_at", "shown_at"):
-                note(name, future, "in the future")
-            columns[name] = value
-        elif name == "dwell_seconds":
-            value = series.cast(pl.Float64, strict=False)
-            wrong = (series.is_not_null() & (series.cast(pl.String) != "") & value.is_null()) | (
-                (value < 0) | ~value.is_finite()
-            ).fill_null(False)
-            note(name, wrong, "not a number of seconds from 0 up")
-            columns[name] = value
-        elif name.endswith("_id"):
-            value = _strings(series)
-            columns[name] = value
-            note(name, (value.str.len_chars() > MAX_ID_LENGTH).fill_null(False), "id too long")
+            columns[name] = _typed_propensities(column, columns["shown"], problems)
+        elif name in LIST_FIELDS:
+            columns[name] = id_lists(column)
+            if is_required:
+                is_empty = columns[name].list.len().fill_null(0) == 0
+                problems.note(name, is_empty, "missing, or not a list of ids")
         else:
-            columns[name] = _texts(name, series)
-        if name in REQUIRED[kind]:
-            note(name, columns[name].is_null() & frame_not_noted(problems, len(frame)), "missing")
+            columns[name] = _typed_value(column, received_ms, problems)
+            if is_required:
+                problems.note(name, columns[name].is_null(), "missing")
     if kind == "articles":
-        no_text = (columns["title"] == "") & (columns["body"] == "")
-        note("title", no_text, "neither title nor body has text")
+        has_no_text = (columns["title"] == "") & (columns["body"] == "")
+        problems.note("title", has_no_text, "neither title nor body has text")
     if TIME_IS_BOUND in frame.columns:
         columns[TIME_IS_BOUND] = frame[TIME_IS_BOUND]
-    return pl.DataFrame(columns).with_columns(_first_problem(problems, len(frame)))
+    return pl.DataFrame(columns).with_columns(problems.field, problems.problem)
 
 
-def _readable(series: pl.Series) -> tuple[pl.Series, pl.Series]:
-    """Return a column of a type we know how to read, and which of its values are none.
-
-    Bytes and names of categories become text; a span of time, say, is no value of any field.
-    """
-    inner = series.dtype.inner if isinstance(series.dtype, pl.List) else None
-    if series.dtype in (pl.Categorical, pl.Enum):
-        series = series.cast(pl.String)
-    elif series.dtype == pl.Binary:
-        text = [None if v is None else v.decode("utf-8", "surrogateescape") for v in series]
-        broken = pl.Series([v is not None and not is_text(v) for v in text], dtype=pl.Boolean)
-        values = [None if bad else v for v, bad in zip(text, broken, strict=True)]
-        return pl.Series(series.name, values, dtype=pl.String), broken
-    elif series.dtype in _NO_VALUES or inner in (*_NO_VALUES, pl.Binary):
-        return pl.Series(series.name, [None] * len(series), dtype=pl.String), series.is_not_null()
-    return series, series.is_null() & False
-
-
-def frame_not_noted(problems: list[pl.DataFrame], n_rows: int) -> pl.Series:
-    """Return True for rows without a problem so far: one reason a row is enough."""
-    noted = pl.Series([False] * n_rows, dtype=pl.Boolean)
-    for problem in problems:
-        if len(problem):
-            noted = noted | problem["m"]
-    return ~noted
-
-
-def _first_problem(problems: list[pl.DataFrame], n_rows: int) -> list[pl.Series]:
-    found = [problem for problem in problems if len(problem)]
-    empty = pl.Series([None] * n_rows, dtype=pl.String)
-    if not found:
-        return [empty.alias(_FIELD), empty.alias(_PROBLEM)]
-    fields = [pl.when(p["m"]).then(p["f"]) for p in found]
-    texts = [pl.when(p["m"]).then(p["t"]) for p in found]
-    both = pl.select(pl.coalesce(fields).alias(_FIELD), pl.coalesce(texts).alias(_PROBLEM))
-    return [both[_FIELD], both[_PROBLEM]]
+def _typed_value(column: pl.Series, received_ms: int, problems: _Problems) -> pl.Series:
+    """Return a column of single values, typed by the name of its field."""
+    name = column.name
+    if name == "tags" and column.dtype == pl.List(pl.String):
+        column = column.list.join(", ", ignore_nulls=True)
+    if column.dtype.is_nested():
+        problems.note(name, column.is_not_null(), f"column type {column.dtype} cannot be read")
+        column = nulls(name, len(column))
+    if name.endswith("_at"):
+        values, is_wrong = read_times(column)
+        problems.note(name, is_wrong, "not a time (use ISO 8601 with an offset)")
+        if name in ("clicked_at", "shown_at"):
+            is_future = (values > received_ms + CLOCK_SKEW_MS).fill_null(False)
+            problems.note(name, is_future, "in the future")
+        return values
+    if name == "dwell_seconds":
+        values = column.cast(pl.Float64, strict=False)
+        is_given = column.is_not_null() & (column.cast(pl.String) != "")
+        is_wrong = (is_given & values.is_null()) | ((values < 0) | ~values.is_finite()).fill_null(
+            False
+        )
+        problems.note(name, is_wrong, "not a number of seconds from 0 up")
+        return values
+    if name == "premium":
+        values, is_wrong = read_flags(column)
+        problems.note(name, is_wrong, "neither true nor false")
+        return values
+    if name.endswith("_id"):
+        values = stripped_text(column)
+        is_long = (values.str.len_chars() > MAX_ID_LENGTH).fill_null(False)
+        problems.note(name, is_long, "id too long")
+        return values
+    return normalised_text(name, column)
 
 
-def _strings(series: pl.Series) -> pl.Series:
-    text = series.cast(pl.String, strict=False).str.strip_chars()
-    return text.set(text == "", None) if (text == "").any() else text
-
-
-def _texts(name: str, series: pl.Series) -> pl.Series:
-    """Return normalised text, "" for a missing one; distinct values only are worked on."""
-    normalise = {"body": normalise_body, "url": normalise_url}.get(name, normalise_line)
-    text = series.cast(pl.String, strict=False).fill_null("")
-    distinct = text.unique()
-    if len(distinct) == 1 and distinct[0] == "":
-        return text
-    return text.replace_strict(distinct, [normalise(value) for value in distinct])
-
-
-def _lists(series: pl.Series) -> pl.Series:
-    """Return lists of ids from lists, or from text that separates ids by white space."""
-    if series.dtype == pl.String:
-        return series.str.extract_all(r"\S+")
-    if isinstance(series.dtype, pl.List):
-        inner = series.dtype.inner
-        if inner is not None and not inner.is_nested():
-            return series.cast(pl.List(pl.String)).list.drop_nulls()
-    return pl.Series(series.name, [None] * len(series), dtype=pl.List(pl.String))
-
-
-def _propensities(series: pl.Series, shown: pl.Series) -> tuple[pl.Series, pl.Series]:
-    """Return lists of chances parallel to `shown`, and which given ones are none."""
-    value = _lists(series).list.eval(pl.element().cast(pl.Float64, strict=False))
-    fits = (value.list.len() == shown.list.len()) & value.list.eval(
+def _typed_propensities(column: pl.Series, shown: pl.Series, problems: _Problems) -> pl.Series:
+    """Return lists of probabilities, one for each article of `shown`; null where none are given."""
+    values = id_lists(column).list.eval(pl.element().cast(pl.Float64, strict=False))
+    is_valid = (values.list.len() == shown.list.len()) & values.list.eval(
         pl.element().is_between(0.0, 1.0, closed="right").fill_null(False)
     ).list.all()
-    given = series.is_not_null()
-    if isinstance(series.dtype, pl.List):
-        given &= series.list.len().fill_null(0) > 0
-    elif series.dtype == pl.String:
-        given &= (series.str.strip_chars() != "").fill_null(False)
-    return value.set(~given, None), given & ~fits.fill_null(False)
-
-
-def _times(series: pl.Series) -> tuple[pl.Series, pl.Series]:
-    """Return instants in ms, and which given values could not be read as one."""
-    if isinstance(series.dtype, pl.Datetime):
-        if series.dtype.time_zone not in (None, "UTC"):
-            series = series.dt.convert_time_zone("UTC")
-        value = series.dt.epoch("ms")
-        return value, _out_of_range(value)
-    if series.dtype == pl.Date:
-        return series.cast(pl.Datetime("ms")).dt.epoch("ms"), series.is_null() & False
-    text = _strings(series)
-    # exact=True and a literal T/Z: the fast path takes one form, never guesses.
-    plain = text.str.replace(r"\+00:?00$", "Z")
-    value = plain.str.to_datetime("%Y-%m-%dT%H:%M:%S%.fZ", strict=False, time_unit="ms").dt.epoch(
-        "ms"
-    )
-    rest = text.is_not_null() & value.is_null()
-    if rest.any():
-        odd = text.filter(rest).unique()
-        value = value.fill_null(
-            text.replace_strict(
-                odd, [_read_time(v) for v in odd], default=None, return_dtype=pl.Int64
-            )
-        )
-    value = value.set(_out_of_range(value), None) if _out_of_range(value).any() else value
-    return value, text.is_not_null() & value.is_null()
-
-
-def _out_of_range(value: pl.Series) -> pl.Series:
-    return ((value < EARLIEST_MS) | (value > -4 * EARLIEST_MS)).fill_null(False)
-
-
-def _read_time(text: str) -> int | None:
-    """Return ms of ISO 8601, of epoch seconds or milliseconds, or of an RFC 2822 date."""
-    try:
-        number = float(text)
-        if number != number or abs(number) > 1e15:
-            return None
-        # Seconds stay below 1e11 until the year 5138; milliseconds pass it in 1973.
-        return round(number * 1000) if abs(number) < 1e11 else round(number)
-    except ValueError:
-        pass
-    for read in (datetime.fromisoformat, parsedate_to_datetime):
-        try:
-            return to_ms(read(text))
-        except (ValueError, TypeError, OverflowError, IndexError):
-            continue
-    return None
+    is_given = column.is_not_null()
+    if isinstance(column.dtype, pl.List):
+        is_given &= column.list.len().fill_null(0) > 0
+    elif column.dtype == pl.String:
+        is_given &= (column.str.strip_chars() != "").fill_null(False)
+    is_wrong = is_given & ~is_valid.fill_null(False)
+    problems.note(column.name, is_wrong, "not a chance above 0 and up to 1 for each article shown")
+    return values.set(~is_given, None)

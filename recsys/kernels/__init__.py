@@ -1,5 +1,7 @@
-"""Compiled loops: numpy arrays in, numpy arrays out; the interpreter goes on meanwhile.
+"""Compiled loops: numpy arrays in, numpy arrays out; other threads go on meanwhile.
 
-The C beside is compiled when the package is installed (`hatch_build.py`). Types and shapes are
-checked here, for a wrong array would be read beyond its end; what stands in an array is not.
+The C files beside are compiled when the package is installed (`hatch_build.py`). Everything is
+checked on this side of the boundary, before a call: types and shapes of arrays, and every index,
+count and number in them. No content of a run, of a rule or of an argument can make C read or write
+outside an array.
 """

@@ -1,29 +1,28 @@
-"""Millions of clicks at once: one of each reader and article, and decayed counts."""
-
-import ctypes
+"""Millions of clicks at once: one click of each user and article, and decayed counts."""
 
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.kernels.library import address, done, library, pointer, real, size
+from recsys.kernels.library import done, library, pointer
 
 Ints = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
-library.recsys_one_of_pair.argtypes = [pointer, pointer, size, size, size, ctypes.c_int, pointer]
-library.recsys_running.argtypes = [pointer, pointer, size, real, pointer]
-library.recsys_running.restype = None
-
 
 def one_of_pair(user: Ints, article: Ints, *, first: bool) -> Mask:
-    """Return True for one click of each reader on each article, as clicks stand.
+    """Return a mask of one click of each user on each article, in the order given.
 
     Parameters
     ----------
     user, article : array of int64, shape (n_clicks,)
-        Numbers from 0 on.
+        Keys from 0 on; memory grows with the largest.
     first
-        Whether it is their first, else their last.
+        Whether the first click of the two is kept, otherwise the last.
+
+    Raises
+    ------
+    ValueError
+        If a key is not in [0, 2**31).
 
     Examples
     --------
@@ -31,25 +30,25 @@ def one_of_pair(user: Ints, article: Ints, *, first: bool) -> Mask:
     [False, True, True]
     """
     keep, n = np.zeros(len(user), dtype=bool), len(user)
-    if n and min(user.min(), article.min()) < 0:
-        raise ValueError("readers and articles must be numbered from 0 on")
+    if n and not 0 <= min(user.min(), article.min()) <= max(user.max(), article.max()) < 2**31:
+        raise ValueError("users and articles must be numbered from 0 on, below 2**31")
     user, article = np.ascontiguousarray(user), np.ascontiguousarray(article)
     done(
         library.recsys_one_of_pair(
-            address(user, np.int64, n),
-            address(article, np.int64, n),
+            pointer("user", user, np.int64, n),
+            pointer("article", article, np.int64, n),
             n,
             int(user.max(initial=-1)) + 1,
             int(article.max(initial=-1)) + 1,
             first,
-            address(keep, np.bool_, n),
+            pointer("keep", keep, np.bool_, n),
         )
     )
     return keep
 
 
 def running_counts(event_ms: Ints, begins: Mask, *, half_life_hours: float) -> NDArray[np.float64]:
-    """Return the decayed count of its key right after each event.
+    """Return the decayed count of each event's key right after the event.
 
     Parameters
     ----------
@@ -71,12 +70,11 @@ def running_counts(event_ms: Ints, begins: Mask, *, half_life_hours: float) -> N
     [1.0, 1.5]
     """
     count, n = np.empty(len(event_ms)), len(event_ms)
-    event_ms = np.ascontiguousarray(event_ms)
-    library.recsys_running(
-        address(event_ms, np.int64, n),
-        address(begins, np.bool_, n),
+    library.recsys_running_counts(
+        pointer("event_ms", np.ascontiguousarray(event_ms), np.int64, n),
+        pointer("begins", np.ascontiguousarray(begins), np.bool_, n),
         n,
         half_life_hours * 3_600_000.0,
-        address(count, np.float64, n),
+        pointer("count", count, np.float64, n),
     )
     return count

@@ -1,54 +1,132 @@
-"""The compiled library: opened once, with checked addresses of arrays."""
+"""The compiled library: opened once, its declarations read from the header it was compiled from.
 
-import ctypes
+cffi parses `kernels.h`, so structures and functions are spelled once. Arrays cross the boundary
+through `pointer`, which checks type, shape and layout; checking what is in them is the work of the
+modules beside this one, before the call.
+"""
+
 import hashlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from cffi import FFI
 from numpy.typing import NDArray
 
 _FOLDER = Path(__file__).parent
+_C_TYPES = {
+    "bool": "uint8_t[]",
+    "uint8": "uint8_t[]",
+    "int32": "int32_t[]",
+    "int64": "int64_t[]",
+    "float32": "float[]",
+    "float64": "double[]",
+}
 
-size = ctypes.c_int64
-real = ctypes.c_double
-pointer = ctypes.c_void_p
-_BEGINNING = ctypes.c_char * 0
+ffi = FFI()
 
 
-def _opened() -> ctypes.CDLL:
+def _declarations() -> str:
+    """Return the header without its preprocessor lines, which cffi does not read."""
+    lines = (_FOLDER / "kernels.h").read_text("utf-8").splitlines()
+    return "\n".join(line for line in lines if not line.startswith("#"))
+
+
+def _opened() -> Any:
     for name in ("libkernels.so", "libkernels.dll"):
         if (path := _FOLDER / name).exists():
-            opened = ctypes.CDLL(str(path))
-            opened.recsys_source.restype = ctypes.c_char_p
+            opened = ffi.dlopen(str(path))
             sources = sorted(_FOLDER.glob("*.[ch]"))
             digest = hashlib.sha256(b"".join(source.read_bytes() for source in sources))
-            if opened.recsys_source().decode() == digest.hexdigest():
+            if ffi.string(opened.recsys_source_digest()).decode() == digest.hexdigest():
                 return opened
-            raise ImportError(f"{path}: compiled from other sources: `pip install` again")
-    raise ImportError(f"{_FOLDER}: the kernels are not compiled: `pip install` compiles them")
+            raise ImportError(f"{path} was compiled from other sources; run `pip install` again")
+    raise ImportError(f"{_FOLDER}: the kernels are not compiled; `pip install` compiles them")
 
 
+ffi.cdef(_declarations())
 library = _opened()
-# For calls of some microseconds: to hand the interpreter's lock to another thread costs more.
-brief = ctypes.PyDLL(library._name)
+# Names of the signals that the kernels compute, in their order: the header's, in lower case.
+COMPUTED_SIGNALS = tuple(
+    name.lower() for _, name in sorted(ffi.typeof("enum ComputedSignal").elements.items())
+)[:-1]
 
 
-def address(array: NDArray[Any], dtype: Any, *shape: int) -> int:
-    """Return where an array begins, which must be of a type and shape, and not scattered."""
-    if array.dtype != dtype or array.shape != shape or not array.flags.c_contiguous:
+def pointer(name: str, array: NDArray[Any], dtype: Any, *shape: int) -> Any:
+    """Return a pointer to an array for C, which keeps the array alive.
+
+    Parameters
+    ----------
+    name
+        What an error calls the array.
+    array
+        Must be of the type and shape, and C-contiguous.
+
+    Raises
+    ------
+    ValueError
+        If it is not.
+    """
+    wanted = np.dtype(dtype)
+    if array.dtype != wanted or array.shape != shape or not array.flags.c_contiguous:
         raise ValueError(
-            f"an array must be contiguous, of type {np.dtype(dtype)} and shape {shape},"
+            f"{name} must be a contiguous array of type {wanted} and shape {shape},"
             f" got {array.dtype} and {array.shape}"
         )
-    if array.flags.writeable:  # the way that costs a third
-        buffer: Any = array
-        return ctypes.addressof(_BEGINNING.from_buffer(buffer))
-    found: int = array.__array_interface__["data"][0]
-    return found
+    return ffi.from_buffer(_C_TYPES[wanted.name], array)
 
 
 def done(status: int) -> None:
-    """Raise what a call came to."""
-    if status:
-        raise MemoryError("no memory for so many at once")
+    """Raise the error that a call returned.
+
+    Raises
+    ------
+    MemoryError
+        If there was no memory.
+    """
+    if status == library.NO_MEMORY:
+        raise MemoryError("there is no memory for so much at once")
+
+
+# ---- checks of what is in an array ---------------------------------------------------
+
+
+def require_indices(name: str, values: NDArray[Any], end: int, *, least: int = 0) -> None:
+    """Raise ValueError unless all indices are in [least, end)."""
+    if len(values) and (values.min() < least or values.max() >= end):
+        raise ValueError(f"{name} must hold indices from {least} to {end - 1}")
+
+
+def require_starts(name: str, start: NDArray[np.int64], n_values: int) -> None:
+    """Raise ValueError unless `start` begins at 0, never falls, and ends at `n_values`."""
+    if not len(start) or start[0] != 0 or start[-1] != n_values or (np.diff(start) < 0).any():
+        raise ValueError(f"{name} must rise from 0 to {n_values}")
+
+
+def require_finite(name: str, values: NDArray[Any]) -> None:
+    """Raise ValueError unless all numbers are finite, and none is farther from 0 than `LARGEST`."""
+    if not (np.abs(values) <= library.LARGEST).all():  # False for NaN
+        raise ValueError(f"{name} must hold finite numbers up to {library.LARGEST:.0e} only")
+
+
+def require_rows(
+    name: str,
+    rows: tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]],
+    n_rows: int,
+    n_columns: int,
+) -> None:
+    """Raise ValueError unless start, column and value are those of a sparse matrix.
+
+    Columns of a row must ascend without a repeat, for they are searched by bisection.
+    """
+    start, column, value = rows
+    if len(start) != n_rows + 1 or len(column) != len(value):
+        raise ValueError(f"{name} must have {n_rows} rows, and as many columns as values")
+    require_starts(f"{name}.start", start, len(column))
+    require_indices(f"{name}.column", column, n_columns)
+    require_finite(f"{name}.value", value)
+    is_same_row = np.ones(max(len(column) - 1, 0), dtype=bool)
+    inner = start[1:-1]
+    is_same_row[inner[(inner > 0) & (inner < len(column))] - 1] = False
+    if (np.diff(column.astype(np.int64))[is_same_row] <= 0).any():
+        raise ValueError(f"{name}.column must ascend within each row")

@@ -1,9 +1,8 @@
-"""Whole pages: what readers' products with the articles come to, in one call for a block.
+"""Whole pages: scores, lists, assignment and reasons in one call for a block of users.
 
-`recsys.page.build` says what goes in and what comes out means.
+`recsys.page.build` says what goes in and what the result means.
 """
 
-import ctypes
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -11,228 +10,277 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.kernels.library import address, done, library, pointer, real, size
-from recsys.kernels.lists import Articles, ArticlesStruct, CapStruct, PinStruct
+from recsys.kernels.library import (
+    COMPUTED_SIGNALS,
+    done,
+    ffi,
+    library,
+    pointer,
+    require_finite,
+    require_indices,
+    require_rows,
+    require_starts,
+)
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+Sparse = tuple[Ints, NDArray[np.int32], Floats]
 
-N_LISTS = 4
-CAPS_GAVE_WAY, SHORT = 1, 2  # how a page was made
-# A slot of a block: live place (-1 for an empty one), score in its list, place of the reason
-# in `CODES`, and the known index of the read article a reason names, else -1.
-SLOT = np.dtype([("place", "<i4"), ("score", "<f4"), ("code", "u1"), ("because", "<i4")])
-
-_ARRAYS: tuple[tuple[str, Any], ...] = (
-    ("place_of", np.int64),
-    ("story_start", np.int64),
-    ("of_story", np.int64),
-    ("section", np.int32),
-    ("category", np.int64),
-    ("article_side", np.float32),
-    ("fixed", np.float32),
-    ("centred", np.float32),
-    ("importance", np.float32),
-    ("rise", np.float32),
-    ("newness", np.float32),
-    ("risen", np.int64),
-    ("together_start", np.int64),
-    ("together_column", np.int32),
-    ("together", np.float32),
-    ("recent_weight", np.float32),
-    ("code", np.uint8),
-)
-_INT = ctypes.sizeof(size)
-_NUMBERS = (
-    "context_text",
-    "context_together",
-    "context_section",
-    "text",
-    "affinity",
-    "must_reads_personal",
-    "story_similarity",
-)
+# Flags of how a page came about.
+CAPS_GAVE_WAY, SHORT_OF_ARTICLES = library.CAPS_GAVE_WAY, library.SHORT_OF_ARTICLES
+# One slot: live index (-1 for an empty slot), score in its list, index of the reason in
+# `recsys.page.reasons.CODES`, and the known index of the read article that the reason names (-1
+# for none).
+SLOT = np.dtype([("live_index", "<i4"), ("score", "<f4"), ("code", "u1"), ("because", "<i4")])
+assert SLOT.itemsize == library.SLOT_BYTES  # noqa: S101 - of two constants, at import
 
 
-class _Run(ctypes.Structure):
-    _fields_ = [
-        ("of", ArticlesStruct),
-        ("n_known", size),
-        ("n_features", size),
-        ("n_factors", size),
-        *((name, pointer) for name, _ in _ARRAYS),
-        ("recent_reads", size),
-        *((name, real) for name in _NUMBERS),
-        ("because_read", size),
-        ("chosen", size),
-    ]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunArrays:
+    """What the kernels need to know of a run; checked and kept alive by `Run`.
+
+    Attributes
+    ----------
+    story, live_rows : array of int64, shape (n_live,)
+        Story (a live index) and known index of each live article.
+    live_index_of, category : array of int64, shape (n_known,)
+        Live index (-1 if not live) and section of each known article.
+    similar, item_item
+        Sparse matrices, n_known x n_live: cosine of text, and how much articles are read together.
+    article_side : array of float32, shape (n_features, n_live)
+        Articles' side of the products: `n_factors` factors, then sections.
+    n_factors
+        See `article_side`.
+    fixed : array of float32, shape (n_live,)
+        Sum of the weighted static signals.
+    centred : array of float32, shape (n_static, n_live)
+        Weighted static signals, each less its mean; -inf for a signal that gives no reason.
+    importance, rise : array of float32, shape (n_live,)
+    recent_weight : array of float32, shape (recent_reads + 1, recent_reads)
+        Weights of recent reads, by how many there are.
+    weights
+        Of the signals that the kernels compute, by name.
+    importance_personal
+        Share of the personal score in the score of important lists.
+    story_similarity
+        Cosine from which an article is the same story as the one being read.
+    because_read, chosen
+        Indices of two reason codes.
+    """
+
+    story: Ints
+    live_rows: Ints
+    live_index_of: Ints
+    category: Ints
+    similar: Sparse
+    item_item: Sparse
+    article_side: Floats
+    n_factors: int
+    fixed: Floats
+    centred: Floats
+    importance: Floats
+    rise: Floats
+    recent_weight: Floats
+    weights: Mapping[str, float]
+    importance_personal: float
+    story_similarity: float
+    because_read: int
+    chosen: int
 
 
-class _Plan(ctypes.Structure):
-    _fields_ = [
-        ("n_slots", size * N_LISTS),
-        ("minimum", size * N_LISTS),
-        ("exempt", size * N_LISTS),
-        ("priority", real * N_LISTS),
-        ("barred", pointer * N_LISTS),
-        ("boosts", pointer * N_LISTS),
-        ("caps", pointer),
-        ("n_caps", size),
-        ("n_own", size),
-        ("pins", pointer),
-        ("n_pins", size),
-        ("n_groups", size),
-        ("spare", size),
-        ("under_caps", size),
-        ("farther", size),
-        ("diversity", real),
-        ("filled", real),
-        ("least", real),
-    ]
-
-
-class _Ask(ctypes.Structure):
-    _fields_ = [
-        ("n_pages", size),
-        ("has_reader", size),
-        ("context", size),
-        ("personal", pointer),
-        ("sides", pointer),
-        ("reads_start", pointer),
-        ("reads", pointer),
-        ("read_start", pointer),
-        ("read", pointer),
-        ("blocked", pointer),
-        ("n_blocked", size),
-        ("latest", pointer),
-        ("slots", pointer),
-        ("value", pointer),
-        ("bound", pointer),
-        ("how", pointer),
-        ("n_closed", pointer),
-    ]
-
-
-library.recsys_pages.argtypes = [pointer, pointer, pointer]
+def _check(run: RunArrays) -> None:
+    """Raise ValueError unless all indices are in range and all numbers are finite."""
+    n_live, n_known, n_features = len(run.story), len(run.category), len(run.article_side)
+    n_sections = n_features - run.n_factors
+    if max(n_live, n_known) >= 2**31 - 1:
+        raise ValueError("a run has fewer than 2**31 articles")
+    require_indices("story", run.story, n_live)
+    if (run.story[run.story] != run.story).any():
+        raise ValueError("story must be an article of the story, the same for all of it")
+    require_indices("live_rows", run.live_rows, n_known)
+    require_indices("live_index_of", run.live_index_of, n_live, least=-1)
+    require_indices("category", run.category, n_sections)
+    require_rows("similar", run.similar, n_known, n_live)
+    require_rows("item_item", run.item_item, n_known, n_live)
+    for name in ("article_side", "fixed", "importance", "rise", "recent_weight"):
+        require_finite(name, getattr(run, name))
+    if np.isnan(run.centred).any() or np.isposinf(run.centred).any():
+        raise ValueError("centred must hold finite numbers or -inf only")
+    numbers = [run.weights[name] for name in COMPUTED_SIGNALS]
+    require_finite("weights", np.array([*numbers, run.importance_personal, run.story_similarity]))
 
 
 class Run:
-    """A run's arrays, named as in `pages.c`; they live as long as this does.
+    """A run as the kernels know it.
 
-    Parameters
-    ----------
-    articles
-        What lists see of the live ones.
-    arrays, numbers
-        The others.
-    recent_reads, because_read, chosen, n_factors
-        Reads that count as recent, codes of two reasons, and the first features of
-        `article_side`, which are factors; the others are sections.
+    Raises
+    ------
+    ValueError
+        If an array does not have its shape, an index is out of range, or a number is not finite.
     """
 
-    def __init__(
-        self,
-        articles: Articles,
-        arrays: Mapping[str, NDArray[Any]],
-        numbers: Mapping[str, float],
-        *,
-        recent_reads: int,
-        because_read: int,
-        chosen: int,
-        n_factors: int,
-    ) -> None:
-        self._kept = (
-            articles,
-            [np.ascontiguousarray(arrays[name], dtype=dtype) for name, dtype in _ARRAYS],
-        )
-        n_features = len(arrays["article_side"])
-        self.n_live, self.n_features = articles.struct.n_live, n_features
-        self._struct = _Run(
-            articles.struct,
-            len(arrays["category"]),
-            n_features,
-            n_factors,
-            *(array.ctypes.data for array in self._kept[1]),
-            recent_reads,
-            *(numbers[name] for name in _NUMBERS),
-            because_read,
-            chosen,
-        )
+    def __init__(self, run: RunArrays) -> None:
+        _check(run)
+        self.n_live, self.n_known = len(run.story), len(run.category)
+        self.n_features, self.n_signals = len(run.article_side), len(run.centred)
+        self.n_signals += len(COMPUTED_SIGNALS)
+        n_live, recent_reads = self.n_live, run.recent_weight.shape[1]
+        order = np.argsort(run.story, kind="stable")
+        story_start = np.searchsorted(run.story[order], np.arange(n_live + 1))
+        weights = np.array([run.weights[name] for name in COMPUTED_SIGNALS])
 
-    def block(self, plan: "Plan", of: "Block") -> "Made":
-        """Return the pages of readers with no article before them."""
+        def of_live(name: str, array: NDArray[Any], dtype: Any) -> Any:
+            return pointer(name, np.ascontiguousarray(array, dtype=dtype), dtype, n_live)
+
+        def rows(name: str, matrix: Sparse) -> tuple[Any, Any, Any]:
+            start, column, value = matrix
+            return (
+                pointer(f"{name}.start", start, np.int64, self.n_known + 1),
+                pointer(f"{name}.column", column, np.int32, len(column)),
+                pointer(f"{name}.value", value, np.float32, len(column)),
+            )
+
+        n_static, shape = len(run.centred), run.article_side.shape
+        articles = (
+            n_live,
+            self.n_known,
+            of_live("story", run.story, np.int64),
+            of_live("live_rows", run.live_rows, np.int64),
+            pointer("live_index_of", run.live_index_of, np.int64, self.n_known),
+            *rows("similar", run.similar),
+        )
+        fields = (
+            articles,
+            self.n_features,
+            run.n_factors,
+            n_static,
+            pointer("story_start", story_start, np.int64, n_live + 1),
+            of_live("of_story", order, np.int64),
+            of_live("section", run.category[run.live_rows], np.int32),
+            pointer("category", run.category, np.int64, self.n_known),
+            pointer("article_side", run.article_side, np.float32, *shape),
+            of_live("fixed", run.fixed, np.float32),
+            pointer("centred", np.ascontiguousarray(run.centred), np.float32, n_static, n_live),
+            of_live("importance", run.importance, np.float32),
+            of_live("rise", run.rise, np.float32),
+            *rows("item_item", run.item_item),
+            pointer("recent_weight", run.recent_weight, np.float32, recent_reads + 1, recent_reads),
+            recent_reads,
+            pointer("weights", weights, np.float64, len(weights)),
+            run.importance_personal,
+            run.story_similarity,
+            run.because_read,
+            run.chosen,
+        )
+        self._kept = fields  # cffi's pointers keep their arrays alive, its structures do not
+        self._struct = ffi.new("Run *", fields)
+
+    def block(self, plan: "Plan", of: "Block") -> "Pages":
+        """Return the pages of users, without an article that is being read."""
         n_pages = len(of.sides)
-        return self._made(
+        require_starts("reads_start", of.reads_start, len(of.reads))
+        require_starts("read_start", of.read_start, len(of.read))
+        return self._pages(
             plan,
             n_pages,
             True,
             -1,
-            address(of.personal, np.float32, n_pages, self.n_live),
-            address(of.sides, np.float32, n_pages, self.n_features),
-            address(of.reads_start, np.int64, n_pages + 1),
-            address(of.reads, np.int64, len(of.reads)),
-            address(of.read_start, np.int64, n_pages + 1),
-            address(of.read, np.int64, len(of.read)),
-            None,
+            pointer("personal", of.personal, np.float32, n_pages, self.n_live),
+            pointer("sides", of.sides, np.float32, n_pages, self.n_features),
+            pointer("reads_start", of.reads_start, np.int64, n_pages + 1),
+            pointer("reads", of.reads, np.int64, len(of.reads)),
+            pointer("read_start", of.read_start, np.int64, n_pages + 1),
+            pointer("read", of.read, np.int64, len(of.read)),
+            ffi.NULL,
             0,
-            address(of.latest, np.int64, self.n_live),
         )
 
-    def page(self, plan: "Plan", of: "One") -> "Made":
+    def page(self, plan: "Plan", of: "One") -> "Pages":
         """Return one page."""
         n_reads, n_read, n_blocked = len(of.reads), len(of.read), len(of.blocked)
-        # All that is counted in one array, where each of it begins first: few addresses to tell.
+        # All counted things in one array, after where each of them begins: one pointer to make.
         numbers = np.concatenate(([0, n_reads, 0, n_read], of.reads, of.read, of.blocked))
-        at = address(numbers, np.int64, 4 + n_reads + n_read + n_blocked)
-        reads, read = at + 4 * _INT, at + (4 + n_reads) * _INT
-        return self._made(
+        at = pointer("numbers", numbers, np.int64, 4 + n_reads + n_read + n_blocked)
+        return self._pages(
             plan,
             1,
-            of.has_reader,
+            of.has_user,
             of.context,
-            None,
-            address(of.side, np.float32, self.n_features),
+            ffi.NULL,
+            pointer("side", of.side, np.float32, self.n_features),
             at,
-            reads,
-            at + 2 * _INT,
-            read,
-            read + n_read * _INT,
+            at + 4,
+            at + 2,
+            at + 4 + n_reads,
+            at + 4 + n_reads + n_read,
             n_blocked,
-            address(of.latest, np.int64, self.n_live),
         )
 
-    def _made(self, plan: "Plan", n_pages: int, *asked: int | bool | None) -> "Made":
+    def _pages(self, plan: "Plan", n_pages: int, *request: Any) -> "Pages":
         slots = np.empty((n_pages, plan.n_slots), dtype=SLOT)
-        worth = np.empty((2, n_pages))
-        told = np.empty((2, n_pages), dtype=np.int32)
-        at_worth = address(worth, np.float64, 2, n_pages)
-        at_told = address(told, np.int32, 2, n_pages)
-        at_slots = address(slots, SLOT, n_pages, plan.n_slots)
-        ask = _Ask(
-            n_pages,
-            *asked,
-            at_slots,
-            at_worth,
-            at_worth + 8 * n_pages,
-            at_told,
-            at_told + 4 * n_pages,
+        worth = np.empty(2 * n_pages)
+        flags = np.empty(2 * n_pages, dtype=np.int32)
+        at_worth, at_flags = ffi.from_buffer("double[]", worth), ffi.from_buffer("int32_t[]", flags)
+        status = library.recsys_pages(
+            self._struct,
+            plan.struct,
+            ffi.new(
+                "Request *",
+                (
+                    n_pages,
+                    *request,
+                    ffi.from_buffer("uint8_t[]", slots),
+                    at_worth,
+                    at_worth + n_pages,
+                    at_flags,
+                    at_flags + n_pages,
+                ),
+            ),
         )
-        structs = self._struct, plan.struct, ask
-        done(library.recsys_pages(*(ctypes.byref(struct) for struct in structs)))
-        return Made(slots, *worth, *told)
+        if status == library.DAMAGED:
+            raise ValueError("a page was asked for with an index out of range or a bad number")
+        done(status)
+        return Pages(slots, worth[:n_pages], worth[n_pages:], flags[:n_pages], flags[n_pages:])
 
 
-@dataclass(frozen=True, slots=True)
-class OfList:
-    """What one list of a page is to hold."""
+class PlanList(NamedTuple):
+    """One list of a page.
 
+    Attributes
+    ----------
+    kernel_score
+        A constant of `kernels.h`.
+    n_slots, minimum, priority, diversity, exempt
+        See `recsys.page.list_table.PageList`.
+    values : array of float32, shape (n_live,), or None
+        Its scores, where they are the same on all pages.
+    order : array of int64, or None
+        Live indices, best first, for a list with one order on all pages.
+    by_turn
+        Whether ordered articles score 0, -1, -2 ... instead of `values`.
+    barred : array of bool, shape (n_live,), or None
+        Articles that it must not show.
+    boosts : array of float64, shape (n_live,), or None
+        How far each article is lifted, in distances from the list's best to the last of a page.
+    code : array of uint8, shape (n_signals, 2, 2)
+        Index of the reason's code, by leading signal, whether the article is in a section, and
+        whether it rises.
+    """
+
+    kernel_score: int
     n_slots: int
-    priority: float
     minimum: int
+    priority: float
+    diversity: float
     exempt: bool
-    barred: NDArray[np.bool_] | None
+    values: Floats | None
+    order: Ints | None
+    by_turn: bool
+    barred: Mask | None
     boosts: Doubles | None
+    code: NDArray[np.uint8]
 
 
 class Plan:
@@ -240,83 +288,146 @@ class Plan:
 
     Parameters
     ----------
+    run
+        The run of the pages.
     lists
-        In their order.
+        In their order on the page.
     caps
         List (-1 for the page), group of each live article (-1 for none), most of a group.
-    n_own
+    n_own_caps
         How many of those, the first, give way where articles run out.
     pins
-        List, slot and live place; the first of a story holds.
-    spare, under_caps, farther, diversity, filled, least
-        See `recsys.page.rankings` and `recsys.page.compose`.
+        List, slot and live index; the first of a story holds.
+    spare, under_caps, farther
+        See `recsys.page.rankings`.
+    filled, least
+        See `recsys.page.compose`.
+
+    Raises
+    ------
+    ValueError
+        If an index or a number is out of range.
     """
 
     def __init__(
         self,
-        lists: Sequence[OfList],
+        run: Run,
+        lists: Sequence[PlanList],
         caps: Sequence[tuple[int, Ints, int]],
-        n_own: int,
+        n_own_caps: int,
         pins: Sequence[tuple[int, int, int]],
         *,
         spare: int,
         under_caps: int,
         farther: int,
-        diversity: float,
         filled: float,
         least: float,
     ) -> None:
+        n_live, n_lists = run.n_live, len(lists)
+        _check_plan(run, lists, caps, pins)
         self.n_slots = sum(of.n_slots for of in lists)
-        groups = [int(group.max(initial=-1)) + 1 for _, group, _ in caps]
-        of_caps = (CapStruct * len(caps))(
-            *(
-                CapStruct(at, address(group, np.int64, len(group)), n, most)
-                for (at, group, most), n in zip(caps, groups, strict=True)
-            )
+        n_groups = [int(group.max(initial=-1)) + 1 for _, group, _ in caps]
+        groups = [pointer("group", group, np.int64, n_live) for _, group, _ in caps]
+        of_caps = [
+            (at, group, n, most)
+            for (at, _, most), group, n in zip(caps, groups, n_groups, strict=True)
+        ]
+        of_lists = [_list_fields(of, run) for of in lists]
+        cap_array, pin_array = ffi.new("Cap[]", of_caps), ffi.new("Pin[]", list(pins))
+        self.struct = ffi.new(
+            "Plan *",
+            (
+                of_lists,
+                n_lists,
+                cap_array,
+                len(of_caps),
+                n_own_caps,
+                pin_array,
+                len(pins),
+                sum(n_groups),
+                spare,
+                under_caps,
+                farther,
+                filled,
+                least,
+            ),
         )
-        of_pins = (PinStruct * len(pins))(*(PinStruct(*pin) for pin in pins))
-        self._kept = lists, caps, of_caps, of_pins
+        self._kept = groups, of_lists, cap_array, pin_array
 
-        def at(array: NDArray[Any] | None, dtype: Any) -> int | None:
-            return None if array is None else address(array, dtype, len(array))
 
-        self.struct = _Plan(
-            (size * N_LISTS)(*(of.n_slots for of in lists)),
-            (size * N_LISTS)(*(of.minimum for of in lists)),
-            (size * N_LISTS)(*(of.exempt for of in lists)),
-            (real * N_LISTS)(*(of.priority for of in lists)),
-            (pointer * N_LISTS)(*(at(of.barred, np.bool_) for of in lists)),
-            (pointer * N_LISTS)(*(at(of.boosts, np.float64) for of in lists)),
-            ctypes.addressof(of_caps),
-            len(caps),
-            n_own,
-            ctypes.addressof(of_pins),
-            len(pins),
-            sum(groups),
-            spare,
-            under_caps,
-            farther,
-            diversity,
-            filled,
-            least,
-        )
+def _list_fields(of: PlanList, run: Run) -> tuple[Any, ...]:
+    """Return the fields of a `List` of kernels.h."""
+    n_live = run.n_live
+
+    def optional(name: str, array: NDArray[Any] | None, dtype: Any) -> Any:
+        return ffi.NULL if array is None else pointer(name, array, dtype, n_live)
+
+    order, n_order = ffi.NULL, 0
+    if of.order is not None:
+        order, n_order = pointer("order", of.order, np.int64, len(of.order)), len(of.order)
+    return (
+        of.kernel_score,
+        of.n_slots,
+        of.minimum,
+        of.exempt,
+        of.priority,
+        of.diversity,
+        optional("values", of.values, np.float32),
+        order,
+        n_order,
+        of.by_turn,
+        optional("barred", of.barred, np.bool_),
+        optional("boosts", of.boosts, np.float64),
+        pointer("code", of.code, np.uint8, run.n_signals, 2, 2),
+    )
+
+
+def _check_plan(
+    run: Run,
+    lists: Sequence[PlanList],
+    caps: Sequence[tuple[int, Ints, int]],
+    pins: Sequence[tuple[int, int, int]],
+) -> None:
+    """Raise ValueError unless every index and number of a plan is in range."""
+    if not 1 <= len(lists) <= library.MAX_LISTS:
+        raise ValueError(f"a page has from 1 to {library.MAX_LISTS} lists, got {len(lists)}")
+    for of in lists:
+        if not 1 <= of.n_slots <= library.MAX_SLOTS:
+            raise ValueError(f"a list has from 1 to {library.MAX_SLOTS} slots, got {of.n_slots}")
+        if (of.kernel_score == library.GIVEN_SCORE) != (of.values is not None):
+            raise ValueError("values belong to lists with a given score, and only to those")
+        if not (0 < of.priority <= 1e4 and 0 <= of.diversity <= 1e4):
+            raise ValueError(f"priority or diversity out of range: {of.priority}, {of.diversity}")
+        if of.order is not None:
+            require_indices("order", of.order, run.n_live)
+        if of.values is not None:
+            require_finite("values", of.values)
+        if of.boosts is not None and not (np.abs(of.boosts) <= 1e6).all():
+            raise ValueError("boosts must be numbers from -1e6 to 1e6")
+    for at, group, most in caps:
+        require_indices("group", group, max(run.n_live, 1), least=-1)
+        if not -1 <= at < len(lists) or not 0 <= most <= 10**6:
+            raise ValueError(f"a cap of list {at} and {most} articles is out of range")
+    for at, slot, article in pins:
+        if not (
+            0 <= at < len(lists) and 0 <= slot < library.MAX_SLOTS and 0 <= article < run.n_live
+        ):
+            raise ValueError(f"a pin of list {at}, slot {slot}, article {article} is out of range")
 
 
 class Block(NamedTuple):
-    """Readers whose pages are asked for, with no article before them.
+    """Users whose pages are asked for, without an article that is being read.
 
     Attributes
     ----------
     personal : array of float32, shape (n_pages, n_live)
-        Products of readers and articles; completed in place.
+        Products of users and articles; completed in place.
     sides : array of float32, shape (n_pages, n_features)
-        The readers' side of those products.
+        The users' side of those products.
     reads_start, reads : array of int64
-        Latest reads of each reader, newest first, as known indices, end to end.
+        Latest reads of each user, newest first, as known indices, end to end.
     read_start, read : array of int64
-        Live places that each has read.
-    latest : array of int64, shape (n_live,)
-        Live places, in the order of Latest Stories.
+        Live articles that each user has read.
     """
 
     personal: Floats
@@ -325,49 +436,46 @@ class Block(NamedTuple):
     reads: Ints
     read_start: Ints
     read: Ints
-    latest: Ints
 
 
 class One(NamedTuple):
-    """One page asked for; fields as of `Block`, of one reader.
+    """One page that is asked for.
 
     Attributes
     ----------
     side, reads, read
-        Zeros and nothing of nobody.
-    has_reader
-        Whether it is anybody's.
+        See `Block`; zeros and empty arrays for an anonymous user, who has no history.
+    has_user
+        Whether anything is known of the user.
     context
         Known index of the article being read, -1 for none.
     blocked : array of int64
-        Live places to leave out.
-    latest
-        As of `Block`.
+        Live articles to leave out.
     """
 
     side: Floats
     reads: Ints
     read: Ints
-    has_reader: bool
+    has_user: bool
     context: int
     blocked: Ints
-    latest: Ints
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
-    """Pages.
+class Pages:
+    """Pages as the kernels make them.
 
     Attributes
     ----------
     slots : array of `SLOT`, shape (n_pages, n_slots)
-        Of all lists, end to end; what is empty is at the end of its list.
+        List after list; empty slots come last in their list.
     value, bound : array of float64, shape (n_pages,)
-        As of `recsys.page.compose.Composed`.
+        What each page is worth, and what no page within the caps that fills as many slots can be
+        worth more than; see `recsys.page.compose`.
     how : array of int32, shape (n_pages,)
-        Sum of `CAPS_GAVE_WAY` and `SHORT`.
+        Flags `CAPS_GAVE_WAY` and `SHORT_OF_ARTICLES`.
     n_closed : array of int32, shape (n_pages,)
-        Live articles that must not stand on it.
+        Live articles that must not be on the page.
     """
 
     slots: NDArray[np.void]

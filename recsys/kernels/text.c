@@ -1,44 +1,43 @@
-/* Articles alike in text: sparse products added to dense ones, and the best of each row. Called
- * through text.py.
- */
+/* Articles alike in text: sparse products added to dense ones, and the best of each row. */
 
-#include "best.h"
+#include "select.h"
 
-static int by_place(const void *a, const void *b) {
-    int64_t one = ((const Scored *)a)->place, other = ((const Scored *)b)->place;
+static int by_article(const void *a, const void *b) {
+    int64_t one = ((const Scored *)a)->article, other = ((const Scored *)b)->article;
     return (one > other) - (one < other);
 }
 
-/* The `n` most alike of each row of a block, columns ascending, none less than `least`.
- * `scores` (n_rows x n_live) holds the products over common terms; those over the others are
- * added from the rows' terms and, of each term, the live articles that have it. */
+/* Find the `n` live articles most alike to each row of a block, none less than `least`, in
+ * ascending order. `scores` (n_rows x n_live) holds the products over common terms; the products
+ * over the other terms are added here, from the terms of each row and the live articles that have
+ * each term. */
 int recsys_neighbours(float *scores, int64_t n_rows, int64_t n_live, const int64_t *start,
                       const int32_t *term, const float *value, const int64_t *live_start,
-                      const int32_t *live_place, const float *live_value, const int64_t *own,
-                      int64_t n, float least, int32_t *places, float *values, int64_t *sizes) {
+                      const int32_t *live_article, const float *live_value, const int64_t *own,
+                      int64_t n, float least, int32_t *articles, float *values, int64_t *sizes) {
     Space space;
     Scored *found = malloc((size_t)(n + 1) * sizeof *found);
-    int ready = opened(&space, n_live) && found;
+    int ready = space_opened(&space, n_live) && found;
     for (int64_t row = 0; ready && row < n_rows; row++) {
         float *mine = scores + row * n_live;
         for (int64_t i = start[row]; i < start[row + 1]; i++)
             for (int64_t j = live_start[term[i]]; j < live_start[term[i] + 1]; j++)
-                mine[live_place[j]] += value[i] * live_value[j];
-        if (own[row] >= 0) mine[own[row]] = -INFINITY; /* nothing is like itself */
+                mine[live_article[j]] += value[i] * live_value[j];
+        if (own[row] >= 0) mine[own[row]] = -INFINITY; /* an article is not compared with itself */
         int64_t size = best_of(mine, (Closed){0}, n_live, n, &space, found);
         while (size && found[size - 1].value < least) size--;
-        qsort(found, (size_t)size, sizeof *found, by_place);
+        qsort(found, (size_t)size, sizeof *found, by_article);
         for (int64_t i = 0; i < size; i++) {
-            places[row * n + i] = (int32_t)found[i].place;
+            articles[row * n + i] = (int32_t)found[i].article;
             values[row * n + i] = found[i].value;
         }
         sizes[row] = size;
     }
-    shut(&space), free(found);
-    return ready ? 0 : -1;
+    space_closed(&space), free(found);
+    return ready ? DONE : NO_MEMORY;
 }
 
-/* Mark the `n` largest values of each row, of equal ones the first. */
+/* Mark the `n` largest values of each row; of equal values the first. */
 int recsys_heaviest(const int64_t *start, const float *value, int64_t n_rows, int64_t n,
                     uint8_t *keep) {
     int64_t longest = 1;
@@ -50,9 +49,9 @@ int recsys_heaviest(const int64_t *start, const float *value, int64_t n_rows, in
         int64_t size = start[row + 1] - start[row];
         for (int64_t i = 0; i < size; i++) keys[i] = key_of(mine[i], i);
         if (size > n) select_largest(keys, size, n), size = n;
-        for (int64_t i = 0; i < size; i++) keep[start[row] + (uint32_t)~(uint32_t)keys[i]] = 1;
+        for (int64_t i = 0; i < size; i++) keep[start[row] + index_of_key(keys[i])] = 1;
     }
     int ready = keys != NULL;
     free(keys);
-    return ready ? 0 : -1;
+    return ready ? DONE : NO_MEMORY;
 }

@@ -1,37 +1,30 @@
-"""The most similar of many: what `recsys.signals.text` asks of a block of articles."""
-
-import ctypes
+"""The most similar articles of a block, and the heaviest terms of each article."""
 
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.kernels.library import address, done, library, pointer, size
+from recsys.kernels.library import (
+    done,
+    library,
+    pointer,
+    require_indices,
+    require_starts,
+)
 
 Ints = NDArray[np.int64]
-Places = NDArray[np.int32]
+Indices = NDArray[np.int32]
 Floats = NDArray[np.float32]
-Sparse = tuple[Ints, Places, Floats]  # start, column and value of the rows of a sparse matrix
-
-library.recsys_neighbours.argtypes = [
-    pointer,
-    size,
-    size,
-    *[pointer] * 7,
-    size,
-    ctypes.c_float,
-    *[pointer] * 3,
-]
-
-library.recsys_heaviest.argtypes = [pointer, pointer, size, size, pointer]
+Sparse = tuple[Ints, Indices, Floats]  # start, column and value of the rows of a sparse matrix
 
 
 def heaviest(start: Ints, value: Floats, n: int) -> NDArray[np.bool_]:
-    """Return which values are among the `n` largest of their row, of equal ones the first.
+    """Return a mask of the `n` largest values of each row; of equal values the first.
 
     Parameters
     ----------
-    start, value
-        Of the rows of a sparse matrix.
+    start : array of int64, shape (n_rows + 1,)
+    value : array of float32, shape (nnz,)
+        Rows of a sparse matrix.
 
     Examples
     --------
@@ -39,14 +32,15 @@ def heaviest(start: Ints, value: Floats, n: int) -> NDArray[np.bool_]:
     >>> heaviest(np.array([0, 4]), values, 2).tolist()
     [True, False, False, True]
     """
+    require_starts("start", start, len(value))
     keep = np.zeros(len(value), dtype=bool)
     done(
         library.recsys_heaviest(
-            address(start, np.int64, len(start)),
-            address(value, np.float32, len(value)),
+            pointer("start", start, np.int64, len(start)),
+            pointer("value", value, np.float32, len(value)),
             len(start) - 1,
-            n,
-            address(keep, np.bool_, len(value)),
+            max(n, 0),
+            pointer("keep", keep, np.bool_, len(value)),
         )
     )
     return keep
@@ -54,51 +48,58 @@ def heaviest(start: Ints, value: Floats, n: int) -> NDArray[np.bool_]:
 
 def neighbours(
     scores: Floats, rows: Sparse, live: Sparse, own: Ints, *, n: int, least: float
-) -> tuple[Ints, Places, Floats]:
-    """Return the live articles most like each of a block, and how much.
+) -> tuple[Ints, Indices, Floats]:
+    """Return the live articles most similar to each article of a block, and how similar.
 
     Parameters
     ----------
     scores : array of float32, shape (n_rows, n_live)
-        Products over the terms that many live articles have; used up.
+        Products over the terms that many live articles have; overwritten.
     rows
-        The terms of each article of the block, n_rows x n_terms.
+        The other terms of each article of the block, n_rows x n_terms.
     live
-        The live articles that have each of the other terms, n_terms x n_live.
+        The live articles that have each of those terms, n_terms x n_live.
     own : array of int64, shape (n_rows,)
-        Live place of each article, -1 for none: nothing is like itself.
+        Live index of each article, -1 if it is not live: no article is similar to itself.
     n, least
-        How many of each at most, and the least likeness.
+        How many of each article at most, and the least similarity.
 
     Returns
     -------
-    sizes, places, values
-        How many of each row; and they, places ascending, end to end.
+    sizes : array of int64, shape (n_rows,)
+        How many were found for each article.
+    index : array of int32, value : array of float32
+        Their live indices, ascending within an article, and similarities, end to end.
     """
     n_rows, n_live = scores.shape
     n = min(n, n_live)
     sizes = np.empty(n_rows, dtype=np.int64)
-    places, values = np.empty((n_rows, n), np.int32), np.empty((n_rows, n), np.float32)
+    index, values = np.empty((n_rows, n), np.int32), np.empty((n_rows, n), np.float32)
     start, term, value = rows
-    live_start, live_index_of, live_value = live
+    live_start, live_index, live_value = live
+    require_starts("rows", start, len(term))
+    require_starts("live", live_start, len(live_index))
+    require_indices("term", term, len(live_start) - 1)
+    require_indices("live_index", live_index, n_live)
+    require_indices("own", own, n_live, least=-1)
     done(
         library.recsys_neighbours(
-            address(scores, np.float32, n_rows, n_live),
+            pointer("scores", scores, np.float32, n_rows, n_live),
             n_rows,
             n_live,
-            address(start, np.int64, n_rows + 1),
-            address(term, np.int32, len(term)),
-            address(value, np.float32, len(term)),
-            address(live_start, np.int64, len(live_start)),
-            address(live_index_of, np.int32, len(live_index_of)),
-            address(live_value, np.float32, len(live_index_of)),
-            address(own, np.int64, n_rows),
+            pointer("start", start, np.int64, n_rows + 1),
+            pointer("term", term, np.int32, len(term)),
+            pointer("value", value, np.float32, len(term)),
+            pointer("live_start", live_start, np.int64, len(live_start)),
+            pointer("live_index", live_index, np.int32, len(live_index)),
+            pointer("live_value", live_value, np.float32, len(live_index)),
+            pointer("own", own, np.int64, n_rows),
             n,
             least,
-            address(places, np.int32, n_rows, n),
-            address(values, np.float32, n_rows, n),
-            address(sizes, np.int64, n_rows),
+            pointer("index", index, np.int32, n_rows, n),
+            pointer("values", values, np.float32, n_rows, n),
+            pointer("sizes", sizes, np.int64, n_rows),
         )
     )
-    there = np.arange(n) < sizes[:, np.newaxis]
-    return sizes, places[there], values[there]
+    is_found = np.arange(n) < sizes[:, np.newaxis]
+    return sizes, index[is_found], values[is_found]

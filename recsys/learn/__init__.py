@@ -1,1 +1,1 @@
-"""What the blend learns from past choices: the weights of one head, the curves of the other."""
+"""Learn the blend from past choices: weights of the retrieval head, curves of the ranking head."""

@@ -1,8 +1,9 @@
-"""Choices among alternatives, and the conditional logit that explains them.
+"""Choices among alternatives, and the conditional logit fitted to them.
 
-A reader who clicks chooses among what was there to choose from; that list-wise view beats
-click-or-not regression on every set we measured. Weights are for a linear head, curves
-(piecewise linear, a hinge at each quantile) for a head that may bend.
+A user who clicks chooses one of several articles. A fit to such choices did better than a
+regression on single clicks on every data set we measured. The retrieval head fits weights of a
+linear score, the ranking head fits curves: piecewise linear functions of each feature, with a
+possible bend at each of its quantiles.
 
 References
 ----------
@@ -16,23 +17,28 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
+from recsys import metrics
+
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 N_BINS = 8
 LINEAR_PENALTY = 3.0  # on standardised slopes, against the summed log-likelihood
-_STOP = {"maxiter": 100, "ftol": 1e-5}  # gains beyond are less than any validation tells apart
+# Further gains in likelihood are smaller than any that a validation can measure.
+_STOP = {"maxiter": 100, "ftol": 1e-5}
 
 
 @dataclass(frozen=True, slots=True)
 class Choices:
-    """Choices among alternatives, which lie end to end.
+    """Choices among alternatives; the alternatives of all choices lie end to end.
 
     Attributes
     ----------
     features : dict of array of float64, shape (n_alternatives,)
+        The features of the alternatives, by name.
     chosen : array of bool, shape (n_alternatives,)
+        Whether the alternative was chosen.
     start : array of int64, shape (n_choices + 1,)
-        Choice i is among `start[i]:start[i + 1]`.
+        Choice i is among the alternatives `start[i]:start[i + 1]`.
     """
 
     features: Mapping[str, Floats]
@@ -43,8 +49,8 @@ class Choices:
         """Return the number of choices."""
         return len(self.start) - 1
 
-    def part(self, begin: int, end: int) -> "Choices":
-        """Return choices `begin` to `end`."""
+    def select(self, begin: int, end: int) -> "Choices":
+        """Return the choices from `begin` up to but not including `end`."""
         inside = slice(self.start[begin], self.start[end])
         return Choices(
             {name: values[inside] for name, values in self.features.items()},
@@ -53,96 +59,137 @@ class Choices:
         )
 
     def matrix(self, names: Sequence[str]) -> Floats:
-        """Return some features, shape (n_alternatives, n_names)."""
+        """Return the named features, shape (n_alternatives, n_names)."""
         return np.stack([self.features[name] for name in names], axis=1)
 
 
-class _Softmax:
-    """The log-likelihood of what was chosen, as a function of scores."""
+def concatenate_choices(parts: Sequence[Choices], names: Sequence[str]) -> Choices:
+    """Return the choices of all parts, one part after another, with the named features."""
+    sizes = [np.diff(part.start) for part in parts]
+    return Choices(
+        {
+            name: np.concatenate([np.zeros(0), *(part.features[name] for part in parts)])
+            for name in names
+        },
+        np.concatenate([np.zeros(0, dtype=bool), *(part.chosen for part in parts)]),
+        np.concatenate(([0], np.cumsum(np.concatenate([np.zeros(0, np.int64), *sizes])))),
+    )
+
+
+def mean_auc(score: Floats, choices: Choices) -> float:
+    """Return the mean AUC of a score over choices; NaN if no choice has a defined AUC."""
+    values = metrics.auc(metrics.judge(score, choices.chosen, choices.start))
+    return float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
+
+
+class ChoiceLikelihood:
+    """The log-likelihood of choices as a function of the alternatives' scores.
+
+    The chance of an alternative is the softmax of the scores within its choice. A choice in
+    which nothing or everything was chosen is left out.
+
+    Parameters
+    ----------
+    chosen, start
+        See `Choices`.
+
+    Attributes
+    ----------
+    n
+        Number of choices that are not left out.
+    """
 
     def __init__(self, chosen: NDArray[np.bool_], start: Ints) -> None:
         size = np.diff(start)
-        self._group = np.repeat(np.arange(len(size)), size)
-        n_chosen = np.bincount(self._group, weights=chosen, minlength=len(size))
-        # A choice with nothing chosen, or everything, teaches nothing.
-        taught = (n_chosen > 0) & (n_chosen < size)
-        self.n = int(taught.sum())
-        self._taught = taught[self._group]
-        self._target = np.where(self._taught, chosen / np.maximum(n_chosen, 1)[self._group], 0.0)
+        self._choice = np.repeat(np.arange(len(size)), size)
+        n_chosen = np.bincount(self._choice, weights=chosen, minlength=len(size))
+        is_used = (n_chosen > 0) & (n_chosen < size)
+        self.n = int(is_used.sum())
+        self._is_used = is_used[self._choice]
+        share = chosen / np.maximum(n_chosen, 1)[self._choice]
+        self._target = np.where(self._is_used, share, 0.0)
         self._start = np.minimum(start[:-1], max(len(chosen) - 1, 0))
-        self._filled = size > 0
+        self._is_filled = size > 0
 
     def __call__(self, score: Floats) -> tuple[float, Floats]:
         """Return the summed log-likelihood and its gradient by score."""
         if not len(score):
             return 0.0, score
         peak = np.maximum.reduceat(score, self._start)
-        shifted = score - peak[self._group]
+        shifted = score - peak[self._choice]
         exponential = np.exp(shifted)
-        total_score = np.bincount(self._group, weights=exponential, minlength=len(self._filled))
-        total_score = np.where(self._filled, total_score, 1.0)
-        log_share = shifted - np.log(total_score)[self._group]
-        gradient = self._target - self._taught * exponential / total_score[self._group]
-        return float(self._target @ log_share), gradient
+        total = np.bincount(self._choice, weights=exponential, minlength=len(self._is_filled))
+        total = np.where(self._is_filled, total, 1.0)
+        log_chance = shifted - np.log(total)[self._choice]
+        gradient = self._target - self._is_used * exponential / total[self._choice]
+        return float(self._target @ log_chance), gradient
 
 
 def fit_weights(
     choices: Choices,
     prior: Mapping[str, float],
     *,
-    free: Sequence[str] = (),
+    may_be_negative: Sequence[str] = (),
     penalty: float = 10.0,
 ) -> dict[str, float]:
-    """Return the weights of a linear score that make choices likeliest, near a prior.
+    """Fit the weights of a linear score to choices: the likeliest ones near a prior.
 
-    None is negative but those of `free`: that likeness or popularity should count against
-    an article is an accident of the log, and no editor would believe such a score.
+    Only the weights in `may_be_negative` can be negative. A fit that counts similarity or
+    popularity against an article is an accident of the log, and no editor would believe such a
+    score.
 
     Parameters
     ----------
     choices
-        With at least the features named in `prior`.
+        Choices with at least the features named in `prior`.
     prior
-        Weights to stay near where the choices say little; a feature that never varies
-        keeps its prior.
-    free
-        Names of weights that may be negative.
+        Weights to stay near where the choices say little. A feature that never varies keeps
+        its prior.
+    may_be_negative
+        Names of the weights that may be negative.
     penalty
-        Of the squared standardised distance from the prior, against the summed
+        Weight of the squared standardised distance from the prior, against the summed
         log-likelihood.
     """
     names = list(prior)
     features = choices.matrix(names)
     centre = np.array([prior[name] for name in names])
     spread = features.std(axis=0)
-    varied = spread > 0
-    scale = np.where(varied, spread, 1.0)
-    likelihood = _Softmax(choices.chosen, choices.start)
+    varies = spread > 0
+    scale = np.where(varies, spread, 1.0)
+    likelihood = ChoiceLikelihood(choices.chosen, choices.start)
 
     def loss(step: Floats) -> tuple[float, Floats]:
         value, slope = likelihood(features @ (centre + step / scale))
         gradient = -(features.T @ slope) / scale + 2 * penalty * step
         return penalty * float(step @ step) - value, gradient
 
-    from scipy.optimize import minimize  # here, for a refresh would wait for it
+    from scipy.optimize import minimize  # imported late: a refresh does not need it
 
-    least = np.minimum(-centre * scale, 0.0)
-    bounds = [(None if name in free else low, None) for name, low in zip(names, least, strict=True)]
-    found = minimize(loss, np.zeros(len(names)), jac=True, method="L-BFGS-B", bounds=bounds)
-    weights = np.where(varied, centre + found.x / scale, centre)
+    lowest = np.minimum(-centre * scale, 0.0)
+    bounds = [
+        (None if name in may_be_negative else low, None)
+        for name, low in zip(names, lowest, strict=True)
+    ]
+    fit = minimize(loss, np.zeros(len(names)), jac=True, method="L-BFGS-B", bounds=bounds)
+    weights = np.where(varies, centre + fit.x / scale, centre)
     return dict(zip(names, weights.tolist(), strict=True))
 
 
 def _knots(feature: Floats) -> Floats:
-    """Return where a curve may bend: quantiles, and 0 apart where it is what mostly is."""
+    """Return where the curve of a feature may bend: at its quantiles.
+
+    If 0 is frequent, the quantiles are those of the other values, and 0 is a knot of its own.
+    """
     nonzero = feature[feature != 0]
-    rare = 0 < len(nonzero) < 0.7 * len(feature)
-    quantiles = np.quantile(nonzero if rare else feature, np.linspace(0, 1, N_BINS + 1))
-    return np.unique(np.append(quantiles, 0.0) if rare else quantiles)
+    zero_is_frequent = 0 < len(nonzero) < 0.7 * len(feature)
+    values = nonzero if zero_is_frequent else feature
+    quantiles = np.quantile(values, np.linspace(0, 1, N_BINS + 1))
+    return np.unique(np.append(quantiles, 0.0) if zero_is_frequent else quantiles)
 
 
 class CurveFit:
-    """Fits curves to choices; features are prepared once for several penalties.
+    """Fits curves to choices; the features are prepared once for several penalties.
 
     Parameters
     ----------
@@ -151,110 +198,129 @@ class CurveFit:
 
     Notes
     -----
-    A curve is a slope and a change of slope at each inner quantile (`N_BINS`), each column
-    standardised; slopes are penalised by `LINEAR_PENALTY`, changes of slope by the
-    penalty chosen. The larger that one, the straighter the curves.
+    A curve is the sum of columns: one linear column, and one for the change of slope at each
+    inner knot (`N_BINS` quantiles), all standardised. `LINEAR_PENALTY` penalises the
+    coefficient of the linear column, and the penalty of each fit penalises the others: the
+    larger it is, the straighter the curves.
     """
 
     def __init__(self, choices: Choices) -> None:
         self._choices = choices
         self._knots: dict[str, Floats] = {}
-        self._shapes: list[Floats] = []  # values at the knots of each column of a feature
-        self._spreads: list[Floats] = []  # how the columns vary together over candidates
-        columns, values = [], []
-        at = 0
+        self._columns_at_knots: list[Floats] = []  # by feature, shape (n_knots, n_columns)
+        self._covariances: list[Floats] = []  # of a feature's columns, over the alternatives
+        knot_index, knot_weight = [], []
+        n_knots = 0
         for name, feature in choices.features.items():
             knots = _knots(feature)
             if len(knots) < 2:
                 continue
             low = np.clip(np.searchsorted(knots, feature, side="right") - 1, 0, len(knots) - 2)
             share = (feature - knots[low]) / (knots[low + 1] - knots[low])
-            columns += [at + low, at + low + 1]
-            values += [1.0 - share, share]
+            knot_index += [n_knots + low, n_knots + low + 1]
+            knot_weight += [1.0 - share, share]
             bends = [np.maximum(knots - knot, 0.0) for knot in knots[1:-1]]
-            shape = np.column_stack((knots, *bends))
-            table = shape[low] + share[:, np.newaxis] * (shape[low + 1] - shape[low])
-            spread = table.std(axis=0)
-            self._shapes.append(shape / spread)
-            self._spreads.append(np.atleast_2d(np.cov((table / spread).T, bias=True)))
+            columns = np.column_stack((knots, *bends))
+            table = columns[low] + share[:, np.newaxis] * (columns[low + 1] - columns[low])
+            scale = table.std(axis=0)
+            self._columns_at_knots.append(columns / scale)
+            self._covariances.append(np.atleast_2d(np.cov((table / scale).T, bias=True)))
             self._knots[name] = knots
-            at += len(knots)
-        n, per_row = len(choices.chosen), len(columns)
-        self._hats = csr_matrix(
+            n_knots += len(knots)
+        n, per_row = len(choices.chosen), len(knot_index)
+        # Row i times the values at all knots is the score of alternative i.
+        self._interpolation = csr_matrix(
             (
-                np.stack(values, axis=1).ravel().astype(np.float32) if per_row else [],
-                np.stack(columns, axis=1).ravel().astype(np.int32) if per_row else [],
+                np.stack(knot_weight, axis=1).ravel().astype(np.float32) if per_row else [],
+                np.stack(knot_index, axis=1).ravel().astype(np.int32) if per_row else [],
                 np.arange(0, n * per_row + 1, per_row) if per_row else np.zeros(n + 1),
             ),
-            shape=(n, at),
+            shape=(n, n_knots),
         )
-        self._transposed = self._hats.T.tocsr()
-        self._last = [np.zeros(shape.shape[1]) for shape in self._shapes]
+        self._transposed = self._interpolation.T.tocsr()
+        self._coefficients = [np.zeros(columns.shape[1]) for columns in self._columns_at_knots]
 
     def curves(self, bend_penalty: float, n_choices: int | None = None) -> dict[str, Floats]:
-        """Return the curves that make choices likeliest; the last fit is the start.
+        """Fit the likeliest curves; the fit starts from the result of the fit before.
 
         Parameters
         ----------
         bend_penalty
-            Of changes of slope.
+            Penalty of the changes of slope.
         n_choices
-            Learn from the first so many only; by default from all.
+            Learn from this many choices, the first ones. None learns from all.
 
         Returns
         -------
         dict of array of float64, shape (2, n_knots)
-            Knots and values by feature; a feature that never varies has none.
+            By feature: the knots, and the value of the curve at each. A feature that never
+            varies has no curve.
 
         Notes
         -----
-        L-BFGS on coefficients that a feature's columns have been decorrelated in, by the
-        Cholesky factor of their covariance and penalty: some 40 steps instead of 400.
+        L-BFGS works on coefficients that are decorrelated within each feature, by the
+        Cholesky factor of covariance and penalty. This takes some 40 steps instead of 400.
         """
-        from scipy.optimize import minimize  # here, for a refresh would wait for it
+        from scipy.optimize import minimize  # imported late: a refresh does not need it
 
         if not self._knots:
             return {}
-        start_of = self._choices.start
-        choice = np.repeat(np.arange(len(self._choices)), np.diff(start_of))
-        taught = choice < (len(self._choices) if n_choices is None else n_choices)
-        likelihood = _Softmax(self._choices.chosen & taught, start_of)
-        n = int(taught.sum())
-        penalties, maps, start = [], [], []
-        for shape, spread, last in zip(self._shapes, self._spreads, self._last, strict=True):
-            penalty = np.full(shape.shape[1], bend_penalty)
-            penalty[0] = LINEAR_PENALTY
-            # A tenth: p (1 - p) of a candidate's chance p of being chosen.
-            root = np.linalg.cholesky(0.1 * n * spread + np.diag(penalty))
-            penalties.append(penalty)
-            maps.append(np.linalg.inv(root).T)
-            start.append(root.T @ last)
+        start = self._choices.start
+        choice = np.repeat(np.arange(len(self._choices)), np.diff(start))
+        is_used = choice < (len(self._choices) if n_choices is None else n_choices)
+        likelihood = ChoiceLikelihood(self._choices.chosen & is_used, start)
+        penalties, roots = self._penalties_and_roots(bend_penalty, int(is_used.sum()))
+        maps = [np.linalg.inv(root).T for root in roots]
+        first = [root.T @ last for root, last in zip(roots, self._coefficients, strict=True)]
         ends = np.cumsum([len(penalty) for penalty in penalties])[:-1]
-        rows = np.cumsum([len(shape) for shape in self._shapes])[:-1]
+        rows = np.cumsum([len(columns) for columns in self._columns_at_knots])[:-1]
 
-        def coefficients(steps: Floats) -> list[Floats]:
-            parts = np.split(steps, ends)
+        def coefficients_of(step: Floats) -> list[Floats]:
+            parts = np.split(step, ends)
             return [change @ part for change, part in zip(maps, parts, strict=True)]
 
-        def at_knots(found: list[Floats]) -> list[Floats]:
-            return [shape @ part for shape, part in zip(self._shapes, found, strict=True)]
-
-        def loss(steps: Floats) -> tuple[float, Floats]:
-            found = coefficients(steps)
-            value, slope = likelihood(self._hats @ np.concatenate(at_knots(found)))
-            by_knot = np.split(self._transposed @ slope, rows)
+        def loss(step: Floats) -> tuple[float, Floats]:
+            coefficients = coefficients_of(step)
+            at_knots = np.concatenate(self._values_at_knots(coefficients))
+            value, slope = likelihood(self._interpolation @ at_knots)
+            slope_at_knots = np.split(self._transposed @ slope, rows)
             gradient = []
-            for part, penalty, change, shape, at in zip(
-                found, penalties, maps, self._shapes, by_knot, strict=True
+            for part, penalty, change, columns, slopes in zip(
+                coefficients, penalties, maps, self._columns_at_knots, slope_at_knots, strict=True
             ):
                 value -= 0.5 * float(penalty @ part**2)
-                gradient.append(change.T @ (penalty * part - shape.T @ at))
+                gradient.append(change.T @ (penalty * part - columns.T @ slopes))
             return -value, np.concatenate(gradient)
 
-        best = minimize(loss, np.concatenate(start), jac=True, method="L-BFGS-B", options=_STOP)
-        self._last = coefficients(best.x)
-        # Levels do not matter to a choice; a curve is 0 in the mean of its knots.
+        best = minimize(loss, np.concatenate(first), jac=True, method="L-BFGS-B", options=_STOP)
+        self._coefficients = coefficients_of(best.x)
+        at_knots = self._values_at_knots(self._coefficients)
+        # The level of a curve changes no choice, so the mean of its values at the knots is 0.
         return {
             name: np.stack((knots, values - values.mean()))
-            for (name, knots), values in zip(self._knots.items(), at_knots(self._last), strict=True)
+            for (name, knots), values in zip(self._knots.items(), at_knots, strict=True)
         }
+
+    def _penalties_and_roots(
+        self, bend_penalty: float, n_alternatives: int
+    ) -> tuple[list[Floats], list[NDArray[np.floating]]]:
+        """Return by feature the penalty of each column, and the Cholesky factor of the curvature.
+
+        The curvature of the loss is estimated as covariance times n p (1 - p) plus penalty,
+        where 0.1 is put for p (1 - p), p the chance that an alternative is chosen.
+        """
+        penalties: list[Floats] = []
+        roots: list[NDArray[np.floating]] = []
+        for columns, covariance in zip(self._columns_at_knots, self._covariances, strict=True):
+            penalty = np.full(columns.shape[1], bend_penalty)
+            penalty[0] = LINEAR_PENALTY
+            penalties.append(penalty)
+            roots.append(np.linalg.cholesky(0.1 * n_alternatives * covariance + np.diag(penalty)))
+        return penalties, roots
+
+    def _values_at_knots(self, coefficients: Sequence[Floats]) -> list[Floats]:
+        """Return by feature the value of its curve at each knot."""
+        return [
+            columns @ part
+            for columns, part in zip(self._columns_at_knots, coefficients, strict=True)
+        ]

@@ -1,38 +1,30 @@
-"""Both heads of the blend, learned from the last days and judged on the latest of them.
+"""Learn both heads of the blend from the last days, and judge each on the latest choices.
 
-The head that finds articles (linear, over all live ones) learns from what readers clicked
-among everything that was live; the head that orders given ones (curves) from what they
-clicked among what they were shown. Neither choice stands for the other: on EB-NeRD weights
-learned in view find .05 to .28 of next clicks where those learned live find .43 to .50.
+The retrieval head finds articles: a linear score over all live ones, learned from what users
+clicked among everything that was live. The ranking head orders given articles: curves, learned
+from what users clicked among what they were shown. Neither kind of choice can replace the
+other: on EB-NeRD weights learned from what was shown find .05 to .28 of the next clicks, where
+weights learned from live articles find .43 to .50.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys import metrics
 from recsys.blend.curves import curve_parts
-from recsys.blend.live_model import PARTS
-from recsys.config import BlendConfig, Config
-from recsys.learn.choice import Choices, CurveFit, fit_weights
-from recsys.learn.examples import POSITION, Examples, Past
-from recsys.learn.live_choices import sampled_live_choices
-from recsys.learn.regimes import DAY_MS, Protocol
-from recsys.rows import HOUR_MS
-from recsys.store.database import Store
+from recsys.blend.signal_table import SIGNALS, signal_names, signal_weights
+from recsys.config import Config
+from recsys.learn.choice import CurveFit, concatenate_choices, fit_weights, mean_auc
+from recsys.learn.examples import RETRIEVAL, ExampleBuilder, ranking_head
+from recsys.learn.impressions import POSITION
+from recsys.learn.protocols import Protocol
 
 Floats = NDArray[np.float64]
-BEND_PENALTIES = (1000.0, 100.0, 10.0)  # straight first: each fit starts from the one before
-# Click rates know only what editors showed. Below 0 the weight says: what was shown and left
-# alone is less likely found than what was not shown yet (EB-NeRD: hit@5 .479, bounded .413).
-FREE = ("ctr",)
-RETRIEVAL, RANKING = "retrieval", "ranking, {}"  # names of the heads
-VALIDATION_SHARE = 0.25  # the latest choices
-LIVE_HOURS = 8  # after a night: when choices among all live articles are looked at
+# Straight curves first, since each fit starts from the result of the one before.
+BEND_PENALTIES = (1000.0, 100.0, 10.0)
+VALIDATION_SHARE = 0.25  # of the choices: the latest ones
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +34,14 @@ class HeadReport:
     Attributes
     ----------
     n
-        Choices learned from, those of validation included.
+        Number of choices, those of the validation included.
     learned, shipped
-        On the validation choices (the latest quarter, not learned from): AUC.
+        AUC of the learned and of the shipped head on the validation choices: the latest
+        quarter, which is not learned from. None with too few choices.
     used
-        Whether what was learned is served; else the shipped weights are.
+        Whether the learned head is served; otherwise the shipped weights are.
     why
-        Why not, or the penalty chosen.
+        Why the learned head is not served; or a setting that the validation chose.
     """
 
     n: int
@@ -60,175 +53,121 @@ class HeadReport:
 
 @dataclass(frozen=True, slots=True)
 class Heads:
-    """What a night learned.
+    """Both heads of the blend as a run learned them.
 
     Attributes
     ----------
     weights
-        Of the linear score, for `recsys.blend.linear`.
+        The retrieval head: weights of the linear score, for `recsys.blend.linear`.
     curves
-        By regime, by feature, for `recsys.blend.curves.RankModel`.
+        The ranking head: by protocol and feature, for `recsys.blend.curves.RankModel`. Empty
+        where the shipped weights are served.
     reports
-        By head.
+        How each head was learned, by its name.
     """
 
-    weights: BlendConfig
+    weights: Mapping[str, float]
     curves: dict[Protocol, dict[str, Floats]] = field(default_factory=dict)
     reports: dict[str, HeadReport] = field(default_factory=dict)
 
 
-def mean_auc(score: Floats, choices: Choices) -> float:
-    """Return the mean AUC of choices; NaN where none can be judged."""
-    values = metrics.auc(metrics.judge(score, choices.chosen, choices.start))
-    return float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
-
-
-def learn(past: Past, as_of_ms: int, regimes: Sequence[Protocol]) -> Heads:
-    """Return both heads as learned from the days before an instant.
+def learn_heads(builder: ExampleBuilder, as_of_ms: int, protocols: Sequence[Protocol]) -> Heads:
+    """Learn both heads from the days before an instant.
 
     Parameters
     ----------
-    past
-        The nights of those days; its `config.learn` says how many, its `config.blend` are
-        the shipped weights.
+    builder
+        Builds the examples. Its `past.config.learn` says how many days to learn from, and its
+        `past.config.blend` holds the shipped weights.
     as_of_ms
-        Nothing of this instant or later is learned from.
-    regimes
-        For which to learn curves.
+        Events of this instant or later are not learned from.
+    protocols
+        The protocols to learn curves for.
 
     Returns
     -------
     Heads
-        What was learned too little about is as shipped, and the reports say so.
+        A head with too few choices to learn from is the shipped one, and its report says so.
     """
-    if past.keep:
-        for day in days_of(past.store, past.config, as_of_ms):
-            build_examples(past, regimes, *day)
+    builder.build_into_store(protocols, as_of_ms)
     reports = {}
-    weights, reports[RETRIEVAL] = _fit_retrieval_head(past, as_of_ms)
+    weights, reports[RETRIEVAL] = _fit_retrieval_head(builder, as_of_ms)
     curves: dict[Protocol, dict[str, Floats]] = {}
-    for regime in regimes:
-        curves[regime], reports[RANKING.format(regime)] = fit_ranking_head(past, as_of_ms, regime)
+    for protocol in protocols:
+        curves[protocol], reports[ranking_head(protocol)] = fit_ranking_head(
+            builder, as_of_ms, protocol
+        )
     return Heads(weights, curves, reports)
 
 
-def days_of(store: Store, config: Config, as_of_ms: int) -> list[tuple[int, int]]:
-    """Return begin and end of the days to learn from, as far as the log reaches back.
-
-    They end with a whole hour, so that nights that start about the same time share them.
-    """
-    oldest = store.first_event_ms()
-    end_ms = as_of_ms // HOUR_MS * HOUR_MS
-    begins = [end_ms - back * DAY_MS for back in range(config.learn.days, 0, -1)]
-    return [(b, b + DAY_MS) for b in begins if oldest is not None and b > oldest]
-
-
-def build_examples(past: Past, regimes: Sequence[Protocol], begin_ms: int, end_ms: int) -> None:
-    """Let a past keep what one day teaches both heads, with one night in memory."""
-    _retrieval_examples(past, begin_ms, end_ms)
-    for regime in regimes:
-        _ranking_examples(past, regime, begin_ms, end_ms)
-    past.release()
-
-
-def days_without_examples(
-    past: Past, regimes: Sequence[Protocol], days: Sequence[tuple[int, int]]
-) -> list[tuple[int, int]]:
-    """Return those days of which a past does not keep all that they teach."""
-    heads = [RETRIEVAL, *(RANKING.format(regime) for regime in regimes)]
-    return [day for day in days if not all(past.has_examples(head, *day) for head in heads)]
-
-
-def _most(config: Config) -> int:
-    """Return how many choices of a day are learned from."""
-    return -(-config.learn.max_choices // max(config.learn.days, 1))
-
-
-def _retrieval_examples(past: Past, begin: int, end: int) -> Examples:
-    """Return what a day teaches of finding."""
-    most = _most(past.config)
-
-    def made() -> Examples:
-        # Of its own a day, so that a day teaches the same whichever night learns from it.
-        rng = np.random.default_rng((past.config.learn.random_state, begin // HOUR_MS))
-        instant = begin + LIVE_HOURS * HOUR_MS
-        at = past.refreshed(past.window_for_learning(begin, end), instant, instant)
-        return Examples(sampled_live_choices(past, at, rng, before_ms=end, most=most), {})
-
-    return past.examples(RETRIEVAL, begin, end, made)
-
-
-def _ranking_examples(past: Past, regime: Protocol, begin: int, end: int) -> Examples:
-    """Return what a day teaches of ordering."""
-    most = _most(past.config)
-
-    def made() -> Examples:
-        last = past.window_for_learning(begin, end)
-        found = past.seen_after(last, regime, from_ms=begin, before_ms=end, most=most)
-        return Examples(found.choices, found.signals)
-
-    return past.examples(RANKING.format(regime), begin, end, made)
-
-
-def _fit_retrieval_head(past: Past, as_of_ms: int) -> tuple[BlendConfig, HeadReport]:
-    """Return the weights of the linear score, learned among all live articles."""
-    config = past.config
-    found = [_retrieval_examples(past, *day) for day in days_of(past.store, past.config, as_of_ms)]
-    choices = joined([day.choices for day in found], PARTS)
-    shipped = {name: float(getattr(config.blend, name)) for name in PARTS}
+def _fit_retrieval_head(
+    builder: ExampleBuilder, as_of_ms: int
+) -> tuple[Mapping[str, float], HeadReport]:
+    """Fit the weights of the linear score to choices among all live articles."""
+    config = builder.past.config
+    days = [builder.retrieval(day) for day in builder.days(as_of_ms)]
+    choices = concatenate_choices([day.choices for day in days], signal_names())
+    shipped = signal_weights(config.blend)
     if len(choices) < config.learn.min_choices:
-        return config.blend, _too_few(len(choices), config)
+        return shipped, _too_few(len(choices), config)
     edge = round(len(choices) * (1 - VALIDATION_SHARE))
-    late = choices.part(edge, len(choices))
-    tried: dict[str, Any] = fit_weights(choices.part(0, edge), shipped, free=FREE)
+    validation = choices.select(edge, len(choices))
+    may_be_negative = [row.name for row in SIGNALS if row.may_be_negative]
+    early = fit_weights(choices.select(0, edge), shipped, may_be_negative=may_be_negative)
+    learned_score = linear_score(validation.features, early)
     report = _head_report(
         len(choices),
-        mean_auc(linear_score(late.features, msgspec.structs.replace(config.blend, **tried)), late),
-        mean_auc(linear_score(late.features, config.blend), late),
+        mean_auc(learned_score, validation),
+        mean_auc(linear_score(validation.features, shipped), validation),
         "",
     )
     if not report.used:
-        return config.blend, report
-    weights: dict[str, Any] = {
-        name: round(w, 4) for name, w in fit_weights(choices, shipped, free=FREE).items()
-    }
-    return msgspec.structs.replace(config.blend, **weights), report
+        return shipped, report
+    fitted = fit_weights(choices, shipped, may_be_negative=may_be_negative)
+    return {name: round(weight, 4) for name, weight in fitted.items()}, report
 
 
 def fit_ranking_head(
-    past: Past, as_of_ms: int, regime: Protocol, without: Sequence[str] = ()
+    builder: ExampleBuilder, as_of_ms: int, protocol: Protocol, without: Sequence[str] = ()
 ) -> tuple[dict[str, Floats], HeadReport]:
-    """Return the curves for given articles, learned among what was shown.
+    """Fit the curves to choices among what was shown.
 
     Parameters
     ----------
-    past, as_of_ms, regime
-        As of `learn`.
+    builder, as_of_ms
+        See `learn_heads`.
+    protocol
+        Up to when clicks and views counted for each choice.
     without
         Features to leave out, for an ablation.
+
+    Returns
+    -------
+    curves : dict of array of float64, shape (2, n_knots)
+        By feature; empty where the shipped weights are to be served.
+    report
+        How the head was learned.
     """
-    config = past.config
-    seen = [
-        _ranking_examples(past, regime, *day) for day in days_of(past.store, past.config, as_of_ms)
-    ]
-    names = [name for part in seen[:1] for name in part.choices.features if name not in without]
-    choices = joined([part.choices for part in seen], names)
+    config = builder.past.config
+    days = [builder.ranking(protocol, day) for day in builder.days(as_of_ms)]
+    names = [name for day in days[:1] for name in day.choices.features if name not in without]
+    choices = concatenate_choices([day.choices for day in days], names)
     if len(choices) < config.learn.min_choices:
         return {}, _too_few(len(choices), config)
     edge = round(len(choices) * (1 - VALIDATION_SHARE))
-    late = choices.part(edge, len(choices))
+    validation = choices.select(edge, len(choices))
     fit = CurveFit(choices)
-    tried = {}
+    auc_of = {}
     for penalty in BEND_PENALTIES:
-        parts = curve_parts(_without_position(fit.curves(penalty, edge)), late.features)
-        tried[penalty] = mean_auc(np.sum(list(parts.values()), axis=0), late)
-    best = max(tried, key=lambda penalty: tried[penalty])
+        parts = curve_parts(_without_position(fit.curves(penalty, edge)), validation.features)
+        auc_of[penalty] = mean_auc(np.sum(list(parts.values()), axis=0), validation)
+    best = max(auc_of, key=lambda penalty: auc_of[penalty])
     signals = {
-        name: np.concatenate([part.signals[name] for part in seen])[-len(late.chosen) :]
-        for name in PARTS
+        name: np.concatenate([day.signals[name] for day in days])[-len(validation.chosen) :]
+        for name in signal_names()
     }
-    shipped = mean_auc(linear_score(signals, config.blend), late)
-    report = _head_report(len(choices), tried[best], shipped, f"bend penalty {best:g}")
+    shipped = mean_auc(linear_score(signals, signal_weights(config.blend)), validation)
+    report = _head_report(len(choices), auc_of[best], shipped, f"bend penalty {best:g}")
     return (_without_position(fit.curves(best)) if report.used else {}), report
 
 
@@ -243,33 +182,19 @@ def _without_position(curves: dict[str, Floats]) -> dict[str, Floats]:
     return {name: curve for name, curve in curves.items() if name != POSITION}
 
 
-def linear_score(signals: Mapping[str, Floats], weights: BlendConfig) -> Floats:
-    """Return the linear score of candidates from unweighted signals, by name of `PARTS`."""
-    score: Floats = np.sum([getattr(weights, name) * signals[name] for name in PARTS], axis=0)
+def linear_score(signals: Mapping[str, Floats], weights: Mapping[str, float]) -> Floats:
+    """Return the linear score of candidates from their unweighted signals, by name."""
+    score: Floats = np.sum([weights[name] * signals[name] for name in signal_names()], axis=0)
     return score
 
 
 def _head_report(n: int, learned: float, shipped: float, chosen: str) -> HeadReport:
-    """Return the report of a head that is served if it did better than the shipped one."""
+    """Return the report of a head, which is served if it does better than the shipped one."""
     used = learned > shipped
     why = chosen if used else "no better than the shipped weights"
     return HeadReport(n, round(learned, 4), round(shipped, 4), used, why)
 
 
 def _too_few(n: int, config: Config) -> HeadReport:
-    return HeadReport(
-        n, None, None, False, f"{n} choices, {config.learn.min_choices} are needed to learn"
-    )
-
-
-def joined(parts: Sequence[Choices], names: Sequence[str]) -> Choices:
-    """Return choices one after another."""
-    sizes = [np.diff(part.start) for part in parts]
-    return Choices(
-        {
-            name: np.concatenate([np.zeros(0), *(part.features[name] for part in parts)])
-            for name in names
-        },
-        np.concatenate([np.zeros(0, dtype=bool), *(part.chosen for part in parts)]),
-        np.concatenate(([0], np.cumsum(np.concatenate([np.zeros(0, np.int64), *sizes])))),
-    )
+    needed = config.learn.min_choices
+    return HeadReport(n, None, None, False, f"{n} choices, {needed} are needed to learn")

@@ -1,1 +1,1 @@
-"""A nightly run and a refresh, from the training window to the published file."""
+"""Make a nightly run or a refresh, from the training window to the published file."""

@@ -1,11 +1,12 @@
-"""A refresh: the current run and what came since, as a new run. Nothing is learned.
+"""Refresh the current run: take in what has happened since, without learning.
 
-What it costs goes with the clicks since, the counted days and the live articles, not with
-the readers: profiles of readers of whom nothing came stay where the night put them, and
-pages are made when they are asked for.
+The cost depends on the clicks since, on the days that are counted, and on the live articles,
+but not on the number of users. The profile of a user without new events stays where the
+nightly run put it, and pages are built when they are asked for.
 """
 
 import dataclasses
+import sqlite3
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
@@ -26,15 +27,23 @@ from recsys.blend.profiles import (
     pack_profiles,
     unpack_profiles,
 )
-from recsys.config import BlendConfig, Config
+from recsys.config import Config
 from recsys.errors import SnapshotError
 from recsys.published import folder as published_folder
 from recsys.published import run_file
+from recsys.published.connection import connect
+from recsys.published.user_rows import find_profiles, load_profiles
 from recsys.rows import HOUR_MS, iso, to_ms
 from recsys.sorted_ints import distinct
 from recsys.store.database import Store
 from recsys.training.carry_over import BaseRun, users_needing_factors
-from recsys.training.train import ArticleModel, Stage, items_of, train_articles
+from recsys.training.train import (
+    ArticleModel,
+    Stage,
+    train_articles,
+    window_user_items,
+    with_weights,
+)
 from recsys.training.window import COUNTED_DAYS, TrainingWindow, read_training_window
 
 Ints = NDArray[np.int64]
@@ -42,84 +51,109 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Refreshed:
-    """What a refresh made.
+    """The result of a refresh.
 
     Attributes
     ----------
-    base
-        The night it goes back to.
-    model, rank
-        Of the articles; the curves are those for counts of the hour.
+    nightly_run_id
+        The nightly run that the refresh goes back to; its file has the profiles of the users
+        without new events.
+    model
+        The article model.
+    rank
+        What the ranking head needs; its curves are those learned with hourly counts.
     weights
-        Of the night.
+        The weights that the nightly run learned.
     profiles
-        Packed, of the readers of whom something came since that night.
+        Packed profiles of users with new events since the nightly run, by user id.
     n_users
-        Whom the run knows, those left where they are among them.
+        Number of users that the run knows, those without new events included.
     """
 
-    base: str
+    nightly_run_id: str
     model: ArticleModel
     rank: RankModel
-    weights: BlendConfig
+    weights: Mapping[str, float]
     profiles: dict[str, bytes]
     n_users: int
 
 
+@dataclass(frozen=True, slots=True)
+class _CurrentRun:
+    """The current run, as a refresh reads it.
+
+    Attributes
+    ----------
+    run_id
+        The run.
+    meta, page, rank
+        What its file says.
+    base
+        The same run, as what the refresh builds on.
+    files
+        Connection and path of its file; if it is itself a refresh, then also of the nightly
+        run that it goes back to.
+    """
+
+    run_id: str
+    meta: run_file.RunMeta
+    page: PageModel
+    rank: RankModel
+    base: BaseRun
+    files: list[tuple[sqlite3.Connection, Path]]
+
+
 def refresh(store: Store, folder: Path, as_of_ms: int, config: Config, stage: Stage) -> Refreshed:
-    """Return the current run, carried on to the present.
+    """Build a run from the current one and what has happened since.
+
+    Parameters
+    ----------
+    store
+        The log.
+    folder
+        The published folder, with the current run.
+    as_of_ms
+        Events of this instant or later are not used.
+    config
+        All settings; the weights of the blend are those of the current run.
+    stage
+        Entered with the name of each stage of the work.
 
     Raises
     ------
     NotPublishedError
-        If there is no current run to carry on.
+        If there is no current run.
     SnapshotError
-        If it is damaged, later than the refresh, or too old for one.
+        If the current run is damaged, later than the refresh, or too old for one.
     """
-    run_id = published_folder.require_current(folder)
-    path = published_folder.run_path(folder, run_id)
     with ExitStack() as opened:
-        conn = opened.enter_context(closing(run_file.connect(path)))
-        with stage("carry"):
-            meta = run_file.load_meta(conn, path)
-            page, rank = run_file.load_model(conn, path)
-            last = BaseRun(
-                as_of_ms=to_ms(datetime.fromisoformat(meta.as_of)),
-                article_ids=run_file.load_articles(conn, path).column("article_id"),
-                live=page.live,
-                vectors=rank.vectors,
-                carry=run_file.load_carry(conn, path),
-            )
-            _check_last(path, last, as_of_ms, config)
-            known = [(conn, path)]
-            if meta.base is not None:
-                base = published_folder.run_path(folder, meta.base)
-                known.append((opened.enter_context(closing(run_file.connect(base))), base))
+        with stage("base run"):
+            current = _open_current_run(folder, opened)
+            meta, base = current.meta, current.base
+            _check_base_run(current.files[0][1], base, as_of_ms, config)
         with stage("read"):
             days = min(config.data.window_days, COUNTED_DAYS)
             data = msgspec.structs.replace(config.data, window_days=days)
-            config = msgspec.structs.replace(config, data=data, blend=meta.weights)
-            window = read_training_window(store, as_of_ms, config, earlier=last.earlier)
-        with stage("known readers"):
-            touched = _touched(window, last)
-            to_know = users_needing_factors(window, last, config.collaborative)
-            ids = _ids_of(window, distinct(np.append(touched, window.users.keys[to_know])))
-            before: dict[str, bytes] = {}
-            for of_run in reversed(known):  # the current run's own stand before those of its night
-                before |= run_file.find_profiles(*of_run, ids)
-            user = _factors_before(window, to_know, before, page)
-        items = items_of(window, config)
-        model = train_articles(store, window, config, stage, items, (last, user))
-        with stage("readers"):
+            config = msgspec.structs.replace(config, data=data)
+            window = read_training_window(store, as_of_ms, config, base=base.facts)
+        with stage("known users"):
+            changed_keys = _users_with_new_events(window, base)
+            needed = users_needing_factors(window, base, config.collaborative)
+            wanted = distinct(np.append(changed_keys, window.users.keys[needed]))
+            packed = _packed_profiles(current.files, _ids_of(window, wanted))
+            user_factors = _base_factors(window, needed, packed, current.page)
+        user_items = window_user_items(window, config)
+        model = train_articles(store, window, config, stage, user_items, (base, user_factors))
+        with stage("users"):
             profiles = {}
-            if meta.base is not None:
-                profiles = dict(run_file.load_profiles(conn, path))
-            found, n_new = _advanced(window, last, touched, before, model, config.blend)
-            profiles |= found
-    curves = rank.refresh_curves
+            if meta.base is not None:  # those of the refresh that is refreshed
+                profiles = dict(load_profiles(*current.files[0]))
+            changed, n_new = _advanced_profiles(window, base, changed_keys, packed, model)
+            profiles |= changed
+    curves = current.rank.refresh_curves
     return Refreshed(
-        base=meta.base or run_id,
-        model=model,
+        nightly_run_id=meta.base or current.run_id,
+        model=with_weights(model, meta.weights),
         rank=dataclasses.replace(model.rank, curves=curves, refresh_curves=curves),
         weights=meta.weights,
         profiles=profiles,
@@ -127,47 +161,83 @@ def refresh(store: Store, folder: Path, as_of_ms: int, config: Config, stage: St
     )
 
 
-def _check_last(path: Path, last: BaseRun, as_of_ms: int, config: Config) -> None:
-    made, n_features = iso(last.as_of_ms), len(last.carry.n_having)
-    if last.as_of_ms > as_of_ms:
+def _open_current_run(folder: Path, opened: ExitStack) -> _CurrentRun:
+    """Return the current run of a folder; `opened` closes its files."""
+    run_id = published_folder.require_current(folder)
+    path = published_folder.run_path(folder, run_id)
+    conn = opened.enter_context(closing(connect(path)))
+    meta = run_file.load_meta(conn, path)
+    page, rank = run_file.load_model(conn, path)
+    base = BaseRun(
+        as_of_ms=to_ms(datetime.fromisoformat(meta.as_of)),
+        article_ids=run_file.load_articles(conn, path).column("article_id"),
+        live=page.live,
+        vectors=rank.vectors,
+        carry=run_file.load_carry(conn, path),
+    )
+    files = [(conn, path)]
+    if meta.base is not None:
+        nightly_path = published_folder.run_path(folder, meta.base)
+        nightly_conn = opened.enter_context(closing(connect(nightly_path)))
+        files.append((nightly_conn, nightly_path))
+    return _CurrentRun(run_id, meta, page, rank, base, files)
+
+
+def _check_base_run(path: Path, base: BaseRun, as_of_ms: int, config: Config) -> None:
+    """Raise SnapshotError if a run cannot be refreshed at an instant with these settings."""
+    made, n_features = iso(base.as_of_ms), len(base.carry.n_having)
+    if base.as_of_ms > as_of_ms:
         raise SnapshotError(f"{path}: made as of {made}, which is after this refresh")
     if n_features != config.text.n_features:
         raise SnapshotError(
             f"{path}: made with n_features = {n_features}, which is now {config.text.n_features};"
             " run `recsys nightly`"
         )
-    if last.as_of_ms < as_of_ms - COUNTED_DAYS * 24 * HOUR_MS:
+    if base.as_of_ms < as_of_ms - COUNTED_DAYS * 24 * HOUR_MS:
         raise SnapshotError(
             f"{path}: made as of {made}, more than {COUNTED_DAYS:g} days before this refresh;"
             " run `recsys nightly`"
         )
 
 
-def _touched(window: TrainingWindow, last: BaseRun) -> Ints:
-    """Return the keys, ascending, of readers who clicked or were shown something since."""
+def _users_with_new_events(window: TrainingWindow, base: BaseRun) -> Ints:
+    """Return the keys of users with clicks or impressions since the base run, ascending."""
     events = window.events
-    clicked = window.users.keys[window.user_index[window.clicked_ms >= last.as_of_ms]]
-    since = np.flatnonzero(events.view_ms >= last.as_of_ms)
-    since = since[window.articles.id_map.index_of_keys(events.view_key[since]) >= 0]
-    shown = events.view_user[since]
+    clicked = window.users.keys[window.user_index[window.clicked_ms >= base.as_of_ms]]
+    new_views = np.flatnonzero(events.view_ms >= base.as_of_ms)
+    is_known = window.articles.id_map.index_of_keys(events.view_key[new_views]) >= 0
+    shown = events.view_user[new_views[is_known]]
     return distinct(np.concatenate((clicked, shown[~np.isin(shown, window.bot_keys)])))
 
 
-def _ids_of(window: TrainingWindow, keys: Ints) -> list[str]:
-    """Return the ids of readers."""
-    place = window.all_users.index_of_keys(keys)
-    return [window.all_users.ids[row] for row in place.tolist()]
+def _ids_of(window: TrainingWindow, user_keys: Ints) -> list[str]:
+    """Return the ids of users."""
+    user_index = window.all_users.index_of_keys(user_keys)
+    return [window.all_users.ids[index] for index in user_index.tolist()]
 
 
-def _factors_before(
-    window: TrainingWindow, rows: Ints, before: Mapping[str, bytes], page: PageModel
+def _packed_profiles(
+    files: Sequence[tuple[sqlite3.Connection, Path]], user_ids: Sequence[str]
+) -> dict[str, bytes]:
+    """Return the packed profiles of users; a file has precedence over those after it."""
+    packed: dict[str, bytes] = {}
+    for conn, path in reversed(files):
+        packed |= find_profiles(conn, path, user_ids)
+    return packed
+
+
+def _base_factors(
+    window: TrainingWindow, user_index: Ints, packed: Mapping[str, bytes], page: PageModel
 ) -> NDArray[np.float32]:
-    """Return the factors of a night's readers, as far as `rows` of them were known before."""
-    user = np.zeros((len(window.users), page.live.factors.shape[1]), dtype=np.float32)
-    here = [row for row in rows.tolist() if window.users.ids[row] in before]
-    packed = [before[window.users.ids[row]] for row in here]
-    user[here] = _unpacked(packed, page).factors
-    return user
+    """Return the base run's factors of a window's users; zeros but for those at `user_index`.
+
+    A user whom the base run did not know has zeros too.
+    """
+    factors = np.zeros((len(window.users), page.live.factors.shape[1]), dtype=np.float32)
+    known = [index for index in user_index.tolist() if window.users.ids[index] in packed]
+    profiles = [packed[window.users.ids[index]] for index in known]
+    factors[known] = _unpacked(profiles, page).factors
+    return factors
 
 
 def _unpacked(packed: Sequence[bytes], page: PageModel) -> Profiles:
@@ -175,49 +245,63 @@ def _unpacked(packed: Sequence[bytes], page: PageModel) -> Profiles:
     return unpack_profiles(packed, n_factors=n_factors, n_categories=page.n_categories)
 
 
-def _advanced(
+def _advanced_profiles(
     window: TrainingWindow,
-    last: BaseRun,
-    touched: Ints,
-    before: Mapping[str, bytes],
+    base: BaseRun,
+    changed_keys: Ints,
+    packed: Mapping[str, bytes],
     model: ArticleModel,
-    weights: BlendConfig,
 ) -> tuple[dict[str, bytes], int]:
-    """Return the touched readers' profiles as they are now, and how many are new.
+    """Return the packed profiles of users with new events, as they are now.
 
-    One who is new and did not click is left out: a run knows readers by their clicks.
+    Parameters
+    ----------
+    window, base
+        The training window of the refresh, and the run it builds on.
+    changed_keys : array of int64, ascending
+        Store keys of the users with new events. A user who is new and has not clicked is left
+        out, since a run knows users by their clicks.
+    packed
+        The profiles before, of those users whom the base run knew.
+    model
+        The refreshed article model.
+
+    Returns
+    -------
+    profiles, n_new
+        By user id, and how many of the users are new.
     """
     live, events = model.page.live, window.events
-    fresh = np.flatnonzero(window.clicked_ms >= last.as_of_ms)
-    fresh_key = window.users.keys[window.user_index[fresh]]
-    ids = _ids_of(window, touched)
-    known = np.array([user_id in before for user_id in ids], dtype=bool)
-    clicked = np.isin(touched, fresh_key)
-    keep = known | clicked
-    keys, known, clicked = touched[keep], known[keep], clicked[keep]
-    ids = [user_id for user_id, kept in zip(ids, keep.tolist(), strict=True) if kept]
-    stranger = empty_profile(live.factors.shape[1], model.page.n_categories, last.as_of_ms)
-    of_stranger = pack_profiles(stranger)[0]
-    profiles = _unpacked([before.get(user_id, of_stranger) for user_id in ids], model.page)
+    new_clicks = np.flatnonzero(window.clicked_ms >= base.as_of_ms)
+    clicked_key = window.users.keys[window.user_index[new_clicks]]
+    is_known = np.array([user_id in packed for user_id in _ids_of(window, changed_keys)], bool)
+    has_clicked = np.isin(changed_keys, clicked_key)
+    kept = is_known | has_clicked
+    keys, is_known, has_clicked = changed_keys[kept], is_known[kept], has_clicked[kept]
+    ids = _ids_of(window, keys)
+    empty = empty_profile(live.factors.shape[1], model.page.n_categories, base.as_of_ms)
+    packed_empty = pack_profiles(empty)[0]
+    profiles = _unpacked([packed.get(user_id, packed_empty) for user_id in ids], model.page)
 
-    def since(user_key: Ints, article_key: Ints, event_ms: Ints) -> Exposures:
-        """Return events of these readers since; of the new, of whom nothing was kept, all."""
-        at = np.flatnonzero((event_ms >= last.as_of_ms) | np.isin(user_key, keys[~known]))
-        at = at[np.isin(user_key[at], keys)]
-        article = window.articles.id_map.index_of_keys(article_key[at])
-        at, article = at[article >= 0], article[article >= 0]
-        return Exposures(np.searchsorted(keys, user_key[at]), article, event_ms[at])
+    def exposures_since(user_key: Ints, article_key: Ints, event_ms: Ints) -> Exposures:
+        """Return the events since the base run; of new users, who had no profile, all events."""
+        is_since = (event_ms >= base.as_of_ms) | np.isin(user_key, keys[~is_known])
+        rows = np.flatnonzero(is_since)
+        rows = rows[np.isin(user_key[rows], keys)]
+        article_index = window.articles.id_map.index_of_keys(article_key[rows])
+        rows, article_index = rows[article_index >= 0], article_index[article_index >= 0]
+        return Exposures(np.searchsorted(keys, user_key[rows]), article_index, event_ms[rows])
 
     factors = profiles.factors.copy()
-    factors[clicked] = model.factors.user[window.users.index_of_keys(keys[clicked])]
+    factors[has_clicked] = model.factors.user[window.users.index_of_keys(keys[has_clicked])]
     after = advanced(
         profiles,
-        (np.searchsorted(keys, fresh_key), window.article_index[fresh]),
-        since(events.click_user, events.click_key, events.click_ms),
-        since(events.view_user, events.view_key, events.view_ms),
+        (np.searchsorted(keys, clicked_key), window.article_index[new_clicks]),
+        exposures_since(events.click_user, events.click_key, events.click_ms),
+        exposures_since(events.view_user, events.view_key, events.view_ms),
         factors=factors,
         is_live=live.live_index_of(np.arange(len(model.articles))) >= 0,
         as_of_ms=window.as_of_ms,
-        known_reads=weights.known_reads,
+        known_reads=live.blend.known_reads,
     )
-    return dict(zip(ids, pack_profiles(after), strict=True)), int((~known).sum())
+    return dict(zip(ids, pack_profiles(after), strict=True)), int((~is_known).sum())

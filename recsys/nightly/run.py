@@ -1,9 +1,10 @@
-"""One night: from the store to a published run. The one composer of all rooms."""
+"""Make a run: read the training window, train, score, check, and publish."""
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Literal
@@ -12,60 +13,144 @@ from threadpoolctl import threadpool_limits
 
 from recsys.blend.live_model import PageModel, UserState
 from recsys.blend.profiles import UserStateBuilder
-from recsys.config import BlendConfig, Config, toml_of
+from recsys.config import Config
+from recsys.config_file import differences, toml_of
 from recsys.errors import HeldBackError, RecsysError, StoreError
 from recsys.files import locked
-from recsys.learn.examples import Past
-from recsys.learn.heads import days_of, days_without_examples, learn
-from recsys.learn.regimes import Protocol
-from recsys.nightly import publish_gate
-from recsys.nightly.publish_gate import publish_problems
-from recsys.nightly.refresh import refresh
-from recsys.nightly.run_report import (
-    RunReport,
-    StageClock,
-    library_versions,
-    peak_memory_mb,
+from recsys.learn.examples import ExampleBuilder
+from recsys.learn.heads import learn_heads
+from recsys.learn.past_runs import PastRuns
+from recsys.learn.protocols import Protocol
+from recsys.nightly.publish_gate import (
+    MANY_CHOICES,
+    evenly_spaced,
+    measure_vitals,
+    non_finite_signals,
+    publish_problems,
 )
-from recsys.nightly.workers import build_examples_of_days, scored
+from recsys.nightly.refresh import refresh
+from recsys.nightly.run_report import RunReport, StageClock, library_versions, peak_memory_mb
+from recsys.nightly.workers import build_examples_of_days, score_users
+from recsys.page.list_table import require_known_names
 from recsys.published import folder as published_folder
 from recsys.published import run_file
+from recsys.published.connection import connect
 from recsys.rows import HOUR_MS, iso
 from recsys.store.database import Store
-from recsys.training.article_signals import lifted_by_bots
+from recsys.training.article_signals import articles_lifted_by_bots
 from recsys.training.text_vectors import count_new_texts
-from recsys.training.train import ArticleModel, train, user_state_of, with_weights
+from recsys.training.train import ArticleModel, train, with_weights
 from recsys.training.window import read_training_window
 
 Kind = Literal["nightly", "refresh"]
-MANY_USERS = 20_000  # from here on a task of its own is worth a process
-MANY_CLICKS = 2_000_000  # from here on past nights are made one at a time, for memory
-REGIMES: tuple[Protocol, ...] = ("nightly", "hourly")
+MANY_USERS = 20_000  # with fewer users, starting a process takes longer than its task
+MANY_CLICKS = 2_000_000  # with more clicks, past runs are trained one at a time, to save memory
+PROTOCOLS_SERVED: tuple[Protocol, ...] = ("nightly", "hourly")
+WATCHED_COUNTS = ("live_articles", "users", "clicks")  # compared with those of the last run
 
 
-@contextmanager
-def _workers(n_processes: int) -> Iterator[ProcessPoolExecutor | None]:
-    """Yield processes to share a night with; None where it is this one's alone."""
-    if n_processes == 1:
-        yield None
-        return
-    with ProcessPoolExecutor(n_processes, get_context("spawn")) as workers:
-        yield workers
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """The inputs of a run, and what reports on it."""
+
+    store: Store
+    folder: Path
+    as_of_ms: int
+    config: Config
+    n_processes: int
+    report: RunReport
+    stage: StageClock
+
+    @property
+    def path(self) -> Path:
+        """Return the file that the run is written to before it is published."""
+        return published_folder.held_path(self.folder, self.report.run_id)
 
 
-def _examples_ahead(
-    workers: ProcessPoolExecutor | None, n_at_once: int, store: Store, config: Config, as_of_ms: int
-) -> list[Future[None]]:
-    """Let other processes keep what the past days teach, and return their tasks."""
-    if workers is None:
-        return []
-    past = Past(store, config, keep=True)
-    days = days_without_examples(past, REGIMES, days_of(store, config, as_of_ms))
-    shares = [days[i::n_at_once] for i in range(min(n_at_once, len(days)))]
-    return [
-        workers.submit(build_examples_of_days, store.path, config, REGIMES, share)
-        for share in shares
-    ]
+def run_nightly(
+    store: Store,
+    folder: Path,
+    *,
+    as_of_ms: int,
+    config: Config | None = None,
+    kind: Kind = "nightly",
+    on_progress: Callable[[str], None] = lambda stage: None,
+    n_processes: int = 1,
+) -> RunReport:
+    """Train, score and publish a nightly run, or refresh the current run.
+
+    The seven parameters are those of the `recsys nightly` command.
+
+    Parameters
+    ----------
+    store
+        What to learn from; the run is entered in its ledger.
+    folder
+        Where runs are published; made if absent.
+    as_of_ms
+        No data of this instant or later is used.
+    config
+        All settings. By default the shipped ones; for a refresh those of the run that it
+        refreshes.
+    kind
+        "refresh" carries the factors of the current run over instead of training: it
+        publishes new articles, counts, recency and clicks in a fraction of the time.
+    on_progress
+        Called with the name of each stage as it starts.
+    n_processes
+        How many processes may share the work of a run with many users. They are spawned: a
+        script that asks for more than one must keep its own work under
+        `if __name__ == "__main__"`.
+
+    Returns
+    -------
+    RunReport
+        The report of the run, which is now served.
+
+    Raises
+    ------
+    ConfigError
+        If the settings name a signal or scorer that there is not.
+    HeldBackError
+        If the run looks wrong: its file and its entry in the ledger are kept, but it is not
+        served.
+    RunActiveError
+        If another run is at work on this folder.
+    NotPublishedError
+        If there is no current run to refresh.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with locked(folder):
+        run_id = _next_run_id(folder, store, as_of_ms)
+        config, changed_settings = _settings(folder, config, kind)
+        require_known_names(config)
+        report = RunReport(run_id, kind, iso(as_of_ms), settings=toml_of(config))
+        report.changed_settings = changed_settings
+        report.versions = library_versions()
+        report.window_from = iso(as_of_ms - round(config.data.window_days * 24 * HOUR_MS))
+        stage = StageClock(report, on_progress)
+        job = _Job(store, folder, as_of_ms, config, n_processes, report, stage)
+        _enter_in_ledger(job, "begun")  # a run that is killed leaves this entry
+        try:
+            _write_and_publish(job)
+        except BaseException as error:
+            _fail(job, error)
+            raise
+        report.peak_mb = peak_memory_mb()
+        _enter_in_ledger(job, report.status)
+    if report.problems:
+        raise HeldBackError(run_id, report.problems)
+    return report
+
+
+def _settings(folder: Path, config: Config | None, kind: Kind) -> tuple[Config, list[str]]:
+    """Return the settings of a run, and how those of a refresh differ from its base run's."""
+    if kind == "nightly":
+        return config or Config(), []
+    path = published_folder.run_path(folder, published_folder.require_current(folder))
+    with closing(connect(path)) as conn:
+        base = run_file.load_meta(conn, path).config
+    return (base, []) if config is None else (config, differences(base, config))
 
 
 def _next_run_id(folder: Path, store: Store, as_of_ms: int) -> str:
@@ -75,206 +160,148 @@ def _next_run_id(folder: Path, store: Store, as_of_ms: int) -> str:
     return f"{sequence:06d}-{iso(as_of_ms)[:19].replace(':', '').replace('-', '')}Z"
 
 
-def run_nightly(
-    store: Store,
-    folder: Path,
-    *,
-    as_of_ms: int,
-    config: Config,
-    kind: Kind = "nightly",
-    on_progress: Callable[[str], None] = lambda stage: None,
-    n_processes: int = 1,
-) -> RunReport:
-    """Train, score and publish one night, or refresh the current run.
-
-    Parameters
-    ----------
-    store
-        What to learn from; the run is entered in its ledger.
-    folder
-        Where runs are published; made if absent.
-    as_of_ms
-        Nothing of this instant or later is used.
-    config
-        All settings.
-    kind
-        "refresh" carries the current run's factors on instead of training: new
-        articles, counts, recency and clicks since then, in a fraction of the time.
-    listener
-        Told the name of each stage as it starts.
-    n_processes
-        How many may work at a night with many readers. They are spawned: a script that
-        asks for more than one keeps its own work under `if __name__ == "__main__"`.
-
-    Returns
-    -------
-    RunReport
-        Of a run that is now served.
-
-    Raises
-    ------
-    HeldBackError
-        If the run looks wrong: it is kept, in the ledger and as a file, not served.
-    RunActiveError
-        If another run is at work on this folder.
-    NotPublishedError
-        If a refresh finds no run to carry on.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    with locked(folder):
-        run_id = _next_run_id(folder, store, as_of_ms)
-        report = RunReport(run_id, kind, iso(as_of_ms), settings=toml_of(config))
-        report.versions = library_versions()
-        report.window_from = iso(as_of_ms - round(config.data.window_days * 24 * HOUR_MS))
-        entry = (run_id, report.kind, report.as_of)
-        store.put_run(*entry, "begun", dataclasses.asdict(report))  # for one that is killed
-        try:
-            _run(
-                store,
-                folder,
-                as_of_ms,
-                config,
-                report,
-                StageClock(report, on_progress),
-                n_processes,
-            )
-        except BaseException as error:
-            died = isinstance(error, BrokenExecutor)
-            why = "a process of the run died" if died else str(error) or type(error).__name__
-            report.status, report.problems = "failed", [why]
-            with suppress(StoreError):  # what failed the run may fail the ledger too
-                store.put_run(*entry, report.status, dataclasses.asdict(report))
-            if died:
-                raise RecsysError(
-                    f"{run_id}: {why}, perhaps for lack of memory; what is served stays, and"
-                    " the next run begins anew"
-                ) from error
-            raise
-        report.peak_mb = peak_memory_mb()
-        store.put_run(*entry, report.status, dataclasses.asdict(report))
-    if report.problems:
-        raise HeldBackError(run_id, report.problems)
-    return report
+def _enter_in_ledger(job: _Job, status: str) -> None:
+    report = job.report
+    job.store.put_run(report.run_id, report.kind, report.as_of, status, dataclasses.asdict(report))
 
 
-def _run(
-    store: Store,
-    folder: Path,
-    as_of_ms: int,
-    config: Config,
-    report: RunReport,
-    stage: StageClock,
-    n_processes: int,
-) -> None:
-    path = published_folder.held_path(folder, report.run_id)
-    if report.kind == "refresh":
-        meta, page = _refreshed(store, folder, path, as_of_ms, config, report, stage)
-    else:
-        meta, page = _trained(store, path, as_of_ms, config, report, stage, n_processes)
-    with stage("publish"):
-        report.problems = publish_problems(meta, report.vitals, page, folder, config)
+def _fail(job: _Job, error: BaseException) -> None:
+    """Enter a failed run in the ledger; name the cause if one of its processes died."""
+    report, died = job.report, isinstance(error, BrokenExecutor)
+    why = "a process of the run died" if died else str(error) or type(error).__name__
+    report.status, report.problems = "failed", [why]
+    with suppress(StoreError):  # the error of the run may be one of the store
+        _enter_in_ledger(job, report.status)
+    if died:
+        raise RecsysError(
+            f"{report.run_id}: {why}, perhaps for lack of memory; the current run is still"
+            " served, and the next run starts from the beginning"
+        ) from error
+
+
+def _write_and_publish(job: _Job) -> None:
+    """Write the run's file, publish it unless it looks wrong, and delete what is too old."""
+    report, config = job.report, job.config
+    meta, page = _write_refresh(job) if report.kind == "refresh" else _write_nightly(job)
+    with job.stage("publish"):
+        report.problems = publish_problems(meta, report.vitals, page, job.folder, config.publish)
         if report.problems:
             report.status = "held back"
             return
-        published_folder.publish(folder, report.run_id)
-        published_folder.prune(folder, config.publish.keep_runs)
+        published_folder.publish(job.folder, report.run_id)
+        published_folder.prune(job.folder, config.publish.keep_runs)
     if report.kind == "nightly" and config.data.keep_days:
-        with stage("erase"):
+        with job.stage("erase"):
             kept_ms = round(config.data.keep_days * 24 * HOUR_MS)
-            for table, n in store.erasure.before(as_of_ms - kept_ms).items():
+            for table, n in job.store.deletion.delete_before(job.as_of_ms - kept_ms).items():
                 report.counts[f"erased_{table}"] = n
 
 
-def _refreshed(
-    store: Store,
-    folder: Path,
-    path: Path,
-    as_of_ms: int,
-    config: Config,
-    report: RunReport,
-    stage: StageClock,
-) -> tuple[run_file.RunMeta, PageModel]:
-    """Write the current run and what came since."""
-    found = refresh(store, folder, as_of_ms, config, stage)
-    made, page = found.model, found.model.page
-    touched = {"readers": found.n_users, "readers_touched": len(found.profiles)}
-    report.counts = made.counts | touched
-    packed, builder = list(found.profiles.values()), UserStateBuilder(page)
-    readers = [builder.reader(packed[i]) for i in publish_gate.sampled(len(packed))]
-    meta = _check_pages(report, made, readers, as_of_ms, found.weights, found.base, stage)
-    with stage("write"):
-        rows = ((user, profile, None) for user, profile in sorted(found.profiles.items()))
-        run_file.write(path, meta, page, found.rank, made.carry, made.articles, rows)
+def _write_refresh(job: _Job) -> tuple[run_file.RunMeta, PageModel]:
+    """Refresh the current run and write the result; return its meta data and its model."""
+    refreshed = refresh(job.store, job.folder, job.as_of_ms, job.config, job.stage)
+    model, page, profiles = refreshed.model, refreshed.model.page, refreshed.profiles
+    counts = {"users": refreshed.n_users, "users_with_new_events": len(profiles)}
+    job.report.counts = model.counts | counts
+    packed, states = list(profiles.values()), UserStateBuilder(page)
+    sample = [states.state(packed[i]) for i in evenly_spaced(len(packed))]
+    meta = _check_pages(job, model, sample, refreshed.weights, refreshed.nightly_run_id)
+    with job.stage("write"):
+        rows = ((user_id, profile, None) for user_id, profile in sorted(profiles.items()))
+        models = (page, refreshed.rank, model.carry)
+        run_file.write(job.path, meta, models, model.articles, rows)
     return meta, page
 
 
-def _trained(
-    store: Store,
-    path: Path,
-    as_of_ms: int,
-    config: Config,
-    report: RunReport,
-    stage: StageClock,
-    n_processes: int,
-) -> tuple[run_file.RunMeta, PageModel]:
-    """Write a night, trained and scored."""
+def _write_nightly(job: _Job) -> tuple[run_file.RunMeta, PageModel]:
+    """Train and score a nightly run and write it; return its meta data and its model."""
+    store, config, stage = job.store, job.config, job.stage
     with stage("read"):
-        window = read_training_window(store, as_of_ms, config)
-        if len(window.users) < MANY_USERS:
-            n_processes = 1
-    report.lifted_by_bots = lifted_by_bots(window, config)
+        window = read_training_window(store, job.as_of_ms, config)
+        n_processes = job.n_processes if len(window.users) >= MANY_USERS else 1
+    job.report.lifted_by_bots = articles_lifted_by_bots(window, config)
+    builder = ExampleBuilder(PastRuns(store, config), keep_in_store=True)
     with _workers(n_processes) as workers:
         with stage("new texts"):
             n_counted = count_new_texts(store, window.articles, config, workers)
         n_at_once = 1 if len(window.user_index) > MANY_CLICKS else n_processes
-        tasks = _examples_ahead(workers, n_at_once, store, config, as_of_ms)
+        tasks = _start_building_examples(workers, n_at_once, builder, job.as_of_ms)
         model = train(store, window, config, stage)
         with stage("learn"):
             for task in tasks:
                 task.result()
-            heads = learn(Past(store, config, keep=True), as_of_ms, REGIMES)
-    report.heads = heads.reports
-    report.counts = model.counts | {"articles_vectorised": n_counted}
+            heads = learn_heads(builder, job.as_of_ms, PROTOCOLS_SERVED)
+    job.report.heads = heads.reports
+    job.report.counts = model.counts | {"articles_vectorised": n_counted}
     model = with_weights(model, heads.weights)
-    some = [
-        user_state_of(model.readers, row)
-        for row in publish_gate.sampled(len(model.readers.user_ids))
-    ]
-    meta = _check_pages(report, model, some, as_of_ms, heads.weights, None, stage)
+    sample = [model.users.state(i) for i in evenly_spaced(len(model.users.user_ids))]
+    meta = _check_pages(job, model, sample, heads.weights, None)
     rank = dataclasses.replace(
         model.rank, curves=heads.curves["nightly"], refresh_curves=heads.curves["hourly"]
     )
     with stage("score and write"), threadpool_limits(1, "blas"):
-        rows = scored(model.readers, model.page, as_of_ms, n_processes)
-        run_file.write(path, meta, model.page, rank, model.carry, model.articles, rows)
+        # No page can be made of numbers that are not finite: the run is held back without any.
+        is_sound = not non_finite_signals(model.page)
+        rows = score_users(model.users, model.page, job.as_of_ms, n_processes) if is_sound else ()
+        models = (model.page, rank, model.carry)
+        run_file.write(job.path, meta, models, model.articles, rows)
     return meta, model.page
 
 
+@contextmanager
+def _workers(n_processes: int) -> Iterator[ProcessPoolExecutor | None]:
+    """Yield a pool of processes to share a run with; None if this process does all the work."""
+    if n_processes == 1:
+        yield None
+        return
+    with ProcessPoolExecutor(n_processes, get_context("spawn")) as workers:
+        yield workers
+
+
+def _start_building_examples(
+    workers: ProcessPoolExecutor | None, n_at_once: int, builder: ExampleBuilder, as_of_ms: int
+) -> list[Future[None]]:
+    """Let other processes build the examples that the store lacks, and return their tasks."""
+    if workers is None:
+        return []
+    days = builder.days_not_in_store(PROTOCOLS_SERVED, as_of_ms)
+    shares = [days[i::n_at_once] for i in range(min(n_at_once, len(days)))]
+    store, config = builder.past.store, builder.past.config
+    return [
+        workers.submit(build_examples_of_days, store.path, config, PROTOCOLS_SERVED, share)
+        for share in shares
+    ]
+
+
 def _check_pages(
-    report: RunReport,
-    made: ArticleModel,
-    readers: Sequence[UserState],
-    as_of_ms: int,
-    weights: BlendConfig,
-    base: str | None,
-    stage: StageClock,
+    job: _Job,
+    model: ArticleModel,
+    users: Sequence[UserState],
+    weights: Mapping[str, float],
+    nightly_run_id: str | None,
 ) -> run_file.RunMeta:
-    """Look at what a run will show, and return what it says of itself."""
-    with stage("look"):
-        if len(made.page.live.live_rows):
-            watched = {what: report.counts[what] for what in ("live_articles", "readers", "clicks")}
-            ids = [article.article_id for article in made.articles]
-            auc = {
-                name: (head.learned if head.used else head.shipped) or 0.5
-                for name, head in report.heads.items()
-                if head.n >= publish_gate.MANY_CHOICES
-            }
-            report.vitals = publish_gate.vitals_of(made.page, ids, readers, as_of_ms, watched, auc)
+    """Measure the vitals on a sample of users, enter them in the report, return the meta data."""
+    report = job.report
+    with job.stage("check pages"):
+        if len(model.page.live.live_rows) and not non_finite_signals(model.page):
+            report.vitals = measure_vitals(
+                model.page,
+                [article.article_id for article in model.articles],
+                users,
+                job.as_of_ms,
+                {name: report.counts[name] for name in WATCHED_COUNTS},
+                {
+                    name: (head.learned if head.used else head.shipped) or 0.5
+                    for name, head in report.heads.items()
+                    if head.n >= MANY_CHOICES
+                },
+            )
     return run_file.RunMeta(
         run_id=report.run_id,
-        base=base,
+        base=nightly_run_id,
         as_of=report.as_of,
-        n_users=report.counts["readers"],
+        n_users=report.counts["users"],
         weights=weights,
+        config=job.config,
         vitals=None if report.vitals is None else dataclasses.asdict(report.vitals),
     )

@@ -9,40 +9,49 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from recsys.learn.heads import HeadReport
-from recsys.nightly import publish_gate
+from recsys.nightly.publish_gate import Vitals
 
 LIBRARIES = ("recsys", "numpy", "scipy", "scikit-learn", "implicit", "polars", "sqlite-utils")
 
 
 @dataclass(slots=True)
 class RunReport:
-    """What a run did; stored as JSON in the ledger.
+    """What a run did; the ledger of the store keeps it as JSON.
 
     Attributes
     ----------
-    run_id, kind, as_of, status, problems
-        Which run, and whether it is served; `problems` says why it is not.
+    run_id
+        The run.
+    kind
+        "nightly" or "refresh".
+    as_of
+        The time up to which data was used, ISO 8601.
+    status
+        "published", "held back", "failed", or "begun" for a run that was killed.
+    problems
+        Why the run is not served; empty if it is.
     settings
-        All of them, as a `recsys.toml`.
+        All settings, as the text of a `recsys.toml`.
+    changed_settings
+        Of a refresh: each setting that differs from the run that it refreshes.
     forced
-        Why it was published by hand although it was held back.
+        Why the run was published by hand although it was held back.
     window_from
-        Oldest click used.
+        Oldest click used, ISO 8601.
     counts
-        Rows read and written, machines left out, and so on.
+        Numbers of articles, users, clicks, bots and so on, by name.
     seconds
-        By stage.
+        Duration of each stage.
     peak_mb
         Largest resident memory of the process so far, in MiB.
     heads
-        How the heads of the blend were learned (`recsys.learn.heads.HeadReport`).
+        How each head of the blend was learned.
     vitals
-        What the run would show.
+        Figures of a sample of the run's pages; None without live articles.
     lifted_by_bots
-        Articles that would rise most, and so stand in Popular Now, if the clicks of readers
-        taken for machines were counted.
+        Ids of articles that would be in Popular Now if the clicks of bots counted.
     versions
-        Of Python and of the libraries that make the numbers.
+        Versions of Python and of the libraries that decide what a run contains.
     """
 
     run_id: str
@@ -51,26 +60,35 @@ class RunReport:
     status: str = "published"
     problems: list[str] = field(default_factory=list)
     settings: str = ""
+    changed_settings: list[str] = field(default_factory=list)
     forced: str = ""
     window_from: str = ""
     counts: dict[str, int] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     peak_mb: int = 0
     heads: dict[str, HeadReport] = field(default_factory=dict)
-    vitals: publish_gate.Vitals | None = None
+    vitals: Vitals | None = None
     lifted_by_bots: list[str] = field(default_factory=list)
     versions: dict[str, str] = field(default_factory=dict)
 
 
 class StageClock:
-    """Times stages and tells a listener of each."""
+    """Times the stages of a run, and announces each to a listener.
+
+    Parameters
+    ----------
+    report
+        Gets the seconds of each stage.
+    on_progress
+        Called with the name of each stage as it starts.
+    """
 
     def __init__(self, report: RunReport, on_progress: Callable[[str], None]) -> None:
         self._report, self._on_progress = report, on_progress
 
     @contextmanager
     def __call__(self, stage: str) -> Iterator[None]:
-        """Add the seconds that the block takes to a stage of the report."""
+        """Time the block and enter its seconds in the report."""
         self._on_progress(stage)
         start = time.perf_counter()
         yield
@@ -79,10 +97,10 @@ class StageClock:
 
 def library_versions() -> dict[str, str]:
     """Return the versions of Python and of the libraries that decide what a run contains."""
-    found = {"python": platform.python_version()}
+    versions = {"python": platform.python_version()}
     for name in LIBRARIES:
-        found[name] = importlib.metadata.version(name)
-    return found
+        versions[name] = importlib.metadata.version(name)
+    return versions
 
 
 def peak_memory_mb() -> int:

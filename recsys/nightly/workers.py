@@ -1,7 +1,8 @@
-"""What of a night is one task a shard: pages of some readers, examples of one past day.
+"""The parts of a nightly run that are divided into tasks: pages of users, examples of past days.
 
-Tasks take data and return data, so that another engine may run them. Here it is threads of
-this process, and processes for past days; the result is the same.
+Tasks take data and return data, so another engine may run them. Here threads of this process
+build the pages, and other processes build the examples. The result does not depend on how the
+work is divided.
 """
 
 from collections import deque
@@ -14,89 +15,109 @@ import numpy as np
 from recsys.blend.live_model import PageModel
 from recsys.blend.profiles import Parts, Profiles, pack_profiles
 from recsys.config import Config
-from recsys.learn.examples import Past
-from recsys.learn.heads import build_examples
-from recsys.learn.regimes import Protocol
+from recsys.learn.examples import Day, ExampleBuilder
+from recsys.learn.past_runs import PastRuns
+from recsys.learn.protocols import Protocol
 from recsys.page.build import PageBuilder, UserBlock, pack_pages
-from recsys.page.compose import slots_of
 from recsys.store.database import Store
-from recsys.training.train import TrainedUsers
+from recsys.training.users import TrainedUsers
 
-BLOCK = 96  # readers scored at once: fewer cost more a product, more leave the cache
-SHARD = 32 * BLOCK  # readers a task
-Row = tuple[str, bytes, bytes | None]  # reader, packed profile, packed page
+BLOCK = 96  # users scored at once: fewer make each product slower, more leave the cache
+SHARD = 32 * BLOCK  # users of one task
+Row = tuple[str, bytes, bytes | None]  # user id, packed profile, packed page
 
 
-class Scorer:
-    """Makes the pages of shards of readers, from one night's articles; threads may share it.
+class PageScorer:
+    """Builds profiles and pages of shards of users, all from one run; threads may share it.
 
     Parameters
     ----------
-    page, as_of_ms
-        The night.
+    page
+        The model of the run.
+    as_of_ms
+        The run's `as_of`.
     """
 
     def __init__(self, page: PageModel, as_of_ms: int) -> None:
         self._live_rows, self._as_of_ms = page.live.live_rows, as_of_ms
         self._builder = PageBuilder(page)
-        self._n_slots = slots_of(page.config.n, page.config.n_latest)
+        self._layout = self._builder.layout(None, has_context=False)
 
     def rows(self, shard: TrainedUsers) -> list[Row]:
-        """Return every reader with packed profile and page, made in blocks.
+        """Return the id, packed profile and packed page of each user.
 
-        A page that has something to say of itself is left to whoever asks for it: None.
+        The page is None where it has a note, for example that a list is short: such a page is
+        built when it is asked for.
         """
-        reads, read, exposed = shard.reads, shard.read_places.sorted_indices(), shard.exposed
-        crowd = UserBlock(
+        latest, live, exposed = shard.latest_reads, shard.live_reads.sorted_indices(), shard.exposed
+        users = UserBlock(
             np.hstack((shard.factors, shard.affinity)),
-            reads.indptr.astype(np.int64),
-            reads.indices.astype(np.int64),
-            read.indptr.astype(np.int64),
-            read.indices.astype(np.int64),
+            latest.indptr.astype(np.int64),
+            latest.indices.astype(np.int64),
+            live.indptr.astype(np.int64),
+            live.indices.astype(np.int64),
         )
         pages: list[bytes | None] = []
         for begin in range(0, len(shard.user_ids), BLOCK):
             end = min(begin + BLOCK, len(shard.user_ids))
-            pages += pack_pages(self._builder.block(crowd.part(begin, end), self._n_slots))
+            pages += pack_pages(self._builder.block(users.part(begin, end), self._layout))
         profiles = Profiles(
             np.full(len(shard.user_ids), self._as_of_ms),
             shard.factors,
             shard.affinity,
-            Parts(crowd.reads_start, crowd.reads),
-            Parts(crowd.read_start, self._live_rows[crowd.read]),
+            Parts(users.reads_start, users.reads),
+            Parts(users.read_start, self._live_rows[users.read]),
             Parts(exposed.indptr, exposed.indices),
             np.expm1(shard.exposure_counts),
         )
         return list(zip(shard.user_ids, pack_profiles(profiles), pages, strict=True))
 
 
-def scored(readers: TrainedUsers, page: PageModel, as_of_ms: int, n_threads: int) -> Iterator[Row]:
-    """Yield the rows of all readers, in order of their ids.
+def score_users(
+    users: TrainedUsers, page: PageModel, as_of_ms: int, n_threads: int
+) -> Iterator[Row]:
+    """Yield the id, packed profile and packed page of every user, in id order.
 
     Parameters
     ----------
-    readers, page, as_of_ms
-        The night.
+    users
+        The users of the run.
+    page, as_of_ms
+        See `PageScorer`.
     n_threads
-        How many work at it; most of their time is spent outside the interpreter.
+        How many threads share the work. They run side by side, since most of their time is
+        spent in compiled code.
     """
-    order = sorted(range(len(readers.user_ids)), key=readers.user_ids.__getitem__)
-    shards = (readers.of(order[i : i + SHARD]) for i in range(0, len(order), SHARD))
-    scorer = Scorer(page, as_of_ms)
+    order = sorted(range(len(users.user_ids)), key=users.user_ids.__getitem__)
+    shards = (users.select(order[i : i + SHARD]) for i in range(0, len(order), SHARD))
+    scorer = PageScorer(page, as_of_ms)
     with ThreadPoolExecutor(n_threads) as pool:
-        ahead: deque[Future[list[Row]]] = deque()
-        for shard in shards:  # a few ahead, not all of them in memory
-            ahead.append(pool.submit(scorer.rows, shard))
-            if len(ahead) > 2 * n_threads:
-                yield from ahead.popleft().result()
-        while ahead:
-            yield from ahead.popleft().result()
+        pending: deque[Future[list[Row]]] = deque()
+        for shard in shards:
+            pending.append(pool.submit(scorer.rows, shard))
+            if len(pending) > 2 * n_threads:  # so that not all shards are in memory
+                yield from pending.popleft().result()
+        while pending:
+            yield from pending.popleft().result()
 
 
 def build_examples_of_days(
-    store: Path, config: Config, regimes: Sequence[Protocol], days: Sequence[tuple[int, int]]
+    store: Path, config: Config, protocols: Sequence[Protocol], days: Sequence[Day]
 ) -> None:
-    """Keep in a store what some past days teach, one after another, unless it is kept already."""
+    """Build the examples of some past days into a store, unless the store has them.
+
+    Parameters
+    ----------
+    store
+        File of the store, which keeps the examples.
+    config
+        All settings.
+    protocols
+        The protocols to build examples for.
+    days
+        The begin and the end of each day.
+    """
     with Store(store, must_exist=True) as opened:
         for day in days:
-            build_examples(Past(opened, config, keep=True), regimes, *day)
+            past = PastRuns(opened, config)
+            ExampleBuilder(past, keep_in_store=True).build(protocols, day)

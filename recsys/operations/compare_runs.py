@@ -5,12 +5,10 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from msgspec import structs
-
-from recsys.page.build import PageBuilder, unpack_page
-from recsys.page.compose import LISTS, slots_of
+from recsys.page.build import PageBuilder, Slot, unpack_page
 from recsys.published import folder as published_folder
-from recsys.published import run_file
+from recsys.published import run_file, user_rows
+from recsys.published.connection import connect, reading
 
 MAX_USERS = 2000  # users whose published pages are compared
 
@@ -29,6 +27,8 @@ class RunDifference:
         How many users the first and the second run know.
     weights : dict of (float, float)
         The weights that differ, by name: in the first and in the second run.
+    titles
+        Of the lists that both runs have, by name.
     front_page : dict of (list of str, list of str)
         Article ids of the front page, by list: in the first and in the second run.
     share_kept : dict of float
@@ -43,6 +43,7 @@ class RunDifference:
     removed: list[str]
     n_users: tuple[int, int]
     weights: dict[str, tuple[float, float]]
+    titles: dict[str, str]
     front_page: dict[str, tuple[list[str], list[str]]]
     share_kept: dict[str, float]
     n_compared: int
@@ -53,28 +54,32 @@ class _OpenedRun:
 
     def __init__(self, folder: Path, run_id: str) -> None:
         self.path = published_folder.found_path(folder, run_id)
-        with closing(run_file.connect(self.path)) as conn:
+        with closing(connect(self.path)) as conn:
             self.meta = run_file.load_meta(conn, self.path)
             model, _ = run_file.load_model(conn, self.path)
             articles = run_file.load_articles(conn, self.path)
             self.digests = run_file.digests(conn, self.path)
-            self.user_ids = run_file.user_ids(conn)
+            self.user_ids = user_rows.user_ids(conn)
         self.live_ids = [articles[row].article_id for row in model.live.live_rows.tolist()]
-        self._n_slots = slots_of(model.config.n, model.config.n_latest)
-        lists = PageBuilder(model).page(None, None, self._n_slots).lists
-        self.front_page = {n: [self.live_ids[slot.place] for slot in lists[n]] for n in LISTS}
+        self._n_known = len(articles)
+        builder = PageBuilder(model)
+        self.layout = builder.layout(None, has_context=False)
+        lists = builder.page(None, None, self.layout).lists
+        self.front_page = {name: self._ids(slots) for name, slots in lists.items()}
+
+    def _ids(self, slots: Iterable[Slot]) -> list[str]:
+        return [self.live_ids[slot.live_index] for slot in slots]
 
     def pages(self, user_ids: Iterable[str]) -> dict[str, dict[str, set[str]]]:
         """Return the article ids of published pages, by user and list."""
         pages = {}
-        with closing(run_file.connect(self.path)) as conn:
+        n_live = len(self.live_ids)
+        with closing(connect(self.path)) as conn, reading(self.path):
             for user_id in user_ids:
-                row = run_file.find_profile(conn, user_id, self.path)
+                row = user_rows.find_profile(conn, user_id, self.path)
                 if row is not None and row[1] is not None:
-                    pages[user_id] = {
-                        name: {self.live_ids[slot.place] for slot in slots}
-                        for name, slots in unpack_page(row[1], self._n_slots).items()
-                    }
+                    page = unpack_page(row[1], self.layout, n_live=n_live, n_known=self._n_known)
+                    pages[user_id] = {name: set(self._ids(slots)) for name, slots in page.items()}
         return pages
 
 
@@ -101,21 +106,23 @@ def compare_runs(
     before = a.pages(sorted(a.user_ids & b.user_ids)[:MAX_USERS])
     after = b.pages(before)
     share_kept = {}
-    for name in LISTS:
+    names = [name for name in a.layout.names if name in b.layout.names]
+    for name in names:
         shares = [
             len(before[user_id][name] & page[name]) / len(before[user_id][name])
             for user_id, page in after.items()
             if before[user_id][name]
         ]
         share_kept[name] = sum(shares) / len(shares) if shares else 1.0
-    old, new = structs.asdict(a.meta.weights), structs.asdict(b.meta.weights)
+    old, new = a.meta.weights, b.meta.weights
     return RunDifference(
         is_same=a.digests == b.digests,
         added=sorted(set(b.live_ids) - set(a.live_ids)),
         removed=sorted(set(a.live_ids) - set(b.live_ids)),
         n_users=(a.meta.n_users, b.meta.n_users),
-        weights={name: (old[name], new[name]) for name in old if old[name] != new[name]},
-        front_page={name: (a.front_page[name], b.front_page[name]) for name in LISTS},
+        weights={n: (old[n], new[n]) for n in old if n in new and old[n] != new[n]},
+        titles={of.name: of.title() for of in a.layout.lists if of.name in names},
+        front_page={name: (a.front_page[name], b.front_page[name]) for name in names},
         share_kept=share_kept,
         n_compared=len(after),
     )

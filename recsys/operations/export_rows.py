@@ -10,9 +10,11 @@ from pathlib import Path
 
 from recsys.published import folder as published_folder
 from recsys.published import run_file
+from recsys.published.connection import connect
+from recsys.published.user_rows import user_ids as user_ids_of
 from recsys.serving.recommender import Recommender
 
-READER, ANONYMOUS, ARTICLE = "reader", "anonymous", "article"  # audiences
+USER, ANONYMOUS, ARTICLE = "user", "anonymous", "article"  # audiences
 COLUMNS = (
     "audience",
     "list",
@@ -39,24 +41,23 @@ def export_rows(published: Path) -> Iterator[tuple[object, ...]]:
         See `Recommender`.
     """
     path = published_folder.run_path(published, published_folder.require_current(published))
-    with closing(run_file.connect(path)) as conn:
+    with closing(connect(path)) as conn:
         meta = run_file.load_meta(conn, path)
         articles = run_file.load_articles(conn, path)
         model = run_file.load_model(conn, path)[0]
-        user_ids = run_file.user_ids(conn)
+        user_ids = user_ids_of(conn)
     if meta.base is not None:
-        with closing(run_file.connect(published_folder.run_path(published, meta.base))) as conn:
-            user_ids |= run_file.user_ids(conn)
+        with closing(connect(published_folder.run_path(published, meta.base))) as conn:
+            user_ids |= user_ids_of(conn)
     live_ids = [articles[row].article_id for row in model.live.live_rows.tolist()]
-    n = model.config.n
     recommender, as_of = Recommender(published), datetime.fromisoformat(meta.as_of)
     requests = [
-        *((READER, user_id, None) for user_id in sorted(user_ids)),
+        *((USER, user_id, None) for user_id in sorted(user_ids)),
         (ANONYMOUS, None, None),
         *((ARTICLE, None, article_id) for article_id in live_ids),
     ]
     for audience, user_id, beside in requests:
-        page = recommender.recommend(user_id, beside, n=n, as_of=as_of)
+        page = recommender.recommend(user_id, beside, as_of=as_of)
         for name, slots in page.items():
             for rank, slot in enumerate(slots, start=1):
                 yield (

@@ -49,7 +49,7 @@ def forget_user(store: Store, folder: Path, user_id: str) -> ForgetReport:
     """
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder):
-        rows = store.erasure.reader(user_id)
+        rows = store.deletion.delete_user(user_id)
         n_runs = published_folder.forget(folder, user_id)
     wanted = user_id.encode("utf-8")
     paths = [*store.path.parent.glob(f"{store.path.name}*"), *folder.iterdir()]

@@ -1,20 +1,21 @@
 """Preview one article page as plain HTML: the user's view, and the editor's view below it."""
 
-from collections.abc import Mapping
 from datetime import datetime
 from importlib.resources import files
 from urllib.parse import urlsplit
 
 from recsys.errors import RecsysError
+from recsys.page.explain import PART_LABELS
 from recsys.rows import from_ms
 from recsys.serving.recommender import Recommender
 
 
 def render_preview(
     recommender: Recommender,
-    titles: Mapping[str, str],
     user_id: str | None,
     article_id: str | None,
+    *,
+    layout: str | None,
     as_of: datetime | None,
 ) -> str:
     """Return the page as HTML; every text that comes from data is escaped.
@@ -23,9 +24,7 @@ def render_preview(
     ----------
     recommender
         Serves the page.
-    titles
-        The titles of the lists, by name.
-    user_id, article_id, as_of
+    user_id, article_id, layout, as_of
         See `recsys.recommend`.
 
     Raises
@@ -37,7 +36,7 @@ def render_preview(
         from jinja2 import Environment
     except ImportError as error:
         raise RecsysError("preview needs Jinja2: pip install 'recsys[report]'") from error
-    page = recommender.recommend(user_id, article_id, as_of=as_of)
+    page = recommender.recommend(user_id, article_id, layout=layout, as_of=as_of)
     slots = {name: [(slot, slot.explanation) for slot in found] for name, found in page.items()}
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters["safe_url"] = safe_url
@@ -48,7 +47,8 @@ def render_preview(
     return template.render(
         page=page,
         slots=slots,
-        titles=titles,
+        titles=page.titles,
+        labels=PART_LABELS,
         user_id=user_id,
         article_id=article_id,
         article=None if article_id is None else recommender.article(article_id),

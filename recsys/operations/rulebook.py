@@ -4,17 +4,20 @@ A change is in the store before servers see it, and a server sees all of it or n
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import msgspec
 from filelock import FileLock
 from msgspec.structs import asdict, replace
 
+from recsys.config import Config
 from recsys.errors import RuleError
-from recsys.page.compose import LISTS
+from recsys.page.list_table import list_names
 from recsys.page.rules import Rule, conflicts, rule_of
 from recsys.published import folder as published_folder
+from recsys.published import run_file
+from recsys.published.connection import connect
 from recsys.rows import RuleChange, is_text
 from recsys.store.database import Store
 
@@ -36,6 +39,21 @@ class Rulebook:
     def rules(self) -> list[Rule]:
         """Return the latest version of every rule, in the order in which they were added."""
         return [Rule(**row) for row in self._store.latest_rules()]
+
+    def list_names(self) -> tuple[str, ...]:
+        """Return the lists that a rule may name: those of the served run, and the shipped ones.
+
+        Raises
+        ------
+        SnapshotError
+            If the served run is damaged.
+        """
+        run_id = published_folder.current_run(self._published)
+        if run_id is None:
+            return list_names(Config())
+        path = published_folder.run_path(self._published, run_id)
+        with closing(connect(path)) as conn:
+            return list_names(run_file.load_meta(conn, path).config)
 
     def publish_rules(self) -> list[Rule]:
         """Write the rules for the folder's servers once more, and return them."""
@@ -97,11 +115,11 @@ class Rulebook:
 
     def _enter(self, rules: Sequence[Rule], change: str, now_ms: int, force: bool) -> list[Rule]:
         with self._exclusive():
-            known = self.rules()
+            known, lists = self.rules(), self.list_names()
             n_known = len(known)
             entered = []
             for i, rule in enumerate(rules):
-                rule = rule_of(asdict(rule) | {"rule_id": f"r{n_known + i + 1}"}, LISTS)
+                rule = rule_of(asdict(rule) | {"rule_id": f"r{n_known + i + 1}"}, lists)
                 in_time = [r for r in known if r.ends_ms is None or r.ends_ms > now_ms]
                 found = conflicts(rule, in_time)
                 if rule.by == "article" and rule.kind != "cap":

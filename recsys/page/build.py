@@ -1,41 +1,36 @@
-"""Readers' pages out of scores: the lists composed, slots, reasons."""
+"""Pages out of scores: the lists of a layout composed, slots, reasons."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import accumulate, islice
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.blend.linear import article_side, recent_weights, score, total_score
-from recsys.blend.live_model import STATIC_PARTS, PageModel, UserState
+from recsys.blend.linear import article_side, recent_weights, score_parts, total_score
+from recsys.blend.live_model import PageModel, UserState
+from recsys.blend.signal_table import signal_names
 from recsys.kernels import pages as kernels
 from recsys.kernels.pages import SLOT
 from recsys.page import rankings
-from recsys.page.compose import (
-    FILLED,
-    LATEST_STORIES,
-    LISTS,
-    MINIMUM,
-    MUST_READS,
-    POPULAR_NOW,
-    YOU_MAY_ALSO_LIKE,
-)
-from recsys.page.rankings import Rankings, Scored, barred, top_n
+from recsys.page.compose import FILLED, MINIMUM
+from recsys.page.list_table import ARTICLE, FRONT, Layout, PageList, layouts_of
+from recsys.page.rankings import Rankings, Scored, boosts_of, top_n
 from recsys.page.reasons import (
+    BECAUSE_READ,
     CHOSEN,
-    CODE_TABLE,
     CODES,
     closest_read,
-    leading_parts,
+    code_table,
+    leading_signal,
     reason_code,
 )
 from recsys.page.rules import NO_RULES, Editorial
 
-POOL = 20  # articles a slot that explores is drawn from
-PLANS_KEPT = 64  # of pages of some slots under some rules
+POOL = 20  # articles that a slot which explores is drawn from
+PLANS_KEPT = 256  # for pages of a layout, beside a section, under some rules
 NOTHING = np.zeros(0, dtype=np.int64)
 
 Ints = NDArray[np.int64]
@@ -44,15 +39,25 @@ Parts = dict[str, Floats]
 
 
 class Slot(NamedTuple):
-    """One filled slot: a live place, its score in its list, the reason's code.
+    """One filled slot.
 
-    `because` is the known index of the read article a reason names, else -1; `rules` are
-    the editors' rules that put the article here, or lifted or lowered it.
+    A tuple, because every page view makes twenty of them.
 
-    A tuple, for every page view makes a score of them.
+    Attributes
+    ----------
+    live_index
+        The article.
+    score
+        In its list.
+    code
+        Of the reason.
+    because
+        Known index of the read article that the reason names, -1 for none.
+    rules
+        Editors' rules that put the article here, or lifted or lowered it.
     """
 
-    place: int
+    live_index: int
     score: float
     code: str
     because: int
@@ -66,11 +71,11 @@ class Pages:
     Attributes
     ----------
     slots : array of `SLOT`, shape (n_pages, n_slots)
-        Of all lists, end to end; what is empty is at the end of its list.
+        List after list; empty slots come last in their list.
     notes
         By page, by list: how it was filled against its own limits, or why it is short.
     value, bound : array of float64, shape (n_pages,)
-        As of `recsys.page.compose.Composed`.
+        See `recsys.kernels.pages.Pages`.
     """
 
     slots: NDArray[np.void]
@@ -81,7 +86,7 @@ class Pages:
 
 @dataclass(frozen=True, slots=True)
 class UserBlock:
-    """Some readers, as pages see them.
+    """Some users, as pages see them.
 
     Attributes
     ----------
@@ -90,7 +95,7 @@ class UserBlock:
     reads_start, reads : array of int64
         Latest reads of each, newest first, as known indices, end to end.
     read_start, read : array of int64
-        Live places that each has read, end to end.
+        Live articles that each has read, end to end.
     """
 
     sides: Floats
@@ -100,18 +105,18 @@ class UserBlock:
     read: Ints
 
     @classmethod
-    def of(cls, readers: Sequence[UserState]) -> "UserBlock":
-        """Return some readers, at least one."""
+    def of(cls, users: Sequence[UserState]) -> "UserBlock":
+        """Return some users, at least one."""
 
         def ends(parts: Sequence[Ints]) -> Ints:
             return np.array([0, *accumulate(map(len, parts))])
 
-        reads, read = [r.reads for r in readers], [r.read for r in readers]
-        sides = np.stack([np.concatenate((r.factors, r.affinity)) for r in readers])
+        reads, read = [user.reads for user in users], [user.read for user in users]
+        sides = np.stack([np.concatenate((user.factors, user.affinity)) for user in users])
         return cls(sides, ends(reads), np.concatenate(reads), ends(read), np.concatenate(read))
 
     def part(self, begin: int, end: int) -> "UserBlock":
-        """Return some of them."""
+        """Return the users from `begin` to `end`."""
         reads, read = self.reads_start[begin : end + 1], self.read_start[begin : end + 1]
         return UserBlock(
             self.sides[begin:end],
@@ -123,176 +128,225 @@ class UserBlock:
 
 
 class Built:
-    """A page, and what it was made from, worked out when somebody asks.
+    """One page, and what it was made from; scores are only worked out when they are asked for.
 
     Attributes
     ----------
+    layout
+        Of the page.
     lists
         The slots of each list.
     notes
         By list: how it was filled against its own limits, or why it is short.
     value, bound
-        As of `recsys.page.compose.Composed`.
+        See `recsys.kernels.pages.Pages`.
     """
 
     def __init__(
         self,
         builder: "PageBuilder",
-        asked: tuple[UserState | None, int | None, Ints],
+        request: tuple[UserState | None, int | None, Ints],
+        layout: Layout,
         lists: dict[str, list[Slot]],
-        made: Pages,
+        pages: Pages,
     ) -> None:
-        self._builder, self._asked, self.lists = builder, asked, lists
-        self.notes = made.notes[0]
-        self.value, self.bound = float(made.value[0]), float(made.bound[0])
+        self._builder, self._request = builder, request
+        self.layout, self.lists, self.notes = layout, lists, pages.notes[0]
+        self.value, self.bound = float(pages.value[0]), float(pages.bound[0])
 
     @cached_property
     def parts(self) -> Parts:
-        """Return the weighted parts of every live article's score on this page."""
-        reader, context, _ = self._asked
-        return score(self._builder.model.live, reader, context)
+        """Return the weighted signals of every live article on this page."""
+        user, context, _ = self._request
+        return score_parts(self._builder.model.live, user, context)
 
     @cached_property
     def scored(self) -> Scored:
         """Return what each list thinks of every live article, and which are closed."""
-        return self._builder.scored(self.parts, *self._asked)
+        return self._builder.scored(self.parts, *self._request, self.layout)
 
 
-def slots_of_page(rows: NDArray[np.void], n_slots: dict[str, int]) -> dict[str, list[Slot]]:
+def slots_of_page(rows: NDArray[np.void], layout: Layout) -> dict[str, list[Slot]]:
     """Return the filled slots of a page by list, out of `SLOT`s of all lists."""
     slots = iter(rows.tolist())
     return {
-        name: [
-            Slot(place, round(value, 4), CODES[code], because)
-            for place, value, code, because in islice(slots, n)
-            if place >= 0
+        of.name: [
+            Slot(live_index, round(value, 4), CODES[code], because)
+            for live_index, value, code, because in islice(slots, of.n_slots)
+            if live_index >= 0
         ]
-        for name, n in n_slots.items()
+        for of in layout.lists
     }
 
 
 def pack_pages(pages: Pages) -> list[bytes | None]:
-    """Return each page as bytes, `SLOT`s of all lists; None for one that has notes to tell."""
+    """Return each page as bytes, `SLOT`s of all lists; None for a page that has notes."""
     packed = zip(pages.slots, pages.notes, strict=True)
     return [None if notes else slots.tobytes() for slots, notes in packed]
 
 
-def unpack_page(packed: bytes, n_slots: dict[str, int]) -> dict[str, list[Slot]]:
-    """Return a page of `pack_pages`, its slots by list."""
-    return slots_of_page(np.frombuffer(packed, dtype=SLOT), n_slots)
+def unpack_page(
+    packed: bytes, layout: Layout, *, n_live: int, n_known: int
+) -> dict[str, list[Slot]]:
+    """Return a page of `pack_pages`, its slots by list.
+
+    Raises
+    ------
+    ValueError
+        If it is not a page of this layout and run: a run is read as if anyone had written it.
+    """
+    slots = np.frombuffer(packed, dtype=SLOT)
+    if (
+        len(slots) != layout.n_page
+        or (slots["live_index"] < -1).any()
+        or (slots["live_index"] >= n_live).any()
+        or (slots["because"] < -1).any()
+        or (slots["because"] >= n_known).any()
+        or (slots["code"] >= len(CODES)).any()
+        or not np.isfinite(slots["score"]).all()
+    ):
+        raise ValueError("a stored page is not one of this run")
+    return slots_of_page(slots, layout)
 
 
 class PageBuilder:
-    """Makes pages of one run; what is the same for all readers is worked out once.
+    """Makes pages of one run; what is the same for all users is worked out once.
 
-    `page` makes one page; `block` the pages of many readers with no article before
-    them, and gives what `page` would give each of them.
+    `page` makes one page; `block` makes the pages of many users without an article being read, and
+    gives what `page` would give each of them.
 
-    A list ranks all live articles, so it is filled from its own ranking, however far down.
-    Where that would break our own cap (so many of a section in Must-Reads), the cap gives
-    way; where live, unread, allowed stories run out, each list keeps its minimum before
-    another gets more, and what is left stays empty. Either way the page says so.
+    A list ranks all live articles, so it is filled from its own ranking, however far down. Where
+    that would break the layout's own cap (so many of a section in a list), the cap gives way;
+    where live, unread, allowed stories run out, each list keeps its minimum before another gets
+    more, and the other slots stay empty. Either way the page has a note.
+
+    Parameters
+    ----------
+    model
+        The run.
+
+    Raises
+    ------
+    ValueError
+        If an index in the run is out of range, or a number is not finite.
     """
 
     def __init__(self, model: PageModel) -> None:
         self.model = model
         live, n_live = model.live, len(model.story)
-        self._static_parts = static = live.static_parts()
+        self.layouts = layouts_of(model.config)
+        static = live.static_parts()
         self._static = total_score(static, n_live)
-        # Less their mean, static parts tell what sets an article apart; else
-        # "popular" would be said of everything. One that counts against is no reason.
+        # Static signals less their mean say what sets an article apart; otherwise "popular"
+        # would be said of every article. A signal that counts against an article is no reason.
         self._centred = {
-            name: part - part.mean() if getattr(live.weights, name) > 0 else part - np.inf
+            name: part - part.mean() if live.weights[name] > 0 else part - np.inf
             for name, part in static.items()
             if len(part)
         }
-        self._section = live.category[live.live_rows]
         self.rankings = Rankings(model)
         self._article_side = article_side(live, model.n_categories)
-        self._nobody = np.zeros(len(self._article_side), dtype=np.float32)
-        self._run = self._as_run()
+        self._anonymous = np.zeros(len(self._article_side), dtype=np.float32)
+        self._run = self._kernel_run()
         self._plan = lru_cache(maxsize=PLANS_KEPT)(self._plan_for)
 
-    def _as_run(self) -> kernels.Run:
+    def layout(self, name: str | None, *, has_context: bool) -> Layout:
+        """Return a layout by name; without a name that of article pages or of the front page.
+
+        Where no front page is laid out, it is laid out as an article page.
+
+        Raises
+        ------
+        ValueError
+            If there is no layout of that name.
+        """
+        if name is None:
+            name = FRONT if not has_context and FRONT in self.layouts else ARTICLE
+        if name not in self.layouts:
+            raise ValueError(f"layout must be one of {', '.join(self.layouts)}, got {name!r}")
+        return self.layouts[name]
+
+    def _kernel_run(self) -> kernels.Run:
         """Return the run as the kernels know it."""
-        model, live, weights = self.model, self.model.live, self.model.live.weights
-        n_live = len(model.story)
-        recent = np.zeros((weights.recent_reads + 1, weights.recent_reads))
+        model, live = self.model, self.model.live
+        n_recent = live.blend.recent_reads
+        recent = np.zeros((n_recent + 1, n_recent), dtype=np.float32)
         for n in range(1, len(recent)):
-            recent[n, :n] = recent_weights(n, weights.recent_decay)
-        arrays: dict[str, NDArray[Any]] = {
-            "place_of": live.places(),
-            "story_start": np.searchsorted(np.sort(model.story), np.arange(n_live + 1)),
-            "of_story": np.argsort(model.story, kind="stable"),
-            "section": self._section,
-            "category": live.category,
-            "article_side": self._article_side,
-            "fixed": self._static,
-            "centred": np.array(list(self._centred.values())),
-            "importance": model.importance,
-            "rise": model.rise,
-            "newness": self._static_parts["recency"],
-            "risen": self.rankings.risen,
-            "together_start": live.item_item.start,
-            "together_column": live.item_item.column,
-            "together": live.item_item.value,
-            "recent_weight": recent,
-            "code": CODE_TABLE,
-        }
-        numbers = {
-            "context_text": weights.context_text,
-            "context_together": weights.context_item_item,
-            "context_section": weights.context_category,
-            "text": weights.text,
-            "affinity": weights.affinity,
-            "must_reads_personal": weights.must_reads_personal,
-            "story_similarity": model.config.story_similarity,
-        }
+            recent[n, :n] = recent_weights(n, live.blend.recent_decay)
+        n_static = len(signal_names("static"))
+        centred = np.zeros((n_static, len(model.story)), dtype=np.float32)
+        centred[: len(self._centred)] = list(self._centred.values()) or 0.0
         return kernels.Run(
-            self.rankings.articles,
-            arrays,
-            numbers,
-            recent_reads=weights.recent_reads,
-            because_read=CODES.index("because_read"),
-            chosen=CODES.index(CHOSEN),
-            n_factors=live.factors.shape[1],
+            kernels.RunArrays(
+                story=model.story,
+                live_rows=live.live_rows,
+                live_index_of=live.live_index_by_known(),
+                category=live.category,
+                similar=(live.similar.start, live.similar.column, live.similar.value),
+                item_item=(live.item_item.start, live.item_item.column, live.item_item.value),
+                article_side=self._article_side,
+                n_factors=live.factors.shape[1],
+                fixed=self._static,
+                centred=centred,
+                importance=model.importance,
+                rise=model.rise,
+                recent_weight=recent,
+                weights=live.weights,
+                importance_personal=live.blend.important_personal,
+                story_similarity=model.config.page.story_similarity,
+                because_read=CODES.index(BECAUSE_READ),
+                chosen=CODES.index(CHOSEN),
+            )
         )
 
-    def _plan_for(self, slots: tuple[int, ...], editorial: Editorial) -> kernels.Plan:
-        """Return what pages of so many slots are to hold, as far as rules have a say."""
-        config, own = self.model.config, self.rankings.caps
-        at = {name: place for place, name in enumerate(LISTS)}
-        nothing = np.zeros(len(self.model.story), dtype=bool)
+    def _plan_for(self, layout: Layout, section: int, editorial: Editorial) -> kernels.Plan:
+        """Return what pages of a layout beside a section are to hold under some rules."""
+        ranked = self.rankings
         lists = [
-            kernels.OfList(
-                n,
-                getattr(config, f"{name}_priority"),
-                config.minimum,
-                name in config.exempt,
-                barred(name, nothing, editorial) if editorial.barred else None,
-                editorial.boosts.get(name),
+            kernels.PlanList(
+                kernel_score=of.row.kernel_score,
+                n_slots=of.n_slots,
+                minimum=of.minimum,
+                priority=of.priority,
+                diversity=of.diversity,
+                exempt=of.exempt,
+                values=ranked.values[of.row.values] if of.row.values else None,
+                order=ranked.order(of, section),
+                by_turn=of.row.by_turn,
+                barred=ranked.barred(of, editorial),
+                boosts=boosts_of(of, editorial),
+                code=code_table(of.row),
             )
-            for name, n in zip(LISTS, slots, strict=True)
+            for of in layout.lists
         ]
-        caps = (*own, *editorial.caps)
+        own = ranked.caps(layout)
+        caps = [
+            (-1 if cap.name is None else layout.index(cap.name), cap.group, cap.most)
+            for cap in (*own, *editorial.caps)
+            if cap.name is None or cap.name in layout.names
+        ]
         return kernels.Plan(
+            self._run,
             lists,
-            [(-1 if cap.name is None else at[cap.name], cap.group, cap.most) for cap in caps],
+            caps,
             len(own),
-            [(at[pin.name], pin.slot, pin.place) for pin in editorial.pins],
+            [
+                (layout.index(pin.name), pin.slot, pin.live_index)
+                for pin in editorial.pins
+                if pin.name in layout.names
+            ],
             spare=rankings.SPARE,
             under_caps=rankings.UNDER_CAPS,
             farther=rankings.FARTHER,
-            diversity=config.diversity,
             filled=FILLED,
             least=MINIMUM,
         )
 
     def page(
         self,
-        reader: UserState | None,
+        user: UserState | None,
         context: int | None,
-        n_slots: dict[str, int],
+        layout: Layout,
         blocked: Ints = NOTHING,
         editorial: Editorial = NO_RULES,
     ) -> Built:
@@ -300,180 +354,177 @@ class PageBuilder:
 
         Parameters
         ----------
-        reader
-            None for an anonymous one.
+        user
+            None for an anonymous user.
         context
-            Known index of the article being read, None on a front page. Latest
-            Stories are of its section, as far as they reach.
-        n_slots
-            Slots of each list.
+            Known index of the article being read, None on a front page. Lists of the latest and
+            the most popular articles of a section are of its section, as far as that reaches.
+        layout
+            The lists of the page.
         blocked
-            Live places to leave out, beside what was read and the article itself.
+            Live articles to leave out, beside those read and the article itself.
         editorial
             What editors' rules ask.
+
+        Raises
+        ------
+        ValueError
+            If an index is out of range or a number is not finite.
         """
-        at, latest = -1 if context is None else context, self.rankings.latest(context)
-        if reader is None:
-            of = kernels.One(self._nobody, NOTHING, NOTHING, False, at, blocked, latest)
+        at = -1 if context is None else context
+        if user is None:
+            of = kernels.One(self._anonymous, NOTHING, NOTHING, False, at, blocked)
         else:
-            side = np.concatenate((reader.factors, reader.affinity))
-            of = kernels.One(side, reader.reads, reader.read, True, at, blocked, latest)
-        plan = self._plan(tuple(n_slots.values()), editorial)
-        made = self._notes_of(self._run.page(plan, of), n_slots)
-        lists = slots_of_page(made.slots[0], n_slots)
-        if touched := editorial.touched:
+            side = np.concatenate((user.factors, user.affinity))
+            of = kernels.One(side, user.reads, user.read, True, at, blocked)
+        plan = self._plan(layout, self.rankings.section_of(context), editorial)
+        pages = self._with_notes(self._run.page(plan, of), layout)
+        lists = slots_of_page(pages.slots[0], layout)
+        if editorial.touched:
             lists = {
-                name: [s._replace(rules=touched.get((name, s.place), ())) for s in slots]
+                name: [s._replace(rules=editorial.touching(name, s.live_index)) for s in slots]
                 for name, slots in lists.items()
             }
-        return Built(self, (reader, context, blocked), lists, made)
+        return Built(self, (user, context, blocked), layout, lists, pages)
 
-    def block(self, crowd: UserBlock, n_slots: dict[str, int]) -> Pages:
-        """Return the pages of readers with no article before them, under no rules."""
+    def block(self, users: UserBlock, layout: Layout) -> Pages:
+        """Return the pages of users without an article being read, under no rules."""
         of = kernels.Block(
-            crowd.sides @ self._article_side,
-            crowd.sides,
-            crowd.reads_start,
-            crowd.reads,
-            crowd.read_start,
-            crowd.read,
-            self.rankings.latest(None),
+            users.sides @ self._article_side,
+            users.sides,
+            users.reads_start,
+            users.reads,
+            users.read_start,
+            users.read,
         )
-        plan = self._plan(tuple(n_slots.values()), NO_RULES)
-        return self._notes_of(self._run.block(plan, of), n_slots)
+        plan = self._plan(layout, 0, NO_RULES)
+        return self._with_notes(self._run.block(plan, of), layout)
 
-    def _notes_of(self, made: kernels.Made, n_slots: dict[str, int]) -> Pages:
-        notes: list[dict[str, str]] = [{} for _ in made.how]
-        for page in np.flatnonzero(made.how).tolist():
-            if made.how[page] & kernels.CAPS_GAVE_WAY:
-                notes[page][MUST_READS] = "too few sections left: more of one than usual"
-            if not made.how[page] & kernels.SHORT:
-                continue
-            for name, slots in slots_of_page(made.slots[page], n_slots).items():
-                filled, n = len(slots), n_slots[name]
-                if filled < n:
-                    notes[page][name] = (
-                        f"{filled} of {n} slots, no candidates left: of {len(self.model.story)}"
-                        f" live articles {made.n_closed[page]} are read, over, or of the story"
-                        " being read"
-                    )
-        return Pages(made.slots, notes, made.value, made.bound)
+    def _with_notes(self, pages: kernels.Pages, layout: Layout) -> Pages:
+        notes: list[dict[str, str]] = [{} for _ in pages.how]
+        for page in np.flatnonzero(pages.how).tolist():
+            how, n_closed = int(pages.how[page]), int(pages.n_closed[page])
+            if how & kernels.CAPS_GAVE_WAY:
+                for of in layout.lists:
+                    if of.max_of_section:
+                        notes[page][of.name] = "too few sections left: more of one than usual"
+            if how & kernels.SHORT_OF_ARTICLES:
+                filled = slots_of_page(pages.slots[page], layout)
+                for of in layout.lists:
+                    if len(filled[of.name]) < of.n_slots:
+                        notes[page][of.name] = self._short(of, len(filled[of.name]), n_closed)
+        return Pages(pages.slots, notes, pages.value, pages.bound)
+
+    def _short(self, of: PageList, n_filled: int, n_closed: int) -> str:
+        """Return why a list is short."""
+        said = f"{n_filled} of {of.n_slots} slots, no candidates left: of {len(self.model.story)}"
+        said += f" live articles {n_closed} are read, expired, or of the story being read"
+        if of.key in self.model.filters:
+            said += f"; {int(self.model.filters[of.key].sum())} pass the filter of the list"
+        if of.scorer == "similar":
+            said += "; the list shows only articles like the one being read"
+        return said
 
     def scored(
-        self, parts: Parts, reader: UserState | None, context: int | None, blocked: Ints
+        self,
+        parts: Parts,
+        user: UserState | None,
+        context: int | None,
+        blocked: Ints,
+        layout: Layout,
     ) -> Scored:
-        """Return what each list thinks of the live articles, as a block of one page.
+        """Return what each list of a page thinks of the live articles.
 
-        What the kernels work out for themselves: for those who ask why.
+        The kernels compute the same for themselves; this is for explanations.
         """
-        model = self.model
+        model, live = self.model, self.model.live
         scores = total_score(parts, len(model.story))
-        must = model.importance
-        if reader is not None or context is not None:
-            must = must + model.live.weights.must_reads_personal * (scores - self._static)
-        values = {
-            YOU_MAY_ALSO_LIKE: scores,
-            MUST_READS: must,
-            POPULAR_NOW: model.rise,
-            LATEST_STORIES: self._static_parts["recency"],
-        }
-        closed = self._closed(reader, context, blocked)[np.newaxis]
-        return Scored({name: of[np.newaxis] for name, of in values.items()}, closed, context)
+        values: dict[str, Floats] = {}
+        for of in layout.lists:
+            if of.row.values:
+                values[of.name] = self.rankings.values[of.row.values]
+            elif of.scorer == "important":
+                personal = scores - self._static
+                share = live.blend.important_personal if user or context is not None else 0.0
+                values[of.name] = model.importance + np.float32(share) * personal
+            elif of.scorer == "similar":
+                similar = np.full(len(model.story), -np.inf, dtype=np.float32)
+                if context is not None:
+                    column, value = live.similar.row(context)
+                    similar[column] = value
+                values[of.name] = similar
+            else:
+                values[of.name] = scores
+        return Scored(values, self._closed(user, context, blocked), context)
 
     def explored(
         self,
         built: Built,
-        reader: UserState | None,
+        user: UserState | None,
         n: int,
         rng: np.random.Generator,
         editorial: Editorial = NO_RULES,
     ) -> tuple[dict[str, list[Slot]], dict[int, float]]:
-        """Return a page whose last `n` slots of You May Also Like are drawn at random.
+        """Return a page whose last `n` slots of the first personal list are drawn at random.
 
-        They are drawn evenly from the best `POOL` articles that may stand there, one a
-        story, those they replace among them.
+        They are drawn evenly from the best `POOL` articles that may be there, one a story, the
+        ones that they replace among them.
 
         Returns
         -------
         lists
             The page; its other slots as they were.
         propensity : dict
-            By live place drawn: the chance it had, exactly - slots drawn over articles to
-            draw from.
+            By live index drawn: the chance it had, exactly: slots drawn over articles to draw from.
         """
-        name, story, liked = YOU_MAY_ALSO_LIKE, self.model.story, built.lists[YOU_MAY_ALSO_LIKE]
-        kept = built.lists | {name: liked[: max(len(liked) - n, 0)]}
-        closed = barred(name, built.scored.closed, editorial)[0]
-        used = {int(story[slot.place]) for slots in kept.values() for slot in slots}
+        of, story = built.layout.of_scorer("personal"), self.model.story
+        if of is None:
+            return built.lists, {}
+        shown = built.lists[of.name]
+        kept = built.lists | {of.name: shown[: max(len(shown) - n, 0)]}
+        closed, barred = built.scored.closed, self.rankings.barred(of, editorial)
+        closed = closed if barred is None else closed | barred
+        used = {int(story[slot.live_index]) for slots in kept.values() for slot in slots}
         pool: list[int] = []
-        for place in top_n(np.where(closed, -np.inf, built.scored.values[name][0]), len(story)):
-            if int(story[place]) not in used and len(pool) < POOL:
-                used.add(int(story[place]))
-                pool.append(int(place))
-        n_drawn = min(len(liked) - len(kept[name]), len(pool))
+        for article in top_n(np.where(closed, -np.inf, built.scored.values[of.name]), len(story)):
+            if int(story[article]) not in used and len(pool) < POOL:
+                used.add(int(story[article]))
+                pool.append(int(article))
+        n_drawn = min(len(shown) - len(kept[of.name]), len(pool))
         drawn = [pool[i] for i in rng.permutation(len(pool))[:n_drawn].tolist()]
-        slots = [self._slot(built, reader, place) for place in drawn]
-        return kept | {name: kept[name] + slots}, dict.fromkeys(drawn, n_drawn / max(len(pool), 1))
+        slots = [self._slot(built, of, user, article) for article in drawn]
+        propensity = dict.fromkeys(drawn, n_drawn / max(len(pool), 1))
+        return kept | {of.name: kept[of.name] + slots}, propensity
 
     def _closed(
-        self, reader: UserState | None, context: int | None, blocked: Ints
+        self, user: UserState | None, context: int | None, blocked: Ints
     ) -> NDArray[np.bool_]:
-        """Return which live places must not be on a page, nor any of their story."""
+        """Return which live articles must not be on a page, nor any of their story."""
         story = self.model.story
         closed = np.zeros(len(story), dtype=bool)
         closed[story[blocked]] = True
-        if reader is not None:
-            closed[story[reader.read]] = True
+        if user is not None:
+            closed[story[user.read]] = True
         if context is not None:
             live = self.model.live
             here = live.live_index_of([context])
             column, value = live.similar.row(context)
-            same = column[value >= self.model.config.story_similarity]
+            same = column[value >= self.model.config.page.story_similarity]
             closed[story[here[here >= 0]]] = True
             closed[story[same]] = True
         result: NDArray[np.bool_] = closed[story]
         return result
 
-    def _slot(self, built: Built, reader: UserState | None, place: int) -> Slot:
-        """Return a slot of You May Also Like that holds a live place, with its reason."""
-        here = {part: values[[place]] for part, values in (built.parts | self._centred).items()}
+    def _slot(self, built: Built, of: PageList, user: UserState | None, article: int) -> Slot:
+        """Return a slot of a personal list that holds a live article, with its reason."""
+        here = {name: part[[article]] for name, part in (built.parts | self._centred).items()}
         code = reason_code(
-            YOU_MAY_ALSO_LIKE,
-            int(leading_parts(here)[0]),
-            has_category=bool(self._section[place] > 0),
-            rising=bool(self.model.rise[place] > 0),
+            of.row,
+            leading_signal(here),
+            has_section=bool(self.rankings.section[article] > 0),
+            rises=bool(self.model.rise[article] > 0),
         )
         because = -1
-        if reader is not None and code == "because_read":
-            because = closest_read(self.model.live, reader.reads, place)
-        value = round(float(built.scored.values[YOU_MAY_ALSO_LIKE][0, place]), 4)
-        return Slot(place, value, code, because)
-
-
-def slot_parts(
-    model: PageModel, parts: dict[str, NDArray[np.float32]], list_name: str, place: int
-) -> dict[str, float]:
-    """Return what a slot's score is made of, by name; zero parts are left out.
-
-    Parameters
-    ----------
-    model
-        The run.
-    parts
-        From `recsys.blend.linear.score`, for the reader and article of the page.
-    list_name, place
-        The slot.
-    """
-    if list_name == POPULAR_NOW:
-        found = {"rise": float(model.rise[place])}
-    elif list_name == LATEST_STORIES:
-        found = {"recency": float(parts["recency"][place])}
-    else:
-        found = {name: float(part[place]) for name, part in parts.items()}
-        if list_name == MUST_READS:
-            personal = sum(value for name, value in found.items() if name not in STATIC_PARTS)
-            found = {
-                "importance": float(model.importance[place]),
-                "personal": model.live.weights.must_reads_personal * personal,
-            }
-    return {name: round(value, 4) for name, value in found.items() if value}
+        if user is not None and code == BECAUSE_READ:
+            because = closest_read(self.model.live, user.reads, article)
+        return Slot(article, round(float(built.scored.values[of.name][article]), 4), code, because)

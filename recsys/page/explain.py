@@ -1,4 +1,4 @@
-"""Why a slot holds what it holds, worked out when somebody asks."""
+"""Why a slot holds its article, computed when it is asked for."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,19 +7,30 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.blend.live_model import STATIC_PARTS, UserState
-from recsys.page.build import Built, PageBuilder, slot_parts
-from recsys.page.compose import MUST_READS, YOU_MAY_ALSO_LIKE
+from recsys.blend.live_model import Floats, PageModel, UserState
+from recsys.blend.signal_table import SIGNALS, signal_names
+from recsys.page.build import Built, PageBuilder
 from recsys.page.known_articles import KnownArticle, KnownArticles
+from recsys.page.list_table import Layout, PageList
 from recsys.page.reasons import reads_behind
 from recsys.page.rules import Editorial, Rule
 
 LONGEST = 10  # articles named as displaced, or as reads behind a slot
+_PERSONAL = ("personal", "important")  # scorers whose slots have reads behind them
+
+
+# What an editor reads for each part of a score: signals, and what some scorers have of their own.
+PART_LABELS: Mapping[str, str] = {row.name: row.label for row in SIGNALS} | {
+    "rise": "more clicks than expected",
+    "importance": "read by many today",
+    "personal": "fits this user and article",
+    "similar": "close to this article",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Driver:
-    """A past read behind a slot, and what it adds to the score by text and by readers."""
+    """A past read behind a slot, and what it adds to the score by its text and by its readers."""
 
     article_id: str
     title: str
@@ -68,16 +79,16 @@ class Explanation:
 
 
 class PageTrace:
-    """One page's making, kept to be asked about; works nothing out before that.
+    """How one page was made, kept to be asked about; works nothing out before that.
 
     Parameters
     ----------
     builder, articles
         Of the run.
     rules
-        In force or not.
-    reader, context, n_slots, blocked, editorial
-        As given to `PageBuilder.page`.
+        All rules, in force or not.
+    user, context, layout, blocked, editorial
+        See `PageBuilder.page`.
     """
 
     def __init__(
@@ -85,59 +96,65 @@ class PageTrace:
         builder: PageBuilder,
         articles: KnownArticles,
         rules: Sequence[Rule],
-        reader: UserState | None,
+        *,
+        user: UserState | None,
         context: int | None,
-        n_slots: dict[str, int],
+        layout: Layout,
         blocked: NDArray[np.int64],
         editorial: Editorial,
     ) -> None:
-        self.builder, self.articles = builder, articles
-        self._rules, self._reader, self._context = rules, reader, context
-        self._n_slots, self._blocked, self._editorial = n_slots, blocked, editorial
+        self.builder, self.articles, self.layout = builder, articles, layout
+        self._rules, self._user, self._context = rules, user, context
+        self._blocked, self._editorial = blocked, editorial
 
     @cached_property
     def built(self) -> Built:
         """Return the page, composed once."""
         return self.builder.page(
-            self._reader, self._context, self._n_slots, self._blocked, self._editorial
+            self._user, self._context, self.layout, self._blocked, self._editorial
         )
 
-    def parts(self, name: str, place: int) -> dict[str, float]:
-        """Return what the score of a live place in a list is made of."""
-        return slot_parts(self.builder.model, self.built.parts, name, place)
+    def _list(self, name: str) -> PageList:
+        return self.layout.lists[self.layout.index(name)]
 
-    def article(self, place: int) -> KnownArticle:
-        """Return the article of a live place."""
-        return self.articles[self.builder.model.live.live_rows[place]]
+    def parts(self, name: str, live_index: int) -> dict[str, float]:
+        """Return what the score of a live article in a list is made of."""
+        return slot_parts(self.builder.model, self.built.parts, self._list(name), live_index)
 
-    def explanation(self, name: str, place: int, rules: Sequence[str]) -> Explanation:
-        """Return why a list has a live place in a slot that these rules touched."""
-        order = self.builder.rankings.alone(name, self.built.scored)
-        rank = int(np.flatnonzero(order == place)[0])
+    def article(self, live_index: int) -> KnownArticle:
+        """Return a live article."""
+        return self.articles[self.builder.model.live.live_rows[live_index]]
+
+    def explanation(self, name: str, live_index: int, rules: Sequence[str]) -> Explanation:
+        """Return why a list has a live article in a slot that these rules touched."""
+        of = self._list(name)
+        order = self.builder.rankings.alone(of, self.built.scored)
+        found = np.flatnonzero(order == live_index)
+        rank = int(found[0]) if len(found) else len(order)  # a pin may be in no order
         return Explanation(
-            parts=self.parts(name, place),
-            ranks=self._ranks(name, place),
+            parts=self.parts(name, live_index),
+            ranks=self._ranks(of, live_index),
             list_rank=rank + 1,
-            drivers=self._drivers(place) if name in (YOU_MAY_ALSO_LIKE, MUST_READS) else (),
+            drivers=self._drivers(live_index) if of.scorer in _PERSONAL else (),
             rules=tuple(rule for rule in self._rules if rule.rule_id in rules),
             displaced=self.displaced(name, order[:rank].tolist()),
             note=self.built.notes.get(name, ""),
         )
 
-    def _ranks(self, name: str, place: int) -> dict[str, int]:
-        if name not in (YOU_MAY_ALSO_LIKE, MUST_READS):
-            values = self.built.scored.values[name][0]
-            return {name: int((values > values[place]).sum()) + 1}
+    def _ranks(self, of: PageList, live_index: int) -> dict[str, int]:
+        if of.scorer not in _PERSONAL:
+            values = self.built.scored.values[of.name]
+            return {of.name: int((values > values[live_index]).sum()) + 1}
         return {
-            part: int((values > values[place]).sum()) + 1
-            for part, values in self.built.parts.items()
-            if values[place] or part in STATIC_PARTS
+            name: int((values > values[live_index]).sum()) + 1
+            for name, values in self.built.parts.items()
+            if values[live_index] or name in signal_names("static")
         }
 
-    def _drivers(self, place: int) -> tuple[Driver, ...]:
+    def _drivers(self, live_index: int) -> tuple[Driver, ...]:
         """Return the reads behind a slot.
 
-        By text what each adds to the mean; by readers its term of the ALS preference,
+        By text, what each read adds to the mean; by users, its term of the ALS preference,
         y_j' (G + (c - 1) sum y y')^-1 c y_i, over reads that are live.
 
         References
@@ -145,20 +162,20 @@ class PageTrace:
         Hu, Koren, Volinsky, "Collaborative Filtering for Implicit Feedback Datasets",
         ICDM 2008, section 5.
         """
-        reader, live = self._reader, self.builder.model.live
-        if reader is None:
+        user, live = self._user, self.builder.model.live
+        if user is None:
             return ()
-        text = dict(reads_behind(live, reader.reads, place))
-        known = live.live_index_of(reader.reads)
-        places = known[known >= 0]
-        factors, c = live.factors[places], live.click_confidence
+        text = dict(reads_behind(live, user.reads, live_index))
+        known = live.live_index_of(user.reads)
+        read = known[known >= 0]
+        factors, c = live.factors[read], live.click_confidence
         spread = live.gram + (c - 1.0) * factors.T @ factors
-        terms = factors @ np.linalg.solve(spread, c * live.factors[place])
-        als = dict(zip(live.live_rows[places].tolist(), terms.tolist(), strict=True))
+        terms = factors @ np.linalg.lstsq(spread, c * live.factors[live_index], rcond=None)[0]
+        als = dict(zip(live.live_rows[read].tolist(), terms.tolist(), strict=True))
         drivers = []
         for row in dict.fromkeys([*text, *als]):
-            by_text = live.weights.text * text.get(row, 0.0)
-            by_als = live.weights.als * als.get(row, 0.0)
+            by_text = live.weights["text"] * text.get(row, 0.0)
+            by_als = live.weights["als"] * als.get(row, 0.0)
             article = self.articles[row]
             drivers.append(
                 Driver(article.article_id, article.title, round(by_text, 4), round(by_als, 4))
@@ -167,35 +184,74 @@ class PageTrace:
         return tuple(d for d in drivers if d.text + d.als > 0)[:LONGEST]
 
     def displaced(self, name: str, above: Sequence[int]) -> tuple[Displaced, ...]:
-        """Return which of some live places are not in a list, and why."""
+        """Return which of some live articles are not in a list, and why."""
         built, story = self.built, self.builder.model.story
-        stands = {slot.place: where for where, slots in built.lists.items() for slot in slots}
-        of_story = {int(story[place]): place for place in stands}
+        list_of = {slot.live_index: key for key, slots in built.lists.items() for slot in slots}
+        of_story = {int(story[article]): article for article in list_of}
+        barred = self.builder.rankings.barred(self._list(name), self._editorial)
         found = []
-        for place in above:
-            if stands.get(place) == name:
+        for index in above:
+            if list_of.get(index) == name:
                 continue
-            twin = of_story.get(int(story[place]))
-            if place in self._editorial.barred_by:
-                why = f"rule {self._editorial.barred_by[place]}"
-            elif built.scored.closed[0, place]:
-                why = self._closed_why(place)
-            elif place in stands:
-                why = f"stands in {stands[place]}"
+            twin = of_story.get(int(story[index]))
+            if index in self._editorial.barred_by:
+                why = f"rule {self._editorial.barred_by[index]}"
+            elif barred is not None and barred[index]:
+                why = "does not pass the filter of the list"
+            elif built.scored.closed[index]:
+                why = self._closed_why(index)
+            elif index in list_of:
+                why = f"is in {list_of[index]}"
             elif twin is not None:
-                why = f"tells the story of {self.article(twin).article_id} in {stands[twin]}"
+                why = f"same story as {self.article(twin).article_id} in {list_of[twin]}"
             else:
                 why = "too many of its section, or too like a better one"
-            article = self.article(place)
+            article = self.article(index)
             found.append(Displaced(article.article_id, article.title, why))
-        return tuple(found[:LONGEST])
+            if len(found) == LONGEST:
+                break
+        return tuple(found)
 
-    def _closed_why(self, place: int) -> str:
+    def _closed_why(self, index: int) -> str:
         story = self.builder.model.story
-        if self._reader is not None and place in self._reader.read:
+        if self._user is not None and index in self._user.read:
             return "already read"
-        if self._reader is not None and story[place] in story[self._reader.read]:
+        if self._user is not None and story[index] in story[self._user.read]:
             return "its story is already read"
-        if place in self._blocked:
-            return "over, not out yet, or excluded by the caller"
+        if index in self._blocked:
+            return "expired, not published yet, or excluded by the caller"
         return "the article being read, or its story"
+
+
+def slot_parts(
+    model: PageModel, parts: Mapping[str, Floats], of: PageList, article: int
+) -> dict[str, float]:
+    """Return what the score of a live article in a list is made of; zero parts are left out.
+
+    Parameters
+    ----------
+    model
+        The run.
+    parts
+        From `recsys.blend.linear.score_parts`, for the user and article of the page.
+    of, article
+        The list, and the live index.
+    """
+    if of.scorer == "rising":
+        found = {"rise": float(model.rise[article])}
+    elif of.row.values:
+        found = {of.row.values: float(parts[of.row.values][article])}
+    elif of.scorer == "similar":
+        weight = model.live.weights["context_text"]
+        text = float(parts["context_text"][article]) if "context_text" in parts else 0.0
+        found = {"similar": text / weight if weight else 0.0}
+    else:
+        found = {name: float(part[article]) for name, part in parts.items()}
+        if of.scorer == "important":
+            static = {row.name for row in SIGNALS if row.kind == "static"}
+            personal = sum(value for name, value in found.items() if name not in static)
+            found = {
+                "importance": float(model.importance[article]),
+                "personal": model.live.blend.important_personal * personal,
+            }
+    return {name: round(value, 4) for name, value in found.items() if value}

@@ -1,170 +1,133 @@
-"""What each list would show: live articles in its own order, before lists meet on a page.
+"""What each list of a layout ranks by: values, orders and caps, before lists meet on a page."""
 
-In blocks, the first axis of every array: one page is a block of one.
-"""
-
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recsys.blend.live_model import PageModel
-from recsys.kernels import lists as kernels
-from recsys.page.compose import (
-    LATEST_STORIES,
-    LISTS,
-    MUST_READS,
-    POPULAR_NOW,
-    YOU_MAY_ALSO_LIKE,
-    Cap,
-    Wish,
-)
-from recsys.page.rules import EVERY, NO_RULES, Editorial
+from recsys.kernels.best import tops
+from recsys.page.compose import Cap
+from recsys.page.list_table import Layout, PageList
+from recsys.page.rules import EVERY, Editorial
 
-SPARE = 12  # candidates beyond those that can matter: some tell the same story
-UNDER_CAPS = 64  # candidates of a list whose best may be too many of one kind
-FARTHER = 4  # times as many are looked at: most may be of that kind
+SPARE = 12  # candidates beyond those that can matter: some are of the same story
+UNDER_CAPS = 64  # candidates of a list whose best may be too many of one group
+FARTHER = 4  # times as many are looked at: most may be of that group
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
-NO_ORDER = np.zeros(0, dtype=np.int64)
-
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """What a block of pages is made from.
+    """What the lists of one page think of the live articles: for explanations.
 
     Attributes
     ----------
-    values : dict of array of float32, shape (n_pages, n_live)
-        What each list thinks of every live article; one row if it is the same on all pages.
-    closed : array of bool, shape (n_pages, n_live)
-        What must not be on a page: read, being read, over, or of the same story.
+    values : dict of array of float32, shape (n_live,)
+        Scores by list.
+    closed : array of bool, shape (n_live,)
+        Articles that must not be on the page: read, being read, expired, or of such a story.
     context
         Known index of the article being read, None on a front page.
     """
 
-    values: dict[str, Floats]
+    values: Mapping[str, Floats]
     closed: Mask
     context: int | None
 
 
 class Rankings:
-    """Ranks the live articles of one run for each list.
+    """Ranks the live articles of one run for each list of its layouts.
 
-    Attributes
+    Parameters
     ----------
     model
         The run.
-    caps
-        Our own: so many of a section in Must-Reads.
     """
 
     def __init__(self, model: PageModel) -> None:
         self.model = model
-        section = model.live.category[model.live.live_rows]
-        most = model.config.must_reads_of_section
-        self.caps = (Cap(MUST_READS, np.where(section > 0, section, -1), most),)
-        live = model.live
-        self.articles = kernels.Articles(
-            model.story, live.live_rows, live.similar.start, live.similar.column, live.similar.value
+        static, live = model.live.static_parts(), model.live
+        self.values = {
+            "rise": model.rise,
+            "popularity": static["popularity"],
+            "recency": static["recency"],
+        }
+        self.section = live.category[live.live_rows]
+        sections = np.unique(self.section[self.section > 0])
+        self._section_groups = np.where(
+            self.section > 0, np.searchsorted(sections, self.section), -1
         )
-        self.risen = top_n(model.rise, len(model.rise))
-        self._newest_section = section[model.newest]
-        self._latest_of: dict[int, Ints] = {0: model.newest}
+        self._popular = top_n(self.values["popularity"], len(model.story))
+        self._risen = top_n(model.rise, len(model.rise))
+        self._by_section = lru_cache(maxsize=1024)(self._section_first)
 
-    def wishes(
-        self,
-        scored: Scored,
-        n_slots: dict[str, int],
-        editorial: Editorial = NO_RULES,
-        caps: Sequence[Cap] | None = None,
-        reach: int | None = None,
-    ) -> list[Wish]:
-        """Return what each list would show: those candidates that may matter.
+    def caps(self, layout: Layout) -> list[Cap]:
+        """Return the layout's own caps: so many articles of a section in a list."""
+        return [
+            Cap(of.name, self._section_groups, of.max_of_section)
+            for of in layout.lists
+            if of.max_of_section > 0
+        ]
+
+    def order(self, of: PageList, section: int) -> Ints | None:
+        """Return the order of a list that has one for all users, None for the others.
 
         Parameters
         ----------
-        scored, n_slots, editorial
-            The pages, the slots of their lists, and what editors' rules ask.
-        caps
-            All that hold, by default our own.
-        reach
-            Candidates of a list under a cap, by default `UNDER_CAPS`.
+        section
+            Section of the article being read, 0 for none.
         """
-        config, n_page = self.model.config, sum(n_slots.values())
-        names = [name for name in LISTS if name in n_slots]
-        lists = []
-        for name in names:
-            n = n_page + len(editorial.pins)
-            own = [c for c in (self.caps if caps is None else caps) if c.name in (None, name)]
-            if own:
-                n = max(n, reach or UNDER_CAPS)
-            lists.append(
-                kernels.Ranked(
-                    values=scored.values[name],
-                    order=self._order(name, scored.context),
-                    by_turn=name == LATEST_STORIES,
-                    closed=barred(name, scored.closed, editorial),
-                    boosts=editorial.boosts.get(name),
-                    # No other list can take more of a group than it has slots.
-                    caps=[(cap.group, cap.most + n_page - n_slots[name]) for cap in own],
-                    far=n * (FARTHER if own else 1) + SPARE,
-                    n=n,
-                    diversity=config.diversity if name == YOU_MAY_ALSO_LIKE else 0.0,
-                )
-            )
-        return [
-            Wish(
-                name,
-                n_slots[name],
-                places,
-                worth,
-                getattr(config, f"{name}_priority"),
-                config.minimum,
-                name in config.exempt,
-            )
-            for name, (places, worth) in zip(
-                names, self.articles.wishes(lists, n_page), strict=True
-            )
-        ]
+        order = of.row.order
+        if order == "risen":
+            return self._risen
+        if order == "popular":
+            return self._popular
+        return None if order is None else self._by_section(order == "latest", section)
 
-    def alone(self, name: str, scored: Scored) -> Ints:
-        """Return all live articles as a list would rank them on the first of some pages.
+    def _section_first(self, is_latest: bool, section: int) -> Ints:
+        """Return the newest or the most popular articles, those of a section first."""
+        order = self.model.newest if is_latest else self._popular
+        if section <= 0:
+            return order
+        same = self.section[order] == section
+        return np.concatenate((order[same], order[~same]))
 
-        With no other list there, and nothing closed.
-        """
-        order = self._order(name, scored.context)
-        return order if len(order) else top_n(scored.values[name][0], len(self.model.story))
+    def section_of(self, context: int | None) -> int:
+        """Return the section of the article being read, 0 for none."""
+        return 0 if context is None else int(self.model.live.category[context])
 
-    def _order(self, name: str, context: int | None) -> Ints:
-        """Return a list's order where it has one for all readers, else nothing."""
-        if name == POPULAR_NOW:
-            return self.risen
-        return self.latest(context) if name == LATEST_STORIES else NO_ORDER
+    def alone(self, of: PageList, scored: Scored) -> Ints:
+        """Return the articles that pass a list's filter as it would rank them on a page alone."""
+        order = self.order(of, self.section_of(scored.context))
+        if order is None:
+            order = top_n(scored.values[of.name], len(self.model.story))
+        passes = self.model.filters.get(of.key)
+        return order if passes is None else order[passes[order]]
 
-    def latest(self, context: int | None) -> Ints:
-        """Return the newest, those of the article's section first."""
-        section = 0 if context is None else int(self.model.live.category[context])
-        if section not in self._latest_of:
-            same = self._newest_section == section
-            newest = self.model.newest
-            self._latest_of[section] = np.concatenate((newest[same], newest[~same]))
-        return self._latest_of[section]
+    def barred(self, of: PageList, editorial: Editorial) -> Mask | None:
+        """Return the articles that a list must not show by its filter and the rules; or None."""
+        masks = [editorial.barred[key] for key in (EVERY, of.name) if key in editorial.barred]
+        if of.key in self.model.filters:
+            masks.append(~self.model.filters[of.key])
+        return np.logical_or.reduce(masks) if masks else None
 
 
-def barred(name: str, closed: Mask, editorial: Editorial) -> Mask:
-    """Return what a list must not show."""
-    for key in (EVERY, name):
-        if key in editorial.barred:
-            closed = closed | editorial.barred[key]
-    return closed
+def boosts_of(of: PageList, editorial: Editorial) -> NDArray[np.float64] | None:
+    """Return how far rules lift each article in a list, None for not at all."""
+    found = [editorial.boosts[key] for key in (EVERY, of.name) if key in editorial.boosts]
+    return np.sum(found, axis=0) if found else None
 
 
 def top_n(scores: Floats, n: int) -> Ints:
-    """Return the places of the `n` best of one row of scores, best first, ties by place."""
-    places: Ints = kernels.tops(scores[np.newaxis], n)[0][0]
-    return places[places >= 0]
+    """Return the indices of the `n` best scores, best first, ties by index.
+
+    A score that is not finite is left out.
+    """
+    index: Ints = tops(scores[np.newaxis], n)[0][0]
+    return index[index >= 0]

@@ -88,7 +88,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
         return self.starts_ms <= now_ms and (self.ends_ms is None or now_ms < self.ends_ms)
 
 
-def rules_of(text: bytes, list_names: Sequence[str]) -> list[Rule]:
+def rules_of(text: bytes, list_names: Sequence[str] | None) -> list[Rule]:
     """Return the checked rules of a JSON file, such as `recsys rules export` writes.
 
     Raises
@@ -109,7 +109,7 @@ def rules_of(text: bytes, list_names: Sequence[str]) -> list[Rule]:
     return rules
 
 
-def rule_of(row: object, list_names: Sequence[str]) -> Rule:
+def rule_of(row: object, list_names: Sequence[str] | None) -> Rule:
     """Return a checked rule out of an object of a file, or of a command's options.
 
     Parameters
@@ -117,7 +117,7 @@ def rule_of(row: object, list_names: Sequence[str]) -> Rule:
     row
         The rule's fields by name.
     list_names
-        The lists that a rule may name.
+        The lists that a rule may name; None for any, where a run decides which lists there are.
 
     Raises
     ------
@@ -146,13 +146,14 @@ def problem_of(rule: Rule, list_names: Sequence[str]) -> str:
     return ""
 
 
-def _problem_between_fields(rule: Rule, list_names: Sequence[str]) -> str:
+def _problem_between_fields(rule: Rule, list_names: Sequence[str] | None) -> str:
     """Return what is wrong with a rule whose fields are each in range, "" for nothing."""
     for field in ("rule_id", "value", "list_name", "only", "author", "reason"):
         if not is_text(getattr(rule, field)):
             return f"{field} must be Unicode text"
-    if rule.list_name not in (EVERY, *list_names):
-        return f"list_name must be one of {', '.join(list_names)}, got {rule.list_name!r} (--list)"
+    known = ", ".join(list_names or ())
+    if list_names is not None and rule.list_name not in (EVERY, *list_names):
+        return f"list_name must be one of {known}, got {rule.list_name!r} (--list)"
     for field in ("author", "reason"):
         if not getattr(rule, field).strip():
             return f"{field} is required (--{field})"
@@ -166,7 +167,7 @@ def _problem_between_fields(rule: Rule, list_names: Sequence[str]) -> str:
         case "pin" if rule.by != "article":
             return f"by must be article for a pin, got {rule.by!r} (--by)"
         case "pin" if rule.list_name == EVERY:
-            return f"list_name is required for a pin: one of {', '.join(list_names)} (--list)"
+            return f"list_name is required for a pin: one of {known} (--list)"
         case "pin" if rule.slot < 1:
             return f"slot must be from 1 to {MOST_SLOTS} for a pin, got {rule.slot} (--slot)"
         case "cap" if rule.by not in GROUPED:
@@ -286,9 +287,10 @@ class Editorial:
     pins, caps
         See `recsys.page.compose`.
     touched : dict
-        By (list, live place): the rules that lift, lower or pin the article there.
+        By (list, live index): the rules that lift, lower or pin the article there; EVERY is any
+        list.
     barred_by : dict
-        By live place: the rule that bars the article.
+        By live index: the rule that bars the article.
     """
 
     barred: dict[str, Mask]
@@ -297,6 +299,11 @@ class Editorial:
     caps: tuple[Cap, ...]
     touched: dict[tuple[str, int], tuple[str, ...]]
     barred_by: dict[int, str]
+
+    def touching(self, name: str, live_index: int) -> tuple[str, ...]:
+        """Return the rules that lift, lower or pin an article in a list."""
+        of_every = self.touched.get((EVERY, live_index), ())
+        return (*of_every, *self.touched.get((name, live_index), ()))
 
 
 NO_RULES = Editorial({}, {}, (), (), {}, {})
@@ -311,15 +318,10 @@ class Resolved:
         Checked by `rule_of`.
     articles
         The known articles of the run.
-    list_names
-        The lists that a boost of the whole page lifts.
     """
 
-    def __init__(
-        self, rules: Sequence[Rule], articles: Described, list_names: Sequence[str]
-    ) -> None:
+    def __init__(self, rules: Sequence[Rule], articles: Described) -> None:
         self.rules = tuple(rules)
-        self._list_names = tuple(list_names)
         self._n_live = len(articles.live_rows)
         self._meant: dict[str, Mask] = {}
         self._beside: dict[str, Mask] = {}
@@ -353,9 +355,9 @@ class Resolved:
         )
         return self._editorial(active, beside)
 
-    def _build(self, places: tuple[int, ...], beside: frozenset[str]) -> Editorial:
+    def _build(self, active_rules: tuple[int, ...], beside: frozenset[str]) -> Editorial:
         """Return what rules require, beside an article that the rules `beside` are about."""
-        active = [self.rules[place] for place in places]
+        active = [self.rules[at] for at in active_rules]
         barred: dict[str, Mask] = {}
         boosts: dict[str, NDArray[np.float64]] = {}
         pins: list[Pin] = []
@@ -363,14 +365,14 @@ class Resolved:
         touched: dict[tuple[str, int], tuple[str, ...]] = {}
         barred_by: dict[int, str] = {}
 
-        def touch(rule: Rule, name: str, place: int) -> None:
-            touched[name, place] = (*touched.get((name, place), ()), rule.rule_id)
+        def touch(rule: Rule, name: str, index: int) -> None:
+            touched[name, index] = (*touched.get((name, index), ()), rule.rule_id)
 
         def bar(rule: Rule, mask: Mask) -> None:
             every = barred.setdefault(rule.list_name, np.zeros(self._n_live, dtype=bool))
             every |= mask
-            for place in np.flatnonzero(mask).tolist():
-                barred_by.setdefault(place, rule.rule_id)
+            for index in np.flatnonzero(mask).tolist():
+                barred_by.setdefault(index, rule.rule_id)
 
         for rule in active:
             if rule.kind == "cap":
@@ -385,19 +387,18 @@ class Resolved:
                 if rule.rule_id in beside:
                     bar(rule, ~self._only[rule.rule_id])
             elif rule.kind == "boost":
-                for name in self._list_names if rule.list_name == EVERY else (rule.list_name,):
-                    lift = boosts.setdefault(name, np.zeros(self._n_live))
-                    lift += rule.amount * meant
-                    for place in np.flatnonzero(meant).tolist():
-                        touch(rule, name, place)
+                lift = boosts.setdefault(rule.list_name, np.zeros(self._n_live))
+                lift += rule.amount * meant
+                for index in np.flatnonzero(meant).tolist():
+                    touch(rule, rule.list_name, index)
         pinned: set[tuple[str, int]] = set()
         for rule in active:  # pins last: a barred article cannot be pinned
             if rule.kind == "pin":
                 off = barred.get(EVERY), barred.get(rule.list_name)
-                for place in np.flatnonzero(self._meant[rule.rule_id]).tolist():
+                for index in np.flatnonzero(self._meant[rule.rule_id]).tolist():
                     at = (rule.list_name, rule.slot - 1)
-                    if at not in pinned and not any(m is not None and m[place] for m in off):
-                        pins.append(Pin(rule.list_name, rule.slot - 1, place))
+                    if at not in pinned and not any(m is not None and m[index] for m in off):
+                        pins.append(Pin(rule.list_name, rule.slot - 1, index))
                         pinned.add(at)
-                        touch(rule, rule.list_name, place)
+                        touch(rule, rule.list_name, index)
         return Editorial(barred, boosts, tuple(pins), tuple(caps), touched, barred_by)

@@ -1,9 +1,9 @@
 """Stories: live articles that tell the same news (wire copies, updates, rewrites).
 
-Two articles are linked when their texts are nearly the same, whenever they were written,
-or much alike and written within hours of each other: one event, told twice. A story is
-what links hold together. Old pairs keep their links when articles are added, so stories
-only grow; nothing is drawn at random.
+Two articles are linked if their texts are nearly the same, or if they are similar and were
+published within hours of each other: two reports of one event. A story is a connected component
+of these links. A pair keeps its link when articles are added, so stories only grow; nothing is
+drawn at random.
 """
 
 import numpy as np
@@ -18,16 +18,16 @@ from recsys.rows import HOUR_MS, UNKNOWN_TIME
 def story_index(
     similar: csr_matrix, written_ms: NDArray[np.int64], config: PageConfig
 ) -> NDArray[np.int64]:
-    """Return the story of each live article: the lowest place among its copies.
+    """Return the story of each live article: the lowest live index among its articles.
 
     Parameters
     ----------
     similar : csr_matrix, shape (n_live, n_live)
         Cosine of live articles.
     written_ms : array of int64, shape (n_live,)
-        When each was written; UNKNOWN_TIME for not known: then only copies are linked.
+        When each was published. Where that is UNKNOWN_TIME, only copies are linked.
     config
-        The two cosines, and how many hours an event is told in.
+        The two cosines, and the most hours between two reports of one event.
 
     Examples
     --------

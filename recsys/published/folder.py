@@ -5,7 +5,7 @@
     current                           the name of the run that is served
     rules.json                        editors' rules
 
-Whatever stands here under its own name is whole: files are written beside and renamed.
+A file with one of these names is complete: it was written under another name and then renamed.
 """
 
 import os
@@ -19,7 +19,7 @@ import msgspec
 from recsys.errors import NotPublishedError, RuleError, SnapshotError
 from recsys.files import write_text
 from recsys.page.rules import Rule, rules_of
-from recsys.published import run_file
+from recsys.published import connection, run_file
 
 POINTER = "current"
 RULES = "rules.json"
@@ -31,10 +31,10 @@ def run_path(folder: Path, run_id: str) -> Path:
     Raises
     ------
     SnapshotError
-        If that is no name of a run: a name read from a file may be a path to anywhere.
+        If it is not the name of a run: a name read from a file could be any path.
     """
     if not re.fullmatch(r"[\w-]+", run_id):
-        raise SnapshotError(f"{folder}: {run_id!r} is no name of a run")
+        raise SnapshotError(f"{folder}: {run_id!r} is not the name of a run")
     return folder / f"{run_id}.sqlite"
 
 
@@ -71,7 +71,7 @@ def current_run(folder: Path) -> str | None:
     Raises
     ------
     SnapshotError
-        If what should name it cannot be read.
+        If the file that names it cannot be read.
     """
     try:
         return (folder / POINTER).read_text("utf-8", errors="replace").strip() or None
@@ -116,9 +116,9 @@ def publish(folder: Path, run_id: str) -> None:
 
 
 def forget(folder: Path, user_id: str) -> int:
-    """Delete a reader from every run of a folder; return in how many they were.
+    """Delete a user from every run of a folder; return how many runs had them.
 
-    Each file is written anew, and servers open it anew.
+    Each of these files is written again, and servers open the current one again.
     """
     n_runs = 0
     for path in sorted(folder.glob("*.sqlite")) + sorted(folder.glob("*.held")):
@@ -129,10 +129,10 @@ def forget(folder: Path, user_id: str) -> int:
 
 
 def prune(folder: Path, keep: int) -> list[str]:
-    """Delete old runs, and what runs that failed left half written; return those deleted.
+    """Delete old runs and what failed runs left half written; return the runs deleted.
 
-    The `keep` newest stay, of those held back too; and the current one, and the nights that
-    any of these refresh.
+    The `keep` newest published runs stay, the `keep` newest that were held back, the current run,
+    and the base runs of all these.
     """
     for partial in folder.glob("[0-9]*-*.partial"):
         partial.unlink()
@@ -141,7 +141,7 @@ def prune(folder: Path, keep: int) -> list[str]:
     stays = [run_path(folder, run_id) for run_id in runs if run_id in kept]
     for path in stays + [held_path(folder, run_id) for run_id in held[-keep:]]:
         try:
-            with closing(run_file.connect(path)) as conn:
+            with closing(connection.connect(path)) as conn:
                 kept.add(run_file.load_meta(conn, path).base)
         except SnapshotError:
             continue  # damaged, or of another format: it refreshes nothing that is served
@@ -160,8 +160,10 @@ def write_rules(folder: Path, rules: Sequence[Rule]) -> None:
     write_text(folder / RULES, text.decode("utf-8") + "\n")
 
 
-def load_rules(folder: Path, list_names: Sequence[str]) -> tuple[Rule, ...]:
+def load_rules(folder: Path) -> tuple[Rule, ...]:
     """Return the rules that servers of a folder follow; none before the first.
+
+    A rule may name a list that the served run does not have: it then applies to no list.
 
     Raises
     ------
@@ -170,7 +172,7 @@ def load_rules(folder: Path, list_names: Sequence[str]) -> tuple[Rule, ...]:
     """
     path = folder / RULES
     try:
-        return tuple(rules_of(path.read_bytes(), list_names))
+        return tuple(rules_of(path.read_bytes(), None))
     except FileNotFoundError:
         return ()
     except (OSError, RuleError) as error:

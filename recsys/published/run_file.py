@@ -1,33 +1,36 @@
-"""One published run: written aside, verified, made current by one atomic step.
+"""The file of one published run: its models and articles, written whole or not at all.
 
-A run is `<folder>/<run_id>.sqlite`; `<folder>/current` names the run that is
-served. A refresh holds only the readers of whom something came, and names the night
-where the others are. `recsys export` gives plain rows.
+A run is `<folder>/<run_id>.sqlite`; `<folder>/current` names the run that is served. The users of
+a run are in `recsys.published.user_rows`.
 """
 
 import json
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass, fields
+from contextlib import closing
+from dataclasses import dataclass, fields
 from hashlib import blake2b, sha256
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
-from msgspec import structs
 from numpy.typing import NDArray
 
 from recsys.blend.curves import RankModel
 from recsys.blend.live_model import LiveModel, PageModel, Rows
-from recsys.config import BlendConfig, PageConfig
+from recsys.config import Config
+from recsys.config_file import config_of, tables_of
 from recsys.errors import SnapshotError
-from recsys.files import fsync_path, make_private
+from recsys.files import create_private_file, fsync_path
 from recsys.page.known_articles import KnownArticle, KnownArticles
+from recsys.published.connection import connect, reading
+from recsys.published.sound_model import require_sound
+from recsys.published.user_rows import digest_of_user, find_profile, load_profiles
 
-FORMAT = 8
+FORMAT = 9
 _CARRY = "carry."
 
 _SCHEMA = """
@@ -36,7 +39,7 @@ CREATE TABLE arrays (
     name TEXT PRIMARY KEY,
     dtype TEXT NOT NULL,
     shape TEXT NOT NULL,        -- JSON list
-    digest TEXT NOT NULL,       -- of data, see _digest
+    digest TEXT NOT NULL,       -- of data, see `digest_of`
     data BLOB NOT NULL
 ) STRICT;
 -- Fields of `KnownArticle`, of all articles in known order: read at once, so kept so.
@@ -45,9 +48,9 @@ CREATE TABLE articles (
     digest TEXT NOT NULL,       -- of data
     data BLOB NOT NULL          -- JSON list
 ) STRICT;
--- page: the slots of its lists, see SLOT in recsys.page.build. With rowids: rows of half a
--- kilobyte stand eight to a page, and as a tree of their own would be found in seven steps.
-CREATE TABLE readers (
+-- page: the slots of its lists, see SLOT in recsys.kernels.pages. With rowids: eight rows of half a
+-- kilobyte fit on a page of the file, and a tree of their own would need seven steps to find one.
+CREATE TABLE users (
     user_id TEXT PRIMARY KEY,
     profile BLOB NOT NULL,      -- see recsys.blend.profiles
     page BLOB,                  -- NULL, as in a refresh: made when it is asked for
@@ -58,24 +61,24 @@ CREATE TABLE readers (
 
 @dataclass(frozen=True, slots=True)
 class Carry:
-    """What a run keeps for the refresh after it, and no server reads.
+    """What a run keeps for the refresh after it; no server reads it.
 
     Attributes
     ----------
     first_ms : array of int64, shape (n_known,)
         When each article was first clicked or shown; the far future for never.
     n_having : array of unsigned int, shape (n_terms,)
-        How many of the articles that a night was trained on have each term.
+        How many of the articles that the nightly run was trained on have each term.
     n_trained
         How many articles those were.
     live_since : array of bool, shape (n_live,)
         Articles that were not live yet when factors were learned.
-    spread : array of float32, shape (factors, factors)
-        As of `recsys.signals.collaborative.Factors`.
+    spread : array of float32, shape (n_factors, n_factors)
+        See `recsys.signals.collaborative.Factors`.
     sections
         Names of the sections, in the order of their numbers.
-    machines
-        Readers left out.
+    bots
+        Users that were left out.
     """
 
     first_ms: NDArray[np.int64]
@@ -89,25 +92,39 @@ class Carry:
 
 @dataclass(frozen=True, slots=True)
 class RunMeta:
-    """What a run says of itself.
+    """What a run says about itself.
 
-    `base` is the night that a refresh goes back to: readers of whom nothing came since
-    are read from there. `vitals` are what it shows, see
-    `recsys.nightly.publish_gate.Vitals`; None if nothing.
+    Attributes
+    ----------
+    run_id, as_of
+        Its name, and the time (ISO 8601) up to which data was used.
+    base
+        The nightly run that a refresh builds on: it has the profiles of users without new
+        events. None for a nightly run.
+    n_users
+        Users in this file.
+    weights
+        Of the signals, by name, as served.
+    config
+        The settings that it was made with.
+    vitals
+        What it shows, see `recsys.nightly.publish_gate.Vitals`; None if it shows nothing.
     """
 
     run_id: str
     base: str | None
     as_of: str
     n_users: int
-    weights: BlendConfig
+    weights: Mapping[str, float]
+    config: Config
     vitals: dict[str, Any] | None
 
 
-# ---- packing ----------------------------------------------------------------------
+# ---- writing ----------------------------------------------------------------------
 
 
-def _arrays_of(model: PageModel, rank: RankModel, carry: Carry) -> dict[str, NDArray[Any]]:
+def arrays_of(model: PageModel, rank: RankModel, carry: Carry) -> dict[str, NDArray[Any]]:
+    """Return all arrays of a run, by the name that its file gives them."""
     live = model.live
     arrays: dict[str, NDArray[Any]] = {
         "live_rows": live.live_rows,
@@ -131,6 +148,7 @@ def _arrays_of(model: PageModel, rank: RankModel, carry: Carry) -> dict[str, NDA
     arrays |= {f"feature.{name}": values for name, values in rank.article_features.items()}
     arrays |= {f"curve.{name}": curve for name, curve in rank.curves.items()}
     arrays |= {f"refresh_curve.{name}": curve for name, curve in rank.refresh_curves.items()}
+    arrays |= {f"filter.{key}": mask for key, mask in model.filters.items()}
     for name, rows in (
         ("similar", live.similar),
         ("item_item", live.item_item),
@@ -140,17 +158,12 @@ def _arrays_of(model: PageModel, rank: RankModel, carry: Carry) -> dict[str, NDA
     return arrays
 
 
-# ---- writing ----------------------------------------------------------------------
-
-
 def write(
     path: Path,
     meta: RunMeta,
-    model: PageModel,
-    rank: RankModel,
-    carry: Carry,
+    models: tuple[PageModel, RankModel, Carry],
     articles: Sequence[KnownArticle],
-    readers: Iterable[tuple[str, bytes, bytes | None]],
+    users: Iterable[tuple[str, bytes, bytes | None]],
 ) -> None:
     """Write a run to a file, whole or not at all: fsynced, then renamed. See `verify`.
 
@@ -158,9 +171,9 @@ def write(
     ----------
     path
         Where it goes; an unfinished file of an earlier try is replaced.
-    meta, model, rank, carry, articles
+    meta, models, articles
         The run; `articles` in known order.
-    readers
+    users
         (user id, packed profile, packed page or None), each id once.
 
     Raises
@@ -170,9 +183,9 @@ def write(
     """
     partial = path.with_suffix(".partial")
     partial.unlink(missing_ok=True)
-    make_private(partial)
+    create_private_file(partial)
     try:
-        _fill(partial, meta, model, rank, carry, articles, readers)
+        _fill(partial, meta, models, articles, users)
         fsync_path(partial)
         os.replace(partial, path)
     except sqlite3.Error as error:
@@ -185,38 +198,25 @@ def write(
 def _fill(
     partial: Path,
     meta: RunMeta,
-    model: PageModel,
-    rank: RankModel,
-    carry: Carry,
+    models: tuple[PageModel, RankModel, Carry],
     articles: Sequence[KnownArticle],
-    readers: Iterable[tuple[str, bytes, bytes | None]],
+    users: Iterable[tuple[str, bytes, bytes | None]],
 ) -> None:
     with closing(sqlite3.connect(partial, isolation_level=None)) as conn:
-        # The file is nobody's until it is renamed, so a journal would guard nothing.
+        # No one reads the file before it is renamed, so a journal would guard nothing.
         conn.execute("PRAGMA journal_mode = OFF")
         conn.execute("PRAGMA synchronous = OFF")
         conn.executescript(_SCHEMA)
         conn.execute("BEGIN")
-        about = asdict(meta) | {
-            "weights": structs.asdict(meta.weights),
-            "format": FORMAT,
-            "n_categories": model.n_categories,
-            "page": structs.asdict(model.config),
-            "click_confidence": model.live.click_confidence,
-            "n_trained": carry.n_trained,
-            "n_terms": len(carry.n_having),
-            "sections": list(carry.sections),
-            "bots": list(carry.bots),
-        }
-        about["digest"] = _digest_of_about(about)
+        about = _about_of(meta, *models)
         conn.executemany(
             "INSERT INTO meta VALUES (?, ?)", ((k, json.dumps(v)) for k, v in about.items())
         )
         conn.executemany(
             "INSERT INTO arrays VALUES (?, ?, ?, ?, ?)",
             (
-                (name, array.dtype.str, json.dumps(array.shape), _digest(data), data)
-                for name, array in _arrays_of(model, rank, carry).items()
+                (name, array.dtype.str, json.dumps(array.shape), digest_of(data), data)
+                for name, array in arrays_of(*models).items()
                 for data in (array.tobytes(),)
             ),
         )
@@ -224,42 +224,57 @@ def _fill(
         conn.executemany(
             "INSERT INTO articles VALUES (?, ?, ?)",
             (
-                (name, _digest(data), data)
+                (name, digest_of(data), data)
                 for name, column in zip(KnownArticle._fields, columns, strict=True)
                 for data in (json.dumps(column, ensure_ascii=False).encode("utf-8"),)
             ),
         )
         before = conn.total_changes
         conn.executemany(
-            "INSERT INTO readers VALUES (?, ?, ?, ?)",
-            ((*row, _digest_of_reader(*row)) for row in readers),
+            "INSERT INTO users VALUES (?, ?, ?, ?)",
+            ((*row, digest_of_user(*row)) for row in users),
         )
         n_users = conn.total_changes - before
         conn.execute("COMMIT")
-        n_there = conn.execute("SELECT count(*) FROM readers").fetchone()[0]
+        n_there = conn.execute("SELECT count(*) FROM users").fetchone()[0]
     if n_there != n_users:
-        raise SnapshotError(f"{partial}: {n_there} readers kept of {n_users} written")
+        raise SnapshotError(f"{partial}: {n_there} users kept of {n_users} written")
 
 
-def _digest(data: bytes) -> str:
+def _about_of(meta: RunMeta, model: PageModel, _: RankModel, carry: Carry) -> dict[str, Any]:
+    """Return what the table `meta` holds."""
+    about: dict[str, Any] = {
+        "format": FORMAT,
+        "run_id": meta.run_id,
+        "base": meta.base,
+        "as_of": meta.as_of,
+        "n_users": meta.n_users,
+        "weights": dict(meta.weights),
+        "config": tables_of(meta.config),
+        "vitals": meta.vitals,
+        "n_categories": model.n_categories,
+        "click_confidence": model.live.click_confidence,
+        "n_trained": carry.n_trained,
+        "n_terms": len(carry.n_having),
+        "sections": list(carry.sections),
+        "bots": list(carry.bots),
+    }
+    return about | {"digest": digest_of_about(about)}
+
+
+def digest_of(data: bytes) -> str:
     """Return a fingerprint: SHA-256, which processors have in hardware, cut to 128 bits."""
     return sha256(data).hexdigest()[:32]
 
 
-def _digest_of_about(about: dict[str, Any]) -> str:
+def digest_of_about(about: Mapping[str, Any]) -> str:
+    """Return the fingerprint of what a run says about itself, its own `digest` left out."""
     rest = {key: value for key, value in about.items() if key != "digest"}
-    return _digest(json.dumps(rest, sort_keys=True).encode("utf-8"))
-
-
-def _digest_of_reader(user_id: str, profile: bytes, page: bytes | None) -> bytes:
-    found = blake2b(user_id.encode("utf-8"), digest_size=8)
-    found.update(profile)
-    found.update(b"" if page is None else page)
-    return found.digest()
+    return digest_of(json.dumps(rest, sort_keys=True).encode("utf-8"))
 
 
 def forget(path: Path, user_id: str) -> bool:
-    """Delete a reader from a run, whose file is written anew; return whether they were there."""
+    """Delete a user from a run by writing its file again; return whether the user was there."""
     with closing(connect(path)) as conn:
         about = _about(conn, path)
         bots = about["bots"]
@@ -267,13 +282,13 @@ def forget(path: Path, user_id: str) -> bool:
             return False
         partial = path.with_suffix(".partial")
         partial.unlink(missing_ok=True)
-        make_private(partial)
+        create_private_file(partial)
         conn.execute("VACUUM INTO ?", (str(partial),))
     with closing(sqlite3.connect(partial, isolation_level=None)) as conn:
-        n_users = conn.execute("DELETE FROM readers WHERE user_id = ?", (user_id,)).rowcount
-        about["bots"] = [machine for machine in bots if machine != user_id]
+        n_users = conn.execute("DELETE FROM users WHERE user_id = ?", (user_id,)).rowcount
+        about["bots"] = [bot for bot in bots if bot != user_id]
         about["n_users"] -= n_users
-        about["digest"] = _digest_of_about(about)
+        about["digest"] = digest_of_about(about)
         for key in ("bots", "n_users", "digest"):
             conn.execute("UPDATE meta SET value = ? WHERE key = ?", (json.dumps(about[key]), key))
         conn.execute("VACUUM")
@@ -285,35 +300,8 @@ def forget(path: Path, user_id: str) -> bool:
 # ---- reading ----------------------------------------------------------------------
 
 
-@contextmanager
-def reading(path: Path) -> Iterator[None]:
-    """Say what is damaged where a file does not read as it was written."""
-    try:
-        yield
-    except (sqlite3.Error, ValueError, KeyError, TypeError) as error:
-        raise SnapshotError(f"{path}: damaged: {error}; `recsys rollback`") from error
-
-
-def connect(path: Path) -> sqlite3.Connection:
-    """Open a run read-only and immutable: it takes no locks and never changes.
-
-    Raises
-    ------
-    SnapshotError
-        If it cannot be opened.
-    """
-    try:
-        conn = sqlite3.connect(
-            f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True, check_same_thread=False
-        )
-        conn.execute("SELECT 1 FROM meta LIMIT 1")
-    except sqlite3.Error as error:
-        raise SnapshotError(f"{path}: cannot be opened: {error}; `recsys rollback`?") from error
-    return conn
-
-
 def verify(path: Path) -> RunMeta:
-    """Read a run's file, all of it, against its digests; return what it says of itself.
+    """Read all of a run's file and check it; return what it says about itself.
 
     Raises
     ------
@@ -331,8 +319,28 @@ def verify(path: Path) -> RunMeta:
         return load_meta(conn, path)
 
 
+class _About(msgspec.Struct):
+    """The types of the table `meta`."""
+
+    format: int
+    digest: str
+    run_id: str
+    base: str | None
+    as_of: str
+    n_users: int
+    weights: dict[str, float]
+    config: dict[str, Any]
+    vitals: dict[str, Any] | None
+    n_categories: int
+    click_confidence: float
+    n_trained: int
+    n_terms: int
+    sections: list[str]
+    bots: list[str]
+
+
 def load_meta(conn: sqlite3.Connection, path: Path) -> RunMeta:
-    """Return what a run says of itself.
+    """Return what a run says about itself.
 
     Raises
     ------
@@ -340,8 +348,16 @@ def load_meta(conn: sqlite3.Connection, path: Path) -> RunMeta:
         If it is damaged, or of another format.
     """
     about = _about(conn, path)
-    values = {f.name: about[f.name] for f in fields(RunMeta)}
-    return RunMeta(**values | {"weights": BlendConfig(**values["weights"])})
+    with reading(path):
+        return RunMeta(
+            run_id=about["run_id"],
+            base=about["base"],
+            as_of=about["as_of"],
+            n_users=about["n_users"],
+            weights=about["weights"],
+            config=config_of(about["config"], "its settings"),
+            vitals=about["vitals"],
+        )
 
 
 def _about(conn: sqlite3.Connection, path: Path) -> dict[str, Any]:
@@ -349,19 +365,22 @@ def _about(conn: sqlite3.Connection, path: Path) -> dict[str, Any]:
         about = {k: json.loads(v) for k, v in conn.execute("SELECT key, value FROM meta")}
         if about.get("format") != FORMAT:
             found = about.get("format")
-            raise SnapshotError(f"{path}: format {found}, this recsys reads {FORMAT}")
-        if _digest_of_about(about) != about["digest"]:
-            raise SnapshotError(f"{path}: damaged: what it says of itself; `recsys rollback`")
+            raise SnapshotError(
+                f"{path}: format {found}, this recsys reads {FORMAT}: run `recsys nightly`"
+            )
+        if digest_of_about(about) != about["digest"]:
+            raise SnapshotError(f"{path}: damaged: what it says about itself; `recsys rollback`")
+        msgspec.convert(about, _About)
     return about
 
 
 def load_model(conn: sqlite3.Connection, path: Path) -> tuple[PageModel, RankModel]:
-    """Return a run's models; each array is checked against its digest.
+    """Return a run's models, of which every array was checked.
 
     Raises
     ------
     SnapshotError
-        If an array is damaged.
+        If an array is damaged, or does not have the type, shape and range that it must have.
     """
     arrays = _load_arrays(conn, path, "name NOT GLOB ?")
     about = _about(conn, path)
@@ -376,35 +395,39 @@ def load_model(conn: sqlite3.Connection, path: Path) -> tuple[PageModel, RankMod
             if name.startswith(kind)
         }
 
-    live = LiveModel(
-        live_rows=arrays["live_rows"],
-        static=named("static."),
-        factors=arrays["factors"],
-        warm=arrays["warm"],
-        gram=arrays["gram"],
-        category=arrays["category"],
-        similar=rows("similar"),
-        item_item=rows("item_item"),
-        weights=BlendConfig(**about["weights"]),
-        click_confidence=about["click_confidence"],
-    )
-    settings = about["page"] | {"exempt": tuple(about["page"]["exempt"])}
-    page = PageModel(
-        live,
-        arrays["story"],
-        arrays["importance"],
-        arrays["rise"],
-        arrays["newest"],
-        about["n_categories"],
-        PageConfig(**settings),
-    )
-    rank = RankModel(
-        rows("vectors"),
-        named("feature."),
-        arrays["written_ms"],
-        named("curve."),
-        named("refresh_curve."),
-    )
+    with reading(path):
+        config = config_of(about["config"], "its settings")
+        live = LiveModel(
+            live_rows=arrays["live_rows"],
+            static=named("static."),
+            factors=arrays["factors"],
+            warm=arrays["warm"],
+            gram=arrays["gram"],
+            category=arrays["category"],
+            similar=rows("similar"),
+            item_item=rows("item_item"),
+            weights=about["weights"],
+            blend=config.blend,
+            click_confidence=about["click_confidence"],
+        )
+        page = PageModel(
+            live=live,
+            story=arrays["story"],
+            importance=arrays["importance"],
+            rise=arrays["rise"],
+            newest=arrays["newest"],
+            filters=named("filter."),
+            n_categories=about["n_categories"],
+            config=config,
+        )
+        rank = RankModel(
+            vectors=rows("vectors"),
+            article_features=named("feature."),
+            written_ms=arrays["written_ms"],
+            curves=named("curve."),
+            refresh_curves=named("refresh_curve."),
+        )
+        require_sound(page, rank)
     return page, rank
 
 
@@ -421,10 +444,18 @@ def load_carry(conn: sqlite3.Connection, path: Path) -> Carry:
         for name, array in _load_arrays(conn, path, "name GLOB ?").items()
     }
     about = _about(conn, path)
-    told: dict[str, Any] = {name: about[name] for name in ("n_trained", "sections", "bots")}
-    n_having = np.zeros(about["n_terms"], dtype=arrays["n_having"].dtype)
-    n_having[arrays.pop("terms")] = arrays["n_having"]
-    return Carry(**(arrays | told | {"n_having": n_having}))
+    with reading(path):
+        n_having = np.zeros(about["n_terms"], dtype=arrays["n_having"].dtype)
+        n_having[arrays["terms"]] = arrays["n_having"]
+        return Carry(
+            first_ms=arrays["first_ms"],
+            n_having=n_having,
+            n_trained=about["n_trained"],
+            live_since=arrays["live_since"],
+            spread=arrays["spread"],
+            sections=about["sections"],
+            bots=about["bots"],
+        )
 
 
 def _load_arrays(conn: sqlite3.Connection, path: Path, where: str) -> dict[str, NDArray[Any]]:
@@ -435,7 +466,7 @@ def _load_arrays(conn: sqlite3.Connection, path: Path, where: str) -> dict[str, 
         for row, name, dtype, shape, digest in conn.execute(query, (f"{_CARRY}*",)):
             with conn.blobopen("arrays", "data", row, readonly=True) as blob:
                 data = blob.read()  # copied once; a SELECT copies twice
-            checks.append((name, digest, hashing.submit(_digest, data)))
+            checks.append((name, digest, hashing.submit(digest_of, data)))
             arrays[name] = np.frombuffer(data, dtype=dtype).reshape(json.loads(shape))
         for name, digest, found in checks:
             if found.result() != digest:
@@ -449,59 +480,15 @@ def load_articles(conn: sqlite3.Connection, path: Path) -> KnownArticles:
     Raises
     ------
     SnapshotError
-        If one is damaged.
+        If a column is damaged, or holds anything but its type.
     """
     columns = {}
     with reading(path):
-        for name, digest, data in conn.execute("SELECT * FROM articles"):
-            if _digest(data) != digest:
+        for name, digest, data in conn.execute("SELECT name, digest, data FROM articles"):
+            if digest_of(data) != digest:
                 raise SnapshotError(f"{path}: damaged: its articles; `recsys rollback`")
-            columns[name] = json.loads(data)
+            columns[name] = msgspec.json.decode(data, type=KnownArticles.column_type(name))
         return KnownArticles(columns)
-
-
-def find_profile(
-    conn: sqlite3.Connection, user_id: str, path: Path
-) -> tuple[bytes, bytes | None] | None:
-    """Return a reader's packed profile and page, as far as this very file has them.
-
-    Raises
-    ------
-    SnapshotError
-        If they are damaged.
-    """
-    with reading(path):
-        row = conn.execute(
-            "SELECT profile, page, digest FROM readers WHERE user_id = ?", (user_id,)
-        ).fetchone()
-    return None if row is None else _whole(path, user_id, *row)
-
-
-def find_profiles(
-    conn: sqlite3.Connection, path: Path, user_ids: Sequence[str]
-) -> dict[str, bytes]:
-    """Return the packed profiles of some readers, of those whom this very file has.
-
-    Raises
-    ------
-    SnapshotError
-        If one is damaged.
-    """
-    query = (
-        "SELECT user_id, profile, page, digest FROM readers"
-        " WHERE user_id IN (SELECT value FROM json_each(?))"
-    )
-    with reading(path):
-        rows = conn.execute(query, (json.dumps(user_ids),))
-        return {user_id: _whole(path, user_id, *row)[0] for user_id, *row in rows}
-
-
-def _whole(
-    path: Path, user_id: str, profile: bytes, page: bytes | None, digest: bytes
-) -> tuple[bytes, bytes | None]:
-    if _digest_of_reader(user_id, profile, page) != digest:
-        raise SnapshotError(f"{path}: damaged: a reader's row; `recsys rollback`")
-    return profile, page
 
 
 def digests(conn: sqlite3.Connection, path: Path) -> dict[str, object]:
@@ -511,27 +498,8 @@ def digests(conn: sqlite3.Connection, path: Path) -> dict[str, object]:
         f"articles.{name}": d for name, d in conn.execute("SELECT name, digest FROM articles")
     }
     whole = blake2b(digest_size=16)
-    for (digest,) in conn.execute("SELECT digest FROM readers ORDER BY user_id"):
+    for (digest,) in conn.execute("SELECT digest FROM users ORDER BY user_id"):
         whole.update(digest)
     own = ("run_id", "base", "digest")
     rest = {name: value for name, value in _about(conn, path).items() if name not in own}
-    return found | rest | {"readers": whole.hexdigest()}
-
-
-def user_ids(conn: sqlite3.Connection) -> set[str]:
-    """Return the readers of this very file."""
-    return {row[0] for row in conn.execute("SELECT user_id FROM readers")}
-
-
-def load_profiles(conn: sqlite3.Connection, path: Path) -> Iterator[tuple[str, bytes]]:
-    """Yield the packed profiles of this very file, in id order.
-
-    Raises
-    ------
-    SnapshotError
-        If one is damaged.
-    """
-    query = "SELECT user_id, profile, page, digest FROM readers ORDER BY user_id"
-    with reading(path):
-        for user_id, *row in conn.execute(query):
-            yield user_id, _whole(path, user_id, *row)[0]
+    return found | rest | {"users": whole.hexdigest()}

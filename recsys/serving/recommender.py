@@ -1,7 +1,7 @@
-"""Pages for web servers: reads what the night published, never trains.
+"""Pages for web servers: reads what a nightly run published, never trains.
 
-Imports neither scikit-learn nor implicit. The clock is read here and only to know
-what has expired, unless `as_of` is given.
+Imports neither scikit-learn nor implicit. The clock is read here, and only to know what has
+expired, unless `as_of` is given.
 """
 
 import threading
@@ -14,22 +14,23 @@ from sqlite3 import Connection
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.blend import curves
+from recsys.blend.curves import rank_parts
 from recsys.blend.live_model import UserState
+from recsys.config import MOST_SLOTS
 from recsys.errors import SnapshotError
 from recsys.files import version_of
-from recsys.page.build import Slot, unpack_page
-from recsys.page.compose import LISTS, slots_of
+from recsys.page.build import Slot
 from recsys.page.known_articles import KnownArticle
+from recsys.page.list_table import Layout
 from recsys.page.rules import NO_RULES, Resolved
 from recsys.published import folder as published_folder
-from recsys.published import run_file
+from recsys.published.connection import connect
+from recsys.published.user_rows import find_profile
 from recsys.rows import HOUR_MS, is_text, to_ms
 from recsys.serving.loaded_run import LoadedRun
 from recsys.serving.responses import Health, Page, Ranked
 
 PUBLISHED = Path("published")
-MOST_SLOTS = 100  # of a list: an assignment grows with the square of them
 
 
 class Recommender:
@@ -40,7 +41,7 @@ class Recommender:
     Parameters
     ----------
     published
-        The folder `recsys nightly --published` writes to.
+        The folder that `recsys nightly --published` writes to.
 
     Raises
     ------
@@ -48,7 +49,7 @@ class Recommender:
         If nothing is published there.
     SnapshotError
         If no published run can be opened. Where the current one is damaged or not named, the
-        last good one before it is served, and `health` says so.
+        last good one before it is served, and `health` reports it.
     """
 
     def __init__(self, published: str | Path = PUBLISHED) -> None:
@@ -62,10 +63,32 @@ class Recommender:
         self._seen = version_of(self._pointer)
         self._run = self._opened()
         state = version_of(self._rules_file)
-        rules = Resolved(
-            published_folder.load_rules(self._folder, LISTS), self._run.described, LISTS
-        )
+        rules = Resolved(published_folder.load_rules(self._folder), self._run.described)
         self._rules = (state, self._run, rules)
+
+    @property
+    def run(self) -> LoadedRun:
+        """Return the run to serve; a newly published one is opened, once.
+
+        While one thread opens it, the others go on with the run they have. A run that cannot be
+        opened is not served: the last good one is.
+        """
+        state = version_of(self._pointer)
+        if state != self._seen and state is not None and self._lock.acquire(blocking=False):
+            try:
+                run_id = published_folder.current_run(self._folder)
+                if run_id and (
+                    run_id != self._run.meta.run_id or version_of(self._run.path) != self._run.state
+                ):
+                    self._run = LoadedRun(self._folder, run_id)
+                self._refused.pop(published_folder.POINTER, None)
+                self._seen = state
+            except SnapshotError as error:
+                self._refused[published_folder.POINTER] = str(error)
+                self._seen = state
+            finally:
+                self._lock.release()
+        return self._run
 
     def _opened(self) -> LoadedRun:
         """Return the current run or, if it cannot be opened, the last one before that can."""
@@ -95,55 +118,32 @@ class Recommender:
     def _unnamed(self) -> str:
         return f"{self._folder / published_folder.POINTER}: missing; `recsys rollback RUN`"
 
-    def _current(self) -> LoadedRun:
-        """Return the run to serve; opens a newly published one, once.
-
-        While one thread opens it, the others go on with the run they have. A run
-        that cannot be opened is not served: the last good one is.
-        """
-        state = version_of(self._pointer)
-        if state != self._seen and state is not None and self._lock.acquire(blocking=False):
-            try:
-                run_id = published_folder.current_run(self._folder)
-                if run_id and (
-                    run_id != self._run.meta.run_id or version_of(self._run.path) != self._run.state
-                ):
-                    self._run = LoadedRun(self._folder, run_id)
-                self._refused.pop(published_folder.POINTER, None)
-                self._seen = state
-            except SnapshotError as error:
-                self._refused[published_folder.POINTER] = str(error)
-                self._seen = state
-            finally:
-                self._lock.release()
-        return self._run
-
     def _resolved(self, run: LoadedRun) -> Resolved:
-        """Return the rules of the folder, resolved against a run; read anew when they change.
+        """Return the rules of the folder, resolved against a run; read again when they change.
 
         A file that cannot be read changes nothing: the last good rules hold.
         """
         state = version_of(self._rules_file)
-        seen, of_run, resolved = self._rules  # one tuple, so no thread meets half of it
+        seen, of_run, resolved = self._rules  # one tuple, so that no thread sees half of it
         if state == seen and run is of_run:
             return resolved
         rules = resolved.rules
         try:
-            rules = published_folder.load_rules(self._folder, LISTS)
+            rules = published_folder.load_rules(self._folder)
             self._refused.pop(published_folder.RULES, None)
         except SnapshotError as error:
             self._refused[published_folder.RULES] = str(error)
-        resolved = Resolved(rules, run.described, LISTS)
+        resolved = Resolved(rules, run.described)
         self._rules = (state, run, resolved)
         return resolved
 
     def _connections(self, run: LoadedRun) -> list[tuple[Connection, Path]]:
-        """Return this thread's connections: to the run, and to the night it refreshes."""
+        """Return this thread's connections: to the run, and to its base run."""
         local = self._local
         if getattr(local, "run", None) is not run:
             for conn, _ in getattr(local, "conns", ()):
                 conn.close()
-            local.conns, local.run = [(run_file.connect(path), path) for path in run.paths], run
+            local.conns, local.run = [(connect(path), path) for path in run.paths], run
         conns: list[tuple[Connection, Path]] = local.conns
         return conns
 
@@ -152,7 +152,8 @@ class Recommender:
         user_id: str | None = None,
         article_id: str | None = None,
         *,
-        n: int = 5,
+        layout: str | None = None,
+        n: int | Mapping[str, int] | None = None,
         lists: Sequence[str] | None = None,
         recent_clicks: Sequence[str] = (),
         exclude: Sequence[str] = (),
@@ -160,59 +161,57 @@ class Recommender:
         explore: int = 0,
         random_state: int | None = None,
     ) -> Page:
-        """Return one page; parameters as of `recsys.recommend`."""
+        """Return one page; see `recsys.recommend` for the parameters."""
         _check_ids(user_id, article_id, recent_clicks=recent_clicks, exclude=exclude)
-        wanted = _wanted(lists)
-        run = self._current()
-        live, config = run.model.live, run.model.config
-        if isinstance(n, bool) or not isinstance(n, int) or not 1 <= n <= MOST_SLOTS:
-            raise ValueError(f"n must be a whole number from 1 to {MOST_SLOTS}, got {n!r}")
-        if isinstance(explore, bool) or not isinstance(explore, int) or not 0 <= explore <= n:
-            raise ValueError(f"explore must be a whole number from 0 to n, got {explore!r}")
+        run = self.run
+        usual = run.builder.layout(layout, has_context=article_id is not None)
+        wanted = _wanted(lists, usual)
+        resized = _slots(n, usual)
+        of = usual if resized is None else run.resized(usual, resized)
+        _check_explore(explore, of)
         now_ms = _now_ms(as_of)
-        closed = run.over(now_ms)
+        hidden = run.hidden(now_ms)
         context = None if article_id is None else run.known.get(article_id)
-        packed, stored = self._profile(run, user_id)
-        fresh = [run.known[a] for a in recent_clicks if a in run.known]
-        reader = run.readers.reader(packed, fresh) if packed or fresh else None
-        blocked = closed
+        clicks = [run.known[a] for a in recent_clicks if a in run.known]
+        user, stored = self._user_and_page(run, user_id, clicks)
+        blocked = hidden
         if exclude:
-            out = live.live_index_of([run.known[a] for a in exclude if a in run.known])
-            blocked = np.concatenate((closed, out[out >= 0]))
+            out = run.model.live.live_index_of([run.known[a] for a in exclude if a in run.known])
+            blocked = np.concatenate((hidden, out[out >= 0]))
         rules = self._resolved(run)
         editorial = rules.at(now_ms, context)
-        if reader is None and not explore:
-            return run.anonymous_page(context, n, blocked.tobytes(), rules, editorial).of(wanted)
-        why = run.why(reader, context, n, blocked, rules, editorial)
-        as_made = context is None and n == config.n and editorial is NO_RULES
+        if user is None and not explore:
+            page = run.anonymous_page(context, of, blocked.tobytes(), rules, editorial)
+            return page.of(wanted)
+        trace = run.trace(user, context, of, blocked, rules, editorial)
+        is_stored = context is None and of is run.builder.layout(None, has_context=False)
         made = None
-        if as_made and not (fresh or exclude or explore):
-            made = _published(run, stored, closed)
+        if is_stored and editorial is NO_RULES and not (clicks or exclude or explore):
+            made = self._stored_page(run, stored, of, hidden)
         notes: Mapping[str, str] = {}
-        drawn: dict[int, float] = {}
+        propensity: dict[int, float] = {}
         if made is None:
-            made, notes = why.built.lists, why.built.notes
+            made, notes = trace.built.lists, trace.built.notes
         if explore:
             rng = np.random.default_rng(random_state)
-            made, drawn = run.builder.explored(why.built, reader, explore, rng, editorial)
-        return run.page(why, made, notes, drawn).of(wanted)
+            made, propensity = run.builder.explored(trace.built, user, explore, rng, editorial)
+        return run.page(trace, made, notes, propensity).of(wanted)
 
     def health(self, *, as_of: datetime | None = None, max_hours: float = 36.0) -> Health:
-        """Return how this server stands, for a monitor to ask.
+        """Return the state of what this server serves, for a monitor to ask.
 
         Parameters
         ----------
         as_of
-            By default the present. Naive is UTC.
+            By default the present. A naive time is UTC.
         max_hours
-            How old what the run knows may be.
+            How old the data of the run may be.
         """
-        run = self._current()
+        run = self.run
         self._resolved(run)
-        now_ms = _now_ms(as_of)
-        hours = (now_ms - run.as_of_ms) / HOUR_MS
-        told_of = (published_folder.POINTER, published_folder.RULES, run.meta.run_id)
-        found = [self._refused[name] for name in told_of if name in self._refused]
+        hours = (_now_ms(as_of) - run.as_of_ms) / HOUR_MS
+        names = (published_folder.POINTER, published_folder.RULES, run.meta.run_id)
+        found = [self._refused[name] for name in names if name in self._refused]
         if version_of(self._pointer) is None and not found:
             found.append(self._unnamed())
         problems = [f"not served: {problem}" for problem in found]
@@ -221,10 +220,21 @@ class Recommender:
         return Health(run.meta.run_id, round(hours, 2), tuple(problems))
 
     def article(self, article_id: str) -> KnownArticle | None:
-        """Return what the current run knows of an article, None for nothing."""
-        run = self._current()
-        place = run.known.get(article_id)
-        return None if place is None else run.articles[place]
+        """Return what the current run knows of an article, None if it does not know it."""
+        run = self.run
+        known = run.known.get(article_id)
+        return None if known is None else run.articles[known]
+
+    def titles(self, layout: str | None = None, *, language: str = "en") -> dict[str, str]:
+        """Return the titles of a layout's lists by name, in a language where there are any.
+
+        Raises
+        ------
+        ValueError
+            If there is no such layout.
+        """
+        of = self.run.builder.layout(layout, has_context=True)
+        return {row.name: row.title(language) for row in of.lists}
 
     def rank(
         self,
@@ -235,22 +245,22 @@ class Recommender:
         recent_clicks: Sequence[str] = (),
         as_of: datetime | None = None,
     ) -> tuple[Ranked, ...]:
-        """Return given articles in the order this reader is likeliest to click them.
+        """Return given articles in the order in which this user is likeliest to click them.
 
-        For boxes whose articles an editor chose. The order is that of the curves the
-        night learned from clicks among what was shown, or of the score of You May Also
-        Like where there were too few impressions to learn from.
+        For boxes whose articles an editor chose. The order is that of the curves which the nightly
+        run learned from clicks among what was shown, or of the score of You May Also Like where
+        there were too few impressions to learn from.
 
         Parameters
         ----------
         user_id
-            The reader; None or an unknown id for anybody.
+            The user; None or an unknown id for an anonymous one.
         candidates
-            Article ids, each once. One the run does not know counts as brand-new.
+            Article ids, each once. One that the run does not know counts as brand-new.
         article_id
             The article being read, if any.
         recent_clicks, as_of
-            As of `recsys.recommend`; `as_of` is what the articles' age is told by.
+            See `recsys.recommend`; the age of articles is counted up to `as_of`.
 
         Returns
         -------
@@ -265,56 +275,81 @@ class Recommender:
         _check_ids(user_id, article_id, recent_clicks=recent_clicks, candidates=candidates)
         if len(set(candidates)) < len(candidates):
             raise ValueError(f"candidates must be distinct, got {candidates!r}")
-        run = self._current()
-        fresh = [run.known[a] for a in recent_clicks if a in run.known]
-        reader = self._reader(run, user_id, fresh)
+        run = self.run
+        clicks = [run.known[a] for a in recent_clicks if a in run.known]
+        user = self.user_with_counts(user_id, clicks)
         context = None if article_id is None else run.known.get(article_id)
         known = np.array([run.known.get(a, -1) for a in candidates], dtype=np.int64)
         now_ms = _now_ms(as_of)
-        parts = curves.rank_parts(run.rank, run.model.live, reader, context, known, now_ms)
-        score_of = np.sum(list(parts.values()), axis=0) if parts else np.zeros(len(known))
+        parts = rank_parts(run.rank, run.model.live, user, context, known, now_ms)
+        scores = np.sum(list(parts.values()), axis=0) if parts else np.zeros(len(known))
         return tuple(
             Ranked(
                 candidates[i],
-                round(float(score_of[i]), 4),
+                round(float(scores[i]), 4),
                 {name: round(float(part[i]), 4) for name, part in parts.items() if part[i]},
             )
-            for i in np.argsort(-score_of, kind="stable").tolist()
+            for i in np.argsort(-scores, kind="stable").tolist()
         )
 
-    def _reader(
-        self, run: LoadedRun, user_id: str | None, clicks: Sequence[int] = ()
-    ) -> UserState | None:
-        """Return a known reader after some clicks (known indices), counts and all."""
+    def user_with_counts(self, user_id: str | None, clicks: Sequence[int] = ()) -> UserState | None:
+        """Return a user as the current run's ranking head sees them, None for an anonymous one.
+
+        Parameters
+        ----------
+        user_id
+            The user.
+        clicks
+            Known indices of the articles clicked since the run, oldest first.
+        """
+        run = self.run
         packed, _ = self._profile(run, user_id)
-        return run.readers.reader_at(packed, run.as_of_ms, clicks) if packed or clicks else None
+        if not packed and not clicks:
+            return None
+        try:
+            return run.users.state_at(packed, run.as_of_ms, clicks)
+        except ValueError as error:
+            self._refused[run.meta.run_id] = f"a user's profile is damaged: {error}"
+            return run.users.state_at(b"", run.as_of_ms, clicks) if clicks else None
+
+    def _user_and_page(
+        self, run: LoadedRun, user_id: str | None, clicks: Sequence[int]
+    ) -> tuple[UserState | None, bytes | None]:
+        """Return a user after some clicks, and the page that the night made for them.
+
+        A user whose profile is damaged gets the anonymous page; `health` reports it.
+        """
+        packed, stored = self._profile(run, user_id)
+        if not packed and not clicks:
+            return None, None
+        try:
+            return run.users.state(packed, clicks), stored
+        except ValueError as error:
+            self._refused[run.meta.run_id] = f"a user's profile is damaged: {error}"
+            return (run.users.state(b"", clicks) if clicks else None), None
+
+    def _stored_page(
+        self, run: LoadedRun, stored: bytes | None, layout: Layout, hidden: NDArray[np.int64]
+    ) -> dict[str, list[Slot]] | None:
+        """Return the page that the night made; None if there is none, or it cannot be used."""
+        try:
+            return run.stored_page(stored, layout, hidden)
+        except ValueError as error:
+            self._refused[run.meta.run_id] = str(error)
+            return None
 
     def _profile(self, run: LoadedRun, user_id: str | None) -> tuple[bytes, bytes | None]:
-        """Return a known reader's packed profile and published page; b"" for anybody else.
-
-        One whose row is damaged is anybody, and `health` tells.
-        """
+        """Return a known user's packed profile and stored page; b"" for an anonymous user."""
         if user_id is None or not is_text(user_id):
             return b"", None
         try:
             for conn, path in self._connections(run):
-                row = run_file.find_profile(conn, user_id, path)
+                row = find_profile(conn, user_id, path)
                 if row is not None:
                     return row[0], None if run.meta.base else row[1]
         except SnapshotError as error:
             self._refused[run.meta.run_id] = str(error)
         return b"", None
-
-
-def _published(
-    run: LoadedRun, stored: bytes | None, closed: NDArray[np.int64]
-) -> dict[str, list[Slot]] | None:
-    """Return the page the night made, or None if it made none or some of it is over."""
-    if stored is None:
-        return None
-    page = unpack_page(stored, slots_of(run.model.config.n, run.model.config.n_latest))
-    places = [slot.place for slots in page.values() for slot in slots]
-    return None if len(closed) and np.isin(places, closed).any() else page
 
 
 def _check_ids(user_id: object, article_id: object, **sequences: object) -> None:
@@ -328,19 +363,45 @@ def _check_ids(user_id: object, article_id: object, **sequences: object) -> None
             raise TypeError(f"{name} must hold strings only, got {value!r}")
 
 
+def _check_explore(explore: object, layout: Layout) -> None:
+    personal = layout.of_scorer("personal")
+    most = 0 if personal is None else personal.n_slots
+    if isinstance(explore, bool) or not isinstance(explore, int) or not 0 <= explore <= most:
+        raise ValueError(
+            f"explore must be a whole number from 0 to {most}, the slots of the personal list of"
+            f" this layout, got {explore!r}"
+        )
+
+
 def _now_ms(as_of: datetime | None) -> int:
     if as_of is not None and not isinstance(as_of, datetime):
         raise TypeError(f"as_of must be a datetime or None, got {as_of!r}")
     return to_ms(datetime.now(UTC) if as_of is None else as_of)
 
 
-def _wanted(lists: Sequence[str] | None) -> tuple[str, ...]:
+def _wanted(lists: Sequence[str] | None, layout: Layout) -> tuple[str, ...]:
+    """Return the names of the lists that are asked for, in the order of the page."""
     if lists is None:
-        return LISTS
-    unknown = [name for name in lists if name not in LISTS]
-    if isinstance(lists, str) or unknown:
-        raise ValueError(f"lists must be some of {', '.join(LISTS)}, got {lists!r}")
-    return tuple(name for name in LISTS if name in lists)
+        return layout.names
+    if isinstance(lists, str) or any(name not in layout.names for name in lists):
+        raise ValueError(f"lists must be some of {', '.join(layout.names)}, got {lists!r}")
+    return tuple(name for name in layout.names if name in lists)
+
+
+def _slots(n: int | Mapping[str, int] | None, layout: Layout) -> tuple[int, ...] | None:
+    """Return the slots of each list that a call asks for, None for those of the settings."""
+    if n is None:
+        return None
+    if isinstance(n, Mapping):
+        if unknown := [name for name in n if name not in layout.names]:
+            raise ValueError(f"n names {unknown!r}; lists: {', '.join(layout.names)}")
+        slots = tuple(n.get(of.name, of.n_slots) for of in layout.lists)
+    else:  # a list of the latest keeps its own number
+        slots = tuple(of.n_slots if of.scorer == "latest" else n for of in layout.lists)
+    for value in (*slots, *((n,) if not isinstance(n, Mapping) else ())):
+        if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MOST_SLOTS:
+            raise ValueError(f"n must be whole numbers from 1 to {MOST_SLOTS}, got {n!r}")
+    return None if slots == tuple(of.n_slots for of in layout.lists) else slots
 
 
 @lru_cache(maxsize=8)
@@ -352,7 +413,8 @@ def recommend(
     user_id: str | None = None,
     article_id: str | None = None,
     *,
-    n: int = 5,
+    layout: str | None = None,
+    n: int | Mapping[str, int] | None = None,
     lists: Sequence[str] | None = None,
     recent_clicks: Sequence[str] = (),
     exclude: Sequence[str] = (),
@@ -366,44 +428,48 @@ def recommend(
     Parameters
     ----------
     user_id
-        The reader; None or an unknown one is an anonymous reader.
+        The user; None or an unknown id is an anonymous user.
     article_id
-        The article being read; None for a front page. An unknown one (published
-        since the run) gives the reader's page without it.
+        The article being read; None for a front page. An unknown one (published since the run)
+        gives the user's page without it.
+    layout
+        Name of the layout, as in `[layouts.NAME]` of the settings that the run was made with.
+        By default `article`; without `article_id` it is `front`, if the settings have it.
     n
-        Slots of each ranked list, 1 to 100.
-        Latest Stories keeps its own number (6).
+        Slots of each list, 1 to 100, as a number or by list; by default those of the settings.
+        A number leaves lists of the latest articles as they are.
     lists
-        Names of the lists to return, by default all. The page is composed whole all
-        the same, so lists fetched one by one do not repeat each other.
+        Names of the lists to return, by default all. The page is composed whole all the same, so
+        lists that are fetched one by one do not repeat each other.
     recent_clicks
-        Article ids this reader clicked since the run, oldest first; they count at once.
+        Ids of articles that this user clicked since the run, oldest first; they count at once.
     exclude
-        Article ids that must not appear.
+        Ids of articles that must not appear.
     as_of
-        What has expired by then is left out; by default the present. Naive is UTC.
+        Articles that have expired by then are left out; by default the present. A naive time is
+        UTC.
     explore
-        The last so many slots of You May Also Like are drawn at random from the best
-        articles that may stand there. Log the `propensity` of each slot with the impression
-        (`propensities`), and `recsys evaluate` can tell what the ranking would not have shown.
+        The last so many slots of You May Also Like are drawn at random from the best articles
+        that may be there. Log the `propensity` of each slot with the impression (`propensities`),
+        so that `recsys evaluate` can judge what the ranking would not have shown.
     random_state
-        Seed of that draw; by default another each time.
+        Seed of that draw; by default another one each time.
     published
         The published folder, by default `published` in the working directory.
 
     Returns
     -------
     Page
-        A mapping from list name to `Recommendation`s, best first. No article and no
-        story twice on it, nothing this reader has read, never the article itself. A
-        list is shorter than `n` only when the live articles run out; `notes` says so.
+        A mapping from list name to `Recommendation`s, best first. No article and no story appears
+        twice on it, nothing that this user has read, never the article itself. A list is shorter
+        than asked only if live articles that fit it run out; `notes` says so.
 
     Raises
     ------
     NotPublishedError
         If nothing is published there.
     SnapshotError
-        If the current run is damaged.
+        If the current run is damaged, and no run before it can be served.
     ValueError, TypeError
         If an argument is not what it must be. Unknown ids are no error.
     """
@@ -411,6 +477,7 @@ def recommend(
     return _recommender(folder.absolute()).recommend(
         user_id,
         article_id,
+        layout=layout,
         n=n,
         lists=lists,
         recent_clicks=recent_clicks,

@@ -31,9 +31,9 @@ class Recommendation(NamedTuple):
         logged with the impression.
     rules
         Editors' rules that put it here, or lifted or lowered it.
-    why, place
-        How the page was made, and the slot's list and live place: what `parts` and
-        `explanation` ask. Neither compared nor printed.
+    trace, place
+        How the page was made, and the slot's list and live index: what `parts` and
+        `explanation` are computed from. They are neither compared nor printed.
     """
 
     article_id: str
@@ -46,13 +46,13 @@ class Recommendation(NamedTuple):
     reason_code: str
     propensity: float
     rules: tuple[str, ...]
-    why: PageTrace
+    trace: PageTrace
     place: tuple[str, int]
 
     def as_dict(self) -> dict[str, Any]:
-        """Return what the slot says by name: its fields, but for `why` and `place`."""
-        told = zip(self._fields, self, strict=True)
-        return {name: value for name, value in told if name not in ("why", "place")}
+        """Return what the slot says by name: its fields, without `trace` and `place`."""
+        values = zip(self._fields, self, strict=True)
+        return {name: value for name, value in values if name not in ("trace", "place")}
 
     def __eq__(self, other: object) -> bool:
         """Return whether another slot says the same."""
@@ -68,18 +68,18 @@ class Recommendation(NamedTuple):
 
     def __repr__(self) -> str:
         """Return what it says."""
-        told = ", ".join(f"{name}={value!r}" for name, value in self.as_dict().items())
-        return f"Recommendation({told})"
+        values = ", ".join(f"{name}={value!r}" for name, value in self.as_dict().items())
+        return f"Recommendation({values})"
 
     @property
     def parts(self) -> Mapping[str, float]:
         """Return what the score is made of: weighted parts by signal."""
-        return self.why.parts(*self.place)
+        return self.trace.parts(*self.place)
 
     @property
     def explanation(self) -> Explanation:
         """Return why this slot holds what it holds; worked out when asked for."""
-        return self.why.explanation(*self.place, self.rules)
+        return self.trace.explanation(*self.place, self.rules)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,11 +113,14 @@ class Page(Mapping[str, tuple[Recommendation, ...]]):
         What a list could not do, such as "must_reads: 3 of 5 slots, no candidates left".
     lists
         The lists; a page is itself a mapping of them.
+    titles
+        The titles of the lists in English, by name.
     """
 
     run_id: str
     notes: tuple[str, ...]
     lists: Mapping[str, tuple[Recommendation, ...]]
+    titles: Mapping[str, str]
 
     def of(self, wanted: Sequence[str]) -> "Page":
         """Return some lists of the page."""
@@ -127,6 +130,7 @@ class Page(Mapping[str, tuple[Recommendation, ...]]):
             self.run_id,
             tuple(note for note in self.notes if note.partition(":")[0] in wanted),
             MappingProxyType({name: self.lists[name] for name in wanted}),
+            MappingProxyType({name: self.titles[name] for name in wanted}),
         )
 
     def __getitem__(self, name: str) -> tuple[Recommendation, ...]:
@@ -144,14 +148,14 @@ class Page(Mapping[str, tuple[Recommendation, ...]]):
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """How a server stands.
+    """The state of what a server serves.
 
     Attributes
     ----------
     run_id
         The run it serves.
     hours
-        Since the instant that run knows up to.
+        Hours since the run's `as_of`.
     problems
         What is wrong, in words; empty if nothing is.
     """

@@ -1,9 +1,9 @@
-"""The collaborative model: implicit's ALS, and item-item cosine of readers.
+"""Factorise clicks by implicit's ALS, and compute which articles the same users click.
 
-implicit 0.7.3's oddities stay here: a row or column without clicks gets junk
-factors, so both are zeroed; the linear system takes a click's value as its whole
-confidence (1 is "as an unseen article"), so values are at least 1; it wants BLAS at
-one thread from its construction on.
+Oddities of implicit 0.7.3 that this module handles: a row or column without clicks gets arbitrary
+factors, so both are set to zero. The linear system takes the value of a click as its whole
+confidence, and 1 means "like an article without a click", so values are at least 1. BLAS must run
+on one thread from the construction of the model on.
 """
 
 from dataclasses import dataclass
@@ -17,71 +17,105 @@ from threadpoolctl import threadpool_limits
 
 from recsys.config import N_THREADS, CollaborativeConfig
 
+MIN_DWELL_SHARE = 0.2  # weight of the shortest reading time
+SHRINKAGE_USERS = 2.0  # common users at which a cosine is halved
+
 
 @dataclass(frozen=True, slots=True)
 class Factors:
-    """A factorisation; a preference is about `user @ article`, 1 for a sure click.
+    """A factorisation; the preference of a user for an article is about `user @ article`.
+
+    The preference is 1 for a click of full weight.
 
     Attributes
     ----------
     user : array of float32, shape (n_users, factors)
-        Zeros for a reader without clicks.
+        Zeros for a user without clicks.
     article : array of float32, shape (n_articles, factors)
-        Zeros for an article with fewer than `min_users` readers.
+        Zeros for an article with fewer than `min_users` users.
     gram : array of float32, shape (factors, factors)
-        article.T @ article + regularization x identity: what a later click of a
-        reader is folded into (see `recsys.blend.linear.fold_in`).
-    spread : array of float32, shape (factors, factors)
-        The same of the readers: what the readers of a new article are folded into.
+        article.T @ article + regularization x identity. Later clicks of a user are folded in with
+        it, see `recsys.blend.linear.fold_in`.
+    user_gram : array of float32, shape (factors, factors)
+        user.T @ user + regularization x identity, to fold in the users of a new article.
     """
 
     user: NDArray[np.float32]
     article: NDArray[np.float32]
     gram: NDArray[np.float32]
-    spread: NDArray[np.float32]
+    user_gram: NDArray[np.float32]
 
 
 def click_weights(
     age_hours: NDArray[np.float64], dwell_seconds: NDArray[np.float32], config: CollaborativeConfig
 ) -> NDArray[np.float32]:
-    """Return the weight of clicks in 0..1: halved every half-life, times reading time.
+    """Compute the weight of clicks, which halves every half-life and grows with reading time.
 
     Parameters
     ----------
     age_hours : array, shape (n_clicks,)
-        Not negative.
+        Age of each click; not negative.
     dwell_seconds : array, shape (n_clicks,)
-        NaN where unknown; then the median of the known ones stands in, or full
-        weight where none is known.
+        Reading time. An unknown one (NaN) counts as the median of the known ones, or as a full read
+        if none is known.
+    config
+        Half-life, and the reading time that counts as a full read.
+
+    Returns
+    -------
+    array of float32, shape (n_clicks,)
+        In (0, 1].
+
+    Raises
+    ------
+    ValueError
+        If an age is negative.
     """
     if (age_hours < 0).any():
         raise ValueError(f"click from the future: age {age_hours.min():.2f} h")
-    share = np.clip(dwell_seconds / config.full_dwell_seconds, 0.2, 1.0)
-    known = ~np.isnan(share)
-    share = np.where(known, share, np.median(share[known]) if known.any() else 1.0)
+    share = np.clip(dwell_seconds / config.full_dwell_seconds, MIN_DWELL_SHARE, 1.0)
+    is_known = ~np.isnan(share)
+    share = np.where(is_known, share, np.median(share[is_known]) if is_known.any() else 1.0)
     return (np.exp2(-age_hours / config.half_life_hours) * share).astype(np.float32)
 
 
-def user_items(
+def build_user_items(
     user_index: NDArray[np.int64],
     article_index: NDArray[np.int64],
     weights: NDArray[np.float32],
     *,
     shape: tuple[int, int],
 ) -> csr_matrix:
-    """Return clicks, one of a reader and article at most, as CSR (n_users, n_articles)."""
-    items = csr_matrix((weights, (user_index, article_index)), shape=shape)
-    items.sort_indices()
-    return items
-
-
-def fit_als(items: csr_matrix, config: CollaborativeConfig) -> Factors:
-    """Return factors of weighted clicks.
+    """Build the matrix of users and articles from weighted clicks.
 
     Parameters
     ----------
-    items : csr_matrix, shape (n_users, n_articles)
-        Weights in 0..1, as from `user_items`.
+    user_index, article_index : array of int, shape (n_clicks,)
+        User and article of each click; at most one click of a user on an article.
+    weights : array of float, shape (n_clicks,)
+        Weight of each click.
+    shape
+        (n_users, n_articles).
+
+    Returns
+    -------
+    csr_matrix of float32, shape (n_users, n_articles)
+        With sorted indices.
+    """
+    matrix = csr_matrix((weights, (user_index, article_index)), shape=shape)
+    matrix.sort_indices()
+    return matrix
+
+
+def fit_als(user_items: csr_matrix, config: CollaborativeConfig) -> Factors:
+    """Factorise weighted clicks by alternating least squares.
+
+    Parameters
+    ----------
+    user_items : csr_matrix, shape (n_users, n_articles)
+        Weights in (0, 1], from `build_user_items`.
+    config
+        Parameters of the model, named as in implicit, and `min_users`.
 
     Notes
     -----
@@ -94,13 +128,13 @@ def fit_als(items: csr_matrix, config: CollaborativeConfig) -> Factors:
     ICDM 2008. Takács, Pilászy, Tikk, "Applications of the Conjugate Gradient Method
     for Implicit Feedback Collaborative Filtering", RecSys 2011 (implicit's solver).
     """
-    n_users = np.bincount(items.indices, minlength=items.shape[1])
-    warm = n_users >= config.min_users
-    trained = items[:, warm]
-    user = np.zeros((items.shape[0], config.factors), dtype=np.float32)
-    article = np.zeros((items.shape[1], config.factors), dtype=np.float32)
+    n_users_of = np.bincount(user_items.indices, minlength=user_items.shape[1])
+    is_warm = n_users_of >= config.min_users
+    trained = user_items[:, is_warm]
+    user = np.zeros((user_items.shape[0], config.factors), dtype=np.float32)
+    article = np.zeros((user_items.shape[1], config.factors), dtype=np.float32)
     ridge = config.regularization * np.eye(config.factors, dtype=np.float32)
-    with threadpool_limits(1, "blas"):  # sums by several are other sums, in the last digit
+    with threadpool_limits(1, "blas"):  # with more threads, sums differ in the last digit
         if trained.nnz:
             trained.data = 1.0 + config.alpha * trained.data
             model = AlternatingLeastSquares(
@@ -112,75 +146,86 @@ def fit_als(items: csr_matrix, config: CollaborativeConfig) -> Factors:
             model.fit(trained, show_progress=False)
             has_clicks = np.diff(trained.indptr) > 0
             user[has_clicks] = model.user_factors[has_clicks]
-            article[warm] = model.item_factors
+            article[is_warm] = model.item_factors
         return Factors(user, article, article.T @ article + ridge, user.T @ user + ridge)
 
 
 def cold_factors(
-    article: NDArray[np.float32], warm: NDArray[np.bool_], similar: csr_matrix
+    article: NDArray[np.float32], is_warm: NDArray[np.bool_], similar: csr_matrix
 ) -> NDArray[np.float32]:
-    """Return the factors of live articles, cold ones estimated from text neighbours.
+    """Estimate the factors of cold live articles from their text neighbours.
 
     Parameters
     ----------
     article : array, shape (n_live, factors)
-        Factors; rows of cold articles are not read.
-    warm : array of bool, shape (n_live,)
-        Which rows are learned.
+        Factors of the live articles; the rows of cold ones are ignored.
+    is_warm : array of bool, shape (n_live,)
+        Whether the factors of an article were learned.
     similar : csr_matrix, shape (n_live, n_live)
         Cosine of live articles.
+
+    Returns
+    -------
+    array of float32, shape (n_live, factors)
+        Learned factors of warm articles, and estimates for cold ones.
 
     Notes
     -----
     y[j] = sum over warm neighbours i of cos(i, j) y[i] / (1 + sum of those cosines):
     the 1 pulls an article with few and distant neighbours towards zero.
     """
-    weights = similar.multiply(warm[np.newaxis, :]).tocsr()
+    weights = similar.multiply(is_warm[np.newaxis, :]).tocsr()
     total = np.asarray(weights.sum(axis=1)).ravel()
     estimate = (weights @ article) / (1.0 + total)[:, np.newaxis]
-    return np.where(warm[:, np.newaxis], article, estimate).astype(np.float32)
+    return np.where(is_warm[:, np.newaxis], article, estimate).astype(np.float32)
 
 
-def item_item(
-    items: csr_matrix,
-    rows: NDArray[np.int64],
-    columns: NDArray[np.int64],
+def item_item_similarity(
+    user_items: csr_matrix,
+    row_articles: NDArray[np.int64],
+    column_articles: NDArray[np.int64],
     config: CollaborativeConfig,
 ) -> csr_matrix:
-    """Return how much articles are read by the same readers.
+    """Compute the cosine of articles by the users who clicked them.
 
     Parameters
     ----------
-    items : csr_matrix, shape (n_users, n_articles)
-        Weights of clicks.
-    rows, columns : array of int
-        The articles asked about, and those they are held against.
+    user_items : csr_matrix, shape (n_users, n_articles)
+        Weights of clicks; here every click counts 1.
+    row_articles, column_articles : array of int
+        Indexes of the articles to compare.
+    config
+        `n_item_item` values are kept in a row.
 
     Returns
     -------
-    csr_matrix of float32, shape (len(rows), len(columns))
-        Cosine of the articles' columns, shrunk by common / (common + 2) for
-        articles with few common readers; at most `n_item_item` a row, none with itself.
+    csr_matrix of float32, shape (len(row_articles), len(column_articles))
+        The largest cosines of each row, shrunk by common / (common + 2) for articles with few
+        common users; nothing for an article and itself.
     """
-    shape = (len(rows), len(columns))
-    if not items.nnz or not all(shape):
+    shape = (len(row_articles), len(column_articles))
+    if not user_items.nnz or not all(shape):
         return csr_matrix(shape, dtype=np.float32)
-    n_users = np.bincount(items.indices, minlength=items.shape[1])
-    by_reader = csr_matrix(
-        (np.ones(items.nnz, dtype=np.float32), items.indices, items.indptr), shape=items.shape
-    ) @ diags(1.0 / np.sqrt(np.maximum(n_users, 1))).astype(np.float32)
-    found = sp_matmul_topn(
-        by_reader.T.tocsr()[rows],
-        by_reader.tocsr()[:, columns],
-        top_n=config.n_item_item + 1,
+    n_users_of = np.bincount(user_items.indices, minlength=user_items.shape[1])
+    clicked = csr_matrix(
+        (np.ones(user_items.nnz, dtype=np.float32), user_items.indices, user_items.indptr),
+        shape=user_items.shape,
+    )
+    unit_columns = clicked @ diags(1.0 / np.sqrt(np.maximum(n_users_of, 1))).astype(np.float32)
+    cosine = sp_matmul_topn(
+        unit_columns.T.tocsr()[row_articles],
+        unit_columns.tocsr()[:, column_articles],
+        top_n=config.n_item_item + 1,  # one of them may be the article itself
         n_threads=N_THREADS,
     ).tocoo()
-    one, other = rows[found.row], columns[found.col]
-    keep = (one != other) & (found.data > 0)
-    common = found.data[keep] * np.sqrt(n_users[one[keep]] * n_users[other[keep]])
-    shrunk = found.data[keep] * common / (common + 2.0)
+    row_article, column_article = row_articles[cosine.row], column_articles[cosine.col]
+    keep = (row_article != column_article) & (cosine.data > 0)
+    n_common = cosine.data[keep] * np.sqrt(
+        n_users_of[row_article[keep]] * n_users_of[column_article[keep]]
+    )
+    shrunk = cosine.data[keep] * n_common / (n_common + SHRINKAGE_USERS)
     result = csr_matrix(
-        (shrunk.astype(np.float32), (found.row[keep], found.col[keep])), shape=shape
+        (shrunk.astype(np.float32), (cosine.row[keep], cosine.col[keep])), shape=shape
     )
     result.sort_indices()
     return result

@@ -1,8 +1,8 @@
-"""What happened to articles, and between readers and articles, as of any instant.
+"""Count clicks and impressions of articles, and of users on articles, as of any instant.
 
-The same counts serve a night (all live articles, one instant) and the past (the
-candidates of each impression, each at its own instant): what is learned from is what
-is served.
+A run counts all live articles at one instant. Learning counts the candidates of each past
+impression at the instant of that impression. Both use these functions, so the features that the
+heads learn from are computed as those that are served.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,9 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.blend.curves import (
+from recsys.kernels.clicks import one_of_pair
+from recsys.rows import HOUR_MS, UNKNOWN_TIME, Clicks, Impressions
+from recsys.signals.event_features import (
     ARTICLE_FEATURES,
     POPULARITY_HOURS,
     RATE_HOURS,
@@ -19,8 +21,6 @@ from recsys.blend.curves import (
     SHOWN_HOURS,
     USER_FEATURES,
 )
-from recsys.kernels.clicks import one_of_pair
-from recsys.rows import HOUR_MS, UNKNOWN_TIME, Clicks, Impressions
 from recsys.signals.popularity import log_click_rate, log_share
 from recsys.signals.timeline import Timeline
 from recsys.sorted_ints import distinct, make_pair, split_pair
@@ -28,23 +28,27 @@ from recsys.sorted_ints import distinct, make_pair, split_pair
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-PRIOR_VIEWS = 20.0  # of the average rate, added to each article
+PRIOR_VIEWS = 20.0  # views with the average click rate, added to those of each article
 
 
 @dataclass(frozen=True)
 class Events:
-    """Clicks, views, and clicks on what was viewed; by the store's keys, in no order.
+    """Clicks, views and hits of articles, by the store's keys, in any order.
+
+    A view is one article shown in one impression. A hit is a click on a shown article.
 
     Attributes
     ----------
     click_user, click_key, click_ms : array of int64, shape (n_clicks,)
-        The first click of each reader on each article, where its time is known.
+        User, article and instant of the first click of each user on each article, of clicks whose
+        time is known.
     view_user, view_key, view_ms : array of int64, shape (n_views,)
-        Articles shown.
+        User, article and instant of each view.
     hit_key, hit_ms : array of int64, shape (n_hits,)
-        Clicks on what was shown, at the time they were made.
-    known_key, known_ms : array of int64, shape (n_known,)
-        Articles seen before all that is counted here, ascending, and when first.
+        Article and instant of each hit.
+    earlier_key, earlier_ms : array of int64, shape (n_earlier,)
+        Articles that were seen before the counted events, ascending, and the instant at which each
+        was first seen.
     """
 
     click_user: Ints
@@ -55,38 +59,36 @@ class Events:
     view_ms: Ints
     hit_key: Ints
     hit_ms: Ints
-    known_key: Ints
-    known_ms: Ints
+    earlier_key: Ints
+    earlier_ms: Ints
 
     @classmethod
-    def of(
-        cls, clicks: Clicks, impressions: Impressions, from_ms: int, known: tuple[Ints, Ints]
+    def from_logs(
+        cls, clicks: Clicks, impressions: Impressions, from_ms: int, earlier: tuple[Ints, Ints]
     ) -> "Events":
-        """Return the events of clicks and impressions.
+        """Extract the events from clicks and impressions.
 
         Parameters
         ----------
         clicks, impressions
-            Oldest first. Of clicks before `from_ms` only the first of each article matters.
+            Oldest first. Of the clicks before `from_ms`, only the first of each article is used.
         from_ms
-            Where counting begins.
-        known
-            Articles seen before any of these, and when first.
+            Instant from which clicks are counted.
+        earlier
+            Keys of articles seen before these clicks and impressions, and the instant at which each
+            was first seen.
         """
         timed = np.flatnonzero(~clicks.time_is_bound)
-        is_old = clicks.clicked_ms[timed] < from_ms
-        old, timed = timed[is_old], timed[~is_old]
-        key = np.concatenate((known[0], clicks.article_key[old]))
-        seen_ms = np.concatenate((known[1], clicks.clicked_ms[old]))
-        if len(known[0]):  # else they are in order of time, as clicks are
-            in_time = np.argsort(seen_ms, kind="stable")
-            key, seen_ms = key[in_time], seen_ms[in_time]
-        first_place = np.full(int(key.max(initial=-1)) + 1, -1)
-        first_place[key[::-1]] = np.arange(len(key))[::-1]  # of several, what is put last stays
-        known_key = np.flatnonzero(first_place >= 0)
+        is_before = clicks.clicked_ms[timed] < from_ms
+        before, timed = timed[is_before], timed[~is_before]
+        earlier_key, earlier_ms = _first_seen(
+            np.concatenate((earlier[0], clicks.article_key[before])),
+            np.concatenate((earlier[1], clicks.clicked_ms[before])),
+            is_sorted=not len(earlier[0]),  # clicks are in order of time
+        )
         first = timed[one_of_pair(clicks.user_key[timed], clicks.article_key[timed], first=True)]
         n_shown = np.diff(impressions.start)
-        made = np.where(
+        hit_ms = np.where(
             impressions.clicked_ms == UNKNOWN_TIME, impressions.shown_ms, impressions.clicked_ms
         )
         return cls(
@@ -97,15 +99,16 @@ class Events:
             view_key=impressions.article_key,
             view_ms=np.repeat(impressions.shown_ms, n_shown),
             hit_key=impressions.article_key[impressions.clicked],
-            hit_ms=np.repeat(made, n_shown)[impressions.clicked],
-            known_key=known_key,
-            known_ms=seen_ms[first_place[known_key]],
+            hit_ms=np.repeat(hit_ms, n_shown)[impressions.clicked],
+            earlier_key=earlier_key,
+            earlier_ms=earlier_ms,
         )
 
-    def only(self, keys: Ints) -> "Events":
-        """Return the events on some articles; totals are then of those alone."""
-        clicks, views = np.isin(self.click_key, keys), np.isin(self.view_key, keys)
-        hits = np.isin(self.hit_key, keys)
+    def restricted_to(self, article_keys: Ints) -> "Events":
+        """Return the events on some articles only; totals then count only those articles."""
+        clicks = np.isin(self.click_key, article_keys)
+        views = np.isin(self.view_key, article_keys)
+        hits = np.isin(self.hit_key, article_keys)
         return Events(
             self.click_user[clicks],
             self.click_key[clicks],
@@ -115,8 +118,8 @@ class Events:
             self.view_ms[views],
             self.hit_key[hits],
             self.hit_ms[hits],
-            self.known_key,
-            self.known_ms,
+            self.earlier_key,
+            self.earlier_ms,
         )
 
     @cached_property
@@ -132,73 +135,153 @@ class Events:
         return Timeline(self.hit_key, self.hit_ms)
 
     @cached_property
-    def _reads(self) -> Timeline:
+    def _clicks_of_users(self) -> Timeline:
         return Timeline(make_pair(self.click_user, self.click_key), self.click_ms)
 
     @cached_property
-    def _shown(self) -> Timeline:
+    def _views_of_users(self) -> Timeline:
         return Timeline(make_pair(self.view_user, self.view_key), self.view_ms)
 
-    def popularity(self, key: Ints, as_of_ms: Ints, half_lives_hours: tuple[float, ...]) -> Floats:
-        """Return `log_share` of clicks by each half-life, shape (n_half_lives, n_queries)."""
-        clicks = self._clicks.decayed(key, as_of_ms, half_lives_hours)
-        return log_share(clicks, self._clicks.total(as_of_ms, half_lives_hours))
+    def popularity(
+        self, article_key: Ints, as_of_ms: Ints, half_lives_hours: tuple[float, ...]
+    ) -> Floats:
+        """Compute `popularity.log_share` of clicks for each half-life.
+
+        Parameters
+        ----------
+        article_key, as_of_ms : array of int64, shape (n_queries,)
+            Articles, and for each the instant before which clicks count.
+        half_lives_hours
+            Ages at which a click counts 0.5.
+
+        Returns
+        -------
+        array of float64, shape (n_half_lives, n_queries)
+        """
+        return _log_share(self._clicks, article_key, as_of_ms, half_lives_hours)
 
     def click_rate(
-        self, key: Ints, as_of_ms: Ints, half_lives_hours: tuple[float, ...], prior_views: float
+        self,
+        article_key: Ints,
+        as_of_ms: Ints,
+        half_lives_hours: tuple[float, ...],
+        prior_views: float,
     ) -> Floats:
-        """Return `log_click_rate` by each half-life, shape (n_half_lives, n_queries)."""
-        views = self._views.total(as_of_ms, half_lives_hours)
-        hits = self._hits.total(as_of_ms, half_lives_hours)
+        """Compute `popularity.log_click_rate` for each half-life.
+
+        Parameters
+        ----------
+        article_key, as_of_ms, half_lives_hours
+            See `popularity`.
+        prior_views
+            Views with the average click rate, added to those of each article.
+
+        Returns
+        -------
+        array of float64, shape (n_half_lives, n_queries)
+        """
+        all_views = self._views.total_counts(as_of_ms, half_lives_hours)
+        all_hits = self._hits.total_counts(as_of_ms, half_lives_hours)
         return log_click_rate(
-            self._hits.decayed(key, as_of_ms, half_lives_hours),
-            self._views.decayed(key, as_of_ms, half_lives_hours),
-            hits / np.where(views > 0, views, 1.0),
+            self._hits.decayed_counts(article_key, as_of_ms, half_lives_hours),
+            self._views.decayed_counts(article_key, as_of_ms, half_lives_hours),
+            all_hits / np.where(all_views > 0, all_views, 1.0),
             prior_views=prior_views,
         )
 
-    def first_seen_ms(self, key: Ints) -> Ints:
-        """Return when each article was first clicked or shown; the far future for never."""
-        first = np.minimum(self._clicks.first_ms(key), self._views.first_ms(key))
-        if not len(self.known_key):
-            return first
-        place = np.minimum(np.searchsorted(self.known_key, key), len(self.known_key) - 1)
-        known = np.where(self.known_key[place] == key, self.known_ms[place], first)
-        return np.minimum(first, known)
+    def first_seen_ms(self, article_key: Ints) -> Ints:
+        """Return when each article was first clicked or shown; `timeline.NEVER` if it was not."""
+        first_ms = np.minimum(self._clicks.first_ms(article_key), self._views.first_ms(article_key))
+        if not len(self.earlier_key):
+            return first_ms
+        index = np.searchsorted(self.earlier_key, article_key)
+        index = np.minimum(index, len(self.earlier_key) - 1)
+        is_earlier = self.earlier_key[index] == article_key
+        return np.minimum(first_ms, np.where(is_earlier, self.earlier_ms[index], first_ms))
 
-    def of_articles(self, key: Ints, as_of_ms: Ints) -> dict[str, Floats]:
-        """Return `ARTICLE_FEATURES` of articles, each as of its own instant."""
-        views = log_share(
-            self._views.decayed(key, as_of_ms, RATE_HOURS),
-            self._views.total(as_of_ms, RATE_HOURS),
-        )
-        first = self.first_seen_ms(key)
-        seen = first < as_of_ms
-        age_hours = np.where(seen, (as_of_ms - np.where(seen, first, 0)) / HOUR_MS, 0.0)
+    def article_features(self, article_key: Ints, as_of_ms: Ints) -> dict[str, Floats]:
+        """Compute `ARTICLE_FEATURES` of articles, each as of its own instant.
+
+        Parameters
+        ----------
+        article_key, as_of_ms : array of int64, shape (n_queries,)
+            Articles, and for each the instant before which events count.
+
+        Returns
+        -------
+        dict of array of float64, shape (n_queries,)
+        """
+        first_ms = self.first_seen_ms(article_key)
+        is_seen = first_ms < as_of_ms
+        age_hours = np.where(is_seen, (as_of_ms - np.where(is_seen, first_ms, 0)) / HOUR_MS, 0.0)
         values = (
-            *self.popularity(key, as_of_ms, POPULARITY_HOURS),
-            *self.click_rate(key, as_of_ms, RATE_HOURS, PRIOR_VIEWS),
-            *views,
+            *self.popularity(article_key, as_of_ms, POPULARITY_HOURS),
+            *self.click_rate(article_key, as_of_ms, RATE_HOURS, PRIOR_VIEWS),
+            *_log_share(self._views, article_key, as_of_ms, RATE_HOURS),
             np.log1p(age_hours),
-            (~seen).astype(np.float64),
+            (~is_seen).astype(np.float64),
         )
         return dict(zip(ARTICLE_FEATURES, values, strict=True))
 
-    def of_users(self, user: Ints, key: Ints, as_of_ms: Ints) -> dict[str, Floats]:
-        """Return `USER_FEATURES` of readers and articles, each as of its own instant.
+    def user_features(self, user_key: Ints, article_key: Ints, as_of_ms: Ints) -> dict[str, Floats]:
+        """Compute `USER_FEATURES` of pairs of a user and an article, each as of its own instant.
 
-        How often the article was shown to the reader, and whether it was read; each
-        log1p of a decayed count, 0 for a pair that never met.
+        They say how often the article was shown to the user, and whether the user clicked it.
+
+        Parameters
+        ----------
+        user_key, article_key, as_of_ms : array of int64, shape (n_queries,)
+            Users and articles, and for each pair the instant before which events count.
+
+        Returns
+        -------
+        dict of array of float64, shape (n_queries,)
+            log1p of decayed counts; 0 for a pair without events.
         """
-        pair = make_pair(user, key)
-        values = (
-            *self._shown.decayed(pair, as_of_ms, SHOWN_HOURS),
-            *self._reads.decayed(pair, as_of_ms, READ_HOURS),
+        pair = make_pair(user_key, article_key)
+        counts = (
+            *self._views_of_users.decayed_counts(pair, as_of_ms, SHOWN_HOURS),
+            *self._clicks_of_users.decayed_counts(pair, as_of_ms, READ_HOURS),
         )
-        return {n: np.log1p(v) for n, v in zip(USER_FEATURES, values, strict=True)}
+        return {name: np.log1p(count) for name, count in zip(USER_FEATURES, counts, strict=True)}
 
-    def pairs(self) -> tuple[Ints, Ints]:
-        """Return every reader and article that met, once: shown or clicked."""
+    def user_article_pairs(self) -> tuple[Ints, Ints]:
+        """Return the distinct pairs of a user and an article that was shown to or clicked by them.
+
+        Returns
+        -------
+        user_key, article_key : array of int64, shape (n_pairs,)
+            In the order of user key, then article key.
+        """
         shown = make_pair(self.view_user, self.view_key)
-        pair = distinct(np.concatenate((shown, make_pair(self.click_user, self.click_key))))
-        return split_pair(pair)
+        clicked = make_pair(self.click_user, self.click_key)
+        return split_pair(distinct(np.concatenate((shown, clicked))))
+
+
+def _first_seen(key: Ints, seen_ms: Ints, *, is_sorted: bool) -> tuple[Ints, Ints]:
+    """Return the distinct keys, ascending, and the earliest instant of each.
+
+    Parameters
+    ----------
+    key, seen_ms : array of int64, shape (n,)
+        Keys and instants.
+    is_sorted
+        Whether the instants are ascending.
+    """
+    if not is_sorted:
+        order = np.argsort(seen_ms, kind="stable")
+        key, seen_ms = key[order], seen_ms[order]
+    first_index = np.full(int(key.max(initial=-1)) + 1, -1)
+    # Of several values for one key, numpy keeps the last one assigned: here the earliest.
+    first_index[key[::-1]] = np.arange(len(key))[::-1]
+    keys = np.flatnonzero(first_index >= 0)
+    return keys, seen_ms[first_index[keys]]
+
+
+def _log_share(
+    events: Timeline, key: Ints, as_of_ms: Ints, half_lives_hours: tuple[float, ...]
+) -> Floats:
+    return log_share(
+        events.decayed_counts(key, as_of_ms, half_lives_hours),
+        events.total_counts(as_of_ms, half_lives_hours),
+    )

@@ -1,8 +1,8 @@
-"""TF-IDF of word 1-2 grams, and exact cosine similarity on it.
+"""Compute TF-IDF vectors of words and word pairs, and the exact cosine of articles.
 
-Terms are hashed, so that an article is counted once, when it is new, whatever else
-the night holds; only the document frequencies are of the night. Rare words stay:
-on long articles a 128-dimensional projection lost nine of ten true neighbours.
+Terms are hashed, so that the terms of an article are counted once, when it is new, independently of
+all other articles; only the document frequencies are computed in each run. Rare words are kept: on
+long articles, a projection to 128 dimensions lost nine of ten true neighbours.
 """
 
 import re
@@ -20,28 +20,28 @@ from recsys.config import N_THREADS, TextConfig
 from recsys.kernels.text import heaviest as largest_of_rows
 from recsys.kernels.text import neighbours
 
-# Terms that more live articles have are multiplied as a dense matrix: a tenth of a percent of
-# the terms of news are six sevenths of its products.
+# Terms in more than this share of the live articles are multiplied as a dense matrix: in news, a
+# tenth of a percent of the terms make six sevenths of all products.
 COMMON_SHARE = 0.1
-BLOCK = 64  # articles at once: their products with the live ones stay in the cache
+BLOCK_ARTICLES = 64  # articles multiplied at once; the results stay in the processor's cache
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)?")
-# Scripts written without blanks: Thai, Lao, Khmer, kana, Han. Pairs of their characters are words.
+# Scripts written without blanks: Thai, Lao, Khmer, kana, Han. Each pair of characters is a word.
 _UNSPACED = re.compile(r"[\u0e00-\u0eff\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]{2,}")
 
 
-def terms(text: str) -> Iterator[str]:
+def extract_terms(text: str) -> Iterator[str]:
     """Yield the terms of a text: words, and pairs of neighbouring words.
 
-    In scripts with capitals, words of up to three small letters are left out: they are
-    mostly "the", "and", "und", "det", and a taste made of them is none.
-    On MIND that lifts the AUC of a reader's text profile from .583 to .604, without a list
-    of stop words for each language.
+    In scripts with capital letters, words of up to three small letters are left out. Most of them
+    are words like "the", "and", "und" and "det", which say nothing about a user's taste. On MIND
+    this raises the AUC of a user's text profile from .583 to .604, without a list of stop words for
+    each language.
 
     Examples
     --------
-    >>> list(terms("Kim's visit to the G20"))
+    >>> list(extract_terms("Kim's visit to the G20"))
     ["kim's", 'visit', 'g20', "kim's visit", 'visit g20']
-    >>> list(terms("東京都"))
+    >>> list(extract_terms("東京都"))
     ['東京', '京都', '東京 京都']
     """
     words: list[str] = []
@@ -64,14 +64,14 @@ def _category_term(category: str) -> list[str]:
 def count_terms(
     titles: Sequence[str], bodies: Sequence[str], categories: Sequence[str], config: TextConfig
 ) -> csr_matrix:
-    """Return weighted term counts of articles.
+    """Count the terms of articles, weighted by where they occur.
 
     Parameters
     ----------
     titles, bodies, categories
-        Of equal length, "" for none.
+        Texts of each article, "" if it has none; sequences of equal length.
     config
-        Buckets and weights.
+        Number of hash buckets, and the weights of titles and sections.
 
     Returns
     -------
@@ -79,68 +79,85 @@ def count_terms(
         An article without text has an empty row.
     """
 
-    def counted(analyzer: object, values: Sequence[str]) -> csr_matrix:
-        hashing = HashingVectorizer(
+    def count(analyzer: object, texts: Sequence[str]) -> csr_matrix:
+        vectorizer = HashingVectorizer(
             analyzer=analyzer,
             n_features=config.n_features,
             norm=None,
-            alternate_sign=False,  # counts stay counts, so sublinear scaling makes sense
+            alternate_sign=False,  # so that counts are positive, as sublinear scaling needs
             dtype=np.float32,
         )
-        return hashing.transform(values)
+        return vectorizer.transform(texts)
 
     counts = (
-        config.title_weight * counted(terms, titles)
-        + counted(terms, bodies)
-        + config.category_weight * counted(_category_term, categories)
+        config.title_weight * count(extract_terms, titles)
+        + count(extract_terms, bodies)
+        + config.category_weight * count(_category_term, categories)
     )
     counts.sort_indices()
     return counts.astype(np.float32)
 
 
 def document_counts(
-    counts: csr_matrix, fitted: NDArray[np.bool_] | None = None
+    counts: csr_matrix, is_fitted: NDArray[np.bool_] | None = None
 ) -> tuple[NDArray[np.int64], int]:
-    """Return how many articles have each term, and how many articles there are.
+    """Count the articles in which each term occurs.
 
     Parameters
     ----------
     counts : csr_matrix, shape (n_articles, n_features)
-        As from `count_terms`.
-    fitted : array of bool, shape (n_articles,)
-        Which of the articles count; by default all.
+        From `count_terms`.
+    is_fitted : array of bool, shape (n_articles,)
+        Which articles to count; by default all.
+
+    Returns
+    -------
+    n_having : array of int64, shape (n_features,)
+        Number of articles with each term.
+    n_counted : int
+        Number of articles counted.
     """
     n_having = np.bincount(counts.indices, minlength=counts.shape[1])
-    if fitted is None:
+    if is_fitted is None:
         return n_having, counts.shape[0]
-    others = counts[~fitted].indices  # mostly few: no copy of all the others
-    return n_having - np.bincount(others, minlength=counts.shape[1]), int(fitted.sum())
+    # The other articles are subtracted, because they are mostly few, and slicing copies.
+    other_terms = counts[~is_fitted].indices
+    n_having_others = np.bincount(other_terms, minlength=counts.shape[1])
+    return n_having - n_having_others, int(is_fitted.sum())
 
 
-def idf(n_having: NDArray[Any], n: int) -> NDArray[np.float32]:
-    """Return the weight of each term: ln((1 + n) / (1 + df)) + 1, with df of `document_counts`.
+def idf(n_having: NDArray[Any], n_articles: int) -> NDArray[np.float32]:
+    """Compute the weight of each term: ln((1 + n_articles) / (1 + n_having)) + 1.
 
-    A term that none has counts as the rarest.
+    Parameters
+    ----------
+    n_having : array of int, shape (n_features,)
+        Number of articles with each term, from `document_counts`. A term that no article has gets
+        the largest weight.
+    n_articles : int
+        Number of articles counted.
 
     References
     ----------
     Salton, Buckley, "Term-weighting approaches in automatic text retrieval",
     Information Processing and Management 24(5), 1988; scikit-learn's smoothed idf.
     """
-    of_count = np.log((1.0 + n) / np.arange(1.0, n + 2.0)).astype(np.float32) + np.float32(1.0)
-    weights: NDArray[np.float32] = of_count[n_having]  # millions of terms, of few different counts
+    # There are millions of terms but few different counts: compute one weight for each count.
+    ratio = (1.0 + n_articles) / np.arange(1.0, n_articles + 2.0)
+    weight_of_count = np.log(ratio).astype(np.float32) + np.float32(1.0)
+    weights: NDArray[np.float32] = weight_of_count[n_having]
     return weights
 
 
 def tfidf(counts: csr_matrix, weights: NDArray[np.float32]) -> csr_matrix:
-    """Return unit-length TF-IDF vectors: (1 + ln count) x weight of the term.
+    """Compute TF-IDF vectors of unit length from (1 + ln count) x weight of the term.
 
     Parameters
     ----------
     counts : csr_matrix, shape (n_articles, n_features)
-        As from `count_terms`.
+        From `count_terms`.
     weights : array of float32, shape (n_features,)
-        As from `idf`.
+        From `idf`.
 
     Returns
     -------
@@ -148,20 +165,26 @@ def tfidf(counts: csr_matrix, weights: NDArray[np.float32]) -> csr_matrix:
         An empty row stays empty.
     """
     if not counts.shape[0]:
-        return counts  # the transformer wants a row
+        return counts  # scikit-learn's transformer refuses a matrix without rows
     transformer = TfidfTransformer(sublinear_tf=True)
     transformer.idf_ = weights
     return transformer.transform(counts).astype(np.float32, copy=False)
 
 
-def heaviest(vectors: csr_matrix, n_terms: int) -> csr_matrix:
-    """Return vectors with only the heaviest terms of each row, terms ascending.
+def keep_heaviest_terms(vectors: csr_matrix, n_terms: int) -> csr_matrix:
+    """Keep the terms with the largest weights in each row, and drop the others.
 
     Parameters
     ----------
-    vectors : csr_matrix, shape (n_articles, n_columns)
-    n_terms
-        Terms kept of each article; equal weights by term.
+    vectors : csr_matrix, shape (n_articles, n_features)
+        TF-IDF vectors.
+    n_terms : int
+        Number of terms to keep in a row; of equal weights, those of the first terms are kept.
+
+    Returns
+    -------
+    csr_matrix, shape (n_articles, n_features)
+        With sorted indices.
     """
     ordered = vectors.sorted_indices()
     keep = largest_of_rows(ordered.indptr.astype(np.int64), ordered.data, n_terms)
@@ -170,125 +193,160 @@ def heaviest(vectors: csr_matrix, n_terms: int) -> csr_matrix:
 
 
 def similar_articles(
-    queries: csr_matrix, live: csr_matrix, itself: NDArray[np.int64], config: TextConfig
+    queries: csr_matrix,
+    live: csr_matrix,
+    query_of_live: NDArray[np.int64],
+    config: TextConfig,
 ) -> csr_matrix:
-    """Return the cosine of each article to its most similar live articles.
+    """Compute the cosine of each article with its most similar live articles.
 
     Parameters
     ----------
     queries : csr_matrix, shape (n_articles, n_features)
-        Unit-length vectors.
+        Vectors of unit length.
     live : csr_matrix, shape (n_live, n_features)
-        Unit-length vectors of the live articles.
-    itself : array of int, shape (n_live,)
-        The row of each live article in `queries`, -1 for none; an article is not similar to
-        itself.
+        Vectors of unit length of the live articles.
+    query_of_live : array of int, shape (n_live,)
+        The row of each live article in `queries`, or -1; an article is not its own neighbour.
+    config
+        `n_similar` and `min_similarity`.
 
     Returns
     -------
     csr_matrix of float32, shape (n_articles, n_live)
-        At most `n_similar` values a row, all at least `min_similarity`; of equal ones those
-        of the first live articles.
+        At most `n_similar` values in a row, all at least `min_similarity`; of equal values, those
+        of the first live articles are kept.
     """
     if not queries.nnz or not live.nnz:
         return csr_matrix((queries.shape[0], live.shape[0]), dtype=np.float32)
     n_having = np.bincount(live.indices, minlength=live.shape[1])
-    common = n_having > COMMON_SHARE * live.shape[0]
-    rare = (n_having > 0) & ~common  # a term that no live article has adds nothing
-    dense = np.ascontiguousarray(narrowed(live, common).toarray().T)
-    having = _plain(only(live, rare).T.tocsr())
-    own = np.full(queries.shape[0], -1)
-    own[itself[itself >= 0]] = np.flatnonzero(itself >= 0)
-    by_common = narrowed(queries, common)
+    is_common = n_having > COMMON_SHARE * live.shape[0]
+    is_rare = (n_having > 0) & ~is_common  # a term that no live article has adds nothing
+    live_common = np.ascontiguousarray(select_columns(live, is_common).toarray().T)
+    live_rare = _csr_arrays(drop_other_terms(live, is_rare).T.tocsr())
+    live_of_query = np.full(queries.shape[0], -1)
+    live_of_query[query_of_live[query_of_live >= 0]] = np.flatnonzero(query_of_live >= 0)
+    queries_common = select_columns(queries, is_common)
 
-    def found(begin: int) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]:
-        rows = slice(begin, begin + BLOCK)
+    def neighbours_of_block(
+        begin: int,
+    ) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]:
+        rows = slice(begin, begin + BLOCK_ARTICLES)
         return neighbours(
-            by_common[rows].toarray() @ dense,
-            _plain(queries[rows]),
-            having,
-            own[rows],
+            queries_common[rows].toarray() @ live_common,
+            _csr_arrays(queries[rows]),
+            live_rare,
+            live_of_query[rows],
             n=config.n_similar,
             least=config.min_similarity,
         )
 
     with threadpool_limits(1, "blas"), ThreadPoolExecutor(N_THREADS) as pool:
-        blocks = list(pool.map(found, range(0, queries.shape[0], BLOCK)))
-    sizes, places, values = (np.concatenate(part) for part in zip(*blocks, strict=True))
-    shape = (queries.shape[0], live.shape[0])
-    return csr_matrix((values, places, np.concatenate(([0], np.cumsum(sizes)))), shape=shape)
+        blocks = list(pool.map(neighbours_of_block, range(0, queries.shape[0], BLOCK_ARTICLES)))
+    sizes, live_index, cosine = (np.concatenate(part) for part in zip(*blocks, strict=True))
+    start = np.concatenate(([0], np.cumsum(sizes)))
+    return csr_matrix((cosine, live_index, start), shape=(queries.shape[0], live.shape[0]))
 
 
-def _plain(
+def _csr_arrays(
     matrix: csr_matrix,
 ) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]:
-    """Return a sparse matrix as the arrays of its rows."""
+    """Return the row starts, column indexes and values of a matrix, typed as the kernels need."""
     return matrix.indptr.astype(np.int64), matrix.indices.astype(np.int32), matrix.data
 
 
-def only(vectors: csr_matrix, used: NDArray[np.bool_]) -> csr_matrix:
-    """Return vectors with nothing in columns that are not used."""
-    keep = used[vectors.indices]
+def drop_other_terms(vectors: csr_matrix, is_kept: NDArray[np.bool_]) -> csr_matrix:
+    """Drop all terms that are not marked; the columns keep their numbers.
+
+    Parameters
+    ----------
+    vectors : csr_matrix, shape (n_articles, n_features)
+    is_kept : array of bool, shape (n_features,)
+        Which terms to keep.
+
+    Returns
+    -------
+    csr_matrix, shape (n_articles, n_features)
+    """
+    keep = is_kept[vectors.indices]
     if keep.all():
         return vectors
     start = np.concatenate(([0], np.cumsum(keep, dtype=np.int32)))[vectors.indptr]
     return csr_matrix((vectors.data[keep], vectors.indices[keep], start), vectors.shape)
 
 
-def narrowed(vectors: csr_matrix, used: NDArray[np.bool_]) -> csr_matrix:
-    """Return only the used columns of vectors, in their order."""
-    kept, place = only(vectors, used), np.cumsum(used, dtype=np.int32) - 1
-    shape = (vectors.shape[0], int(used.sum()))
-    return csr_matrix((kept.data, place[kept.indices], kept.indptr), shape)
+def select_columns(vectors: csr_matrix, is_kept: NDArray[np.bool_]) -> csr_matrix:
+    """Select the marked columns, in their order.
+
+    Parameters
+    ----------
+    vectors : csr_matrix, shape (n_articles, n_features)
+    is_kept : array of bool, shape (n_features,)
+        Which columns to select.
+
+    Returns
+    -------
+    csr_matrix, shape (n_articles, is_kept.sum())
+    """
+    kept, new_column = drop_other_terms(vectors, is_kept), np.cumsum(is_kept, dtype=np.int32) - 1
+    shape = (vectors.shape[0], int(is_kept.sum()))
+    return csr_matrix((kept.data, new_column[kept.indices], kept.indptr), shape)
 
 
-def more_similar(
+def add_similar_articles(
     before: csr_matrix,
     vectors: csr_matrix,
     live_rows: NDArray[np.int64],
     is_new: NDArray[np.bool_],
     config: TextConfig,
 ) -> csr_matrix:
-    """Return `similar_articles` of a collection that has grown, from what it was before.
+    """Extend the result of `similar_articles` by new articles, without computing all of it again.
 
     Parameters
     ----------
     before : csr_matrix, shape (n_before, n_live)
-        Of the first `n_before` articles, on the columns of today; those of `is_new` empty.
+        The earlier result for the first `n_before` articles, with the columns of the articles that
+        are live now; the columns of `is_new` are empty.
     vectors : csr_matrix, shape (n_articles, n_features)
-        Unit-length vectors of all articles, as far as their terms are those of what is new:
-        of articles after the first `n_before`, and of `is_new`.
+        Vectors of unit length of all articles. They need only hold the terms of the new ones: of
+        the articles after the first `n_before`, and of the live articles in `is_new`.
     live_rows : array of int, shape (n_live,)
         The row of each live article in `vectors`.
     is_new : array of bool, shape (n_live,)
         Live articles that `before` does not cover.
+    config
+        `n_similar` and `min_similarity`.
 
     Returns
     -------
     csr_matrix of float32, shape (n_articles, n_live)
-        A row may lack what it would have kept in place of articles no longer live, and hold
-        more than `n_similar`: a new one is added where it beats the least of a full row.
+        Differs from `similar_articles` in two ways. A row may lack values that would replace those
+        of articles that are no longer live. A row may hold more than `n_similar` values, because a
+        new article is added if it is at least as similar as the least similar of a full row.
     """
     n_before = before.shape[0]
-    old, fresh = vectors[:n_before], vectors[n_before:]
     added = similar_articles(
-        old,
+        vectors[:n_before],
         vectors[live_rows[is_new]],
         np.where(live_rows < n_before, live_rows, -1)[is_new],
         config,
     )
-    size = np.diff(before.indptr)
     least = np.full(n_before, config.min_similarity, dtype=np.float32)
-    full = np.flatnonzero(size >= config.n_similar)
-    if len(full):
-        least[full] = [before.data[before.indptr[i] : before.indptr[i + 1]].min() for i in full]
+    full_rows = np.flatnonzero(np.diff(before.indptr) >= config.n_similar)
+    if len(full_rows):
+        least[full_rows] = [
+            before.data[before.indptr[row] : before.indptr[row + 1]].min() for row in full_rows
+        ]
     keep = added.data >= np.repeat(least, np.diff(added.indptr))
     start = np.concatenate(([0], np.cumsum(keep)))[added.indptr]
     column = np.flatnonzero(is_new)[added.indices[keep]]
-    grown = before + csr_matrix((added.data[keep], column, start), shape=before.shape)
-    own = similar_articles(
-        fresh, vectors[live_rows], np.where(live_rows >= n_before, live_rows - n_before, -1), config
+    extended = before + csr_matrix((added.data[keep], column, start), shape=before.shape)
+    new_rows = similar_articles(
+        vectors[n_before:],
+        vectors[live_rows],
+        np.where(live_rows >= n_before, live_rows - n_before, -1),
+        config,
     )
-    result = vstack((grown, own), format="csr", dtype=np.float32)
+    result = vstack((extended, new_rows), format="csr", dtype=np.float32)
     result.sort_indices()
     return result

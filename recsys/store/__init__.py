@@ -1,1 +1,5 @@
-"""The SQLite database of articles, clicks, impressions, rules and runs."""
+"""The SQLite database of articles, clicks, impressions, editors' rules and runs.
+
+`database.Store` is the entry: it opens the file, runs the transactions and answers all queries.
+The other modules hold the SQL of one table or one concern each.
+"""

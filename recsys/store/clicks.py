@@ -1,4 +1,8 @@
-"""The clicks of the store: rows, which are the truth, and hours of them as columns."""
+"""Store clicks as rows, and cache the clicks of each hour as packed columns for reading.
+
+The table `clicks` is the source. The table `click_hours` caches its hours, because reading packed
+columns is much faster than reading rows, see `recsys.store.packed_hours`.
+"""
 
 import sqlite3
 from collections.abc import Callable
@@ -7,14 +11,17 @@ from dataclasses import fields
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from recsys.rows import HOUR_MS, TIME_IS_BOUND, Added, Clicks
-from recsys.sorted_ints import counted
-from recsys.store.bulk_insert import insert
+from recsys.sorted_ints import distinct_counts
+from recsys.store.bulk_insert import insert_columns
 from recsys.store.derived import DerivedTables
-from recsys.store.packed_hours import merged_hours, n_packed, pack_hour, unpack_hours
+from recsys.store.packed_hours import merge_hours, n_packed, pack_hour, unpack_hours
 
-_FEWER = 4  # an hour that gets fewer new clicks than this part of its own is packed when read
+# A packed hour is packed again at once if the new clicks are at least a quarter of those it holds;
+# with fewer, it is packed when it is next read.
+_HELD_PER_NEW_CLICK = 4
 
 
 class ClickTable:
@@ -22,66 +29,88 @@ class ClickTable:
 
     Parameters
     ----------
-    conn, write
-        The store's connection, and what runs one transaction on it.
-    kept
-        Told of rows that change what past days taught.
+    conn
+        The store's connection.
+    transaction
+        Begins a transaction on it that commits at the end of the block.
+    derived
+        Holds the training examples, which are dropped when earlier clicks change.
     """
 
     def __init__(
         self,
         conn: sqlite3.Connection,
-        write: Callable[[], AbstractContextManager[None]],
-        kept: DerivedTables,
+        transaction: Callable[[], AbstractContextManager[None]],
+        derived: DerivedTables,
     ) -> None:
-        self._conn, self._write, self._kept = conn, write, kept
+        self._conn, self._transaction, self._derived = conn, transaction, derived
 
     def add(self, rows: pl.DataFrame) -> Added:
-        """Add clicks with their keys, within the transaction of whoever calls."""
+        """Add clicks, inside a transaction that the caller has begun.
+
+        Parameters
+        ----------
+        rows
+            Typed rows with the columns `user_key` and `article_key`; without the column
+            `time_is_bound`, no time is a bound.
+        """
         if TIME_IS_BOUND not in rows.columns:
             rows = rows.with_columns(pl.lit(False).alias(TIME_IS_BOUND))
-        if rows[TIME_IS_BOUND].any():  # one may move an earlier one, from any hour
-            self._conn.execute("UPDATE click_hours SET packed = NULL")
-            self._conn.executemany(
-                "INSERT OR REPLACE INTO click_hours VALUES (?, NULL)",
-                rows.select((pl.col("clicked_at") // HOUR_MS).unique()).iter_rows(),
-            )
+        if rows[TIME_IS_BOUND].any():
+            self._invalidate_hours(rows)
         else:
             self._pack_with(rows)
-        before = self._conn.total_changes
-        part = rows.filter(~pl.col(TIME_IS_BOUND))
-        timed = _columns(part, is_bound=0)
-        insert(self._conn, "INSERT OR IGNORE INTO clicks", timed)
-        if self._conn.total_changes - before < len(part):
-            # A later log may know what an earlier one did not; what is known stays.
-            insert(
-                self._conn,
-                "INSERT INTO clicks",
-                timed,
-                "ON CONFLICT (clicked_at, user_key, article_key) DO UPDATE SET"
-                " dwell_seconds = coalesce(dwell_seconds, excluded.dwell_seconds),"
-                " source = coalesce(source, excluded.source)"
-                " WHERE (dwell_seconds IS NULL AND excluded.dwell_seconds IS NOT NULL)"
-                " OR (source IS NULL AND excluded.source IS NOT NULL)",
-            )
-        insert(
+        changes_before = self._conn.total_changes
+        self._insert_timed(rows.filter(~pl.col(TIME_IS_BOUND)))
+        self._insert_bounds(rows.filter(TIME_IS_BOUND))
+        n_new = self._conn.total_changes - changes_before
+        self._derived.drop_examples(min(rows["clicked_at"].to_list()) if n_new else None)
+        return Added(new=n_new, known=len(rows) - n_new)
+
+    def _insert_timed(self, rows: pl.DataFrame) -> None:
+        """Insert clicks whose time is known; fill in fields that a stored click lacks."""
+        changes_before = self._conn.total_changes
+        columns = _table_columns(rows, is_bound=0)
+        insert_columns(self._conn, "INSERT OR IGNORE INTO clicks", columns)
+        if self._conn.total_changes - changes_before == len(rows):
+            return
+        # Some clicks were stored before. Fields that the earlier log lacked are filled in.
+        insert_columns(
             self._conn,
             "INSERT INTO clicks",
-            _columns(rows.filter(TIME_IS_BOUND), is_bound=1),
+            columns,
+            "ON CONFLICT (clicked_at, user_key, article_key) DO UPDATE SET"
+            " dwell_seconds = coalesce(dwell_seconds, excluded.dwell_seconds),"
+            " source = coalesce(source, excluded.source)"
+            " WHERE (dwell_seconds IS NULL AND excluded.dwell_seconds IS NOT NULL)"
+            " OR (source IS NULL AND excluded.source IS NOT NULL)",
+        )
+
+    def _insert_bounds(self, rows: pl.DataFrame) -> None:
+        """Insert clicks whose time is a bound; an earlier bound replaces a later one."""
+        insert_columns(
+            self._conn,
+            "INSERT INTO clicks",
+            _table_columns(rows, is_bound=1),
             "ON CONFLICT (user_key, article_key) WHERE time_is_bound = 1 DO UPDATE SET"
             " clicked_at = excluded.clicked_at WHERE excluded.clicked_at < clicked_at"
-            # One moved onto a click that is known to the instant would be that click again.
+            # Moving it onto the instant of a click whose time is known would repeat that click.
             " AND NOT EXISTS (SELECT 1 FROM clicks known"
             " WHERE (known.clicked_at, known.user_key, known.article_key)"
             " = (excluded.clicked_at, excluded.user_key, excluded.article_key))"
             " ON CONFLICT (clicked_at, user_key, article_key) DO NOTHING",
         )
-        new = self._conn.total_changes - before
-        self._kept.drop_examples(min(rows["clicked_at"].to_list()) if new else None)
-        return Added(new=new, known=len(rows) - new)
+
+    def _invalidate_hours(self, rows: pl.DataFrame) -> None:
+        """Drop all packed hours: a new bound may move a stored click out of any hour."""
+        self._conn.execute("UPDATE click_hours SET packed = NULL")
+        self._conn.executemany(
+            "INSERT OR REPLACE INTO click_hours VALUES (?, NULL)",
+            rows.select((pl.col("clicked_at") // HOUR_MS).unique()).iter_rows(),
+        )
 
     def _pack_with(self, rows: pl.DataFrame) -> None:
-        """Keep the hours of new clicks as columns, where that costs less than to read them."""
+        """Pack the hours of new clicks, except where packing them on reading costs less."""
         clicks = Clicks(
             rows["user_key"].to_numpy(),
             rows["article_key"].to_numpy(),
@@ -89,37 +118,38 @@ class ClickTable:
             rows["dwell_seconds"].cast(pl.Float32).fill_null(np.nan).to_numpy(),
             np.zeros(len(rows), dtype=bool),
         )
-        hours, n_new = counted(clicks.clicked_ms // HOUR_MS)
-        before, late = {}, []
+        hours, n_new = distinct_counts(clicks.clicked_ms // HOUR_MS)
+        packed_before, pack_later = {}, []
         for hour, n in zip(hours.tolist(), n_new.tolist(), strict=True):
-            found = self._conn.execute(
+            row = self._conn.execute(
                 "SELECT packed FROM click_hours WHERE hour = ?", (hour,)
             ).fetchone()
-            if found is not None and found[0] is not None and n * _FEWER >= n_packed(found[0]):
-                before[hour] = found[0]
-            elif found is not None:
-                late.append(hour)
-        if late:
-            keep = ~np.isin(clicks.clicked_ms // HOUR_MS, late)
-            clicks = Clicks(*(getattr(clicks, f.name)[keep] for f in fields(Clicks)))
-        packed = [*merged_hours(clicks, before), *((hour, None) for hour in late)]
-        self._conn.executemany("INSERT OR REPLACE INTO click_hours VALUES (?, ?)", packed)
+            if row is None:
+                continue
+            packed = row[0]
+            if packed is not None and n * _HELD_PER_NEW_CLICK >= n_packed(packed):
+                packed_before[hour] = packed
+            else:
+                pack_later.append(hour)
+        if pack_later:
+            clicks = _select(clicks, ~np.isin(clicks.clicked_ms // HOUR_MS, pack_later))
+        merged = [*merge_hours(clicks, packed_before), *((hour, None) for hour in pack_later)]
+        self._conn.executemany("INSERT OR REPLACE INTO click_hours VALUES (?, ?)", merged)
 
     def read(self, *, from_ms: int, before_ms: int) -> Clicks:
-        """Return clicks in [from_ms, before_ms), oldest first."""
-        query = "SELECT hour, packed FROM click_hours WHERE hour BETWEEN ? AND ? ORDER BY hour"
-        span = (from_ms // HOUR_MS, (before_ms - 1) // HOUR_MS)
-        found = [
-            (hour, self._pack(hour) if packed is None else packed)
-            for hour, packed in self._conn.execute(query, span).fetchall()
-        ]
-        clicks = unpack_hours([hour for hour, _ in found], [packed for _, packed in found])
-        part = slice(*np.searchsorted(clicks.clicked_ms, (from_ms, before_ms)).tolist())
-        return Clicks(*(getattr(clicks, f.name)[part] for f in fields(Clicks)))
+        """Return the clicks in [from_ms, before_ms), oldest first."""
+        rows = self._conn.execute(
+            "SELECT hour, packed FROM click_hours WHERE hour BETWEEN ? AND ? ORDER BY hour",
+            (from_ms // HOUR_MS, (before_ms - 1) // HOUR_MS),
+        ).fetchall()
+        packed = [self._pack(hour) if packed is None else packed for hour, packed in rows]
+        clicks = unpack_hours([hour for hour, _ in rows], packed)
+        begin, end = np.searchsorted(clicks.clicked_ms, (from_ms, before_ms)).tolist()
+        return _select(clicks, slice(begin, end))
 
     def _pack(self, hour: int) -> bytes:
-        """Keep an hour's clicks as columns until more of them come, and return those."""
-        with self._write():  # nothing may come between reading and keeping
+        """Pack an hour from its rows, store the result, and return it."""
+        with self._transaction():  # no click may be added between reading and storing
             packed = pack_hour(
                 self._conn.execute(
                     "SELECT user_key, article_key, clicked_at, dwell_seconds, time_is_bound"
@@ -133,7 +163,11 @@ class ClickTable:
         return packed
 
 
-def _columns(rows: pl.DataFrame, *, is_bound: int) -> list[list[object]]:
-    """Return clicks as the columns of their table."""
+def _select(clicks: Clicks, selection: NDArray[np.bool_] | slice) -> Clicks:
+    return Clicks(*(getattr(clicks, field.name)[selection] for field in fields(Clicks)))
+
+
+def _table_columns(rows: pl.DataFrame, *, is_bound: int) -> list[list[object]]:
+    """Return clicks as the columns of the table `clicks`, in its order."""
     names = ("clicked_at", "user_key", "article_key", "dwell_seconds", "source")
     return [*(rows[name].to_list() for name in names), [is_bound] * len(rows)]

@@ -1,6 +1,6 @@
-"""What leaves the store: a reader who asks for it, and what is older than it may be kept.
+"""Delete a user on request, and delete data older than it may be kept.
 
-What is deleted is overwritten with zeros.
+Deleted content is overwritten with zeros (`PRAGMA secure_delete`).
 """
 
 import sqlite3
@@ -11,79 +11,87 @@ from recsys.rows import HOUR_MS
 from recsys.store.derived import DerivedTables
 
 
-class Erasure:
-    """Deletes from a store.
+class Deletion:
+    """Deletes users and old rows from a store.
 
     Parameters
     ----------
     conn
         The store's connection.
-    write
-        Runs one transaction on it.
-    kept
-        What was worked out from the rows, and goes with them.
+    transaction
+        Begins a transaction on it that commits at the end of the block and may delete users.
+    derived
+        Holds the training examples, which are dropped when a user is deleted.
     """
 
     def __init__(
         self,
         conn: sqlite3.Connection,
-        write: Callable[[], AbstractContextManager[None]],
-        kept: DerivedTables,
+        transaction: Callable[[], AbstractContextManager[None]],
+        derived: DerivedTables,
     ) -> None:
-        self._conn, self._write, self._kept = conn, write, kept
+        self._conn, self._transaction, self._derived = conn, transaction, derived
 
-    def reader(self, user_id: str) -> dict[str, int]:
-        """Delete a reader and all that came of them; return the rows deleted, by table.
+    def delete_user(self, user_id: str) -> dict[str, int]:
+        """Delete a user and all rows about them; return the number of deleted rows by table.
 
-        The file is written anew: no byte of them is left.
+        Rejected rows whose text contains the id are deleted too, and all training examples are
+        dropped. The database file is rewritten afterwards, so that no byte of the rows is left.
         """
-        found = {}
+        n_deleted = {}
         self._conn.execute("PRAGMA secure_delete = ON")
-        with self._write():
+        with self._transaction():
             row = self._conn.execute(
                 "SELECT user_key FROM users WHERE user_id = ?", (user_id,)
             ).fetchone()
-            key = -1 if row is None else row[0]
+            user_key = -1 if row is None else row[0]
             self._conn.execute(
                 "UPDATE click_hours SET packed = NULL WHERE hour IN"
                 f" (SELECT clicked_at / {HOUR_MS} FROM clicks WHERE user_key = ?)",
-                (key,),
+                (user_key,),
             )
             for table in ("clicks", "impressions", "users"):
-                gone = self._conn.execute(f"DELETE FROM {table} WHERE user_key = ?", (key,))
-                found[table] = gone.rowcount
-            gone = self._conn.execute(
+                deleted = self._conn.execute(f"DELETE FROM {table} WHERE user_key = ?", (user_key,))
+                n_deleted[table] = deleted.rowcount
+            deleted = self._conn.execute(
                 "DELETE FROM rejected_rows WHERE instr(raw, ?) OR instr(reason, ?)",
                 (user_id, user_id),
             )
-            found["rejected_rows"] = gone.rowcount
-            self._kept.drop_examples(0)
+            n_deleted["rejected_rows"] = deleted.rowcount
+            self._derived.drop_examples(0)
         self._conn.execute("VACUUM")
         self._conn.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        return found
+        return n_deleted
 
-    def before(self, instant_ms: int) -> dict[str, int]:
-        """Delete what readers did before an instant; return the rows deleted, by table.
+    def delete_before(self, instant_ms: int) -> dict[str, int]:
+        """Delete clicks, impressions and rejected rows from before an instant.
 
-        A reader of whom nothing is left goes too. Examples of past days stay: no reader is
-        named in them.
+        Users without any remaining click or impression are deleted too. Training examples of past
+        days are kept, because they identify no user.
+
+        Returns
+        -------
+        dict of int
+            Number of deleted rows by table.
         """
-        found = {}
+        n_deleted = {}
         self._conn.execute("PRAGMA secure_delete = ON")
-        with self._write():
+        with self._transaction():
             for table, column in (
                 ("clicks", "clicked_at"),
                 ("impressions", "shown_at"),
                 ("rejected_rows", "rejected_at"),
             ):
-                gone = self._conn.execute(f"DELETE FROM {table} WHERE {column} < ?", (instant_ms,))
-                found[table] = gone.rowcount
+                deleted = self._conn.execute(
+                    f"DELETE FROM {table} WHERE {column} < ?", (instant_ms,)
+                )
+                n_deleted[table] = deleted.rowcount
             hour = instant_ms // HOUR_MS
             self._conn.execute("DELETE FROM click_hours WHERE hour < ?", (hour,))
             self._conn.execute("UPDATE click_hours SET packed = NULL WHERE hour = ?", (hour,))
-            gone = self._conn.execute(
+            deleted = self._conn.execute(
                 "DELETE FROM users WHERE user_key NOT IN (SELECT user_key FROM clicks)"
                 " AND user_key NOT IN (SELECT user_key FROM impressions)"
             )
-            found["users"] = gone.rowcount
-        return found
+            n_deleted["users"] = deleted.rowcount
+        return n_deleted

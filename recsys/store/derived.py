@@ -1,7 +1,8 @@
-"""What nights work out from the store's rows and keep beside them: nothing here is a source.
+"""Results that runs compute from the store's rows and keep: term counts and training examples.
 
-Each is what working it out anew would give: the rows it comes of are named with it, or it
-is dropped when they change.
+Nothing here is a source of data. Deleting these tables costs only the time to compute them again:
+term counts carry the digest of the text they were computed from, and training examples are dropped
+when rows that they were computed from change.
 """
 
 import json
@@ -14,48 +15,56 @@ from scipy.sparse import csr_matrix
 
 
 class DerivedTables:
-    """Term counts of articles, and examples of past days.
+    """Reads and writes the term counts of articles and the training examples of past days.
 
     Parameters
     ----------
     conn
         The store's connection.
-    write
-        Runs one transaction on it.
+    transaction
+        Begins a transaction on it that commits at the end of the block.
     """
 
     def __init__(
-        self, conn: sqlite3.Connection, write: Callable[[], AbstractContextManager[None]]
+        self, conn: sqlite3.Connection, transaction: Callable[[], AbstractContextManager[None]]
     ) -> None:
-        self._conn, self._write = conn, write
+        self._conn, self._transaction = conn, transaction
 
     def text_digests(self) -> dict[int, str]:
-        """Return by article key the digest that its stored vector was made from."""
+        """Return the digest from which each stored vector was computed, by article key."""
         return dict(self._conn.execute("SELECT article_key, text_digest FROM text_vectors"))
 
     def text_vectors(self, keys: Sequence[int], n_features: int) -> csr_matrix:
-        """Return the stored vectors of articles, a row each; empty for those with none."""
+        """Read the term counts of articles, one row for each key; empty if none are stored."""
         query = (
             "SELECT article_key, terms, counts FROM text_vectors"
             " WHERE article_key IN (SELECT value FROM json_each(?))"
         )
         rows = self._conn.execute(query, (json.dumps(list(keys)),))
         stored = {key: (terms, counts) for key, terms, counts in rows}
-        found = [stored.get(key, (b"", b"")) for key in keys]
+        vectors = [stored.get(key, (b"", b"")) for key in keys]
         return csr_matrix(
             (
-                np.frombuffer(b"".join([counts for _, counts in found]), dtype="<f4"),
-                np.frombuffer(b"".join([terms for terms, _ in found]), dtype="<i4"),
-                np.cumsum([0, *(len(terms) // 4 for terms, _ in found)]),
+                np.frombuffer(b"".join([counts for _, counts in vectors]), dtype="<f4"),
+                np.frombuffer(b"".join([terms for terms, _ in vectors]), dtype="<i4"),
+                np.cumsum([0, *(len(terms) // 4 for terms, _ in vectors)]),
             ),
-            shape=(len(found), n_features),
+            shape=(len(vectors), n_features),
         )
 
     def put_text_vectors(
         self, keys: Sequence[int], digests: Sequence[str], vectors: csr_matrix
     ) -> None:
-        """Store the term counts of articles, replacing what was there."""
-        with self._write():
+        """Store the term counts of articles, replacing earlier ones.
+
+        Parameters
+        ----------
+        keys, digests
+            The key of each article, and the digest of its text and of the settings.
+        vectors : csr_matrix, shape (len(keys), n_features)
+            Term counts.
+        """
+        with self._transaction():
             self._conn.executemany(
                 "INSERT OR REPLACE INTO text_vectors VALUES (?, ?, ?, ?)",
                 (
@@ -71,25 +80,44 @@ class DerivedTables:
                 ),
             )
 
-    def examples(self, until_ms: int, what: str) -> bytes | None:
-        """Return what was kept of the time up to an instant, None for nothing."""
+    def examples(self, until_ms: int, name: str) -> bytes | None:
+        """Read the packed examples stored under a name for a day; None if there are none.
+
+        Parameters
+        ----------
+        until_ms
+            The end of the day.
+        name
+            The head, the beginning of the day and the settings, as one text.
+        """
         row = self._conn.execute(
-            "SELECT packed FROM examples WHERE until_ms = ? AND what = ?", (until_ms, what)
+            "SELECT packed FROM examples WHERE until_ms = ? AND what = ?", (until_ms, name)
         ).fetchone()
         return None if row is None else bytes(row[0])
 
-    def put_examples(self, until_ms: int, what: str, packed: bytes, *, oldest_ms: int) -> None:
-        """Keep examples of the time up to an instant; those that end before `oldest_ms` go."""
-        with self._write():
+    def put_examples(self, until_ms: int, name: str, packed: bytes, *, oldest_ms: int) -> None:
+        """Store the packed examples of a day, and drop those of days that ended before `oldest_ms`.
+
+        Parameters
+        ----------
+        until_ms, name
+            See `examples`.
+        packed
+            The examples.
+        oldest_ms
+            Examples of days that ended earlier are deleted.
+        """
+        with self._transaction():
             self._conn.execute("DELETE FROM examples WHERE until_ms < ?", (oldest_ms,))
             self._conn.execute(
-                "INSERT OR REPLACE INTO examples VALUES (?, ?, ?)", (until_ms, what, packed)
+                "INSERT OR REPLACE INTO examples VALUES (?, ?, ?)", (until_ms, name, packed)
             )
 
     def drop_examples(self, since_ms: int | None) -> None:
-        """Forget examples of times that end after an instant; None is never.
+        """Drop the examples of days that ended after an instant; none if it is None.
 
-        Within the transaction that changes rows of that instant.
+        The caller runs this in the transaction that changes rows of that instant, because examples
+        of later days were computed from those rows.
         """
         if since_ms is not None:
             self._conn.execute("DELETE FROM examples WHERE until_ms > ?", (since_ms,))

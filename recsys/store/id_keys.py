@@ -1,17 +1,23 @@
-"""Keys of external ids: given once, looked up by the hundred thousand."""
+"""Integer keys of external ids: assign them once, and look up millions of them fast."""
 
 import sqlite3
+from typing import Literal
 
 import polars as pl
 
-from recsys.store.bulk_insert import insert
+from recsys.store.bulk_insert import insert_columns
 
-_CHUNK = 500  # bound values a statement; SQLite's oldest limit is 999
-_MOST_KNOWN = 1 << 20  # ids whose keys are remembered, some 150 MB
+Entity = Literal["user", "article"]
+
+_TABLES: dict[Entity, str] = {"user": "users", "article": "article_ids"}
+_IDS_PER_QUERY = 500  # SQLite's oldest limit is 999 variables in a statement
+_MAX_CACHED_IDS = 1 << 20  # some 150 MB
 
 
-class Ids:
-    """Keys of readers and articles; `forget` when a transaction did not hold, or deleted some.
+class IdKeys:
+    """Assigns keys to the ids of users and articles, and caches the keys it has looked up.
+
+    Call `clear_cache` after a transaction that was rolled back or that deleted users.
 
     Parameters
     ----------
@@ -21,52 +27,80 @@ class Ids:
 
     def __init__(self, conn: sqlite3.Connection) -> None:
         self._conn = conn
-        self._known: dict[str, dict[str, int]] = {}
-        self._version = -1
+        self._cache: dict[Entity, dict[str, int]] = {}
+        self._data_version = -1
 
-    def forget(self) -> None:
-        """Remember no key any more."""
-        self._known.clear()
+    def clear_cache(self) -> None:
+        """Drop all cached keys."""
+        self._cache.clear()
 
-    def keys(self, table: str, ids: pl.Series) -> pl.DataFrame:
-        """Return columns `id` and `key` for ids, giving new ones a key.
+    def add_key_column(self, rows: pl.DataFrame, entity: Entity) -> pl.DataFrame:
+        """Add the column `user_key` for `user_id`, or `article_key` for `article_id`.
 
-        Keys are remembered until another connection writes: to look up a million ids again and
-        again took most of an ingest.
+        New ids are assigned a key, so the caller must have begun a transaction.
         """
-        version = self._conn.execute("PRAGMA data_version").fetchone()[0]
-        if version != self._version:
-            self._known.clear()
-        self._version = version
-        known = self._known.setdefault(table, {})
-        distinct = ids.drop_nulls().unique(maintain_order=True).to_list()
-        found = list(map(known.get, distinct))
-        missing = [id_ for id_, key in zip(distinct, found, strict=True) if key is None]
-        if len(known) + len(missing) > _MOST_KNOWN:
-            known.clear()
-            found, missing = [None] * len(distinct), distinct
-        if missing:
-            self._look_up(table, missing, known)
-            found = [
-                known[i] if key is None else key for i, key in zip(distinct, found, strict=True)
-            ]
-        return pl.DataFrame(
-            {"id": distinct, "key": found}, schema={"id": pl.String, "key": pl.Int64}
+        keys = self.keys(entity, rows[f"{entity}_id"]).rename({"key": f"{entity}_key"})
+        return rows.join(
+            keys, left_on=f"{entity}_id", right_on="id", how="left", maintain_order="left"
         )
 
-    def _look_up(self, table: str, ids: list[str], known: dict[str, int]) -> None:
-        """Remember the keys of ids, giving those that have none the next."""
-        name = table.removesuffix("_ids").removesuffix("s")
-        last = self._conn.execute(f"SELECT max({name}_key) FROM {table}").fetchone()[0] or 0
+    def keys(self, entity: Entity, ids: pl.Series) -> pl.DataFrame:
+        """Return the distinct ids and their keys, and assign keys to new ids.
+
+        Looking up the same million ids again and again took most of an ingest, so keys are cached
+        until another connection writes to the store.
+
+        Parameters
+        ----------
+        entity
+            Whether the ids are those of users or of articles.
+        ids
+            External ids; nulls and repetitions are ignored.
+
+        Returns
+        -------
+        DataFrame
+            Columns `id` and `key`, in the order in which the ids first occur.
+        """
+        data_version = self._conn.execute("PRAGMA data_version").fetchone()[0]
+        if data_version != self._data_version:
+            self._cache.clear()
+        self._data_version = data_version
+        cached = self._cache.setdefault(entity, {})
+        distinct = ids.drop_nulls().unique(maintain_order=True).to_list()
+        keys = list(map(cached.get, distinct))
+        missing = [id_ for id_, key in zip(distinct, keys, strict=True) if key is None]
+        if len(cached) + len(missing) > _MAX_CACHED_IDS:
+            cached.clear()
+            keys, missing = [None] * len(distinct), distinct
+        if missing:
+            self._look_up(entity, missing, cached)
+            keys = [
+                cached[id_] if key is None else key for id_, key in zip(distinct, keys, strict=True)
+            ]
+        return pl.DataFrame(
+            {"id": distinct, "key": keys}, schema={"id": pl.String, "key": pl.Int64}
+        )
+
+    def _look_up(self, entity: Entity, ids: list[str], cached: dict[str, int]) -> None:
+        """Put the keys of ids into the cache; an id without a key gets the next free one."""
+        table = _TABLES[entity]
+        last_key = self._conn.execute(f"SELECT max({entity}_key) FROM {table}").fetchone()[0] or 0
         new = ids
-        if len(known) < last:  # else the table holds nothing that is not remembered
-            for start in range(0, len(ids), _CHUNK):
-                part = ids[start : start + _CHUNK]
-                marks = ",".join("?" * len(part))
-                query = f"SELECT {name}_id, {name}_key FROM {table} WHERE {name}_id IN ({marks})"
-                known.update(self._conn.execute(query, part))
-            new = [id_ for id_ in ids if id_ not in known]
-        keys = range(last + 1, last + 1 + len(new))
+        if len(cached) < last_key:  # otherwise every id of the table is cached
+            for start in range(0, len(ids), _IDS_PER_QUERY):
+                part = ids[start : start + _IDS_PER_QUERY]
+                cached.update(
+                    self._conn.execute(
+                        f"SELECT {entity}_id, {entity}_key FROM {table}"
+                        f" WHERE {entity}_id IN ({','.join('?' * len(part))})",
+                        part,
+                    )
+                )
+            new = [id_ for id_ in ids if id_ not in cached]
         if new:
-            insert(self._conn, f"INSERT INTO {table} ({name}_key, {name}_id)", (keys, new))
-            known.update(zip(new, keys, strict=True))
+            keys = range(last_key + 1, last_key + 1 + len(new))
+            insert_columns(
+                self._conn, f"INSERT INTO {table} ({entity}_key, {entity}_id)", (keys, new)
+            )
+            cached.update(zip(new, keys, strict=True))

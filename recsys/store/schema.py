@@ -1,6 +1,14 @@
-"""The SQLite schema of the store, version by version."""
+"""Define the SQLite schema of the store, and upgrade a store to its latest version."""
 
-# One entry a schema version; entry i brings version i to version i + 1.
+import sqlite3
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+from recsys.errors import StoreError
+
+# Statement group i brings a store of schema version i to version i + 1. Stores keep the text of
+# CREATE statements, comments within them included, so these never change.
 MIGRATIONS = (
     """
     CREATE TABLE users (
@@ -26,7 +34,7 @@ MIGRATIONS = (
         updated_at INTEGER NOT NULL,
         revision INTEGER NOT NULL DEFAULT 1
     ) STRICT;
-    -- Clustered by time: nights and refreshes read a window, logs arrive in order.
+    -- Clustered by time: runs read a window of time, and logs arrive in order of time.
     CREATE TABLE clicks (
         clicked_at INTEGER NOT NULL,
         user_key INTEGER NOT NULL REFERENCES users,
@@ -36,7 +44,8 @@ MIGRATIONS = (
         time_is_bound INTEGER NOT NULL DEFAULT 0,
         PRIMARY KEY (clicked_at, user_key, article_key)
     ) STRICT, WITHOUT ROWID;
-    -- A click whose time is only a bound is one fact, whatever log repeats it.
+    -- A user has at most one click on an article whose time is only a bound, however many logs
+    -- repeat it.
     CREATE UNIQUE INDEX clicks_bound ON clicks (user_key, article_key) WHERE time_is_bound = 1;
     CREATE TABLE impressions (
         shown_at INTEGER NOT NULL,
@@ -73,8 +82,8 @@ MIGRATIONS = (
     """,
     "ALTER TABLE impressions ADD COLUMN propensities BLOB",  # float64, one an article; NULL: all 1
     """
-    -- The clicks of each hour as columns, for readers of millions; see recsys.store.packed_hours.
-    -- `packed` is NULL where clicks came since; what a click is stands in `clicks` alone.
+    -- A cache: the clicks of each hour packed as columns, see recsys.store.packed_hours. `packed`
+    -- is NULL if clicks were added to the hour since. The table `clicks` is the source.
     CREATE TABLE click_hours (
         hour INTEGER PRIMARY KEY,          -- whole hours since 1970, UTC
         packed BLOB
@@ -83,7 +92,7 @@ MIGRATIONS = (
     """,
     """
     ALTER TABLE articles ADD COLUMN tags TEXT NOT NULL DEFAULT '';
-    -- Editors' rules: a change adds a version, nothing is ever overwritten.
+    -- Editors' rules: every change adds a version, and no version is ever overwritten.
     CREATE TABLE rules (
         rule_id TEXT NOT NULL,
         version INTEGER NOT NULL,
@@ -96,7 +105,7 @@ MIGRATIONS = (
     ) STRICT;
     """,
     """
-    -- What past days taught, see recsys.learn.examples; dropped when older rows come.
+    -- Training examples of past days, see recsys.learn.examples; dropped when earlier rows change.
     CREATE TABLE examples (
         until_ms INTEGER NOT NULL,         -- the end of the day
         what TEXT NOT NULL,                -- the head, the day's beginning, the settings
@@ -105,10 +114,52 @@ MIGRATIONS = (
     ) STRICT;
     """,
     """
-    -- How this store is kept: 'hashed_with', the fingerprint of the key of readers' ids.
+    -- Properties of the store: 'hashed_with' is the fingerprint of the key that hashes user ids.
     CREATE TABLE settings (
         name TEXT PRIMARY KEY,
         value TEXT NOT NULL
     ) STRICT;
     """,
+    """
+    ALTER TABLE articles ADD COLUMN premium INTEGER;
+    """,
 )
+
+
+def migrate(
+    conn: sqlite3.Connection, path: Path, transaction: Callable[[], AbstractContextManager[None]]
+) -> None:
+    """Upgrade the schema of a store to the latest version, creating it in an empty file.
+
+    Parameters
+    ----------
+    conn
+        The store's connection.
+    path
+        The store's file, for error messages.
+    transaction
+        Begins a transaction on `conn` that commits at the end of the block.
+
+    Raises
+    ------
+    StoreError
+        If the store has a later version than this recsys knows.
+    """
+    found = _version(conn)
+    if found > len(MIGRATIONS):
+        raise StoreError(
+            f"{path}: the store has schema version {found}, but this recsys knows versions up to"
+            f" {len(MIGRATIONS)} only; upgrade recsys"
+        )
+    for version in range(found, len(MIGRATIONS)):
+        with transaction():
+            # Another process may have migrated while this one waited for the lock.
+            if _version(conn) > version:
+                continue
+            for statement in MIGRATIONS[version].split(";\n"):
+                conn.execute(statement)
+            conn.execute(f"PRAGMA user_version = {version + 1}")
+
+
+def _version(conn: sqlite3.Connection) -> int:
+    return int(conn.execute("PRAGMA user_version").fetchone()[0])

@@ -1,1 +1,1 @@
-"""The training window, and the article model and profiles that are trained on it."""
+"""The training window, and the article model and user states that are trained on it."""

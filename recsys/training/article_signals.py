@@ -8,12 +8,16 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from recsys.blend.curves import age_hours
+from recsys.blend.signal_table import static_values
 from recsys.config import Config
 from recsys.page.rankings import top_n
 from recsys.rows import HOUR_MS
-from recsys.signals import affinity, popularity, recency
-from recsys.signals.event_counts import Events
+from recsys.signals import affinity, popularity
+from recsys.signals.static_signals import ArticlesAt
 from recsys.training.window import TrainingWindow
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,9 +27,11 @@ class ArticleSignals:
     Attributes
     ----------
     static : dict of array of float32, shape (n_live,)
-        Unweighted signals of the blend, by name; see `static_signals`.
-    importance, rise : array of float32, shape (n_live,)
-        Scores of Must-Reads and of Popular Now.
+        Unweighted static signals of `recsys.blend.signal_table`, by name.
+    importance : array of float32, shape (n_live,)
+        The score of Must-Reads.
+    rise : array of float32, shape (n_live,)
+        The score of Popular Now.
     newest : array of int64, shape (n_live,)
         Live indices, newest first.
     features : dict of array of float32, shape (n_articles,)
@@ -35,55 +41,64 @@ class ArticleSignals:
     static: dict[str, NDArray[np.float32]]
     importance: NDArray[np.float32]
     rise: NDArray[np.float32]
-    newest: NDArray[np.int64]
+    newest: Ints
     features: dict[str, NDArray[np.float32]]
 
 
 def article_signals(
-    window: TrainingWindow, items: csr_matrix, category: NDArray[np.int64], config: Config
+    window: TrainingWindow, user_items: csr_matrix, category: Ints, config: Config
 ) -> ArticleSignals:
-    """Return the signals of a training window's articles that are the same for all users.
+    """Compute the signals of a training window's articles that are the same for all users.
 
     Parameters
     ----------
-    window, config
-        The training window and the settings.
-    items : csr_matrix, shape (n_users, n_articles)
-        Confidence of the clicks that count.
+    window
+        The training window.
+    user_items : csr_matrix, shape (n_users, n_articles)
+        Confidence of the clicks in `window.counted_clicks`.
     category : array of int64, shape (n_articles,)
         Section of each known article; 0 is "no section".
+    config
+        Half-lives and priors of the signals.
     """
     live = window.live_rows
     ages = age_hours(window.born_ms[live], window.as_of_ms)  # every live article has been born
-    static = static_signals(
+    articles = ArticlesAt(
         window.events,
         window.articles.id_map.keys[live],
         ages,
         np.full(len(live), window.as_of_ms),
-        config,
+        config.popularity,
     )
+    static = static_values(articles)
+    clicked, clicked_hours = _counted_clicks_with_time(window)
     return ArticleSignals(
-        static={name: signal.astype(np.float32) for name, signal in static.items()},
-        importance=_importance(window, window.counted, items, category, ages, config),
-        rise=_rise(window, window.counted, config),
+        static={name: values.astype(np.float32) for name, values in static.items()},
+        importance=_importance(window, user_items, category, ages, config),
+        rise=_rise(window, clicked, clicked_hours, config),
         newest=np.lexsort((np.arange(len(live)), ages)),
         features=_article_features(window),
     )
 
 
-def section_names(
-    categories: Sequence[str], known: Sequence[str] = ()
-) -> tuple[NDArray[np.int64], list[str]]:
-    """Return the section of each article and the names; section 0 is "no section".
+def assign_sections(
+    categories: Sequence[str], known_names: Sequence[str] = ()
+) -> tuple[Ints, list[str]]:
+    """Return the section number of each article, and the name of each section.
 
-    Sections that an earlier run knew keep their places and names.
+    `LIFESTYLE`, `lifestyle` and `Lifestyle` are one section. Its name is the most frequent
+    spelling in mixed case, else a short one in capitals, else the first in title case.
 
-    `LIFESTYLE`, `lifestyle` and `Lifestyle` are one section. Its name is the
-    commonest spelling in mixed case, else a short one in capitals, else in title case.
+    Parameters
+    ----------
+    categories
+        The category of each article; "" gives section 0, "no section".
+    known_names
+        For a refresh: names of the sections of the base run, which keep their numbers.
 
     Examples
     --------
-    >>> index, names = section_names(["LIFESTYLE", "Lifestyle", "", "UK", "tv shows"])
+    >>> index, names = assign_sections(["LIFESTYLE", "Lifestyle", "", "UK", "tv shows"])
     >>> index.tolist(), names
     ([1, 1, 0, 3, 2], ['', 'Lifestyle', 'Tv Shows', 'UK'])
     """
@@ -92,56 +107,27 @@ def section_names(
         if category:
             counts = spellings.setdefault(category.casefold(), {})
             counts[category] = counts.get(category, 0) + 1
-    names = list(known) or [""]
-    old = {name.casefold(): place for place, name in enumerate(names)}
-    keys = sorted(key for key in spellings if key not in old)
-    for key in keys:
-        found = sorted(spellings[key], key=lambda s: (-spellings[key][s], s))
-        mixed = [s for s in found if not (s.isupper() or s.islower())]
-        short = [s for s in found if s.isupper() and len(s) <= 3]
-        names.append((mixed or short or [found[0].title()])[0])
-    index = old | {key: i for i, key in enumerate(keys, start=len(old))}
-    return np.array([index.get(c.casefold(), 0) for c in categories], dtype=np.int64), names
-
-
-def static_signals(
-    events: Events,
-    article_key: NDArray[np.int64],
-    age_hours: NDArray[np.float64],
-    as_of_ms: NDArray[np.int64],
-    config: Config,
-) -> dict[str, NDArray[np.float64]]:
-    """Return the signals of articles that are the same for all readers, unweighted.
-
-    Parameters
-    ----------
-    events
-        Only what is strictly before each instant counts.
-    article_key, age_hours, as_of_ms : array, shape (n_queries,)
-        The article, its age, and the instant.
-    """
-    settings = config.popularity
-    return {
-        "popularity": events.popularity(article_key, as_of_ms, (settings.half_life_hours,))[0],
-        "ctr": events.click_rate(
-            article_key, as_of_ms, (settings.ctr_half_life_hours,), settings.ctr_prior_views
-        )[0],
-        "recency": recency.recency(age_hours, half_life_hours=settings.recency_half_life_hours),
-    }
+    names = list(known_names) or [""]
+    known = {name.casefold(): section for section, name in enumerate(names)}
+    new = sorted(key for key in spellings if key not in known)
+    for key in new:
+        by_count = sorted(spellings[key], key=lambda s: (-spellings[key][s], s))
+        mixed = [s for s in by_count if not (s.isupper() or s.islower())]
+        short = [s for s in by_count if s.isupper() and len(s) <= 3]
+        names.append((mixed or short or [by_count[0].title()])[0])
+    section_of = known | {key: section for section, key in enumerate(new, start=len(known))}
+    return np.array([section_of.get(c.casefold(), 0) for c in categories], dtype=np.int64), names
 
 
 def _importance(
-    window: TrainingWindow,
-    counted: NDArray[np.int64],
-    items: csr_matrix,
-    category: NDArray[np.int64],
-    ages: NDArray[np.float64],
-    config: Config,
+    window: TrainingWindow, user_items: csr_matrix, category: Ints, ages: Floats, config: Config
 ) -> NDArray[np.float32]:
-    n_articles, timed = len(window.articles.id_map), counted[window.timed[counted]]
-    readers = popularity.decayed_clicks(
-        window.article_index[timed],
-        window.age_hours[timed],
+    """Return the importance of each live article, the score of Must-Reads."""
+    n_articles, counted = len(window.articles.id_map), window.counted_clicks
+    clicked, clicked_hours = _counted_clicks_with_time(window)
+    n_users = popularity.decayed_clicks(
+        clicked,
+        clicked_hours,
         n_articles=n_articles,
         half_life_hours=config.popularity.importance_half_life_hours,
     )
@@ -151,66 +137,72 @@ def _importance(
         n_articles=n_articles,
         full_seconds=2 * config.collaborative.full_dwell_seconds,
     )
-    home = affinity.home_category(items, category)
+    home = affinity.home_category(user_items, category)
     breadth = popularity.user_breadth(
         window.article_index[counted], home[window.user_index[counted]], n_articles=n_articles
     )
     live = window.live_rows
-    found = popularity.importance(
-        readers[live],
+    importance = popularity.importance(
+        n_users[live],
         dwell[live],
         breadth[live],
         np.maximum(ages, 0.0),
         half_life_hours=config.popularity.importance_age_half_life_hours,
     )
-    return found.astype(np.float32)
+    return importance.astype(np.float32)
 
 
-def _rise(
-    window: TrainingWindow, counted: NDArray[np.int64], config: Config
-) -> NDArray[np.float32]:
-    timed = counted[window.timed[counted]]
-    return _rise_of(window, window.article_index[timed], window.age_hours[timed], config)
+def articles_lifted_by_bots(window: TrainingWindow, config: Config) -> list[str]:
+    """Return the ids of articles that the clicks of bots would lift into Popular Now.
 
-
-def lifted_by_bots(window: TrainingWindow, config: Config) -> list[str]:
-    """Return the ids that only clicks of machines would lift into the first of Popular Now."""
-    clicks, n = window.bot_clicks, config.page.n
-    place = window.articles.id_map.index_of_keys(clicks.article_key)
-    theirs = (place >= 0) & ~clicks.time_is_bound & (clicks.clicked_ms >= window.counted_from_ms)
-    if not theirs.any():
+    These are the articles among the first `config.page.n` by rise if the bots' clicks counted,
+    but not among them without those clicks.
+    """
+    bot_clicks, n = window.bot_clicks, config.page.n
+    article_index = window.articles.id_map.index_of_keys(bot_clicks.article_key)
+    counts = (article_index >= 0) & ~bot_clicks.time_is_bound
+    counts &= bot_clicks.clicked_ms >= window.counted_from_ms
+    if not counts.any():
         return []
-    timed = window.counted[window.timed[window.counted]]
-    article, age_hours = window.article_index[timed], window.age_hours[timed]
-    hours = (window.as_of_ms - clicks.clicked_ms[theirs]) / HOUR_MS
-    without = _rise_of(window, article, age_hours, config)
-    article, age_hours = np.append(article, place[theirs]), np.append(age_hours, hours)
-    with_them = _rise_of(window, article, age_hours, config)
-    lifted = set(top_n(with_them, n).tolist()) - set(top_n(without, n).tolist())
+    clicked, clicked_hours = _counted_clicks_with_time(window)
+    without_bots = _rise(window, clicked, clicked_hours, config)
+    bot_hours = (window.as_of_ms - bot_clicks.clicked_ms[counts]) / HOUR_MS
+    with_bots = _rise(
+        window,
+        np.append(clicked, article_index[counts]),
+        np.append(clicked_hours, bot_hours),
+        config,
+    )
+    lifted = set(top_n(with_bots, n).tolist()) - set(top_n(without_bots, n).tolist())
     return [window.articles.id_map.ids[window.live_rows[i]] for i in sorted(lifted)]
 
 
-def _rise_of(
-    window: TrainingWindow,
-    article: NDArray[np.int64],
-    age_hours: NDArray[np.float64],
-    config: Config,
+def _counted_clicks_with_time(window: TrainingWindow) -> tuple[Ints, Floats]:
+    """Return article index and age in hours of the counted clicks whose time is known."""
+    counted = window.counted_clicks
+    counted = counted[window.time_is_known[counted]]
+    return window.article_index[counted], window.age_hours[counted]
+
+
+def _rise(
+    window: TrainingWindow, article_index: Ints, age_hours: Floats, config: Config
 ) -> NDArray[np.float32]:
-    """Return how live articles rise by some clicks."""
-    halves = config.popularity.now_half_life_hours, config.popularity.expected_half_life_hours
+    """Return how far each live article rises, by clicks given as article index and age."""
+    short, long = config.popularity.now_half_life_hours, config.popularity.expected_half_life_hours
     now, expected = (
         popularity.decayed_clicks(
-            article, age_hours, n_articles=len(window.articles.id_map), half_life_hours=half
+            article_index,
+            age_hours,
+            n_articles=len(window.articles.id_map),
+            half_life_hours=half_life_hours,
         )
-        for half in halves
+        for half_life_hours in (short, long)
     )
-    rise = popularity.rise(
-        now, expected, now_half_life_hours=halves[0], expected_half_life_hours=halves[1]
-    )
+    rise = popularity.rise(now, expected, now_half_life_hours=short, expected_half_life_hours=long)
     return rise[window.live_rows].astype(np.float32)
 
 
 def _article_features(window: TrainingWindow) -> dict[str, NDArray[np.float32]]:
     keys = window.articles.id_map.keys
-    found = window.events.of_articles(keys, np.full(len(keys), window.as_of_ms))
-    return {name: values.astype(np.float32) for name, values in found.items()}
+    features = window.events.article_features(keys, np.full(len(keys), window.as_of_ms))
+    return {name: values.astype(np.float32) for name, values in features.items()}

@@ -1,4 +1,4 @@
-"""When articles were born: first sight or publication, and what they were last clicked."""
+"""When articles came to the site, when they were written, and when they were last clicked."""
 
 from dataclasses import dataclass
 
@@ -7,62 +7,77 @@ from numpy.typing import NDArray
 
 from recsys.rows import UNKNOWN_TIME, Articles
 from recsys.signals.event_counts import Events
-from recsys.signals.recency import born_by_serial
+from recsys.signals.recency import published_ms_by_serial
 
 
 @dataclass(frozen=True, slots=True)
 class Births:
-    """When articles came to the site (published, else first seen), and were written.
+    """What the store says about when each article came to the site.
 
     Attributes
     ----------
-    published_ms, first_ms, added_ms : array of int64, shape (n_articles,)
-        What the publisher said, the first sight in the log, the arrival of the text;
-        UNKNOWN_TIME, the far future, and UNKNOWN_TIME where not known.
+    published_ms : array of int64, shape (n_articles,)
+        When the article was published, as the publisher says; UNKNOWN_TIME where it does not.
+    first_seen_ms : array of int64, shape (n_articles,)
+        When the log first has a click or an impression of the article; the far future for an
+        article that the log does not have.
+    added_ms : array of int64, shape (n_articles,)
+        When the text of the article was first stored; UNKNOWN_TIME for an article without text.
     serial : array of float64, shape (n_articles,)
-        Ids as numbers, NaN for those that are not.
+        The article id as a number; NaN for an id that is not a whole number.
     """
 
     published_ms: NDArray[np.int64]
-    first_ms: NDArray[np.int64]
+    first_seen_ms: NDArray[np.int64]
     added_ms: NDArray[np.int64]
     serial: NDArray[np.float64]
 
-    def at(self, as_of_ms: int) -> NDArray[np.int64]:
-        """Return when articles came, as known at an instant; UNKNOWN_TIME for not yet."""
-        seen = np.where(self.first_ms < as_of_ms, self.first_ms, self.added_ms)
+    def born_ms_at(self, as_of_ms: int) -> NDArray[np.int64]:
+        """Return when each article came to the site, as known at `as_of_ms`.
+
+        This is the time of publication. Where the publisher gave none, it is the first click or
+        impression before `as_of_ms`, or else the arrival of the text. UNKNOWN_TIME means that
+        none of the three is known.
+        """
+        seen = np.where(self.first_seen_ms < as_of_ms, self.first_seen_ms, self.added_ms)
         return np.where(self.published_ms == UNKNOWN_TIME, seen, self.published_ms)
 
-    def written_at(self, as_of_ms: int) -> NDArray[np.int64]:
-        """Return when articles were written, as known at an instant: by number where undated.
+    def written_ms_at(self, as_of_ms: int) -> NDArray[np.int64]:
+        """Return when each article was written, as known at `as_of_ms`.
 
-        An old article shown again has come anew, but was not written anew; and a number
-        may tell of one yet to come.
+        Where the publisher gave no time and ids grow with time, the id dates the article (see
+        `recsys.signals.recency.published_ms_by_serial`). The two times differ for an old article
+        that the site shows again: it came to the site when it was shown, but it was written long
+        before. The id of an article that is not published yet gives a time after `as_of_ms`.
         """
         undated = self.published_ms == UNKNOWN_TIME
         serial = np.where(undated, self.serial, np.nan)
-        told = born_by_serial(serial, self.first_ms, as_of_ms)
-        born = self.at(as_of_ms)
-        if told is not None:
-            born[~np.isnan(told)] = told[~np.isnan(told)].astype(np.int64)
-        return born
+        by_serial = published_ms_by_serial(serial, self.first_seen_ms, as_of_ms)
+        written_ms = self.born_ms_at(as_of_ms)
+        if by_serial is not None:
+            dated = ~np.isnan(by_serial)
+            written_ms[dated] = by_serial[dated].astype(np.int64)
+        return written_ms
 
 
 def births_of(articles: Articles, events: Events) -> Births:
-    """Return when articles were born, as far as these events tell."""
+    """Return what articles and events say about when each article came to the site."""
     ids = articles.id_map.ids
     return Births(
         published_ms=articles.published_ms,
-        first_ms=events.first_seen_ms(articles.id_map.keys),
+        first_seen_ms=events.first_seen_ms(articles.id_map.keys),
         added_ms=articles.added_ms,
         serial=np.array([float(i) if i.isdecimal() else np.nan for i in ids], dtype=np.float64),
     )
 
 
 def last_clicked_ms(articles: Articles, events: Events) -> NDArray[np.int64]:
-    """Return when each article was last clicked by somebody new; UNKNOWN_TIME for never."""
+    """Return when each article was last clicked by a user who had not clicked it before.
+
+    UNKNOWN_TIME is the value of an article without a click.
+    """
     last = np.full(len(articles.id_map), UNKNOWN_TIME)
-    place = articles.id_map.index_of_keys(events.click_key)
-    known = place >= 0
-    np.maximum.at(last, place[known], events.click_ms[known])
+    article_index = articles.id_map.index_of_keys(events.click_key)
+    known = article_index >= 0
+    np.maximum.at(last, article_index[known], events.click_ms[known])
     return last

@@ -1,7 +1,8 @@
-"""What a refresh takes over from a run instead of learning it anew.
+"""What a refresh takes over from its base run instead of learning it again.
 
-Factors, neighbours in text, and who is read together stay as the night learned them; an
-article that came since gets all three from its text and from the readers it has found.
+The factors, the text neighbours and the item-item similarities stay as the nightly run learned
+them. An article that has come since gets all three from its text and from the users who have
+read it.
 """
 
 from collections.abc import Iterator, Sequence
@@ -23,20 +24,22 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class BaseRun:
-    """The run that is refreshed.
+    """The run that a refresh builds on.
 
     Attributes
     ----------
     as_of_ms
-        When it was made.
+        The end of its training window.
     article_ids
-        Its known articles.
-    live, vectors
-        Of its models.
+        The articles it knows, in its order.
+    live
+        Its live model.
+    vectors
+        The heaviest terms of its articles (`recsys.blend.curves.RankModel.vectors`).
     carry
-        What it kept for this.
+        What it keeps for a refresh alone.
     sample_one_in
-        As of `recsys.training.window.TrainingWindow`.
+        See `recsys.training.window.TrainingWindow`.
     """
 
     as_of_ms: int
@@ -47,135 +50,218 @@ class BaseRun:
     sample_one_in: int = 1
 
     @property
-    def earlier(self) -> BaseRunFacts:
-        """Return what `read_training_window` wants to know of it."""
+    def facts(self) -> BaseRunFacts:
+        """Return what `read_training_window` takes over from this run."""
         return BaseRunFacts(
             self.article_ids, self.carry.first_ms, self.carry.bots, self.sample_one_in
         )
 
 
-def live_since(last: BaseRun, live: Ints) -> NDArray[np.bool_]:
-    """Return which live articles (known indices) were not live when factors were learned."""
-    return ~np.isin(live, last.live.live_rows[~last.carry.live_since])
+def came_live_since(base: BaseRun, live_rows: Ints) -> NDArray[np.bool_]:
+    """Return which live articles were not live yet when the factors were learned.
+
+    Parameters
+    ----------
+    base
+        The base run. If it is itself a refresh, its factors are those of its nightly run.
+    live_rows : array of int64, shape (n_live,)
+        Article indices of the articles that are live now.
+    """
+    return ~np.isin(live_rows, base.live.live_rows[~base.carry.live_since])
 
 
-def _on_columns(
-    rows: Rows, columns: Ints, keep: NDArray[np.bool_], shape: tuple[int, int]
+def carried_similar(
+    base: BaseRun, vectors: csr_matrix, live_rows: Ints, config: TextConfig
 ) -> csr_matrix:
-    """Return rows whose kept columns stand at new places, -1 for those that are gone."""
-    here = np.flatnonzero(keep[rows.column] & (columns[rows.column] >= 0))
+    """Return the cosine of articles to live ones: those of the base run, and those of new ones.
+
+    Parameters
+    ----------
+    base
+        The base run.
+    vectors, live_rows, config
+        See `recsys.signals.text.more_similar`.
+    """
+    n_before = len(base.article_ids)
+    before = _moved_columns(
+        base.live.similar,
+        live_indices(live_rows, base.live.live_rows),
+        np.ones(len(base.live.live_rows), dtype=bool),
+        (n_before, len(live_rows)),
+    )
+    is_new = ~np.isin(live_rows, base.live.live_rows)
+    return text.add_similar_articles(before, vectors, live_rows, is_new, config)
+
+
+def carried_vectors(base: BaseRun, new_vectors: csr_matrix, config: TextConfig) -> csr_matrix:
+    """Return the heaviest terms of articles: those of the base run, then those of new articles.
+
+    Parameters
+    ----------
+    base
+        The base run.
+    new_vectors : csr_matrix, shape (n_new, n_features)
+        TF-IDF vectors of the articles that the base run does not know.
+    config
+        How many terms are kept of each article.
+    """
+    before = csr_matrix(
+        (base.vectors.value, base.vectors.column, base.vectors.start),
+        shape=(len(base.article_ids), new_vectors.shape[1]),
+    )
+    new = text.keep_heaviest_terms(new_vectors, config.n_rank_terms)
+    return vstack((before, new), format="csr", dtype=np.float32)
+
+
+def carried_item_item(
+    base: BaseRun, user_items: csr_matrix, live_rows: Ints, config: CollaborativeConfig
+) -> csr_matrix:
+    """Return item-item similarities: those of the nightly run, and those of what came since.
+
+    The similarities of known articles to articles that were live in the nightly run stay as
+    learned. Those of new articles, and those to articles that came live since, are counted on
+    `user_items`.
+
+    Parameters
+    ----------
+    base
+        The base run.
+    user_items : csr_matrix, shape (n_users, n_articles)
+        Confidence of the counted clicks.
+    live_rows : array of int64, shape (n_live,)
+        Article indices of the live articles.
+    config
+        How many similarities are kept of each article.
+
+    Returns
+    -------
+    csr_matrix of float32, shape (n_articles, n_live)
+    """
+    n_before, n_articles, n_live = len(base.article_ids), user_items.shape[1], len(live_rows)
+    since = came_live_since(base, live_rows)
+    columns = live_indices(live_rows, base.live.live_rows)
+    kept = _moved_columns(base.live.item_item, columns, ~base.carry.live_since, (n_before, n_live))
+    new_articles = np.arange(n_before, n_articles)
+    old_columns, new_columns = np.flatnonzero(~since), np.flatnonzero(since)
+    of_new_articles = collaborative.item_item_similarity(
+        user_items, new_articles, live_rows[old_columns], config
+    )
+    to_new_columns = collaborative.item_item_similarity(
+        user_items, np.arange(n_articles), live_rows[new_columns], config
+    )
+    old = vstack(
+        (kept, _spread_columns(of_new_articles, old_columns, n_live)),
+        format="csr",
+        dtype=np.float32,
+    )
+    result = old + _spread_columns(to_new_columns, new_columns, n_live)
+    result.sort_indices()
+    return result
+
+
+def _moved_columns(
+    rows: Rows, new_column: Ints, keep: NDArray[np.bool_], shape: tuple[int, int]
+) -> csr_matrix:
+    """Return a matrix with its columns moved, and some of them left out.
+
+    Parameters
+    ----------
+    rows
+        The matrix.
+    new_column : array of int64, shape (n_columns,)
+        Where each column goes; -1 for a column that is left out.
+    keep : array of bool, shape (n_columns,)
+        False for a column that is left out.
+    shape
+        Shape of the result.
+    """
+    here = np.flatnonzero(keep[rows.column] & (new_column[rows.column] >= 0))
     start = np.searchsorted(here, rows.start)
-    matrix = csr_matrix((rows.value[here], columns[rows.column[here]], start), shape=shape)
+    matrix = csr_matrix((rows.value[here], new_column[rows.column[here]], start), shape=shape)
     matrix.sort_indices()
     return matrix
 
 
-def carried_similar(
-    last: BaseRun, vectors: csr_matrix, live: Ints, config: TextConfig
-) -> csr_matrix:
-    """Return the cosine of articles to live ones: the last run's, and those of what is new."""
-    shape = (len(last.article_ids), len(live))
-    everything = np.ones(len(last.live.live_rows), dtype=bool)
-    before = _on_columns(
-        last.live.similar, live_indices(live, last.live.live_rows), everything, shape
-    )
-    is_new = ~np.isin(live, last.live.live_rows)
-    return text.more_similar(before, vectors, live, is_new, config)
+def _spread_columns(matrix: csr_matrix, columns: Ints, n_columns: int) -> csr_matrix:
+    """Return a matrix of `n_columns` columns that has the given one's columns at `columns`.
 
-
-def carried_vectors(last: BaseRun, after: csr_matrix, config: TextConfig) -> csr_matrix:
-    """Return the heaviest terms of articles: the last run's, and those of what came after."""
-    old = csr_matrix(
-        (last.vectors.value, last.vectors.column, last.vectors.start),
-        shape=(len(last.article_ids), after.shape[1]),
-    )
-    return vstack((old, text.heaviest(after, config.n_rank_terms)), format="csr", dtype=np.float32)
-
-
-def carried_item_item(
-    last: BaseRun, items: csr_matrix, live: Ints, config: CollaborativeConfig
-) -> csr_matrix:
-    """Return who is read together: as learned, counted for what has come to life since."""
-    n_before, n_articles, n_live = len(last.article_ids), items.shape[1], len(live)
-    since = live_since(last, live)
-    columns = live_indices(live, last.live.live_rows)
-    kept = _on_columns(last.live.item_item, columns, ~last.carry.live_since, (n_before, n_live))
-    rows = np.arange(n_before, n_articles)
-    older = np.flatnonzero(~since)
-    fresh_rows = collaborative.item_item(items, rows, live[older], config)
-    newer = np.flatnonzero(since)
-    fresh = collaborative.item_item(items, np.arange(n_articles), live[newer], config)
-    below = _wide(fresh_rows, older, n_live)
-    together = vstack((kept, below), format="csr", dtype=np.float32) + _wide(fresh, newer, n_live)
-    together.sort_indices()
-    return together
-
-
-def _wide(matrix: csr_matrix, columns: Ints, n_columns: int) -> csr_matrix:
-    """Return a matrix with its columns at some ascending places among more."""
+    `columns` must ascend.
+    """
     return csr_matrix(
         (matrix.data, columns[matrix.indices], matrix.indptr), shape=(matrix.shape[0], n_columns)
     )
 
 
 def users_needing_factors(
-    window: TrainingWindow, last: BaseRun, config: CollaborativeConfig
+    window: TrainingWindow, base: BaseRun, config: CollaborativeConfig
 ) -> Ints:
-    """Return the readers (rows of a night) whose factors `carried_factors` uses."""
-    fresh = window.clicked_ms >= last.as_of_ms
+    """Return the user indices whose factors of the base run `carried_factors` uses, ascending."""
+    is_new_click = window.clicked_ms >= base.as_of_ms
     warm = np.zeros(len(window.articles.id_map), dtype=bool)
-    warm[last.live.live_rows[last.live.warm]] = True
-    found = _articles_with_enough_users(window, warm, config)
-    return np.unique(window.user_index[fresh | found[window.article_index]])
+    warm[base.live.live_rows[base.live.warm]] = True
+    gets_factors = _articles_with_enough_users(window, warm, config)
+    return np.unique(window.user_index[is_new_click | gets_factors[window.article_index]])
 
 
 def _articles_with_enough_users(
     window: TrainingWindow, warm: NDArray[np.bool_], config: CollaborativeConfig
 ) -> NDArray[np.bool_]:
-    """Return which live articles have no factors yet, but readers enough to give them some."""
+    """Return which live articles have no factors yet, but enough users to get some."""
     n_users = np.bincount(window.article_index, minlength=len(warm))
-    found = np.zeros(len(warm), dtype=bool)
-    found[window.live_rows] = True
-    return found & ~warm & (n_users >= config.min_users)
+    is_live = np.zeros(len(warm), dtype=bool)
+    is_live[window.live_rows] = True
+    return is_live & ~warm & (n_users >= config.min_users)
 
 
 def carried_factors(
-    window: TrainingWindow, last: BaseRun, user: NDArray[np.float32], config: CollaborativeConfig
+    window: TrainingWindow,
+    base: BaseRun,
+    user_factors: NDArray[np.float32],
+    config: CollaborativeConfig,
 ) -> collaborative.Factors:
-    """Return the last run's factors on a night's indices, clicks since folded in.
+    """Return the base run's factors on a window's indices, with the clicks since folded in.
 
     Parameters
     ----------
-    night, last
-        The present, and the run.
-    user : array of float32, shape (n_users, factors)
-        The run's factors of the night's readers, at least of `users_needing_factors`.
+    window
+        The training window of the refresh.
+    base
+        The base run.
+    user_factors : array of float32, shape (n_users, factors)
+        The base run's factors of the window's users. They are needed of
+        `users_needing_factors`; the other rows may be zeros.
     config
-        Of the factors.
+        How many users an article needs for factors of its own.
     """
-    live = last.live
-    article = np.zeros((len(window.articles.id_map), live.factors.shape[1]), dtype=np.float32)
-    article[live.live_rows[live.warm]] = live.factors[live.warm]
-    learned: NDArray[np.bool_] = np.zeros(len(article), dtype=bool)
-    learned[live.live_rows[live.warm & ~last.carry.live_since]] = True
-    user = user.copy()
+    live = base.live
+    article_factors = np.zeros(
+        (len(window.articles.id_map), live.factors.shape[1]), dtype=np.float32
+    )
+    article_factors[live.live_rows[live.warm]] = live.factors[live.warm]
+    learned: NDArray[np.bool_] = np.zeros(len(article_factors), dtype=bool)
+    learned[live.live_rows[live.warm & ~base.carry.live_since]] = True
+    user_factors = user_factors.copy()
     confidence = live.click_confidence
-    fresh = np.flatnonzero(window.clicked_ms >= last.as_of_ms)
-    for row, articles in grouped(window.user_index[fresh], window.article_index[fresh]):
-        user[row] = fold_in(user[row], article[articles], gram=live.gram, confidence=confidence)
-    # An article that has found its readers since gets the factors they give it: the other
-    # half of an ALS step. On EB-NeRD three of four clicks of a day are on such articles.
-    spread = last.carry.spread
-    warm: NDArray[np.bool_] = (article != 0).any(axis=1)
-    wanted = _articles_with_enough_users(window, warm, config)[window.article_index]
-    wanted[fresh] |= (warm & ~learned)[window.article_index[fresh]]
-    for column, users in grouped(window.article_index[wanted], window.user_index[wanted]):
-        article[column] = fold_in(article[column], user[users], gram=spread, confidence=confidence)
-    return collaborative.Factors(user, article, live.gram, spread)
+    new_clicks = np.flatnonzero(window.clicked_ms >= base.as_of_ms)
+    for user, articles in grouped(window.user_index[new_clicks], window.article_index[new_clicks]):
+        user_factors[user] = fold_in(
+            user_factors[user], article_factors[articles], gram=live.gram, confidence=confidence
+        )
+    # An article that enough users have read since gets the factors that they give it: the
+    # other half of an ALS step. On EB-NeRD three of four clicks of a day are on such articles.
+    spread = base.carry.spread
+    warm: NDArray[np.bool_] = (article_factors != 0).any(axis=1)
+    used = _articles_with_enough_users(window, warm, config)[window.article_index]
+    used[new_clicks] |= (warm & ~learned)[window.article_index[new_clicks]]
+    for article, users in grouped(window.article_index[used], window.user_index[used]):
+        article_factors[article] = fold_in(
+            article_factors[article], user_factors[users], gram=spread, confidence=confidence
+        )
+    return collaborative.Factors(user_factors, article_factors, live.gram, spread)
 
 
 def grouped(key: Ints, value: Ints) -> Iterator[tuple[int, Ints]]:
-    """Yield each key and the values that go with it."""
+    """Yield each distinct key, ascending, with its values in their order."""
     order = np.argsort(key, kind="stable")
     keys, start = np.unique(key[order], return_index=True)
     if len(keys):

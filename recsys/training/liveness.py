@@ -32,7 +32,7 @@ def live_articles(
     events
         Clicks and views strictly before `as_of_ms`.
     born_ms : array of int64, shape (n_articles,)
-        When each article came to the site, as known at `as_of_ms`; see `Births.at`.
+        When each article came to the site, as known at `as_of_ms`; see `Births.born_ms_at`.
     pinned_ids
         Articles of the pins in force at `as_of_ms`.
     as_of_ms

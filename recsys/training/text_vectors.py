@@ -1,4 +1,4 @@
-"""The texts of a night: their term counts, kept in the store, and which articles are alike."""
+"""Text of a training window: term counts, which the store keeps, and text neighbours."""
 
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -11,29 +11,31 @@ from scipy.sparse import csr_matrix, vstack
 from recsys.config import N_THREADS, Config
 from recsys.rows import Articles
 from recsys.signals import text
-from recsys.store.database import Store, text_digest
+from recsys.store.articles import text_digest
+from recsys.store.database import Store
 from recsys.training.carry_over import BaseRun, carried_similar, carried_vectors
 from recsys.training.window import TrainingWindow
 
-COUNTED_AT_ONCE = 2_000  # articles whose terms are one task
-WEIGHED_AT_ONCE = 2_000  # articles whose vectors are made at once
-TERMS_VERSION = "2"  # of `recsys.signals.text.terms`: counts of an older one are not reused
+COUNTED_AT_ONCE = 2_000  # articles whose terms are counted in one task
+WEIGHED_AT_ONCE = 2_000  # articles whose TF-IDF vectors are made at once
+# Of `recsys.signals.text.extract_terms`: counts of an older version are not reused.
+TERMS_VERSION = "2"
 
 
 @dataclass(frozen=True, slots=True)
-class Texts:
-    """What a night knows of the articles' texts.
+class TextModel:
+    """Text neighbours and TF-IDF vectors of the known articles.
 
     Attributes
     ----------
-    similar : csr_matrix, n_known x n_live
-        As of `recsys.signals.text.similar_articles`.
-    heaviest : csr_matrix, n_known x n_terms
-        Vectors, of the heaviest terms only.
+    similar : csr_matrix, shape (n_articles, n_live)
+        See `recsys.signals.text.similar_articles`.
+    heaviest : csr_matrix, shape (n_articles, n_features)
+        TF-IDF vectors, reduced to the heaviest terms of each article.
     n_having, n_trained
-        As of `recsys.published.run_file.Carry`.
+        Document frequencies; see `recsys.published.run_file.Carry`.
     n_counted
-        Articles whose terms were counted for it.
+        How many articles had their terms counted now; the store had the counts of the others.
     """
 
     similar: csr_matrix
@@ -43,92 +45,136 @@ class Texts:
     n_counted: int
 
 
-def texts_of(store: Store, window: TrainingWindow, config: Config, last: BaseRun | None) -> Texts:
-    """Return what a night knows of the articles' texts; counts of new ones are kept in the store.
+def build_text_model(
+    store: Store, window: TrainingWindow, config: Config, base: BaseRun | None
+) -> TextModel:
+    """Compute text neighbours and vectors; term counts of new articles are kept in the store.
 
     Parameters
     ----------
-    store, night, config
-        What to learn from.
-    last
-        The run to carry on, weights of terms and likeness of what it knew; None to begin anew.
+    store
+        Where texts and their term counts are.
+    window
+        The training window.
+    config
+        Settings of text.
+    base
+        For a refresh: the base run, whose document frequencies, vectors and neighbours stay.
+        None for a nightly run.
     """
-    articles, live, n_articles = window.articles, window.live_rows, len(window.articles.id_map)
-    n_counted = count_new_texts(store, articles, config)
-    if last is None:
-        counts = _term_counts(store, articles, np.arange(n_articles), config)
-        found, n_trained = text.document_counts(counts, ~window.announced)
-        vectors = text.tfidf(counts, text.idf(found, n_trained))
-        similar = text.similar_articles(vectors, vectors[live], live, config.text)
-        heaviest = text.heaviest(vectors, config.text.n_rank_terms)
-        n_having = found.astype(np.min_scalar_type(n_trained))
-    else:
-        n_having, n_trained = last.carry.n_having, last.carry.n_trained
-        is_new = np.arange(n_articles) >= len(last.article_ids)
-        is_new[live[~np.isin(live, last.live.live_rows)]] = True
-        new, cut = _cut_vectors(store, articles, is_new, last, config)
-        similar = carried_similar(last, cut, live, config.text)
-        n_after = n_articles - len(last.article_ids)
-        heaviest = carried_vectors(last, new[new.shape[0] - n_after :], config.text)
-    return Texts(similar, heaviest, n_having, n_trained, n_counted)
+    n_counted = count_new_texts(store, window.articles, config)
+    if base is None:
+        return _learned_text_model(store, window, config, n_counted)
+    return _carried_text_model(store, window, config, base, n_counted)
+
+
+def _learned_text_model(
+    store: Store, window: TrainingWindow, config: Config, n_counted: int
+) -> TextModel:
+    """Return the text model of a nightly run."""
+    articles, live = window.articles, window.live_rows
+    counts = _term_counts(store, articles, np.arange(len(articles.id_map)), config)
+    n_having, n_trained = text.document_counts(counts, ~window.is_announced)
+    vectors = text.tfidf(counts, text.idf(n_having, n_trained))
+    return TextModel(
+        similar=text.similar_articles(vectors, vectors[live], live, config.text),
+        heaviest=text.keep_heaviest_terms(vectors, config.text.n_rank_terms),
+        n_having=n_having.astype(np.min_scalar_type(n_trained)),
+        n_trained=n_trained,
+        n_counted=n_counted,
+    )
+
+
+def _carried_text_model(
+    store: Store, window: TrainingWindow, config: Config, base: BaseRun, n_counted: int
+) -> TextModel:
+    """Return the text model of a refresh: the base run's, with new articles added."""
+    articles, live = window.articles, window.live_rows
+    n_articles, n_before = len(articles.id_map), len(base.article_ids)
+    is_new = np.arange(n_articles) >= n_before
+    is_new[live[~np.isin(live, base.live.live_rows)]] = True
+    new, narrowed = _vectors_on_terms_of_new(store, articles, is_new, base, config)
+    return TextModel(
+        similar=carried_similar(base, narrowed, live, config.text),
+        heaviest=carried_vectors(base, new[new.shape[0] - (n_articles - n_before) :], config.text),
+        n_having=base.carry.n_having,
+        n_trained=base.carry.n_trained,
+        n_counted=n_counted,
+    )
 
 
 def count_new_texts(
     store: Store, articles: Articles, config: Config, workers: Executor | None = None
 ) -> int:
-    """Keep term counts of articles that are new, and return how many those were.
+    """Count the terms of new texts, keep the counts in the store, and return how many were new.
 
-    An article is vectorised when it is new or its text (or a text setting) changed.
-    `workers` share the counting of many.
+    A text is new if its article is, or if the text or a setting of its counts has changed.
+
+    Parameters
+    ----------
+    store
+        Where the counts are kept.
+    articles
+        The articles to look at.
+    config
+        Settings of text.
+    workers
+        Processes that share the counting; None counts in this process.
     """
     keys, wanted = articles.id_map.keys.tolist(), _digests(articles, config)
     known = store.derived.text_digests()
     new = [i for i, key in enumerate(keys) if wanted[i] and known.get(key) != wanted[i]]
-    parts = [new[i : i + COUNTED_AT_ONCE] for i in range(0, len(new), COUNTED_AT_ONCE)]
+    tasks = [new[i : i + COUNTED_AT_ONCE] for i in range(0, len(new), COUNTED_AT_ONCE)]
     columns = (
-        [[articles.titles[i] for i in part] for part in parts],
-        [store.bodies([keys[i] for i in part]) for part in parts],
-        [[articles.categories[i] for i in part] for part in parts],
+        [[articles.titles[i] for i in task] for task in tasks],
+        [store.bodies([keys[i] for i in task]) for task in tasks],
+        [[articles.categories[i] for i in task] for task in tasks],
     )
-    count = map if workers is None or len(parts) < 2 else workers.map
-    counted = count(text.count_terms, *columns, repeat(config.text))
-    for part, counts in zip(parts, counted, strict=True):
-        store.derived.put_text_vectors([keys[i] for i in part], [wanted[i] for i in part], counts)
+    run = map if workers is None or len(tasks) < 2 else workers.map
+    counted = run(text.count_terms, *columns, repeat(config.text))
+    for task, counts in zip(tasks, counted, strict=True):
+        store.derived.put_text_vectors([keys[i] for i in task], [wanted[i] for i in task], counts)
     return len(new)
 
 
 def _term_counts(
-    store: Store, articles: Articles, rows: NDArray[np.int64], config: Config
+    store: Store, articles: Articles, article_index: NDArray[np.int64], config: Config
 ) -> csr_matrix:
-    """Return the term counts of some articles, as kept; one without text has an empty row."""
-    keys, digests = articles.id_map.keys[rows].tolist(), articles.digests
-    wanted = [key if digests[i] else -1 for key, i in zip(keys, rows.tolist(), strict=True)]
+    """Return the kept term counts of some articles; the row of one without text is empty."""
+    keys, digests = articles.id_map.keys[article_index].tolist(), articles.digests
+    wanted = [
+        key if digests[i] else -1 for key, i in zip(keys, article_index.tolist(), strict=True)
+    ]
     return store.derived.text_vectors(wanted, config.text.n_features)
 
 
-def _cut_vectors(
-    store: Store, articles: Articles, is_new: NDArray[np.bool_], last: BaseRun, config: Config
+def _vectors_on_terms_of_new(
+    store: Store, articles: Articles, is_new: NDArray[np.bool_], base: BaseRun, config: Config
 ) -> tuple[csr_matrix, csr_matrix]:
-    """Return vectors of new articles; and of all, on the terms of those: all that is multiplied.
+    """Return the vectors of new articles, and those of all articles on the terms of new ones.
 
-    Weighed as the night did, some thousand at a time.
+    A product with a new article needs no other terms. Terms have the weights of the nightly
+    run, and vectors are made `WEIGHED_AT_ONCE` at a time to save memory.
     """
-    weights, rows = text.idf(last.carry.n_having, last.carry.n_trained), np.arange(len(is_new))
-    new = text.tfidf(_term_counts(store, articles, rows[is_new], config), weights)
+    weights = text.idf(base.carry.n_having, base.carry.n_trained)
+    article_index = np.arange(len(is_new))
+    new = text.tfidf(_term_counts(store, articles, article_index[is_new], config), weights)
     used = np.zeros(new.shape[1], dtype=bool)
     used[new.indices] = True
     parts = (
-        _term_counts(store, articles, rows[i : i + WEIGHED_AT_ONCE], config)
-        for i in range(0, len(rows), WEIGHED_AT_ONCE)
+        _term_counts(store, articles, article_index[i : i + WEIGHED_AT_ONCE], config)
+        for i in range(0, len(article_index), WEIGHED_AT_ONCE)
     )
     with ThreadPoolExecutor(N_THREADS) as pool:
-        cut = pool.map(lambda counts: text.only(text.tfidf(counts, weights), used), parts)
-        together = vstack([new[:0], *cut], format="csr", dtype=np.float32)
-    return new, text.narrowed(together, used)
+        on_used = pool.map(
+            lambda counts: text.drop_other_terms(text.tfidf(counts, weights), used), parts
+        )
+        together = vstack([new[:0], *on_used], format="csr", dtype=np.float32)
+    return new, text.select_columns(together, used)
 
 
 def _digests(articles: Articles, config: Config) -> list[str]:
-    """Return what tells texts, and the settings of their counts, from others; "" for none."""
+    """Return a digest of each text and of the settings of its counts; "" without text."""
     counted_by = ("n_features", "title_weight", "category_weight")
     settings = text_digest(TERMS_VERSION, *(repr(getattr(config.text, n)) for n in counted_by))
     return [f"{settings[:8]}:{digest}" if digest else "" for digest in articles.digests]

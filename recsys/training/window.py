@@ -1,7 +1,7 @@
-"""What a night may know: the store's content before `as_of`, on matrix indices.
+"""The training window: everything in the store strictly before `as_of`, on matrix indices.
 
-The one place that decides which clicks count, which articles are live, and who is a
-machine. Nothing of `as_of` or later passes through here.
+`read_training_window` is the one place that decides which clicks count, which articles are
+live, and which users are left out as bots. No row of `as_of` or later passes through it.
 """
 
 import dataclasses
@@ -16,11 +16,12 @@ from recsys.errors import StoreError
 from recsys.kernels.clicks import one_of_pair
 from recsys.rows import HOUR_MS, Articles, Clicks, IdMap
 from recsys.signals.event_counts import Events
-from recsys.sorted_ints import counted, make_pair, runs
 from recsys.store.database import Store
 from recsys.training.births import births_of
+from recsys.training.bots import find_bots
 from recsys.training.liveness import live_articles
 
+Ints = NDArray[np.int64]
 NO_KEYS = np.zeros(0, dtype=np.int64)
 # How far back clicks and views are counted: eight half-lives of a day leave 0.4 % of one.
 COUNTED_DAYS = 8.0
@@ -28,23 +29,23 @@ COUNTED_DAYS = 8.0
 
 @dataclass(frozen=True, slots=True)
 class BaseRunFacts:
-    """What a run already knew that a refresh carries on.
+    """What a training window takes over from the base run of a refresh.
 
     Attributes
     ----------
     article_ids
-        Its known articles, in its order, which stays.
-    first_ms : array of int64
-        When each was first seen; the far future for never.
-    machines
-        Readers it left out.
+        The articles that the base run knows, in its order. The window keeps this order.
+    first_seen_ms : array of int64, shape (n_articles,)
+        When each of them was first clicked or shown; the far future for never.
+    bot_ids
+        Users that the base run left out as bots.
     sample_one_in
-        As of `TrainingWindow`.
+        See `TrainingWindow`.
     """
 
     article_ids: Sequence[str]
-    first_ms: NDArray[np.int64]
-    bots: Sequence[str]
+    first_seen_ms: Ints
+    bot_ids: Sequence[str]
     sample_one_in: int = 1
 
 
@@ -55,29 +56,45 @@ class TrainingWindow:
     Attributes
     ----------
     as_of_ms
-        Nothing later is in here.
-    window_from_ms, counted_from_ms
-        Oldest click that may be in here, and oldest click and impression that counts.
+        The end of the window; no row in it is of this instant or later.
+    window_from_ms
+        The window holds no click before this instant.
+    counted_from_ms
+        The signals of articles count no click and no impression before this instant.
     articles
-        The known articles: those an earlier run knew as it had them, then in id order.
-    everyone, users
-        All readers of the store, and those with a usable click, in id order.
-    user_index, article_index, clicked_ms, dwell_seconds, timed
-        Clicks, oldest first, one for each reader and article (their latest);
-        `timed` is False where the log knew only a bound.
+        The known articles: those of the base run in its order, then the others in id order.
+    all_users
+        All users of the store, in id order.
+    users
+        The users with a click in the window, in id order.
+    user_index, article_index : array of int64, shape (n_clicks,)
+        The clicks, oldest first: the latest click of each user on each article.
+    clicked_ms : array of int64, shape (n_clicks,)
+        When each click was made.
+    dwell_seconds : array of float32, shape (n_clicks,)
+        Reading time; NaN where it is unknown.
+    time_is_known : array of bool, shape (n_clicks,)
+        False where the log says only "at this time or earlier".
     events
-        What the signals of articles count: of the last `COUNTED_DAYS`.
-    live_rows : array of int64
-        Indices of live articles, ascending.
-    announced : array of bool, shape (n_articles,)
-        Known by text alone: not born yet, but asked for.
+        The clicks and views that the signals of articles count; see `COUNTED_DAYS`.
+    n_impressions
+        Impressions since `counted_from_ms`.
+    live_rows : array of int64, shape (n_live,)
+        The article index of each live article, ascending.
+    is_announced : array of bool, shape (n_articles,)
+        Articles that are known by their text alone: the window was asked to include them, but
+        they are not live yet.
     born_ms, written_ms : array of int64, shape (n_articles,)
-        See `Births.at` and `Births.written_at`.
-    bot_keys, machines, bot_clicks
-        Readers left out for inhuman speed, by store key and id, and their clicks.
+        See `Births.born_ms_at` and `Births.written_ms_at`.
+    bot_keys : array of int64, ascending
+        Store keys of the bots, whose clicks are left out.
+    bot_ids
+        The ids of the bots.
+    bot_clicks
+        Their clicks.
     sample_one_in
-        One user in so many is in `users`, sampled by key (`sampled_users`); 1 in every run that
-        is served. The events of articles are always those of all users.
+        One user in this many is in `users`, sampled by key (`sampled_users`). It is 1 in every
+        run that is served. The events of articles are always those of all users.
     """
 
     as_of_ms: int
@@ -86,19 +103,19 @@ class TrainingWindow:
     articles: Articles
     all_users: IdMap
     users: IdMap
-    user_index: NDArray[np.int64]
-    article_index: NDArray[np.int64]
-    clicked_ms: NDArray[np.int64]
+    user_index: Ints
+    article_index: Ints
+    clicked_ms: Ints
     dwell_seconds: NDArray[np.float32]
-    timed: NDArray[np.bool_]
+    time_is_known: NDArray[np.bool_]
     events: Events
     n_impressions: int
-    live_rows: NDArray[np.int64]
-    announced: NDArray[np.bool_]
-    born_ms: NDArray[np.int64]
-    written_ms: NDArray[np.int64]
-    bot_keys: NDArray[np.int64]
-    bots: Sequence[str]
+    live_rows: Ints
+    is_announced: NDArray[np.bool_]
+    born_ms: Ints
+    written_ms: Ints
+    bot_keys: Ints
+    bot_ids: Sequence[str]
     bot_clicks: Clicks
     sample_one_in: int = 1
 
@@ -108,70 +125,77 @@ class TrainingWindow:
         return (self.as_of_ms - self.clicked_ms) / HOUR_MS
 
     @property
-    def counted(self) -> NDArray[np.int64]:
-        """Return which clicks the signals of articles are made of."""
+    def counted_clicks(self) -> Ints:
+        """Return the indices of the clicks that the signals of articles count."""
         return np.flatnonzero(self.clicked_ms >= self.counted_from_ms)
+
+    def n_reads(self, user_index: Ints) -> Ints:
+        """Return how many articles each user has read in the window; 0 for an index of -1."""
+        counts = np.bincount(self.user_index, minlength=len(self.users))
+        if not len(counts):
+            return np.zeros_like(user_index)
+        return np.where(user_index >= 0, counts[user_index], 0)
 
 
 def read_training_window(
     store: Store,
     as_of_ms: int,
     config: Config,
-    announced_keys: NDArray[np.int64] = NO_KEYS,
-    earlier: BaseRunFacts | None = None,
+    announced_keys: Ints = NO_KEYS,
+    base: BaseRunFacts | None = None,
     max_users: int | None = None,
 ) -> TrainingWindow:
-    """Return what a night at `as_of_ms` may know: nothing of that instant or later.
+    """Read the training window of `as_of_ms`: no row of that instant or later.
 
     Parameters
     ----------
-    store, as_of_ms, config
-        What is read, up to when, and which part of it.
+    store
+        The store to read.
+    as_of_ms
+        The end of the window.
+    config
+        How far back the window reaches, and when a user is a bot.
     announced_keys
-        Articles whose text is known all the same, for it arrives with them: a refresh
-        takes it in. They are not live, and nothing is counted of them.
-    earlier
-        The run that is refreshed; its articles stay known.
+        Store keys of articles to know by their text although they are published later. A back-test
+        asks for the articles of the impressions that it judges: a refresh would have read
+        their texts by then. They are not live, and document frequencies leave them out.
+    base
+        For a refresh: what the base run knew. Its articles stay known. None for a nightly run.
     max_users
-        Draw so many readers, if there are more: for learning, which looks at a few thousand.
+        Sample users until at most this many are left. Learning asks for it, since it looks at
+        a few thousand choices only. None takes all users.
+
+    Raises
+    ------
+    StoreError
+        If the base run knows articles that the store does not have.
     """
     from_ms = as_of_ms - round(config.data.window_days * 24 * HOUR_MS)
-    clicks = store.clicks(from_ms=from_ms, before_ms=as_of_ms)
     counted_from_ms = max(from_ms, as_of_ms - round(COUNTED_DAYS * 24 * HOUR_MS))
+    clicks = store.clicks(from_ms=from_ms, before_ms=as_of_ms)
     impressions = store.impressions(from_ms=counted_from_ms, before_ms=as_of_ms)
     all_users = store.users()
-    bot_keys = _bot_keys(clicks, config.data)
-    if earlier is not None:
-        known_bots = _indices_of(all_users.ids, earlier.bots)
-        bot_keys = np.union1d(bot_keys, all_users.keys[known_bots])
+    bot_keys = _bot_keys(clicks, all_users, base, config.data)
     is_bot = np.isin(clicks.user_key, bot_keys)
     clicks, bot_clicks = select_clicks(clicks, ~is_bot), select_clicks(clicks, is_bot)
-    earlier_ids = () if earlier is None else earlier.article_ids
-    every_article = store.articles(known_by_ms=as_of_ms, also=announced_keys, also_ids=earlier_ids)
-    carried = _carried_articles(every_article, earlier_ids)
-    events = Events.of(
-        clicks,
-        impressions,
-        counted_from_ms,
-        _first_seen_before(every_article, carried, earlier, as_of_ms),
+    base_ids = () if base is None else base.article_ids
+    every_article = store.articles(
+        known_by_ms=as_of_ms, also_keys=announced_keys, also_ids=base_ids
     )
+    of_base = _articles_of_base(every_article, base_ids)
+    seen_before = _first_seen_before(every_article, of_base, base, as_of_ms)
+    events = Events.from_logs(clicks, impressions, counted_from_ms, seen_before)
     births = births_of(every_article, events)
-    born_ms, pinned_ids = births.at(as_of_ms), store.pinned_ids(as_of_ms)
+    born_ms, pinned_ids = births.born_ms_at(as_of_ms), store.pinned_ids(as_of_ms)
     live = live_articles(every_article, events, born_ms, pinned_ids, as_of_ms, config.data)
-    is_clicked = np.zeros(len(every_article.id_map), dtype=bool)
-    clicked_index = every_article.id_map.index_of_keys(clicks.article_key)
-    is_clicked[clicked_index[clicked_index >= 0]] = True
-    is_announced = np.isin(every_article.id_map.keys, announced_keys) & ~is_clicked & ~live
-    is_new = is_clicked | live | is_announced
-    is_new[carried] = False
-    known = np.concatenate((carried, np.flatnonzero(is_new)))
+    known, is_announced = _known_articles(every_article, clicks, live, of_base, announced_keys)
     articles = _select_articles(every_article, known)
     clicks = select_clicks(clicks, articles.id_map.index_of_keys(clicks.article_key) >= 0)
-    sample_one_in = _sample_one_in(clicks, earlier, max_users)
+    sample_one_in = _sample_one_in(clicks, base, max_users)
     clicks = select_clicks(clicks, sampled_users(clicks.user_key, sample_one_in))
     # One click of each user and article: the latest.
     clicks = select_clicks(clicks, one_of_pair(clicks.user_key, clicks.article_key, first=False))
-    users = IdMap(*_rows_of(all_users, np.flatnonzero(np.bincount(clicks.user_key))))
+    users = _users_with_keys(all_users, np.flatnonzero(np.bincount(clicks.user_key)))
     return TrainingWindow(
         as_of_ms=as_of_ms,
         window_from_ms=from_ms,
@@ -183,47 +207,75 @@ def read_training_window(
         article_index=articles.id_map.index_of_keys(clicks.article_key),
         clicked_ms=clicks.clicked_ms,
         dwell_seconds=clicks.dwell_seconds,
-        timed=~clicks.time_is_bound,
+        time_is_known=~clicks.time_is_bound,
         events=events,
         n_impressions=len(impressions.shown_ms),
         live_rows=np.flatnonzero(live[known]),
-        announced=is_announced[known],
+        is_announced=is_announced,
         born_ms=born_ms[known],
-        written_ms=births.written_at(as_of_ms)[known],
+        written_ms=births.written_ms_at(as_of_ms)[known],
         bot_keys=bot_keys,
-        bots=_rows_of(all_users, bot_keys)[0],
+        bot_ids=_users_with_keys(all_users, bot_keys).ids,
         bot_clicks=bot_clicks,
         sample_one_in=sample_one_in,
     )
 
 
-def _carried_articles(articles: Articles, earlier_ids: Sequence[str]) -> NDArray[np.int64]:
+def _bot_keys(
+    clicks: Clicks, all_users: IdMap, base: BaseRunFacts | None, config: DataConfig
+) -> Ints:
+    """Return the store keys of the bots in these clicks and of those the base run knew."""
+    bot_keys = find_bots(clicks, config)
+    if base is None:
+        return bot_keys
+    return np.union1d(bot_keys, all_users.keys[_indices_of(all_users.ids, base.bot_ids)])
+
+
+def _articles_of_base(articles: Articles, base_ids: Sequence[str]) -> Ints:
     """Return the indices of the articles that the base run knows, in its order."""
-    carried = _indices_of(articles.id_map.ids, earlier_ids)
-    if len(carried) < len(earlier_ids):
+    of_base = _indices_of(articles.id_map.ids, base_ids)
+    if len(of_base) < len(base_ids):
         raise StoreError(
             "the published run knows articles that this store does not: it was made from"
             " another store; run `recsys nightly`"
         )
-    return carried
+    return of_base
 
 
 def _first_seen_before(
-    articles: Articles,
-    carried: NDArray[np.int64],
-    earlier: BaseRunFacts | None,
-    as_of_ms: int,
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    articles: Articles, of_base: Ints, base: BaseRunFacts | None, as_of_ms: int
+) -> tuple[Ints, Ints]:
     """Return keys of articles that the base run had seen before `as_of_ms`, and when."""
-    if earlier is None:
+    if base is None:
         return NO_KEYS, NO_KEYS
-    seen = np.flatnonzero(earlier.first_ms < as_of_ms)
-    return articles.id_map.keys[carried[seen]], earlier.first_ms[seen]
+    seen = np.flatnonzero(base.first_seen_ms < as_of_ms)
+    return articles.id_map.keys[of_base[seen]], base.first_seen_ms[seen]
 
 
-def _sample_one_in(clicks: Clicks, earlier: BaseRunFacts | None, max_users: int | None) -> int:
+def _known_articles(
+    articles: Articles,
+    clicks: Clicks,
+    live: NDArray[np.bool_],
+    of_base: Ints,
+    announced_keys: Ints,
+) -> tuple[Ints, NDArray[np.bool_]]:
+    """Return the indices of the known articles, and which of these are only announced.
+
+    An article is known if the base run knows it, or if it is clicked, live or announced.
+    """
+    is_clicked = np.zeros(len(articles.id_map), dtype=bool)
+    clicked_index = articles.id_map.index_of_keys(clicks.article_key)
+    is_clicked[clicked_index[clicked_index >= 0]] = True
+    is_announced = np.isin(articles.id_map.keys, announced_keys) & ~is_clicked & ~live
+    is_new = is_clicked | live | is_announced
+    is_new[of_base] = False
+    known = np.concatenate((of_base, np.flatnonzero(is_new)))
+    return known, is_announced[known]
+
+
+def _sample_one_in(clicks: Clicks, base: BaseRunFacts | None, max_users: int | None) -> int:
     """Return of how many users one is sampled: a power of two times that of the base run."""
-    sample_one_in = 1 if earlier is None else earlier.sample_one_in
+    sample_one_in = 1 if base is None else base.sample_one_in
     if max_users is not None:
         n_users = np.count_nonzero(np.bincount(clicks.user_key))
         while n_users > max_users * sample_one_in:
@@ -231,8 +283,11 @@ def _sample_one_in(clicks: Clicks, earlier: BaseRunFacts | None, max_users: int 
     return sample_one_in
 
 
-def sampled_users(user_key: NDArray[np.int64], sample_one_in: int) -> NDArray[np.bool_]:
-    """Return which readers are drawn when one in so many is; the same whoever else there is.
+def sampled_users(user_key: Ints, sample_one_in: int) -> NDArray[np.bool_]:
+    """Return which users are in a sample of one in `sample_one_in`.
+
+    Whether a user is in the sample depends on the user's key alone, so samples of different
+    windows agree.
 
     Examples
     --------
@@ -242,21 +297,22 @@ def sampled_users(user_key: NDArray[np.int64], sample_one_in: int) -> NDArray[np
     if sample_one_in == 1:
         return np.ones(len(user_key), dtype=bool)
     mixed = (user_key * 0x9E3779B1) >> 16  # Knuth's multiplicative hashing: keys are in order
-    sampled_users: NDArray[np.bool_] = mixed % sample_one_in == 0
-    return sampled_users
+    is_sampled: NDArray[np.bool_] = mixed % sample_one_in == 0
+    return is_sampled
 
 
-def _indices_of(ids: Sequence[str], wanted: Sequence[str]) -> NDArray[np.int64]:
-    """Return the places of some ids, in the order asked; those not there are left out."""
+def _indices_of(ids: Sequence[str], wanted: Sequence[str]) -> Ints:
+    """Return the indices of the wanted ids, in the order asked; absent ids are left out."""
     if not len(wanted):
         return NO_KEYS
-    place = {id_: i for i, id_ in enumerate(ids)}
-    return np.array([place[id_] for id_ in wanted if id_ in place], dtype=np.int64)
+    index_of = {id_: index for index, id_ in enumerate(ids)}
+    return np.array([index_of[id_] for id_ in wanted if id_ in index_of], dtype=np.int64)
 
 
-def _rows_of(id_map: IdMap, keys: NDArray[np.int64]) -> tuple[list[str], NDArray[np.int64]]:
-    rows = np.sort(id_map.index_of_keys(keys))
-    return [id_map.ids[row] for row in rows.tolist()], id_map.keys[rows]
+def _users_with_keys(users: IdMap, keys: Ints) -> IdMap:
+    """Return the users with these store keys, in id order."""
+    user_index = np.sort(users.index_of_keys(keys))
+    return IdMap([users.ids[i] for i in user_index.tolist()], users.keys[user_index])
 
 
 def select_clicks(clicks: Clicks, keep: NDArray[np.bool_]) -> Clicks:
@@ -266,38 +322,21 @@ def select_clicks(clicks: Clicks, keep: NDArray[np.bool_]) -> Clicks:
     return Clicks(*(getattr(clicks, f.name)[keep] for f in dataclasses.fields(Clicks)))
 
 
-def _select_articles(articles: Articles, rows: NDArray[np.int64]) -> Articles:
+def _select_articles(articles: Articles, article_index: Ints) -> Articles:
     def pick(values: Sequence[str]) -> list[str]:
-        return [values[row] for row in rows.tolist()]
+        return [values[i] for i in article_index.tolist()]
 
     return Articles(
-        id_map=IdMap(pick(articles.id_map.ids), articles.id_map.keys[rows]),
+        id_map=IdMap(pick(articles.id_map.ids), articles.id_map.keys[article_index]),
         titles=pick(articles.titles),
         categories=pick(articles.categories),
         urls=pick(articles.urls),
         authors=pick(articles.authors),
         tags=pick(articles.tags),
-        published_ms=articles.published_ms[rows],
-        expires_ms=articles.expires_ms[rows],
-        added_ms=articles.added_ms[rows],
+        languages=pick(articles.languages),
+        premium=[articles.premium[i] for i in article_index.tolist()],
+        published_ms=articles.published_ms[article_index],
+        expires_ms=articles.expires_ms[article_index],
+        added_ms=articles.added_ms[article_index],
         digests=pick(articles.digests),
     )
-
-
-def _bot_keys(clicks: Clicks, data: DataConfig) -> NDArray[np.int64]:
-    """Return the keys of readers with more clicks in some time, or on one article, than humans."""
-    most = min(data.max_clicks_per_hour, data.max_clicks_per_day, data.max_clicks_per_article)
-    is_busy = np.bincount(clicks.user_key) > most  # others cannot
-    busy = np.flatnonzero(is_busy[clicks.user_key] & ~clicks.time_is_bound)
-    user = (np.cumsum(is_busy) - 1)[clicks.user_key[busy]]
-    article, clicked_ms = clicks.article_key[busy], clicks.clicked_ms[busy]
-    is_bot = np.zeros(int(is_busy.sum()), dtype=bool)
-    for span in runs(clicked_ms // HOUR_MS):
-        is_bot |= np.bincount(user[span], minlength=len(is_bot)) > data.max_clicks_per_hour
-    for span in runs(clicked_ms // (24 * HOUR_MS)):
-        today = np.bincount(user[span], minlength=len(is_bot))
-        is_bot |= today > data.max_clicks_per_day
-        many = np.flatnonzero(today[user[span]] > data.max_clicks_per_article)
-        pair, n_clicks = counted(make_pair(user[span][many], article[span][many]))
-        is_bot[pair[n_clicks > data.max_clicks_per_article] >> 32] = True
-    return np.flatnonzero(is_busy)[is_bot]

@@ -1,8 +1,9 @@
-"""Run a recsys command that dies at one of its steps: python killed.py STEP ARGUMENTS...
+"""Run a recsys command and kill it at one of its steps: python killed.py STEP ARGUMENTS...
 
-A step is what changes something on the disk: a file opened for writing, renamed or deleted,
-a statement of SQLite that writes, the moments before and after a commit. At step 0 it lives,
-and says how many steps there are.
+A step is a moment when the command changes the disk: it opens a file for writing, renames or
+deletes one, or runs a statement of SQLite that writes; there is one before each commit and one
+after it. At step 0 the command is not killed, and the number of its steps is printed to standard
+error.
 """
 
 import os
@@ -15,17 +16,19 @@ WRITES = ("BEGIN", "COMMIT", "INSERT", "UPDATE", "DELETE", "CREATE", "VACUUM", "
 
 
 class Steps:
-    """Counts steps, and dies at one."""
+    """Counts the steps of this process, and kills it at one of them."""
 
     def __init__(self, dies_at: int, folder: str) -> None:
         self.dies_at, self.folder, self.taken = dies_at, folder, 0
 
     def step(self) -> None:
+        """Count one step."""
         self.taken += 1
         if self.taken == self.dies_at:
             os.kill(os.getpid(), signal.SIGKILL)
 
     def on_disk(self, event: str, arguments: tuple) -> None:
+        """Count the step of an audit event, if it is one."""
         if event in ("os.rename", "os.remove"):
             self.step()
         elif event == "open":
@@ -36,6 +39,8 @@ class Steps:
 
 
 def connections(steps: Steps) -> type[sqlite3.Connection]:
+    """Return a class of connections whose writing statements are steps."""
+
     class Connection(sqlite3.Connection):
         def execute(self, sql, *arguments):
             is_write = sql.lstrip().upper().startswith(WRITES)
@@ -54,7 +59,7 @@ def connections(steps: Steps) -> type[sqlite3.Connection]:
 
 
 if __name__ == "__main__":
-    from recsys.cli.main import main  # before any step is counted
+    from recsys.cli.main import main  # imported before steps are counted
 
     steps = Steps(int(sys.argv[1]), os.getcwd())
     sqlite3.connect = partial(sqlite3.connect, factory=connections(steps))

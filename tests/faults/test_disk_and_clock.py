@@ -1,4 +1,4 @@
-"""Full disks, folders nobody may write to, damaged files, locks, clocks: one line, and go on."""
+"""Full disks, read-only folders, damaged files, locks, clocks: one line, and the next run works."""
 
 import ctypes
 import os
@@ -27,12 +27,13 @@ from newsroom import (
 )
 
 from recsys import Recommender, SnapshotError
+from recsys.published import connection, user_rows
 from recsys.published import folder as published_folder
-from recsys.published import run_file
 
+pytestmark = pytest.mark.slow
 INGEST = ("ingest", "later.articles.jsonl", "later.clicks.csv", *STORE)
 FLIPS = 60
-READERS = ("u0007", "u0100", "u0555", "nobody")
+READERS = ("u0007", "u0100", "u0555", "unknown")
 
 
 @pytest.fixture
@@ -68,7 +69,7 @@ def test_a_full_disk_costs_one_run(newsroom, hurt, command):
     assert left_over(hurt) == []
 
 
-def test_a_folder_nobody_may_write_to_is_one_line(newsroom, hurt):
+def test_a_folder_that_may_not_be_written_to_is_one_line(newsroom, hurt):
     def without_roots_right():  # root may write anywhere but for this capability
         ctypes.CDLL(None).prctl(24, 1, 0, 0, 0)  # PR_CAPBSET_DROP, CAP_DAC_OVERRIDE
 
@@ -108,7 +109,7 @@ def test_a_damaged_store_is_one_line_and_the_page_stays(newsroom, hurt):
     assert page_of(hurt) == page_of(newsroom)
 
 
-@pytest.mark.long  # half a minute: so long a writer waits for another
+# This takes half a minute: so long a writer waits for another.
 def test_a_store_another_process_holds_is_one_line(newsroom, hurt):
     with closing(sqlite3.connect(hurt / "s.db", isolation_level=None)) as conn:
         conn.execute("BEGIN EXCLUSIVE")
@@ -150,8 +151,8 @@ def test_flipped_and_missing_bytes_never_reach_a_page(newsroom, hurt):
         path.write_bytes(damaged)
         pages, problems = answers(hurt)
         for user, page in pages.items():
-            # The page, or that of the run before, or anybody's where one reader's row is hurt.
-            assert page in (whole[user], earlier[user], whole["nobody"]), user
+            # The page, or that of the run before, or the anonymous one where a user's row is hurt.
+            assert page in (whole[user], earlier[user], whole["unknown"]), user
             if page != whole[user] and page[0] != earlier[user][0]:
                 continue
             n_fell_back += page[0] == earlier[user][0]
@@ -166,14 +167,14 @@ def test_a_damaged_run_is_not_published(hurt):
     runs = published_folder.run_ids(hurt / "p")
     path = published_folder.run_path(hurt / "p", runs[0])
     data = bytearray(path.read_bytes())
-    with closing(run_file.connect(path)) as conn:
-        profile = run_file.find_profile(conn, "u0007", path)[0]
+    with closing(connection.connect(path)) as conn:
+        profile = user_rows.find_profile(conn, "u0007", path)[0]
     data[data.find(profile[:40]) + 30] ^= 1  # one bit, of one reader
     path.write_bytes(bytes(data))
     assert "damaged" in one_line(run(hurt, "rollback", "--published", "p"))
     assert published_folder.current_run(hurt / "p") == runs[-1]
-    with closing(run_file.connect(path)) as conn, pytest.raises(SnapshotError, match="reader"):
-        run_file.find_profile(conn, "u0007", path)
+    with closing(connection.connect(path)) as conn, pytest.raises(SnapshotError, match="user"):
+        user_rows.find_profile(conn, "u0007", path)
 
 
 @pytest.mark.parametrize("pointer", [None, b"", b"000009-never", b"\xff\xfe", b"../../etc/passwd"])

@@ -1,4 +1,7 @@
-"""Any bytes to every reader, any value to `recommend`: documented errors alone, and no bombs."""
+"""Fuzz every input format and `recommend`: any input gives a result or a documented error.
+
+Files that decompress or nest without bound must not exhaust memory.
+"""
 
 import gzip
 import io
@@ -25,7 +28,21 @@ from recsys.rows import FIELDS
 from recsys.store.database import Store
 
 LONG = {"deadline": None, "suppress_health_check": list(HealthCheck)}
-PEAK_MB = 1500  # what a bomb may cost; each would unpack to more, or nest deeper than a stack
+MANY = 1000  # inputs of a long test, times --scale
+
+
+def few_or_many(few):
+    """Run a test on few inputs, and marked long on many."""
+    values = [few, pytest.param(MANY, marks=pytest.mark.long)]
+    return pytest.mark.parametrize("n_inputs", values, ids=["few", "many"], indirect=True)
+
+
+@pytest.fixture
+def n_inputs(request, scale):
+    return request.param * scale if request.param == MANY else request.param
+
+
+PEAK_MB = 1500  # each bomb decompresses to more, or nests deeper than a call stack
 SUFFIX = {
     "jsonl": ".jsonl",
     "csv": ".csv",
@@ -37,7 +54,8 @@ SUFFIX = {
 }
 
 
-def loaded(data: bytes, name: str, **options) -> LoadReport:
+def load(data: bytes, name: str, **options) -> LoadReport:
+    """Load bytes as a file of a given name into a store of its own."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / name
         path.write_bytes(data)
@@ -46,7 +64,7 @@ def loaded(data: bytes, name: str, **options) -> LoadReport:
 
 
 def seeds() -> dict[str, bytes]:
-    """Return a small good file of each format, for mutation."""
+    """Return a small valid file of each format, to be mutated."""
     rows = {
         "article_id": ["a1", "a2"],
         "title": ["One", "Two"],
@@ -91,9 +109,9 @@ def seeds() -> dict[str, bytes]:
 SEEDS = seeds()
 
 
-def test_the_seeds_are_good():
+def test_the_seeds_are_valid_files():
     for name, data in SEEDS.items():
-        report = loaded(data, f"behaviors{SUFFIX[name]}", format=name)
+        report = load(data, f"behaviors{SUFFIX[name]}", format=name)
         assert not report.refused, (name, report.refused)
         assert report.added, name
 
@@ -102,20 +120,20 @@ FOUND = sorted((Path(__file__).parent / "found").iterdir())
 
 
 @pytest.mark.parametrize("path", FOUND, ids=lambda path: path.name)
-def test_what_a_fuzzer_found_is_refused(path):
-    """Inputs of `scripts/fuzz.py` that once raised something else."""
-    report = loaded(path.read_bytes(), path.name)
+def test_inputs_found_by_a_fuzzer_are_refused(path):
+    """Inputs found by `scripts/fuzz.py` that once raised an undocumented error."""
+    report = load(path.read_bytes(), path.name)
     assert report.refused or report.rejected
 
 
 @st.composite
 def mutated(draw, name: str) -> bytes:
-    """Return a good file with some bytes changed, cut out, doubled or put in."""
+    """Return a valid file with some bytes changed, removed, repeated or inserted."""
     data = bytearray(SEEDS[name])
     for _ in range(draw(st.integers(1, 6))):
-        at = draw(st.integers(0, max(len(data) - 1, 0)))
-        end = at + draw(st.integers(0, 30))
-        piece = draw(
+        begin = draw(st.integers(0, max(len(data) - 1, 0)))
+        end = begin + draw(st.integers(0, 30))
+        replacement = draw(
             st.sampled_from(
                 [
                     b"",
@@ -137,26 +155,26 @@ def mutated(draw, name: str) -> bytes:
                     b"\r\n",
                     "İß😀".encode(),
                     b"<!DOCTYPE x [<!ENTITY",
-                    bytes(data[at:end]) * 2,
+                    bytes(data[begin:end]) * 2,
                 ]
             )
             | st.binary(max_size=12)
         )
-        data[at:end] = piece
+        data[begin:end] = replacement
     return bytes(data)
 
 
-@pytest.mark.parametrize("n", [40, pytest.param(4000, marks=pytest.mark.long)])
+@few_or_many(40)
 @pytest.mark.parametrize("name", READERS)
-def test_any_bytes_are_rows_rejects_or_a_refusal(name, n):
+def test_any_bytes_give_rows_rejects_or_a_refusal(name, n_inputs):
     assert set(SEEDS) == set(READERS)
 
-    @settings(max_examples=n, **LONG)
-    @given(data=mutated(name) | st.binary(max_size=400), told=st.booleans())
-    def fuzz(data, told):
-        options = {"format": name} if told else {}
-        file = "behaviors.tsv" if name == "mind" else f"x{SUFFIX[name]}"
-        assert isinstance(loaded(data, file, **options), LoadReport)
+    @settings(max_examples=n_inputs, **LONG)
+    @given(data=mutated(name) | st.binary(max_size=400), format_given=st.booleans())
+    def fuzz(data, format_given):
+        options = {"format": name} if format_given else {}
+        file_name = "behaviors.tsv" if name == "mind" else f"x{SUFFIX[name]}"
+        assert isinstance(load(data, file_name, **options), LoadReport)
 
     fuzz()
 
@@ -175,16 +193,16 @@ VALUES = st.recursive(
 )
 
 
-@pytest.mark.parametrize("n", [60, pytest.param(4000, marks=pytest.mark.long)])
+@few_or_many(60)
 @pytest.mark.parametrize("kind", FIELDS)
-def test_any_value_in_any_field_is_a_row_or_a_reject(kind, n):
+def test_any_value_in_any_field_gives_a_row_or_a_reject(kind, n_inputs):
     row = st.fixed_dictionaries({}, optional=dict.fromkeys(FIELDS[kind], VALUES))
 
-    @settings(max_examples=n, **LONG)
+    @settings(max_examples=n_inputs, **LONG)
     @given(rows=st.lists(row, min_size=1, max_size=4))
     def fuzz(rows):
         text = "".join(json.dumps(row) + "\n" for row in rows)
-        report = loaded(text.encode(), "x.jsonl", kind=kind)
+        report = load(text.encode(), "x.jsonl", kind=kind)
         counts = report.added.get(kind)
         n_rows = 0 if counts is None else counts.new + counts.changed + counts.known
         assert report.refused or n_rows or report.rejected
@@ -219,45 +237,42 @@ COLUMNS = [
 ]
 
 
-@pytest.mark.parametrize("n", [100, pytest.param(4000, marks=pytest.mark.long)])
+@few_or_many(100)
 @pytest.mark.parametrize("kind", FIELDS)
-def test_any_type_of_a_column_is_rows_or_rejects(kind, n):
+def test_any_column_type_gives_rows_or_rejects(kind, n_inputs):
     column = st.sampled_from(COLUMNS)
 
-    @settings(max_examples=n, **LONG)
+    @settings(max_examples=n_inputs, **LONG)
     @given(columns=st.fixed_dictionaries({}, optional=dict.fromkeys(FIELDS[kind], column)))
     def fuzz(columns):
         file = io.BytesIO()
         pl.DataFrame({name: values.alias(name) for name, values in columns.items()}).write_parquet(
             file
         )
-        assert isinstance(loaded(file.getvalue(), "x.parquet", kind=kind), LoadReport)
+        assert isinstance(load(file.getvalue(), "x.parquet", kind=kind), LoadReport)
 
     fuzz()
 
 
-@pytest.mark.parametrize("n", [60, pytest.param(4000, marks=pytest.mark.long)])
+@few_or_many(60)
 @pytest.mark.parametrize("names", [BEHAVIORS | {"read_time", "article_id"}, HISTORY], ids=len)
-def test_any_type_of_a_column_of_a_research_log_is_rows_or_a_refusal(names, n):
-    file, good = io.BytesIO(SEEDS["ebnerd"]), {"user_id": pl.Series([7, 8])}
-    good |= {
-        name: pl.read_parquet(file)[name].extend(pl.read_parquet(file)[name])
-        for name in names
-        if name in pl.read_parquet_schema(file)
-    }
+def test_any_column_type_in_an_ebnerd_file_gives_rows_or_a_refusal(names, n_inputs):
+    seed = pl.read_parquet(io.BytesIO(SEEDS["ebnerd"]))
+    valid = {name: seed[name].extend(seed[name]) for name in names if name in seed.columns}
+    valid["user_id"] = pl.Series([7, 8])
     columns = {
-        name: st.sampled_from([*COLUMNS, *([good[name]] * 30 if name in good else [])])
+        name: st.sampled_from([*COLUMNS, *([valid[name]] * 30 if name in valid else [])])
         for name in sorted(names)
     }
 
-    @settings(max_examples=n, **LONG)
+    @settings(max_examples=n_inputs, **LONG)
     @given(columns=st.fixed_dictionaries(columns))
     def fuzz(columns):
         file = io.BytesIO()
         pl.DataFrame({name: values.alias(name) for name, values in columns.items()}).write_parquet(
             file
         )
-        assert isinstance(loaded(file.getvalue(), "x.parquet", format="ebnerd"), LoadReport)
+        assert isinstance(load(file.getvalue(), "x.parquet", format="ebnerd"), LoadReport)
 
     fuzz()
 
@@ -268,7 +283,7 @@ def recommender(newsroom):
 
 
 IDS = st.sampled_from(
-    ["u0007", "a0030", "a0031", "", "nobody", "\x00", "\ud800", "'; DROP TABLE x"]
+    ["u0007", "a0030", "a0031", "", "unknown", "\x00", "\ud800", "'; DROP TABLE x"]
 )
 ANY = st.one_of(
     st.none(),
@@ -302,12 +317,12 @@ ARGUMENTS = {
 }
 
 
-@pytest.mark.parametrize("n", [150, pytest.param(5000, marks=pytest.mark.long)])
-def test_any_argument_gives_a_page_or_a_documented_error(recommender, n):
-    wild = {name: good | ANY for name, good in ARGUMENTS.items()}
+@few_or_many(150)
+def test_any_argument_gives_a_page_or_a_documented_error(recommender, n_inputs):
+    any_values = {name: valid | ANY for name, valid in ARGUMENTS.items()}
 
-    @settings(max_examples=n, **LONG)
-    @given(arguments=st.fixed_dictionaries({}, optional=wild))
+    @settings(max_examples=n_inputs, **LONG)
+    @given(arguments=st.fixed_dictionaries({}, optional=any_values))
     def fuzz(arguments):
         try:
             page = recommender.recommend(**arguments)
@@ -318,26 +333,28 @@ def test_any_argument_gives_a_page_or_a_documented_error(recommender, n):
         assert not {arguments.get("article_id")} & set(ids)
 
     fuzz()
-    assert recommender.health(as_of=AS_OF).problems == ()  # nor has it harmed the server
+    assert recommender.health(as_of=AS_OF).problems == ()  # the recommender still works
 
 
-def measured(folder: Path, *arguments: str) -> tuple[int, float, str]:
-    """Run an ingest; return its status, its peak of memory in MB, and what it said."""
-    with (folder / "said").open("w+") as said:
+def run_ingest(folder: Path, *arguments: str) -> tuple[int, float, str]:
+    """Run `recsys ingest`; return its exit status, its peak memory in MB, and its output."""
+    with (folder / "output").open("w+") as output:
         process = subprocess.Popen(
             [*COMMAND, "ingest", *arguments, "--store", "s.db"],
             cwd=folder,
-            stdout=said,
-            stderr=said,
+            stdout=output,
+            stderr=output,
         )
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
-        said.seek(0)
-        return process.returncode, usage.ru_maxrss / 1024, said.read()
+        output.seek(0)
+        return process.returncode, usage.ru_maxrss / 1024, output.read()
 
 
-def packed(pack, piece: bytes, times: int) -> bytes:
-    return b"".join([pack.compress(piece) for _ in range(times)] + [pack.flush()])
+def compressed(compressor, chunk: bytes, times: int) -> bytes:
+    """Return a chunk, repeated, as one compressed frame."""
+    chunks = [compressor.compress(chunk) for _ in range(times)]
+    return b"".join([*chunks, compressor.flush()])
 
 
 BOMBS = {
@@ -345,7 +362,9 @@ BOMBS = {
     "line.jsonl.gz": lambda: (
         gzip.compress(b'{"a": "' + b"x" * (1 << 26), 1) + gzip.compress(b"x" * (1 << 26), 1) * 16
     ),
-    "zeros.csv.zst": lambda: packed(zstandard.ZstdCompressor().compressobj(), b"0" * (1 << 26), 20),
+    "zeros.csv.zst": lambda: compressed(
+        zstandard.ZstdCompressor().compressobj(), b"0" * (1 << 26), 20
+    ),
     "wide.csv": lambda: (
         ",".join(f"c{i}" for i in range(10**6)) + "\n" + "1," * 10**6 + "\n"
     ).encode(),
@@ -362,18 +381,19 @@ BOMBS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BOMBS)
-def test_a_bomb_costs_bounded_memory_and_time(name, tmp_path):
+def test_a_bomb_is_ingested_or_refused_in_bounded_memory(name, tmp_path):
     (tmp_path / name).write_bytes(BOMBS[name]())
-    status, peak_mb, said = measured(tmp_path, name)
-    assert status in (0, 2), said
-    assert "Traceback" not in said
+    status, peak_mb, output = run_ingest(tmp_path, name)
+    assert status in (0, 2), output
+    assert "Traceback" not in output
     assert peak_mb < PEAK_MB, peak_mb
 
 
-def test_paths_in_data_are_never_opened_and_links_only_to_the_web(tmp_path):
+def test_paths_in_data_are_never_opened_and_only_web_addresses_are_stored(tmp_path):
     secret = tmp_path / "secret"
-    secret.write_text("the secret of the house")
+    secret.write_text("the secret of this file")
     rss = f"""<?xml version='1.0'?><!DOCTYPE rss [<!ENTITY s SYSTEM 'file://{secret}'>]>
         <rss version='2.0'><channel><item><guid>1</guid><title>A title &s;</title>
         <link>javascript:alert(1)</link></item></channel></rss>"""
@@ -396,14 +416,14 @@ def test_paths_in_data_are_never_opened_and_links_only_to_the_web(tmp_path):
     (tmp_path / "x.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     with Store(tmp_path / "s.db") as store:
         load_files(store, [tmp_path / "f.xml", tmp_path / "x.jsonl"], received_ms=RECEIVED_MS)
-        found = store.articles(known_by_ms=RECEIVED_MS + 1)
-    assert "secret of" not in " ".join(found.titles)
-    kept = {url for url in found.urls if url}
-    assert all(url.lower().startswith(("http://", "https://")) for url in kept), kept
-    assert "https://a.example/b" in kept
+        articles = store.articles(known_by_ms=RECEIVED_MS + 1)
+    assert "secret of" not in " ".join(articles.titles)
+    urls = {url for url in articles.urls if url}
+    assert all(url.lower().startswith(("http://", "https://")) for url in urls), urls
+    assert "https://a.example/b" in urls
 
 
-def test_the_sample_is_no_bomb(tmp_path):
-    status, peak_mb, _ = measured(tmp_path, str(SAMPLE))
+def test_ingesting_the_sample_takes_half_of_that_memory_at_most(tmp_path):
+    status, peak_mb, _ = run_ingest(tmp_path, str(SAMPLE))
     assert status == 0
     assert peak_mb < PEAK_MB / 2

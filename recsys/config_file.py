@@ -1,0 +1,119 @@
+"""Settings read from a `recsys.toml`, written as TOML, and compared."""
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, get_args, get_origin
+
+import msgspec
+import tomli_w
+
+from recsys.checked import suggestion
+from recsys.config import Config, Settings
+from recsys.errors import ConfigError
+
+
+def load_config(path: Path | None) -> Config:
+    """Return the settings of a TOML file; the defaults for None.
+
+    Raises
+    ------
+    ConfigError
+        If the file cannot be read, or a table, key, type or value is wrong.
+    """
+    return config_of(load_tables(path), str(path))
+
+
+def load_tables(path: Path | None) -> dict[str, Any]:
+    """Return the tables of a TOML file as they are, not checked; {} for None.
+
+    Raises
+    ------
+    ConfigError
+        If the file cannot be read, or is not TOML.
+    """
+    if path is None:
+        return {}
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read: {error}") from error
+
+
+def config_of(tables: Mapping[str, Any], source: str) -> Config:
+    """Return the settings of the tables of a TOML file, or of `tables_of`.
+
+    Raises
+    ------
+    ConfigError
+        If a table, key, type or value is wrong; begins with `source`, where the tables are from.
+    """
+    try:
+        made: Config = _made(Config, tables, "")
+    except ConfigError as error:
+        raise ConfigError(f"{source}: {error}") from error
+    return made
+
+
+def tables_of(config: Config) -> dict[str, Any]:
+    """Return settings as tables of plain values, without the keys that are not set."""
+    tables: dict[str, Any] = _without_none(msgspec.to_builtins(config))
+    return tables
+
+
+def toml_of(config: Config) -> str:
+    """Return settings as the text of a `recsys.toml`; `load_config` reads them back equal."""
+    return tomli_w.dumps(tables_of(config))
+
+
+def differences(before: Config, after: Config) -> list[str]:
+    """Return each setting that differs, as "table.key: before -> after"."""
+    old, new = _flat(tables_of(before)), _flat(tables_of(after))
+    return [
+        f"{key}: {old.get(key, 'not set')} -> {new.get(key, 'not set')}"
+        for key in dict.fromkeys([*old, *new])
+        if old.get(key) != new.get(key)
+    ]
+
+
+def _flat(tables: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in tables.items():
+        if isinstance(value, dict):
+            found |= _flat(value, f"{prefix}{key}.")
+        else:
+            found[f"{prefix}{key}"] = value
+    return found
+
+
+def _without_none(value: Any) -> Any:
+    """Return tables without the keys that are not set, which TOML cannot say."""
+    if not isinstance(value, dict):
+        return value
+    return {key: _without_none(part) for key, part in value.items() if part is not None}
+
+
+def _made(kind: Any, value: Any, name: str) -> Any:
+    """Return a value of a file as settings of a kind; `name` is its dotted path in the file."""
+    kind = get_args(kind)[0] if get_origin(kind) is Annotated else kind
+    if get_origin(kind) is dict:
+        if not isinstance(value, Mapping):
+            raise ConfigError(f"{name} must be a table: write [{name}]")
+        inner = get_args(kind)[1]
+        return {key: _made(inner, part, f"{name}.{key}") for key, part in value.items()}
+    if not (isinstance(kind, type) and issubclass(kind, Settings)):
+        return value  # its owner checks it
+    if not isinstance(value, Mapping):
+        raise ConfigError(f"{name} must be a table: write [{name}]")
+    known = {field.name: field.type for field in msgspec.structs.fields(kind)}
+    prefix = name and f"{name}."
+    parts = {}
+    for key, part in value.items():
+        if key not in known:
+            what = "key" if name else "table"
+            raise ConfigError(f"unknown {what} {prefix}{key}{suggestion(key, known)}")
+        parts[key] = _made(known[key], part, f"{prefix}{key}")
+    try:
+        return kind(**parts)
+    except ConfigError as error:
+        raise ConfigError(f"{prefix}{error}") from error

@@ -1,0 +1,314 @@
+"""Make lists from all live articles by each system, to compare them with the next clicks."""
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import block_diag, csr_matrix
+
+from recsys.blend.linear import score_parts, total_score
+from recsys.blend.live_model import LiveModel, UserState
+from recsys.blend.signal_table import signal_names
+from recsys.evaluation.backtest import EvaluatedRun
+from recsys.evaluation.turn_taking import fill_by_turns
+from recsys.learn.live_choices import CHOICE_HOURS, later_clicks, live_choices
+from recsys.learn.past_runs import PastRun, PastRuns
+from recsys.learn.protocols import DAY_MS
+from recsys.page.build import Built, PageBuilder
+from recsys.page.list_table import PageList
+from recsys.page.rankings import top_n
+from recsys.page.rules import NO_RULES
+from recsys.rows import HOUR_MS
+from recsys.sorted_ints import make_pair
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+# Baselines that are the sum of some signals of the linear score; () is the sum of all.
+SIGNALS_OF_SYSTEM: dict[str, tuple[str, ...]] = {
+    **{name: (name,) for name in signal_names("static")},
+    "text": ("text",),
+    "collaborative": ("als", "context_item_item"),
+    "hand weights": (),
+}
+SYSTEMS = ("random", *SIGNALS_OF_SYSTEM, "blend")
+# How a page is filled: by the assignment that is served, by turns, or with lists that may repeat
+# each other's articles.
+PAGE_METHOD_TITLES = {
+    "assignment": "the assignment",
+    "by turns": "turns of the lists",
+    "separate lists": "each list alone",
+}
+PAGE_METHODS = tuple(PAGE_METHOD_TITLES)
+# The gain of an article for a list with a purpose of its own, by the list's scorer, counted in so
+# many hours after the list was made: reading time (in full reads) for `important`, clicks for the
+# others.
+GAIN_HOURS = {"popular": 1, "rising": 1, "important": 24}
+NOON_HOUR = 12  # of the day, UTC: when the lists are made
+LIST_LENGTH = 10
+
+
+@dataclass(frozen=True, slots=True)
+class FullList:
+    """Lists made at some noons from all live articles, and what users clicked next.
+
+    The live articles of all noons are numbered end to end. These numbers are called indices
+    here.
+
+    Attributes
+    ----------
+    lists : dict of array of int64, shape (n_lists, LIST_LENGTH)
+        By system: indices of articles, -1 for no entry.
+    relevant
+        For each list, the indices of the articles that its user clicked in the next hours.
+    user_key, n_reads : array of int64, shape (n_lists,)
+        The user of each list, and how many reads the run knew of the user.
+    noon : array of int64, shape (n_lists,)
+        The noon that each list was made at: 0 for the first, and so on.
+    start : array of int64, shape (n_noons + 1,)
+        The articles of noon i have the indices `start[i]` up to `start[i + 1]`.
+    pages
+        By method of `PAGE_METHODS`, for each user: the indices of each list of the page.
+    gains : dict of array of float64, shape (n_articles,)
+        By list whose scorer is in `GAIN_HOURS`: the gain of each article.
+    gain_titles
+        The title and the gain of each of those lists, in words.
+    read_share : array of float64, shape (n_articles,)
+        Share of the noon's users who had read each article; smoothed, never 0.
+    story : array of int64, shape (n_articles,)
+        Story of each article.
+    is_cold : array of bool, shape (n_articles,)
+        Articles that no user had clicked by that noon.
+    vectors : csr_matrix, shape (n_articles, n_terms)
+        Text of each article; different noons have different columns.
+    """
+
+    lists: dict[str, Ints]
+    relevant: list[set[int]]
+    user_key: Ints
+    n_reads: Ints
+    noon: Ints
+    start: Ints
+    pages: dict[str, list[dict[str, list[int]]]]
+    gains: dict[str, Floats]
+    gain_titles: dict[str, str]
+    read_share: Floats
+    story: Ints
+    is_cold: NDArray[np.bool_]
+    vectors: csr_matrix
+
+
+def noons(from_ms: int, before_ms: int) -> Iterator[int]:
+    """Yield the noons (UTC) of a time span that also holds the `CHOICE_HOURS` after them."""
+    first = -(-(from_ms - NOON_HOUR * HOUR_MS) // DAY_MS) * DAY_MS + NOON_HOUR * HOUR_MS
+    yield from range(first, before_ms - CHOICE_HOURS * HOUR_MS + 1, DAY_MS)
+
+
+def make_full_lists(
+    past: PastRuns, runs: Sequence[EvaluatedRun], *, random_state: int = 42
+) -> FullList:
+    """Make lists from all live articles at noon, for each user who then clicked one of them.
+
+    A hit is a click within `CHOICE_HOURS` after noon on an article that was live at noon and
+    that the user had not read. The system "blend" is the retrieval head; "page" is the personal
+    list (You May Also Like) as it is composed with the other lists, where the layout has one. Both
+    come from a refresh of that noon.
+
+    Parameters
+    ----------
+    past
+        Trains the refreshes.
+    runs
+        The evaluated runs. Clicks after the last of them are not looked at.
+    random_state
+        Seed of the random system.
+    """
+    rng = np.random.default_rng(random_state)
+    before_ms = max((evaluated.before_ms for evaluated in runs), default=0)
+    return _concatenated(
+        [
+            _lists_of_noon(past, evaluated, noon_ms, before_ms, rng)
+            for evaluated in runs
+            for noon_ms in noons(evaluated.from_ms, before_ms)
+            if noon_ms < evaluated.before_ms
+        ]
+    )
+
+
+def _lists_of_noon(
+    past: PastRuns, evaluated: EvaluatedRun, noon_ms: int, before_ms: int, rng: np.random.Generator
+) -> FullList:
+    """Return the lists of one noon."""
+    run = past.refresh(evaluated.run, noon_ms, noon_ms)
+    model = run.model.page
+    learned = dataclasses.replace(model.live, weights=evaluated.heads.weights)
+    builder = PageBuilder(dataclasses.replace(model, live=learned))
+    layout = builder.layout(None, has_context=False)
+    personal = layout.of_scorer("personal")
+    judged = [of for of in layout.lists if of.scorer in GAIN_HOURS]
+    choices = list(live_choices(past, run, before_ms=before_ms))
+    rows: dict[str, list[Ints]] = {name: [] for name in SYSTEMS}
+    if personal is not None:
+        rows["page"], longer = [], layout.resized({personal.name: LIST_LENGTH})
+    pages: dict[str, list[dict[str, list[int]]]] = {name: [] for name in PAGE_METHODS}
+    for choice in choices:
+        for name, ranked in _rankings(run, learned, choice.user, rng).items():
+            rows[name].append(_padded(ranked))
+        if personal is not None:
+            liked = builder.page(choice.user, None, longer).lists[personal.name]
+            shown = np.array([slot.live_index for slot in liked], dtype=np.int64)
+            rows["page"].append(_padded(shown))
+        built = builder.page(choice.user, None, layout)
+        for name, page in pages_by_method(builder, built).items():
+            pages[name].append(page)
+    read_share, is_cold, vectors = _article_facts(run)
+    return FullList(
+        lists={
+            name: np.array(found, dtype=np.int64).reshape(-1, LIST_LENGTH)
+            for name, found in rows.items()
+        },
+        relevant=[choice.clicked for choice in choices],
+        user_key=np.array([choice.user_key for choice in choices], dtype=np.int64),
+        n_reads=np.array([choice.n_reads for choice in choices], dtype=np.int64),
+        noon=np.zeros(len(choices), dtype=np.int64),
+        start=np.array([0, len(learned.live_rows)], dtype=np.int64),
+        pages=pages,
+        gains=_gains(past, run, judged, before_ms),
+        gain_titles={of.name: f"{of.title()}: {of.row.purpose}" for of in judged},
+        read_share=read_share,
+        story=model.story,
+        is_cold=is_cold,
+        vectors=vectors,
+    )
+
+
+def _concatenated(parts: Sequence[FullList]) -> FullList:
+    """Return the lists of all noons, with the articles numbered end to end."""
+    start = np.cumsum([0, *(part.start[-1] for part in parts)], dtype=np.int64)
+    shifted = list(zip(parts, start[:-1].tolist(), strict=True))
+    no_ints, no_floats = np.zeros(0, dtype=np.int64), np.zeros(0)
+    no_rows = np.zeros((0, LIST_LENGTH), dtype=np.int64)
+    gain_titles = parts[0].gain_titles if parts else {}
+    return FullList(
+        lists={
+            name: np.concatenate([no_rows, *(_shifted(p.lists[name], by) for p, by in shifted)])
+            for name in (parts[0].lists if parts else SYSTEMS)
+        },
+        relevant=[{by + i for i in clicked} for p, by in shifted for clicked in p.relevant],
+        user_key=np.concatenate([no_ints, *(part.user_key for part in parts)]),
+        n_reads=np.concatenate([no_ints, *(part.n_reads for part in parts)]),
+        noon=np.concatenate([no_ints, *(part.noon + i for i, part in enumerate(parts))]),
+        start=start,
+        pages={
+            method: [
+                {name: [by + i for i in found] for name, found in page.items()}
+                for p, by in shifted
+                for page in p.pages[method]
+            ]
+            for method in PAGE_METHODS
+        },
+        gains={
+            name: np.concatenate([no_floats, *(part.gains[name] for part in parts)])
+            for name in gain_titles
+        },
+        gain_titles=gain_titles,
+        read_share=np.concatenate([no_floats, *(part.read_share for part in parts)]),
+        story=np.concatenate([no_ints, *(p.story + by for p, by in shifted)]),
+        is_cold=np.concatenate([np.zeros(0, dtype=bool), *(part.is_cold for part in parts)]),
+        vectors=block_diag([part.vectors for part in parts], format="csr")
+        if parts
+        else csr_matrix((0, 1)),
+    )
+
+
+def _shifted(lists: Ints, offset: int) -> Ints:
+    """Return lists with their indices shifted; -1 stays."""
+    return np.where(lists >= 0, lists + offset, -1)
+
+
+def _padded(live_index: Ints) -> Ints:
+    """Return a list filled up to `LIST_LENGTH` with -1."""
+    row = np.full(LIST_LENGTH, -1, dtype=np.int64)
+    row[: len(live_index)] = live_index
+    return row
+
+
+def pages_by_method(builder: PageBuilder, built: Built) -> dict[str, dict[str, list[int]]]:
+    """Return a page filled by each of `PAGE_METHODS`, as live indices by list.
+
+    Parameters
+    ----------
+    builder
+        Built the page.
+    built
+        The page as it is served: by the assignment.
+    """
+    layout, is_closed = built.layout, built.scored.closed
+    free = {}
+    for of in layout.lists:
+        order, barred = (
+            builder.rankings.alone(of, built.scored),
+            builder.rankings.barred(of, NO_RULES),
+        )
+        is_out = is_closed if barred is None else is_closed | barred
+        free[of.name] = order[~is_out[order]].tolist()
+    return {
+        "assignment": {name: [s.live_index for s in slots] for name, slots in built.lists.items()},
+        "by turns": fill_by_turns(free, layout, builder.model.story, np.flatnonzero(is_closed)),
+        "separate lists": {of.name: free[of.name][: of.n_slots] for of in layout.lists},
+    }
+
+
+def _gains(
+    past: PastRuns, run: PastRun, judged: Sequence[PageList], before_ms: int
+) -> dict[str, Floats]:
+    """Return the gain of each live article for lists whose scorers are in `GAIN_HOURS`."""
+    n_live = len(run.model.page.live.live_rows)
+    gains = {}
+    for of in judged:
+        until_ms = min(run.window.as_of_ms + GAIN_HOURS[of.scorer] * HOUR_MS, before_ms)
+        clicks, live_index = later_clicks(past, run, until_ms)
+        pair = make_pair(clicks.user_key, clicks.article_key)
+        first = np.unique(pair, return_index=True)[1]  # one click of each user on each article
+        full_seconds = past.config.collaborative.full_dwell_seconds
+        reads = np.minimum(clicks.dwell_seconds[first] / full_seconds, 1.0)
+        worth = np.nan_to_num(reads, nan=0.5) if of.scorer == "important" else np.ones(len(first))
+        gain = np.bincount(live_index[first], weights=worth, minlength=n_live)
+        gains[of.name] = gain.astype(np.float64)  # numpy returns integers if there are no clicks
+    return gains
+
+
+def _article_facts(run: PastRun) -> tuple[Floats, NDArray[np.bool_], csr_matrix]:
+    """Return the share of users who read each live article, which are cold, and text vectors."""
+    live, vectors, window = run.model.page.live, run.model.rank.vectors, run.window
+    n_articles = len(window.articles.id_map)
+    n_reads = np.bincount(window.article_index, minlength=n_articles)[live.live_rows]
+    read_share = np.minimum((n_reads + 1.0) / (len(window.users) + 1.0), 1.0)
+    # Of millions of terms, the columns that are in use.
+    used, column = np.unique(vectors.column, return_inverse=True)
+    shape = (n_articles, max(len(used), 1))
+    matrix = csr_matrix((vectors.value, column, vectors.start), shape=shape)
+    return read_share, n_reads == 0, matrix[live.live_rows]
+
+
+def _rankings(
+    run: PastRun, learned: LiveModel, user: UserState | None, rng: np.random.Generator
+) -> dict[str, Ints]:
+    """Return the best live, unread articles of a user by each system, best first."""
+    live = run.model.page.live
+    n_live = len(live.live_rows)
+    parts = score_parts(live, user, None)
+    scores = {
+        name: total_score(
+            {part: parts[part] for part in used or signal_names() if part in parts}, n_live
+        )
+        for name, used in SIGNALS_OF_SYSTEM.items()
+    }
+    scores["blend"] = total_score(score_parts(learned, user, None), n_live)
+    scores["random"] = rng.random(n_live).astype(np.float32)
+    for values in scores.values():
+        if user is not None:
+            values[user.read] = -np.inf
+    return {name: top_n(values, LIST_LENGTH) for name, values in scores.items()}

@@ -1,0 +1,156 @@
+"""Report full lists and whole pages: metrics of each system with intervals, beside baselines."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys import metrics
+from recsys.evaluation.full_list import PAGE_METHODS, FullList
+from recsys.evaluation.in_view_report import USER_STRATA
+from recsys.metrics import Interval, bootstrap
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+METRICS: dict[str, Callable[[NDArray[np.bool_], Ints], Floats]] = {
+    "hit@5": lambda hits, n: metrics.hit_rate_at_k(hits, n, 5),
+    "hit@10": lambda hits, n: metrics.hit_rate_at_k(hits, n, 10),
+    "precision@5": lambda hits, n: metrics.precision_at_k(hits, n, 5),
+    "recall@10": lambda hits, n: metrics.recall_at_k(hits, n, 10),
+    "map@10": lambda hits, n: metrics.map_at_k(hits, n, 10),
+    "ndcg@10": lambda hits, n: metrics.ndcg_at_k(hits, n, 10),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class FullListReport:
+    """Metrics of each system on lists from all live articles.
+
+    Attributes
+    ----------
+    n_lists, n_users
+        The number of lists, and of different users that they were made for.
+    systems
+        By system and metric.
+    strata
+        By stratum of users and system: hit@5.
+    pages
+        By method of filling a page: `redundancy` (the share of slots whose story was on the
+        page already), `coverage` and `gini`.
+    cold_users
+        Share of the lists whose user the run did not know.
+    purposes
+        By list that has a purpose of its own: nDCG@5 of the gains of its articles (see
+        `recsys.evaluation.full_list.GAIN_HOURS`), as each method fills it, and of baselines.
+    purpose_titles
+        Title and gain of each of those lists, in words.
+    """
+
+    n_lists: int
+    n_users: int
+    systems: dict[str, dict[str, Interval]]
+    strata: dict[str, dict[str, Interval]]
+    pages: dict[str, dict[str, float]]
+    cold_users: float
+    purposes: dict[str, dict[str, Interval]]
+    purpose_titles: dict[str, str]
+
+
+def full_list_report(full: FullList) -> FullListReport:
+    """Return the report of full lists."""
+    n_relevant = np.array([len(clicked) for clicked in full.relevant], dtype=np.int64)
+    hits = {name: metrics.hits_of(lists, full.relevant) for name, lists in full.lists.items()}
+    strata = {
+        title: {
+            name: bootstrap(
+                metrics.hit_rate_at_k(found[inside], n_relevant[inside], 5), full.user_key[inside]
+            )
+            for name, found in hits.items()
+        }
+        for title, least, most in USER_STRATA
+        for inside in [(full.n_reads >= least) & (full.n_reads <= most)]
+        if inside.any()
+    }
+    return FullListReport(
+        n_lists=len(full.relevant),
+        n_users=len(np.unique(full.user_key)),
+        systems={
+            name: _metrics_of(full, lists[:, :5], hits[name], n_relevant)
+            for name, lists in full.lists.items()
+        },
+        strata=strata,
+        pages={name: page_metrics(pages, full.story) for name, pages in full.pages.items()},
+        cold_users=float((full.n_reads == 0).mean()) if len(full.n_reads) else 0.0,
+        purposes={name: _gain_ndcg(full, name) for name in full.gains},
+        purpose_titles=full.gain_titles,
+    )
+
+
+def page_metrics(
+    pages: Sequence[Mapping[str, Sequence[int]]], story: NDArray[np.int64]
+) -> dict[str, float]:
+    """Return redundancy, coverage and Gini of whole pages.
+
+    Parameters
+    ----------
+    pages
+        The articles of each page, by list.
+    story : array of int64, shape (n_articles,)
+        Story of each article.
+    """
+    whole = [list(page.values()) for page in pages]
+    shown = np.bincount(
+        np.array([i for page in whole for found in page for i in found], dtype=np.int64),
+        minlength=len(story),
+    )
+    return {
+        "redundancy": metrics.redundancy(whole, story),
+        "coverage": metrics.catalog_coverage(shown),
+        "gini": metrics.gini(shown),
+    }
+
+
+def _gain_ndcg(full: FullList, name: str) -> dict[str, Interval]:
+    """Return nDCG@5 of the gains of a list, as each method fills it, and of baselines."""
+    gains, k = full.gains[name], 5
+    best = [np.sort(gains[begin:end])[::-1][:k] for begin, end in pairwise(full.start.tolist())]
+    best_dcg = np.array([metrics.dcg(found) for found in best])
+    ideal = best_dcg[full.noon] if len(full.noon) else np.zeros(0)
+    of_pages = {
+        f"{name}, {method}": [page[name] for page in full.pages[method]] for method in PAGE_METHODS
+    }
+    lists = {
+        title: np.array([[*found, *[-1] * k][:k] for found in rows], dtype=np.int64).reshape(-1, k)
+        for title, rows in of_pages.items()
+    }
+    lists |= {title: full.lists[title] for title in ("popularity", "recency", "random")}
+    return {
+        title: bootstrap(metrics.gain_ndcg_at_k(found, gains, ideal, k), full.user_key)
+        for title, found in lists.items()
+    }
+
+
+def _metrics_of(
+    full: FullList, first: Ints, hits: NDArray[np.bool_], n_relevant: Ints
+) -> dict[str, Interval]:
+    """Return the metrics of one system; `first` holds the first five entries of its lists."""
+    values = {name: compute(hits, n_relevant) for name, compute in METRICS.items()}
+    values["novelty@5"] = metrics.novelty(first, full.read_share)
+    values["similarity@5"] = metrics.intra_list_similarity(first, full.vectors)
+    is_cold = first
+    if first.size:
+        is_cold = np.where(first >= 0, full.is_cold[np.maximum(first, 0)], False)
+    n_filled = (first >= 0).sum(axis=1)
+    share = np.where(n_filled > 0, is_cold.sum(axis=1) / np.maximum(n_filled, 1), 0.0)
+    values["cold_articles@5"] = share
+    result = {name: bootstrap(value, full.user_key) for name, value in values.items()}
+    shown = metrics.exposure(first, len(full.read_share))
+    for name, value in (
+        ("coverage@5", metrics.catalog_coverage(shown)),
+        ("gini@5", metrics.gini(shown)),
+    ):
+        result[name] = Interval(value, value, value)  # no interval: it is not a mean over users
+    return result

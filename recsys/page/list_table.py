@@ -1,0 +1,321 @@
+"""The table of lists: one row each, the scorers that rank them, and the layouts made of them.
+
+A layout is the lists of one page, in their order. `[layouts.NAME]` in `recsys.toml` names the
+lists of a layout; a list with the name of a shipped row takes from it what the settings leave out.
+Page composition, rules, reasons, explanations, exports, evaluation and kernels read these rows.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from types import MappingProxyType
+from typing import Literal, TypeVar
+
+from recsys.blend.signal_table import signal_weights
+from recsys.config import Config, FilterConfig, ListConfig, Scorer
+from recsys.errors import ConfigError
+from recsys.kernels.library import library
+
+T = TypeVar("T")
+
+ARTICLE, FRONT = "article", "front"  # layouts that are asked for without a name
+
+# Orders that hold on all pages, or on all pages beside one section.
+Order = Literal["risen", "popular", "latest", "popular_in"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScorerRow:
+    """How a scorer ranks the live articles.
+
+    Attributes
+    ----------
+    kernel_score
+        The score that the kernels rank by, a constant of `kernels.h`.
+    values
+        For a given score, the array of it: "rise", "popularity" or "recency".
+    order
+        The order that the list shows, where it is the same for all users.
+    by_turn
+        Whether the order alone counts, not the distances between scores.
+    reason
+        Code of the reason; "" where the leading signal gives it.
+    purpose
+        What the list is judged by in an evaluation; "" for nothing of its own.
+    """
+
+    kernel_score: int
+    values: Literal["", "rise", "popularity", "recency"] = ""
+    order: Order | None = None
+    by_turn: bool = False
+    reason: str = ""
+    purpose: str = ""
+
+
+SCORERS: Mapping[Scorer, ScorerRow] = MappingProxyType(
+    {
+        "personal": ScorerRow(kernel_score=library.PERSONAL_SCORE),
+        "similar": ScorerRow(kernel_score=library.SIMILARITY_SCORE, reason="related"),
+        "popular": ScorerRow(
+            kernel_score=library.GIVEN_SCORE,
+            values="popularity",
+            order="popular",
+            reason="popular",
+            purpose="clicks in the next hour",
+        ),
+        "rising": ScorerRow(
+            kernel_score=library.GIVEN_SCORE,
+            values="rise",
+            order="risen",
+            reason="popular_now",
+            purpose="clicks in the next hour",
+        ),
+        "important": ScorerRow(
+            kernel_score=library.IMPORTANCE_SCORE,
+            reason="must_read",
+            purpose="reading time of the next day",
+        ),
+        "latest": ScorerRow(
+            kernel_score=library.GIVEN_SCORE,
+            values="recency",
+            order="latest",
+            by_turn=True,
+            reason="new",
+        ),
+        "popular_in": ScorerRow(
+            kernel_score=library.GIVEN_SCORE,
+            values="popularity",
+            order="popular_in",
+            by_turn=True,
+            reason="popular",
+        ),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListRow:
+    """One list, as it is shipped.
+
+    Attributes
+    ----------
+    name
+        In settings, pages, rules and logs.
+    titles
+        Above the list, by language.
+    scorer
+        What ranks its articles.
+    priority
+        What the list is worth to the page where two lists want the same article. You May Also
+        Like comes first by far: at 2, other lists take so many of its articles that its hits on
+        MIND fall from .21 to .14; at 10 they take none (and on EB-NeRD none at either).
+    max_of_section
+        Most articles of one section, 0 for any number.
+    diversity
+        See `recsys.config.ListConfig`.
+    exempt
+        Whether it may repeat a story of another list.
+    """
+
+    name: str
+    titles: Mapping[str, str]
+    scorer: Scorer
+    priority: float = 1.0
+    max_of_section: int = 0
+    diversity: float = 0.0
+    exempt: bool = False
+
+
+LISTS: tuple[ListRow, ...] = (
+    ListRow(
+        name="you_may_also_like",
+        titles={
+            "en": "You May Also Like",
+            "de": "Das könnte Sie auch interessieren",
+            "da": "Måske kan du også lide",
+            "fr": "Vous aimerez aussi",
+            "es": "También te puede interesar",
+            "ko": "추천 기사",
+        },
+        scorer="personal",
+        priority=10.0,
+        diversity=0.2,
+    ),
+    ListRow(
+        name="popular_now",
+        titles={
+            "en": "Popular Now",
+            "de": "Jetzt gefragt",
+            "da": "Populært lige nu",
+            "fr": "Populaire en ce moment",
+            "es": "Popular ahora",
+            "ko": "지금 인기",
+        },
+        scorer="rising",
+    ),
+    ListRow(
+        name="must_reads",
+        titles={
+            "en": "Must-Reads",
+            "de": "Das sollten Sie lesen",
+            "da": "Skal læses",
+            "fr": "À ne pas manquer",
+            "es": "Imprescindibles",
+            "ko": "꼭 읽어야 할 기사",
+        },
+        scorer="important",
+        max_of_section=2,
+    ),
+    ListRow(
+        name="latest_stories",
+        titles={
+            "en": "Latest Stories",
+            "de": "Neueste Artikel",
+            "da": "Seneste nyt",
+            "fr": "Dernières nouvelles",
+            "es": "Últimas noticias",
+            "ko": "최신 기사",
+        },
+        scorer="latest",
+        priority=0.5,
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PageList:
+    """One list of a layout, with every setting decided.
+
+    Attributes
+    ----------
+    key
+        "layout.list": the name of its filter in a run.
+    n_slots, minimum
+        Its slots, and how many it keeps before another list gets more.
+    filter
+        Which articles it may show.
+    name, titles, scorer, priority, max_of_section, diversity, exempt
+        See `ListRow`.
+    """
+
+    key: str
+    name: str
+    titles: Mapping[str, str]
+    scorer: Scorer
+    n_slots: int
+    priority: float
+    minimum: int
+    max_of_section: int
+    diversity: float
+    exempt: bool
+    filter: FilterConfig
+
+    @property
+    def row(self) -> ScorerRow:
+        """Return the row of its scorer."""
+        return SCORERS[self.scorer]
+
+    @property
+    def has_filter(self) -> bool:
+        """Return whether it may not show every article."""
+        return self.filter != FilterConfig()
+
+    def title(self, language: str = "en") -> str:
+        """Return the title in a language (`de-AT` is `de`), in English where there is none."""
+        return self.titles.get(language.partition("-")[0].lower(), self.titles["en"])
+
+
+@dataclass(frozen=True, eq=False)
+class Layout:
+    """The lists of one page, in their order. Equal to itself alone, so that it is a cheap key."""
+
+    name: str
+    lists: tuple[PageList, ...]
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Return the names of the lists."""
+        return tuple(of.name for of in self.lists)
+
+    @cached_property
+    def n_page(self) -> int:
+        """Return the number of slots of the page."""
+        return sum(of.n_slots for of in self.lists)
+
+    def resized(self, slots: Mapping[str, int]) -> "Layout":
+        """Return the layout with other numbers of slots for some lists."""
+        return Layout(
+            self.name,
+            tuple(replace(of, n_slots=slots.get(of.name, of.n_slots)) for of in self.lists),
+        )
+
+    def index(self, name: str) -> int:
+        """Return the position of a list, -1 if the layout does not have it."""
+        return self.names.index(name) if name in self.names else -1
+
+    def of_scorer(self, scorer: Scorer) -> PageList | None:
+        """Return the first list of a scorer, None if the layout has none."""
+        return next((of for of in self.lists if of.scorer == scorer), None)
+
+
+def layouts_of(config: Config) -> dict[str, Layout]:
+    """Return the layouts of the settings, and `article` with the shipped lists unless it is set.
+
+    Raises
+    ------
+    ConfigError
+        If a list that is not shipped names no scorer.
+    """
+    shipped = {row.name: ListConfig() for row in LISTS}
+    return {
+        name: Layout(name, tuple(_page_list(config, name, key, of) for key, of in lists.items()))
+        for name, lists in ({ARTICLE: shipped} | config.layouts).items()
+    }
+
+
+def require_known_names(config: Config) -> None:
+    """Check that settings name signals and scorers that there are, before any work is done.
+
+    Raises
+    ------
+    ConfigError
+        If they do not.
+    """
+    signal_weights(config.blend)
+    layouts_of(config)
+
+
+def list_names(config: Config) -> tuple[str, ...]:
+    """Return the names of the lists of all layouts and of the shipped ones, each once."""
+    names = [name for lists in config.layouts.values() for name in lists]
+    return tuple(dict.fromkeys([row.name for row in LISTS] + names))
+
+
+def _page_list(config: Config, layout: str, name: str, of: ListConfig) -> PageList:
+    row = next((row for row in LISTS if row.name == name), None)
+    scorer = of.scorer or (row.scorer if row is not None else None)
+    if scorer is None:
+        raise ConfigError(
+            f"layouts.{layout}.{name}: scorer is required, for no list of that name is shipped"
+            f" (those are {', '.join(row.name for row in LISTS)}); scorers: {', '.join(SCORERS)}"
+        )
+    base = row or ListRow(name=name, titles={}, scorer=scorer)
+    default_n = config.page.n_latest if scorer == "latest" else config.page.n
+    title = of.title or base.titles.get("en") or name.replace("_", " ").capitalize()
+    return PageList(
+        key=f"{layout}.{name}",
+        name=name,
+        titles={"en": title} if of.title else {"en": title, **base.titles},
+        scorer=scorer,
+        n_slots=_first(of.slots, default_n),
+        priority=_first(of.priority, base.priority),
+        minimum=_first(of.minimum, config.page.minimum),
+        max_of_section=_first(of.max_of_section, base.max_of_section),
+        diversity=_first(of.diversity, base.diversity),
+        exempt=_first(of.exempt, base.exempt),
+        filter=of.filter,
+    )
+
+
+def _first(value: T | None, otherwise: T) -> T:
+    return otherwise if value is None else value

@@ -1,0 +1,67 @@
+"""Static signals: one number per article and instant, the same for all users.
+
+A row of `recsys.blend.signal_table` names each of these functions.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys.config import PopularityConfig
+from recsys.signals.event_counts import Events
+from recsys.signals.recency import recency as decayed_recency
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class ArticlesAt:
+    """Articles, each at an instant: what a static signal is computed from.
+
+    Attributes
+    ----------
+    events
+        Clicks and views. Only what is strictly before each instant may count.
+    article_key : array of int64, shape (n,)
+        The store's keys of the articles.
+    age_hours : array of float64, shape (n,)
+        Age at the instant.
+    as_of_ms : array of int64, shape (n,)
+        The instants.
+    config
+        The settings of popularity.
+    """
+
+    events: Events
+    article_key: NDArray[np.int64]
+    age_hours: Floats
+    as_of_ms: NDArray[np.int64]
+    config: PopularityConfig
+
+
+def popularity(articles: ArticlesAt) -> Floats:
+    """Return the log share of recent clicks; see `Events.popularity`."""
+    half_lives = (articles.config.half_life_hours,)
+    found: Floats = articles.events.popularity(articles.article_key, articles.as_of_ms, half_lives)
+    first: Floats = found[0]
+    return first
+
+
+def click_rate(articles: ArticlesAt) -> Floats:
+    """Return the log of the smoothed click-through rate; see `Events.click_rate`."""
+    config = articles.config
+    found: Floats = articles.events.click_rate(
+        articles.article_key,
+        articles.as_of_ms,
+        (config.ctr_half_life_hours,),
+        config.ctr_prior_views,
+    )
+    first: Floats = found[0]
+    return first
+
+
+def recency(articles: ArticlesAt) -> Floats:
+    """Return 1 for a new article, 0.5 after each half-life; see `recsys.signals.recency`."""
+    half_life_hours = articles.config.recency_half_life_hours
+    return decayed_recency(articles.age_hours, half_life_hours=half_life_hours)

@@ -1,0 +1,60 @@
+import numpy as np
+import pytest
+
+from recsys.page.list_table import SCORERS
+from recsys.page.reasons import (
+    CODES,
+    REASONS,
+    code_table,
+    leading_signal,
+    reason_code,
+    reason_text,
+)
+
+
+@pytest.mark.parametrize(
+    ("scorer", "signal", "has_section", "rises", "code"),
+    [
+        ("personal", "context_text", True, False, "related"),
+        ("personal", "popularity", True, False, "popular"),
+        ("personal", "popularity", False, False, "popular_anywhere"),
+        ("personal", "affinity", False, False, "taste"),
+        ("rising", "als", True, True, "popular_now"),
+        ("rising", "als", True, False, "popular_today"),
+        ("important", "als", True, True, "must_read"),
+        ("latest", "als", True, False, "new"),
+        ("latest", "als", False, False, "new_anywhere"),
+        ("similar", "als", True, False, "related"),
+        ("popular_in", "als", True, False, "popular"),
+    ],
+)
+def test_a_reason_is_that_of_the_scorer_or_of_the_leading_signal(
+    scorer, signal, has_section, rises, code
+):
+    assert reason_code(SCORERS[scorer], signal, has_section=has_section, rises=rises) == code
+
+
+def test_the_table_for_the_kernels_has_the_same_codes():
+    from recsys.blend.signal_table import signal_names
+
+    for scorer in SCORERS.values():
+        table = code_table(scorer)
+        for i, signal in enumerate(signal_names()):
+            for s in (False, True):
+                for r in (False, True):
+                    code = reason_code(scorer, signal, has_section=s, rises=r)
+                    assert CODES[table[i, int(s), int(r)]] == code
+
+
+def test_the_first_of_equal_signals_leads():
+    one = np.ones(1, np.float32)
+    assert leading_signal({"recency": one, "als": one, "ctr": 0 * one}) == "als"
+    assert leading_signal({"recency": 2 * one, "als": one}) == "recency"
+
+
+def test_every_reason_has_words_and_fills_them():
+    for code in REASONS:
+        text = reason_text(code, title="A {category} title", category="Politics")
+        assert text
+        if "{title}" in REASONS[code]:
+            assert "A {category} title" in text
