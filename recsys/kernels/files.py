@@ -1,11 +1,14 @@
 """The version of a file, which a server asks for at every page view."""
 
-from recsys.kernels.library import ffi, library
+import ctypes
+
+from recsys.kernels.library import brief
+
+_Version = ctypes.c_int64 * 2
+_file_version = brief("recsys_file_version", ctypes.c_char_p, ctypes.POINTER(ctypes.c_int64))
 
 
 def version(path: bytes) -> tuple[int, int] | None:
     """Return when a file was last changed, in nanoseconds, and its inode; None if it is absent."""
-    found = ffi.new("int64_t[2]")
-    if library.recsys_file_version(path, found):
-        return None
-    return found[0], found[1]
+    found = _Version()
+    return None if _file_version(path, found) else (found[0], found[1])

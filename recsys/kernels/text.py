@@ -46,60 +46,78 @@ def heaviest(start: Ints, value: Floats, n: int) -> NDArray[np.bool_]:
     return keep
 
 
-def neighbours(
-    scores: Floats, rows: Sparse, live: Sparse, own: Ints, *, n: int, least: float
-) -> tuple[Ints, Indices, Floats]:
-    """Return the live articles most similar to each article of a block, and how similar.
+class LiveTerms:
+    """The live articles that have each term; checked once, for all blocks of articles.
 
     Parameters
     ----------
-    scores : array of float32, shape (n_rows, n_live)
-        Products over the terms that many live articles have; overwritten.
-    rows
-        The other terms of each article of the block, n_rows x n_terms.
-    live
-        The live articles that have each of those terms, n_terms x n_live.
-    own : array of int64, shape (n_rows,)
-        Live index of each article, -1 if it is not live: no article is similar to itself.
-    n, least
-        How many of each article at most, and the least similarity.
+    start : array of int64, shape (n_terms + 1,)
+    index : array of int32
+    value : array of float32
+        The terms of the live articles as a sparse matrix, n_terms x n_live.
+    n_live
+        Number of live articles.
 
-    Returns
-    -------
-    sizes : array of int64, shape (n_rows,)
-        How many were found for each article.
-    index : array of int32, value : array of float32
-        Their live indices, ascending within an article, and similarities, end to end.
+    Raises
+    ------
+    ValueError
+        If an index is out of range.
     """
-    n_rows, n_live = scores.shape
-    n = min(n, n_live)
-    sizes = np.empty(n_rows, dtype=np.int64)
-    index, values = np.empty((n_rows, n), np.int32), np.empty((n_rows, n), np.float32)
-    start, term, value = rows
-    live_start, live_index, live_value = live
-    require_starts("rows", start, len(term))
-    require_starts("live", live_start, len(live_index))
-    require_indices("term", term, len(live_start) - 1)
-    require_indices("live_index", live_index, n_live)
-    require_indices("own", own, n_live, least=-1)
-    done(
-        library.recsys_neighbours(
-            pointer("scores", scores, np.float32, n_rows, n_live),
-            n_rows,
-            n_live,
-            pointer("start", start, np.int64, n_rows + 1),
-            pointer("term", term, np.int32, len(term)),
-            pointer("value", value, np.float32, len(term)),
-            pointer("live_start", live_start, np.int64, len(live_start)),
-            pointer("live_index", live_index, np.int32, len(live_index)),
-            pointer("live_value", live_value, np.float32, len(live_index)),
-            pointer("own", own, np.int64, n_rows),
-            n,
-            least,
-            pointer("index", index, np.int32, n_rows, n),
-            pointer("values", values, np.float32, n_rows, n),
-            pointer("sizes", sizes, np.int64, n_rows),
+
+    def __init__(self, start: Ints, index: Indices, value: Floats, *, n_live: int) -> None:
+        require_starts("start", start, len(index))
+        require_indices("index", index, n_live)
+        self._start, self._index, self._value, self._n_live = start, index, value, n_live
+
+    def neighbours(
+        self, scores: Floats, rows: Sparse, own: Ints, *, n: int, least: float
+    ) -> tuple[Ints, Indices, Floats]:
+        """Return the live articles most similar to each article of a block, and how similar.
+
+        Parameters
+        ----------
+        scores : array of float32, shape (n_rows, n_live)
+            Products over the terms that many live articles have; overwritten.
+        rows
+            The other terms of each article of the block, n_rows x n_terms.
+        own : array of int64, shape (n_rows,)
+            Live index of each article, -1 if it is not live: no article is similar to itself.
+        n, least
+            How many of each article at most, and the least similarity.
+
+        Returns
+        -------
+        sizes : array of int64, shape (n_rows,)
+            How many were found for each article.
+        index : array of int32, value : array of float32
+            Their live indices, ascending within an article, and similarities, end to end.
+        """
+        n_rows, n_live = len(scores), self._n_live
+        n = min(n, n_live)
+        sizes = np.empty(n_rows, dtype=np.int64)
+        index, values = np.empty((n_rows, n), np.int32), np.empty((n_rows, n), np.float32)
+        start, term, value = rows
+        require_starts("rows", start, len(term))
+        require_indices("term", term, len(self._start) - 1)
+        require_indices("own", own, n_live, least=-1)
+        done(
+            library.recsys_neighbours(
+                pointer("scores", scores, np.float32, n_rows, n_live),
+                n_rows,
+                n_live,
+                pointer("start", start, np.int64, n_rows + 1),
+                pointer("term", term, np.int32, len(term)),
+                pointer("value", value, np.float32, len(term)),
+                pointer("live_start", self._start, np.int64, len(self._start)),
+                pointer("live_index", self._index, np.int32, len(self._index)),
+                pointer("live_value", self._value, np.float32, len(self._index)),
+                pointer("own", own, np.int64, n_rows),
+                n,
+                least,
+                pointer("index", index, np.int32, n_rows, n),
+                pointer("values", values, np.float32, n_rows, n),
+                pointer("sizes", sizes, np.int64, n_rows),
+            )
         )
-    )
-    is_found = np.arange(n) < sizes[:, np.newaxis]
-    return sizes, index[is_found], values[is_found]
+        is_found = np.arange(n) < sizes[:, np.newaxis]
+        return sizes, index[is_found], values[is_found]

@@ -1,11 +1,14 @@
 """The state of one user for pages: a packed profile, and the clicks since it was written."""
 
+import ctypes
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recsys.kernels.library import (
+    address,
+    brief,
     done,
     ffi,
     library,
@@ -16,6 +19,17 @@ from recsys.kernels.library import (
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
+
+_user_state = brief(
+    "recsys_user_state",
+    ctypes.c_void_p,
+    ctypes.c_char_p,
+    ctypes.c_int64,
+    ctypes.POINTER(ctypes.c_int64),
+    ctypes.c_int64,
+    ctypes.c_void_p,
+    ctypes.c_void_p,
+)
 
 
 def fold_in(before: Floats, clicked: Floats, gram: Floats, confidence: float) -> Floats:
@@ -103,6 +117,7 @@ class UserModel:
                 confidence,
             ),
         )
+        self._address = address(self._struct)
 
     def state(self, packed: bytes, clicks: Sequence[int]) -> tuple[Floats, Ints, Ints]:
         """Return a user's side of products, latest reads, and live articles read.
@@ -125,14 +140,14 @@ class UserModel:
         n_most = 2 + self._known_reads + len(packed) // 4 + len(clicks)
         found = np.empty(n_most, dtype=np.int64)
         since = [click for click in clicks if 0 <= click < self._n_known]
-        status = library.recsys_user_state(
-            self._struct,
+        status = _user_state(
+            self._address,
             packed,
             len(packed),
-            since,
+            (ctypes.c_int64 * len(since))(*since) if since else None,
             len(since),
-            pointer("side", side, np.float32, len(side)),
-            pointer("found", found, np.int64, n_most),
+            address(pointer("side", side, np.float32, len(side))),
+            address(pointer("found", found, np.int64, n_most)),
         )
         if status == library.DAMAGED:
             raise ValueError("a user's profile does not have the shape of this run")

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import accumulate, islice
+from math import isfinite
 from typing import NamedTuple
 
 import numpy as np
@@ -167,11 +168,14 @@ class Built:
 
 
 def slots_of_page(rows: NDArray[np.void], layout: Layout) -> dict[str, list[Slot]]:
-    """Return the filled slots of a page by list, out of `SLOT`s of all lists."""
-    slots = iter(rows.tolist())
+    """Return the filled slots of a page by list, out of the `SLOT`s of all lists."""
+    # Rounded by numpy and not by `round`, which takes most of the time for a page of 21 slots.
+    score = np.rint(rows["score"].astype(np.float64) * 1e4) / 1e4
+    columns = (rows["live_index"], score, rows["code"], rows["because"])
+    slots = zip(*(column.tolist() for column in columns), strict=True)
     return {
         of.name: [
-            Slot(live_index, round(value, 4), CODES[code], because)
+            Slot(live_index, value, CODES[code], because)
             for live_index, value, code, because in islice(slots, of.n_slots)
             if live_index >= 0
         ]
@@ -195,18 +199,20 @@ def unpack_page(
     ValueError
         If it is not a page of this layout and run: a run is read as if anyone had written it.
     """
-    slots = np.frombuffer(packed, dtype=SLOT)
-    if (
-        len(slots) != layout.n_page
-        or (slots["live_index"] < -1).any()
-        or (slots["live_index"] >= n_live).any()
-        or (slots["because"] < -1).any()
-        or (slots["because"] >= n_known).any()
-        or (slots["code"] >= len(CODES)).any()
-        or not np.isfinite(slots["score"]).all()
-    ):
-        raise ValueError("a stored page is not one of this run")
-    return slots_of_page(slots, layout)
+    rows = np.frombuffer(packed, dtype=SLOT)
+    if len(rows) == layout.n_page > 0:
+        # In Python, because a page has so few slots that numpy takes longer.
+        live_index, score, code, because = zip(*rows.tolist(), strict=True)
+        if (
+            -1 <= min(live_index)
+            and max(live_index) < n_live
+            and max(code) < len(CODES)
+            and -1 <= min(because)
+            and max(because) < n_known
+            and isfinite(sum(score))
+        ):
+            return slots_of_page(rows, layout)
+    raise ValueError("a stored page is not one of this run")
 
 
 class PageBuilder:

@@ -99,6 +99,8 @@ def reason_text(code: str, *, title: str, category: str) -> str:
     'Popular in Politics'
     """
     words = REASONS[code]
+    if "{" not in words:
+        return words
     if "{title}" in words:
         return words.replace("{title}", title)
     return words.replace("{category}", category)

@@ -142,8 +142,10 @@ class LoadedRun:
         if packed is None:
             return None
         page = unpack_page(packed, layout, n_live=len(self.model.story), n_known=len(self.articles))
-        shown = [slot.live_index for slots in page.values() for slot in slots]
-        return None if len(hidden) and np.isin(shown, hidden).any() else page
+        if len(hidden):
+            shown = [slot.live_index for slots in page.values() for slot in slots]
+            return None if np.isin(shown, hidden).any() else page
+        return page
 
     def page(
         self,

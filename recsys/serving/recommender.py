@@ -31,6 +31,7 @@ from recsys.serving.loaded_run import LoadedRun
 from recsys.serving.responses import Health, Page, Ranked
 
 PUBLISHED = Path("published")
+NOT_EXPLORED = 0
 
 
 class Recommender:
@@ -364,6 +365,8 @@ def _check_ids(user_id: object, article_id: object, **sequences: object) -> None
 
 
 def _check_explore(explore: object, layout: Layout) -> None:
+    if explore is NOT_EXPLORED:
+        return
     personal = layout.of_scorer("personal")
     most = 0 if personal is None else personal.n_slots
     if isinstance(explore, bool) or not isinstance(explore, int) or not 0 <= explore <= most:

@@ -17,8 +17,8 @@ from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer
 from threadpoolctl import threadpool_limits
 
 from recsys.config import N_THREADS, TextConfig
+from recsys.kernels.text import LiveTerms
 from recsys.kernels.text import heaviest as largest_of_rows
-from recsys.kernels.text import neighbours
 
 # Terms in more than this share of the live articles are multiplied as a dense matrix: in news, a
 # tenth of a percent of the terms make six sevenths of all products.
@@ -223,7 +223,8 @@ def similar_articles(
     is_common = n_having > COMMON_SHARE * live.shape[0]
     is_rare = (n_having > 0) & ~is_common  # a term that no live article has adds nothing
     live_common = np.ascontiguousarray(select_columns(live, is_common).toarray().T)
-    live_rare = _csr_arrays(drop_other_terms(live, is_rare).T.tocsr())
+    rare = _csr_arrays(drop_other_terms(live, is_rare).T.tocsr())
+    live_rare = LiveTerms(*rare, n_live=live.shape[0])
     live_of_query = np.full(queries.shape[0], -1)
     live_of_query[query_of_live[query_of_live >= 0]] = np.flatnonzero(query_of_live >= 0)
     queries_common = select_columns(queries, is_common)
@@ -232,10 +233,9 @@ def similar_articles(
         begin: int,
     ) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]:
         rows = slice(begin, begin + BLOCK_ARTICLES)
-        return neighbours(
+        return live_rare.neighbours(
             queries_common[rows].toarray() @ live_common,
             _csr_arrays(queries[rows]),
-            live_rare,
             live_of_query[rows],
             n=config.n_similar,
             least=config.min_similarity,
