@@ -27,8 +27,16 @@ ARTICLE_FIELDS = (
     "premium",  # whether it is for subscribers only
     "published_at",
     "expires_at",
+    "image_url",
+    "summary",
+    "kicker",  # the short line above a headline
+    "importance",  # a number the newsroom gives; larger is more important
+    "modified_at",  # the version of the row: of two versions of a field, the later one counts
+    "deleted",  # true: withdrawn
+    "status",  # unpublished, draft, private and archived: withdrawn
+    "vector",  # list of numbers, of one length in a store
 )
-CLICK_FIELDS = ("user_id", "article_id", "clicked_at", "dwell_seconds", "source")
+CLICK_FIELDS = ("user_id", "article_id", "clicked_at", "dwell_seconds", "source", "session_id")
 IMPRESSION_FIELDS = (
     "user_id",
     "shown_at",
@@ -39,13 +47,16 @@ IMPRESSION_FIELDS = (
     "article_id",  # the article page it was shown on; missing on a front page
     "source",  # the list it was shown in; `shown` is then in order of position
     "propensities",  # probability with which each of `shown` was chosen; 1 if not at random
+    "session_id",  # identifies a visitor who has no user id
+    "site",  # which of a publisher's sites showed it
+    "variant",  # the arm of an experiment
 )
 FIELDS: dict[Kind, tuple[str, ...]] = {
     "articles": ARTICLE_FIELDS,
     "clicks": CLICK_FIELDS,
     "impressions": IMPRESSION_FIELDS,
 }
-LIST_FIELDS = ("shown", "clicked", "propensities")
+LIST_FIELDS = ("shown", "clicked", "propensities", "vector")
 REQUIRED: dict[Kind, tuple[str, ...]] = {
     "articles": ("article_id",),
     "clicks": ("user_id", "article_id", "clicked_at"),
@@ -201,12 +212,17 @@ class Articles:
     ----------
     id_map
         Ids and keys; an article that was only clicked or shown is here too, without text.
-    titles, categories, urls, authors, tags, languages
+    titles, categories, urls, authors, tags, languages, image_urls, summaries, kickers
         Text as normalised by ingest; "" if unknown.
     premium
         Whether each is for subscribers only; None if unknown.
-    published_ms, expires_ms : array of int64
-        Instants in ms; UNKNOWN_TIME if the publisher gave none.
+    importance : array of float64
+        The newsroom's own number, larger for more important; NaN if unknown.
+    reading_minutes : array of float64
+        Time to read the body, see `recsys.store.reading_time`; 0 without a body.
+    published_ms, expires_ms, modified_ms, withdrawn_ms : array of int64
+        Instants in ms; UNKNOWN_TIME if the publisher gave none. An article is not shown from
+        `expires_ms` on, nor from `withdrawn_ms` on.
     added_ms : array of int64
         Instant at which the article was first stored; UNKNOWN_TIME for an id without an article.
     digests
@@ -220,9 +236,16 @@ class Articles:
     authors: Sequence[str]
     tags: Sequence[str]
     languages: Sequence[str]
+    image_urls: Sequence[str]
+    summaries: Sequence[str]
+    kickers: Sequence[str]
     premium: Sequence[bool | None]
+    importance: NDArray[np.float64]
+    reading_minutes: NDArray[np.float64]
     published_ms: NDArray[np.int64]
     expires_ms: NDArray[np.int64]
+    modified_ms: NDArray[np.int64]
+    withdrawn_ms: NDArray[np.int64]
     added_ms: NDArray[np.int64]
     digests: Sequence[str]
 
@@ -288,12 +311,21 @@ class Impressions:
 
 @dataclass(frozen=True, slots=True)
 class Added:
-    """Counts of added rows: new ones, ones that changed a stored row, and ones already known."""
+    """Counts of added rows: new ones, ones that changed a stored row, and ones already known.
+
+    `withdrawn` counts those of the new and changed articles that are no longer to be shown.
+    """
 
     new: int = 0
     changed: int = 0
     known: int = 0
+    withdrawn: int = 0
 
     def __add__(self, other: "Added") -> "Added":
         """Add the counts of two batches."""
-        return Added(self.new + other.new, self.changed + other.changed, self.known + other.known)
+        return Added(
+            self.new + other.new,
+            self.changed + other.changed,
+            self.known + other.known,
+            self.withdrawn + other.withdrawn,
+        )

@@ -32,12 +32,16 @@ class Batch:
         Rows that could not be split into fields.
     position
         Bytes of the file read so far, for a progress bar.
+    nulls_are_absent
+        Whether a null of the frame is a field that its row does not give, as in JSON, and "" one
+        that it clears. Otherwise every column of the frame is given by every row.
     """
 
     kind: Kind
     frame: pl.DataFrame
     rejects: list[Reject] = field(default_factory=list)
     position: int = 0
+    nulls_are_absent: bool = False
 
 
 # Reads a file and yields its rows; the kind of rows is None if the file decides it.

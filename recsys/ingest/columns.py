@@ -58,7 +58,11 @@ def normalised_text(name: str, column: pl.Series) -> pl.Series:
     column
         Values of any type that is not nested. Each distinct value is normalised once.
     """
-    normalise = {"body": normalise_body, "url": normalise_url}.get(name, normalise_line)
+    normalise = {
+        "body": normalise_body,
+        "url": normalise_url,
+        "image_url": normalise_url,
+    }.get(name, normalise_line)
     text = column.cast(pl.String, strict=False).fill_null("")
     distinct = text.unique()
     if len(distinct) == 1 and distinct[0] == "":

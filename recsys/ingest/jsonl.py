@@ -85,7 +85,7 @@ def parse_block(block: Block, kind: Kind) -> Batch:
     if frame is None or len(frame) != n_lines:
         return _parse_line_by_line(block, kind, schema, rejects)
     frame = frame.with_row_index(ROW, offset=block.first_line)
-    return Batch(kind, frame, rejects, block.position)
+    return Batch(kind, frame, rejects, block.position, nulls_are_absent=True)
 
 
 def _parse_line_by_line(
@@ -104,7 +104,7 @@ def _parse_line_by_line(
         values = {name: _field_value(parsed.get(name), name) for name in schema}
         rows.append({ROW: line_number, **values})
     frame = pl.DataFrame(rows, schema={ROW: pl.UInt32(), **schema})
-    return Batch(kind, frame, rejects, block.position)
+    return Batch(kind, frame, rejects, block.position, nulls_are_absent=True)
 
 
 def _field_value(value: object, name: str) -> str | list[str] | None:

@@ -13,7 +13,7 @@ from recsys.ingest.blocks import read_start
 from recsys.rows import ARTICLE_FIELDS, ROW, Kind, Reject, iso, to_ms
 
 MAX_FEED_BYTES = 64 << 20
-FEED_FIELDS = tuple(name for name in ARTICLE_FIELDS if name != "expires_at")
+FEED_FIELDS = ARTICLE_FIELDS[: ARTICLE_FIELDS.index("expires_at")]
 
 
 def read(path: Path, kind: Kind | None) -> Iterator[Batch]:
@@ -43,7 +43,13 @@ def read(path: Path, kind: Kind | None) -> Iterator[Batch]:
     if feed.bozo and not isinstance(feed.bozo_exception, feedparser.CharacterEncodingOverride):
         rejects.append(Reject(len(rows) + 1, "", f"feed is malformed: {feed.bozo_exception}", ""))
     schema = {ROW: pl.UInt32} | dict.fromkeys(FEED_FIELDS, pl.String)
-    yield Batch("articles", pl.DataFrame(rows, schema=schema), rejects, path.stat().st_size)
+    yield Batch(
+        "articles",
+        pl.DataFrame(rows, schema=schema),
+        rejects,
+        path.stat().st_size,
+        nulls_are_absent=True,
+    )
 
 
 def _article(entry: dict[str, Any], language: str) -> dict[str, str]:

@@ -25,11 +25,23 @@ from recsys.rows import (
     REQUIRED,
     ROW,
     TIME_IS_BOUND,
+    UNKNOWN_TIME,
     Kind,
     Reject,
 )
 
 MAX_ID_LENGTH = 512
+WITHDRAWN = ("withdrawn", "unpublished", "draft", "private", "archived", "deleted", "trash")
+PUBLISHED = ("published", "publish", "public", "live")
+# What a typed column holds for a field that its row clears; see `recsys.store.articles.CLEARED`.
+CLEARED_VALUES: dict[str, object] = {
+    "published_at": UNKNOWN_TIME,
+    "expires_at": UNKNOWN_TIME,
+    "modified_at": UNKNOWN_TIME,
+    "premium": -1,
+    "importance": float("nan"),
+    "vector": [],
+}
 CLOCK_SKEW_MS = 5 * 60_000  # clocks of web servers differ; a later time is in the future
 _FIELD, _PROBLEM = "_field", "_problem"
 
@@ -78,9 +90,11 @@ def check(batch: Batch, *, received_ms: int, path: str) -> Checked:
         raise InputRefusedError(
             path, f"no column {missing[0]!r}, needed for {kind} (columns found: {found})"
         )
-    if kind == "articles" and not {"title", "body"} & set(frame.columns):
-        raise InputRefusedError(path, "articles need a column 'title' or 'body'")
-    typed = _typed(frame, kind, received_ms)
+    if kind == "articles" and not set(FIELDS[kind][1:]) & set(frame.columns):
+        raise InputRefusedError(
+            path, "articles need a column besides 'article_id', such as 'title'"
+        )
+    typed = _typed(batch, received_ms)
     is_bad = typed[_PROBLEM].is_not_null()
     rejects = [*batch.rejects, *_rejects(typed.filter(is_bad), frame.filter(is_bad))]
     return Checked(kind, typed.filter(~is_bad).drop(_PROBLEM, _FIELD), rejects)
@@ -132,8 +146,9 @@ class _Problems:
             self.problem = self.problem.set(is_first, problem)
 
 
-def _typed(frame: pl.DataFrame, kind: Kind, received_ms: int) -> pl.DataFrame:
+def _typed(batch: Batch, received_ms: int) -> pl.DataFrame:
     """Return typed columns for all fields of a kind, and the first problem of each row."""
+    frame, kind = batch.frame, batch.kind
     columns: dict[str, pl.Series] = {ROW: frame[ROW]}
     problems = _Problems(len(frame))
     for name in FIELDS[kind]:
@@ -143,6 +158,8 @@ def _typed(frame: pl.DataFrame, kind: Kind, received_ms: int) -> pl.DataFrame:
         is_required = name in REQUIRED[kind]
         if name == "propensities":
             columns[name] = _typed_propensities(column, columns["shown"], problems)
+        elif name == "vector":
+            columns[name] = _typed_vectors(column, problems)
         elif name in LIST_FIELDS:
             columns[name] = id_lists(column)
             if is_required:
@@ -153,11 +170,48 @@ def _typed(frame: pl.DataFrame, kind: Kind, received_ms: int) -> pl.DataFrame:
             if is_required:
                 problems.note(name, columns[name].is_null(), "missing")
     if kind == "articles":
-        has_no_text = (columns["title"] == "") & (columns["body"] == "")
+        _tell_absent_from_cleared(batch, columns)
+        columns["withdrawn"] = _withdrawn(columns.pop("deleted"), columns.pop("status"))
+        has_no_text = (columns["title"] == "") & (columns["body"].fill_null("") == "")
+        has_no_text &= ~columns["withdrawn"].fill_null(False)
         problems.note("title", has_no_text, "neither title nor body has text")
     if TIME_IS_BOUND in frame.columns:
         columns[TIME_IS_BOUND] = frame[TIME_IS_BOUND]
     return pl.DataFrame(columns).with_columns(problems.field, problems.problem)
+
+
+def _tell_absent_from_cleared(batch: Batch, columns: dict[str, pl.Series]) -> None:
+    """Make a field that its row does not give null, and one that it clears a value of its own.
+
+    See `recsys.store.articles.CLEARED`.
+    """
+    for name, column in columns.items():
+        if name in (ROW, "article_id", "deleted", "status"):
+            continue
+        read = batch.frame[name] if name in batch.frame.columns else None
+        if column.dtype == pl.String:
+            if read is None:
+                columns[name] = nulls(name, len(column))
+            elif batch.nulls_are_absent:
+                columns[name] = column.set(read.is_null(), None)
+            continue
+        cleared = CLEARED_VALUES[name]
+        if name == "premium":
+            columns[name] = column = column.cast(pl.Int8)
+        if read is not None:
+            is_cleared = column.is_null()
+            if batch.nulls_are_absent:
+                is_cleared &= read.is_not_null()
+            if is_cleared.any():
+                columns[name] = column.set(is_cleared, cleared)
+
+
+def _withdrawn(deleted: pl.Series, status: pl.Series) -> pl.Series:
+    """Return whether each article is withdrawn; null where its row does not say."""
+    is_status_known = status.is_in([*WITHDRAWN, *PUBLISHED])
+    by_status = status.is_in(WITHDRAWN).set(~is_status_known.fill_null(False), None)
+    either = (deleted.fill_null(False) | by_status.fill_null(False)).alias("withdrawn")
+    return either.set(deleted.is_null() & by_status.is_null(), None)
 
 
 def _typed_value(column: pl.Series, received_ms: int, problems: _Problems) -> pl.Series:
@@ -175,6 +229,11 @@ def _typed_value(column: pl.Series, received_ms: int, problems: _Problems) -> pl
             is_future = (values > received_ms + CLOCK_SKEW_MS).fill_null(False)
             problems.note(name, is_future, "in the future")
         return values
+    if name == "importance":
+        values = column.cast(pl.Float64, strict=False)
+        return values.set(~values.is_finite().fill_null(True), None)
+    if name == "status":
+        return stripped_text(column).str.to_lowercase()
     if name == "dwell_seconds":
         values = column.cast(pl.Float64, strict=False)
         is_given = column.is_not_null() & (column.cast(pl.String) != "")
@@ -183,7 +242,7 @@ def _typed_value(column: pl.Series, received_ms: int, problems: _Problems) -> pl
         )
         problems.note(name, is_wrong, "not a number of seconds from 0 up")
         return values
-    if name == "premium":
+    if name in ("premium", "deleted"):
         values, is_wrong = read_flags(column)
         problems.note(name, is_wrong, "neither true nor false")
         return values
@@ -193,6 +252,21 @@ def _typed_value(column: pl.Series, received_ms: int, problems: _Problems) -> pl
         problems.note(name, is_long, "id too long")
         return values
     return normalised_text(name, column)
+
+
+def _typed_vectors(column: pl.Series, problems: _Problems) -> pl.Series:
+    """Return lists of finite numbers; null where none is given."""
+    if not column.is_not_null().any():
+        return pl.Series(column.name, [None] * len(column), dtype=pl.List(pl.Float64))
+    values = id_lists(column).list.eval(pl.element().cast(pl.Float64, strict=False))
+    is_given = column.is_not_null()
+    if column.dtype == pl.String:
+        is_given &= (column.str.strip_chars() != "").fill_null(False)
+    is_valid = values.list.eval(pl.element().is_finite().fill_null(False)).list.all()
+    problems.note(
+        column.name, is_given & ~is_valid.fill_null(False), "not a list of finite numbers"
+    )
+    return values.set(~is_given, None)
 
 
 def _typed_propensities(column: pl.Series, shown: pl.Series, problems: _Problems) -> pl.Series:

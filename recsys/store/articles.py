@@ -8,89 +8,161 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
-from recsys.rows import Added, Articles, IdMap, nullable_instants
+from recsys.rows import UNKNOWN_TIME, Added, Articles, IdMap, nullable_instants
 from recsys.store.id_keys import IdKeys
+from recsys.store.reading_time import reading_minutes
+
+TEXT_FIELDS = (
+    "title",
+    "body",
+    "category",
+    "author",
+    "url",
+    "language",
+    "tags",
+    "image_url",
+    "summary",
+    "kicker",
+)
+INSTANT_FIELDS = ("published_at", "expires_at", "modified_at")
+FIELDS = (*TEXT_FIELDS, *INSTANT_FIELDS, "premium", "importance", "withdrawn_at")
+# What a typed row holds for a field that its publisher cleared; None is a field that is not given.
+CLEARED: dict[str, int] = dict.fromkeys(INSTANT_FIELDS, UNKNOWN_TIME) | {"premium": -1}
+_COLUMNS = (*FIELDS, "versions", "text_digest", "reading_minutes")
 
 
 def add_articles(
-    conn: sqlite3.Connection, id_keys: IdKeys, rows: pl.DataFrame, *, at_ms: int
+    conn: sqlite3.Connection, id_keys: IdKeys, rows: pl.DataFrame, *, at_ms: int, is_known: bool
 ) -> tuple[Added, int | None]:
-    """Insert new articles and update changed ones, inside a transaction.
+    """Merge rows into the articles, field by field, inside a transaction.
+
+    A row gives some fields of an article; the others stay as they are. Of two versions of a field
+    the later one counts: the version of a row is its `modified_at`, or else the time of arrival.
+    Between equal versions the row that is read last counts.
 
     Parameters
     ----------
     conn, id_keys
         The store's connection and keys.
     rows
-        Typed rows of articles; if an article occurs twice, the last row counts.
+        Typed rows of articles. None is a field that was not given; see `CLEARED`.
     at_ms
-        Current time in ms, stored with new and changed articles.
+        Current time in ms: the version of rows without `modified_at`, which no version exceeds.
+    is_known
+        Whether the rows come from a file that was read before and has not changed since. Rows
+        without `modified_at` then change nothing.
 
     Returns
     -------
     added
-        Numbers of new, changed and known articles.
+        Numbers of new, changed and known articles, and of those that were withdrawn.
     oldest_ms
         Earliest publication among the articles that are new or changed, before or after the
         change; 0 if one of them has no publication time, None if nothing changed.
     """
-    rows = rows.unique("article_id", keep="last", maintain_order=True)
     rows = id_keys.add_key_column(rows, "article")
-    n_new = n_changed = 0
+    is_new: dict[int, bool] = {}  # of the articles that changed
+    n_withdrawn = 0
     published_ms: list[int] = []
+    vectors: list[tuple[int, bytes | None]] = []
+    query = f"SELECT {', '.join(_COLUMNS)} FROM articles WHERE article_key = ?"
     for row in rows.iter_rows(named=True):
-        values = (
-            row["title"],
-            row["body"],
-            row["category"],
-            row["author"],
-            row["url"],
-            row["language"],
-            row["premium"],
-            row["published_at"],
-            row["expires_at"],
-            row["tags"],
-        )
-        digest = text_digest(row["title"], row["body"], row["category"])
-        before = conn.execute(
-            "SELECT title, body, category, author, url, language, premium, published_at,"
-            " expires_at, tags FROM articles WHERE article_key = ?",
-            (row["article_key"],),
-        ).fetchone()
-        if before == values:
+        key = row["article_key"]
+        found = conn.execute(query, (key,)).fetchone()
+        stored = dict(zip(_COLUMNS, found, strict=True)) if found else _empty_article()
+        versions: dict[str, int] = json.loads(stored["versions"])
+        version = at_ms
+        if row["modified_at"] not in (None, UNKNOWN_TIME):
+            version = min(row["modified_at"], at_ms)
+        elif is_known and found:
             continue
-        published_ms.append(row["published_at"] or 0)
-        if before is None:
-            n_new += 1
-            _insert(conn, row["article_key"], values, digest, at_ms)
-        else:
-            n_changed += 1
-            published_ms.append(before[7] or 0)
-            _update(conn, row["article_key"], values, digest, at_ms)
-    added = Added(n_new, n_changed, len(rows) - n_new - n_changed)
+        merged = dict(stored)
+        for name, value in _given(row, version).items():
+            if version >= versions.get(name, version):
+                merged[name], versions[name] = value, version
+        merged["versions"] = json.dumps(versions, separators=(",", ":"))
+        if row["vector"] is not None and version >= versions.get("vector", version):
+            vectors.append((key, np.asarray(row["vector"], dtype="<f4").tobytes() or None))
+        if found and merged == stored:
+            continue
+        is_changed = not found or any(merged[name] != stored[name] for name in FIELDS)
+        if is_changed:
+            n_withdrawn += merged["withdrawn_at"] is not None and stored["withdrawn_at"] is None
+            published_ms += [merged["published_at"] or 0]
+            published_ms += [stored["published_at"] or 0] if found else []
+            is_new[key] = is_new.get(key, not found)
+            merged["text_digest"] = text_digest(merged["title"], merged["body"], merged["category"])
+            merged["reading_minutes"] = reading_minutes(merged["body"])
+        _write(conn, key, merged, at_ms, is_new=not found, is_changed=is_changed)
+    put_vectors(conn, vectors)
+    n_new = sum(is_new.values())
+    n_articles = rows["article_key"].n_unique()
+    added = Added(n_new, len(is_new) - n_new, n_articles - len(is_new), n_withdrawn)
     return added, min(published_ms, default=None)
 
 
-def _insert(
-    conn: sqlite3.Connection, article_key: int, values: tuple[Any, ...], digest: str, at_ms: int
-) -> None:
-    conn.execute(
-        "INSERT INTO articles (article_key, title, body, category, author, url,"
-        " language, premium, published_at, expires_at, tags, text_digest, added_at, updated_at)"
-        " VALUES (?, ?,?,?,?,?,?,?,?,?,?, ?, ?, ?)",
-        (article_key, *values, digest, at_ms, at_ms),
+def _empty_article() -> dict[str, Any]:
+    """Return the columns of an article of which nothing is known."""
+    return (
+        dict.fromkeys(_COLUMNS)
+        | dict.fromkeys(TEXT_FIELDS, "")
+        | {"versions": "{}", "text_digest": "", "reading_minutes": 0.0}
     )
 
 
-def _update(
-    conn: sqlite3.Connection, article_key: int, values: tuple[Any, ...], digest: str, at_ms: int
+def _given(row: dict[str, Any], version: int) -> dict[str, Any]:
+    """Return the fields that a row gives, as the table holds them."""
+    given = {
+        name: None if name in CLEARED and row[name] == CLEARED[name] else row[name]
+        for name in FIELDS
+        if name != "withdrawn_at" and row[name] is not None
+    }
+    if given.get("importance") != given.get("importance"):  # NaN: cleared
+        given["importance"] = None
+    if row["withdrawn"] is not None:
+        given["withdrawn_at"] = version if row["withdrawn"] else None
+    return given
+
+
+def _write(
+    conn: sqlite3.Connection,
+    article_key: int,
+    columns: dict[str, Any],
+    at_ms: int,
+    *,
+    is_new: bool,
+    is_changed: bool,
 ) -> None:
+    """Insert or update the columns of an article; only a change of a field is a revision."""
+    if is_new:
+        names = ["article_key", *columns, "added_at", "updated_at"]
+        conn.execute(
+            f"INSERT INTO articles ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})",
+            (article_key, *columns.values(), at_ms, at_ms),
+        )
+        return
+    assignments = [f"{name} = ?" for name in columns]
+    values = list(columns.values())
+    if is_changed:
+        assignments += ["updated_at = ?", "revision = revision + 1"]
+        values.append(at_ms)
     conn.execute(
-        "UPDATE articles SET title=?, body=?, category=?, author=?, url=?, language=?,"
-        " premium=?, published_at=?, expires_at=?, tags=?, text_digest=?, updated_at=?,"
-        " revision = revision + 1 WHERE article_key = ?",
-        (*values, digest, at_ms, article_key),
+        f"UPDATE articles SET {', '.join(assignments)} WHERE article_key = ?",
+        (*values, article_key),
+    )
+
+
+def put_vectors(conn: sqlite3.Connection, vectors: Sequence[tuple[int, bytes | None]]) -> None:
+    """Store the vectors of articles (key, float32 bytes), and delete those that are None."""
+    conn.executemany(
+        "INSERT OR REPLACE INTO article_vectors VALUES (?, ?)",
+        [(key, vector) for key, vector in vectors if vector is not None],
+    )
+    conn.executemany(
+        "DELETE FROM article_vectors WHERE article_key = ?",
+        [(key,) for key, vector in vectors if vector is None],
     )
 
 
@@ -102,33 +174,45 @@ def read_articles(
     also_ids: Sequence[str],
 ) -> Articles:
     """Read the articles known by an instant, see `Store.articles`."""
+    names = [name for name in FIELDS if name != "body"]
+    names += ["added_at", "reading_minutes", "text_digest"]
     rows = conn.execute(
-        "SELECT i.article_id, i.article_key, a.title, a.category, a.url, a.author, a.tags,"
-        " a.published_at, a.expires_at, a.added_at, a.text_digest, a.language, a.premium"
+        f"SELECT i.article_id, i.article_key, {', '.join(f'a.{name}' for name in names)}"
         " FROM article_ids i LEFT JOIN articles a USING (article_key)"
         " WHERE coalesce(a.published_at, 0) <= ?"
         " OR i.article_key IN (SELECT value FROM json_each(?))"
         " OR i.article_id IN (SELECT value FROM json_each(?)) ORDER BY i.article_id",
         (known_by_ms, json.dumps([int(key) for key in also_keys]), json.dumps(list(also_ids))),
     ).fetchall()
-    columns = list(zip(*rows, strict=True)) if rows else [()] * 13
-    texts = [
-        tuple("" if value is None else value for value in columns[index])
-        for index in (2, 3, 4, 5, 6, 10, 11)
-    ]
+    ids, keys, *values = zip(*rows, strict=True) if rows else [()] * (2 + len(names))
+    columns = dict(zip(names, values, strict=True))
+
+    def texts(name: str) -> Sequence[str]:
+        return tuple("" if value is None else value for value in columns[name])
+
+    def numbers(name: str, unknown: float) -> NDArray[np.float64]:
+        return np.array([unknown if value is None else value for value in columns[name]], float)
+
     return Articles(
-        id_map=IdMap(columns[0], np.array(columns[1], dtype=np.int64)),
-        titles=texts[0],
-        categories=texts[1],
-        urls=texts[2],
-        authors=texts[3],
-        tags=texts[4],
-        languages=texts[6],
-        premium=[None if value is None else bool(value) for value in columns[12]],
-        published_ms=nullable_instants(columns[7]),
-        expires_ms=nullable_instants(columns[8]),
-        added_ms=nullable_instants(columns[9]),
-        digests=texts[5],
+        id_map=IdMap(ids, np.array(keys, dtype=np.int64)),
+        titles=texts("title"),
+        categories=texts("category"),
+        urls=texts("url"),
+        authors=texts("author"),
+        tags=texts("tags"),
+        languages=texts("language"),
+        image_urls=texts("image_url"),
+        summaries=texts("summary"),
+        kickers=texts("kicker"),
+        premium=[None if value is None else bool(value) for value in columns["premium"]],
+        importance=numbers("importance", np.nan),
+        reading_minutes=numbers("reading_minutes", 0.0),
+        published_ms=nullable_instants(columns["published_at"]),
+        expires_ms=nullable_instants(columns["expires_at"]),
+        modified_ms=nullable_instants(columns["modified_at"]),
+        withdrawn_ms=nullable_instants(columns["withdrawn_at"]),
+        added_ms=nullable_instants(columns["added_at"]),
+        digests=texts("text_digest"),
     )
 
 

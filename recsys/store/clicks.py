@@ -5,7 +5,7 @@ columns is much faster than reading rows, see `recsys.store.packed_hours`.
 """
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import fields
 
@@ -17,6 +17,7 @@ from recsys.rows import HOUR_MS, TIME_IS_BOUND, Added, Clicks
 from recsys.sorted_ints import distinct_counts
 from recsys.store.bulk_insert import insert_columns
 from recsys.store.derived import DerivedTables
+from recsys.store.impressions import DerivedClick, clicks_derived_at
 from recsys.store.packed_hours import merge_hours, n_packed, pack_hour, unpack_hours
 
 # A packed hour is packed again at once if the new clicks are at least a quarter of those it holds;
@@ -57,7 +58,9 @@ class ClickTable:
         if TIME_IS_BOUND not in rows.columns:
             rows = rows.with_columns(pl.lit(False).alias(TIME_IS_BOUND))
         if rows[TIME_IS_BOUND].any():
-            self._invalidate_hours(rows)
+            # A new bound may move a stored click out of any hour.
+            self._conn.execute("UPDATE click_hours SET packed = NULL")
+            self._invalidate_hours(rows["clicked_at"] // HOUR_MS)
         else:
             self._pack_with(rows)
         changes_before = self._conn.total_changes
@@ -67,31 +70,101 @@ class ClickTable:
         self._derived.drop_examples(min(rows["clicked_at"].to_list()) if n_new else None)
         return Added(new=n_new, known=len(rows) - n_new)
 
-    def _insert_timed(self, rows: pl.DataFrame) -> None:
-        """Insert clicks whose time is known; fill in fields that a stored click lacks."""
+    def add_derived(
+        self, clicks: Sequence[DerivedClick], outdated: Sequence[DerivedClick]
+    ) -> Added:
+        """Add the clicks of new and changed impressions, inside a transaction.
+
+        Parameters
+        ----------
+        clicks
+            The clicks that these impressions report now.
+        outdated
+            Those that the changed ones reported before. One that no impression reports any more,
+            and that no log of clicks holds, is removed.
+        """
+        n_changed = self._remove_outdated(outdated)
+        if not clicks:
+            return Added(changed=n_changed)
+        rows = pl.DataFrame(
+            clicks,
+            schema={
+                "clicked_at": pl.Int64,
+                "user_key": pl.Int64,
+                "article_key": pl.Int64,
+                "dwell_seconds": pl.Float64,
+                "source": pl.String,
+            },
+            orient="row",
+        )
+        self._pack_with(rows)
+        n_new = self._insert_timed(rows, from_log=False)
+        return Added(new=n_new, changed=n_changed, known=len(rows) - n_new)
+
+    def _remove_outdated(self, outdated: Sequence[DerivedClick]) -> int:
+        """Remove what clicks have from impressions that changed; return how many are deleted."""
+        n_deleted = 0
+        hours = [click.clicked_at // HOUR_MS for click in outdated]
+        self._invalidate_hours(pl.Series(hours, dtype=pl.Int64))
+        for clicked_at, user_key in {click[:2] for click in outdated}:
+            derived = clicks_derived_at(self._conn, user_key, clicked_at)
+            article_keys = {c.article_key for c in outdated if c[:2] == (clicked_at, user_key)}
+            for article_key in article_keys:
+                key = (clicked_at, user_key, article_key)
+                same = [click for click in derived if click.article_key == article_key]
+                n_deleted += self._derive_again(key, same)
+        return n_deleted
+
+    def _derive_again(self, key: tuple[int, int, int], derived: list[DerivedClick]) -> int:
+        """Set what a click has from impressions to what they report; return 1 if it is deleted."""
+        where = " WHERE clicked_at = ? AND user_key = ? AND article_key = ?"
+        if not derived:
+            deleted = self._conn.execute(f"DELETE FROM clicks{where} AND from_log = 0", key)
+            if deleted.rowcount:
+                return 1
+        dwell = max((c.dwell_seconds for c in derived if c.dwell_seconds is not None), default=None)
+        source = min((c.source for c in derived if c.source is not None), default=None)
+        self._conn.execute(
+            "UPDATE clicks SET dwell_seconds = iif(from_log & 2, dwell_seconds, ?),"
+            f" source = iif(from_log & 4, source, ?){where}",
+            (dwell, source, *key),
+        )
+        return 0
+
+    def _insert_timed(self, rows: pl.DataFrame, *, from_log: bool = True) -> int:
+        """Insert clicks whose time is known, merge them with stored ones; return how many are new.
+
+        The longest reading time and the smallest source count, so that the order of files does not
+        matter; but what comes from a log of clicks comes before what impressions report.
+        """
         changes_before = self._conn.total_changes
-        columns = _table_columns(rows, is_bound=0)
+        columns = _table_columns(rows, is_bound=0, from_log=from_log)
         insert_columns(self._conn, "INSERT OR IGNORE INTO clicks", columns)
-        if self._conn.total_changes - changes_before == len(rows):
-            return
-        # Some clicks were stored before. Fields that the earlier log lacked are filled in.
+        n_new = self._conn.total_changes - changes_before
+        if n_new == len(rows):
+            return n_new
+        # Some clicks were stored before. A field of a log replaces a derived one.
+        dwell = _MERGED.format(field="dwell_seconds", bit=2, choose="max")
+        source = _MERGED.format(field="source", bit=4, choose="min")
         insert_columns(
             self._conn,
             "INSERT INTO clicks",
             columns,
             "ON CONFLICT (clicked_at, user_key, article_key) DO UPDATE SET"
-            " dwell_seconds = coalesce(dwell_seconds, excluded.dwell_seconds),"
-            " source = coalesce(source, excluded.source)"
-            " WHERE (dwell_seconds IS NULL AND excluded.dwell_seconds IS NOT NULL)"
-            " OR (source IS NULL AND excluded.source IS NOT NULL)",
+            f" dwell_seconds = {dwell}, source = {source}, from_log = from_log | excluded.from_log"
+            f" WHERE dwell_seconds IS NOT {dwell} OR source IS NOT {source}"
+            " OR from_log <> from_log | excluded.from_log",
         )
+        if self._conn.total_changes - changes_before > n_new:
+            self._invalidate_hours(rows["clicked_at"] // HOUR_MS)
+        return n_new
 
     def _insert_bounds(self, rows: pl.DataFrame) -> None:
         """Insert clicks whose time is a bound; an earlier bound replaces a later one."""
         insert_columns(
             self._conn,
             "INSERT INTO clicks",
-            _table_columns(rows, is_bound=1),
+            _table_columns(rows, is_bound=1, from_log=True),
             "ON CONFLICT (user_key, article_key) WHERE time_is_bound = 1 DO UPDATE SET"
             " clicked_at = excluded.clicked_at WHERE excluded.clicked_at < clicked_at"
             # Moving it onto the instant of a click whose time is known would repeat that click.
@@ -101,12 +174,11 @@ class ClickTable:
             " ON CONFLICT (clicked_at, user_key, article_key) DO NOTHING",
         )
 
-    def _invalidate_hours(self, rows: pl.DataFrame) -> None:
-        """Drop all packed hours: a new bound may move a stored click out of any hour."""
-        self._conn.execute("UPDATE click_hours SET packed = NULL")
+    def _invalidate_hours(self, hours: pl.Series) -> None:
+        """Drop what is packed of these hours; they are packed again when they are next read."""
         self._conn.executemany(
             "INSERT OR REPLACE INTO click_hours VALUES (?, NULL)",
-            rows.select((pl.col("clicked_at") // HOUR_MS).unique()).iter_rows(),
+            hours.unique().to_frame().iter_rows(),
         )
 
     def _pack_with(self, rows: pl.DataFrame) -> None:
@@ -167,7 +239,20 @@ def _select(clicks: Clicks, selection: NDArray[np.bool_] | slice) -> Clicks:
     return Clicks(*(getattr(clicks, field.name)[selection] for field in fields(Clicks)))
 
 
-def _table_columns(rows: pl.DataFrame, *, is_bound: int) -> list[list[object]]:
+# The merged value of a field: of the two that come from a log of clicks, or of the two that do not,
+# the one that `choose` picks; a null never counts.
+_MERGED = (
+    "CASE (from_log & {bit} > 0) - (excluded.from_log & {bit} > 0)"
+    " WHEN 1 THEN {field} WHEN -1 THEN excluded.{field}"
+    " ELSE coalesce({choose}({field}, excluded.{field}), {field}, excluded.{field}) END"
+)
+
+
+def _table_columns(rows: pl.DataFrame, *, is_bound: int, from_log: bool) -> list[Sequence[object]]:
     """Return clicks as the columns of the table `clicks`, in its order."""
     names = ("clicked_at", "user_key", "article_key", "dwell_seconds", "source")
-    return [*(rows[name].to_list() for name in names), [is_bound] * len(rows)]
+    bits = [0] * len(rows)
+    if from_log:
+        has_dwell = rows["dwell_seconds"].is_not_null().cast(pl.Int64)
+        bits = (1 + 2 * has_dwell + 4 * rows["source"].is_not_null().cast(pl.Int64)).to_list()
+    return [*(rows[name].to_list() for name in names), [is_bound] * len(rows), bits]

@@ -31,7 +31,7 @@ from recsys.store.clicks import ClickTable
 from recsys.store.deletion import Deletion
 from recsys.store.derived import DerivedTables
 from recsys.store.id_keys import IdKeys
-from recsys.store.impressions import add_impressions, clicks_of_impressions, read_impressions
+from recsys.store.impressions import add_impressions, read_impressions
 from recsys.store.schema import migrate
 
 
@@ -149,7 +149,14 @@ class Store:
             self._conn.execute("INSERT INTO settings VALUES ('hashed_with', ?)", (fingerprint,))
 
     def add(
-        self, kind: Kind, rows: pl.DataFrame, rejects: Sequence[Reject], *, file: str, at_ms: int
+        self,
+        kind: Kind,
+        rows: pl.DataFrame,
+        rejects: Sequence[Reject],
+        *,
+        file: str,
+        at_ms: int,
+        is_known: bool = False,
     ) -> dict[Kind, Added]:
         """Add checked rows and rejects in one transaction; a row that is already stored is ignored.
 
@@ -164,6 +171,8 @@ class Store:
             The file they were read from, stored with the rejects.
         at_ms
             Current time in ms, stored with new articles and rejects.
+        is_known
+            Whether the file was read before and has not changed since, see `was_read`.
         """
         with self._transaction():
             self._conn.executemany(
@@ -171,14 +180,17 @@ class Store:
                 [(file, r.row, r.field, r.reason, r.raw, at_ms) for r in rejects],
             )
             if kind == "articles":
-                added, oldest_ms = add_articles(self._conn, self._id_keys, rows, at_ms=at_ms)
+                added, oldest_ms = add_articles(
+                    self._conn, self._id_keys, rows, at_ms=at_ms, is_known=is_known
+                )
                 self.derived.drop_examples(oldest_ms)
                 return {"articles": added}
             if kind == "clicks":
                 return {"clicks": self._add_clicks(rows)}
-            added = add_impressions(self._conn, self._id_keys, rows)
-            self.derived.drop_examples(min(rows["shown_at"].to_list()) if added.new else None)
-            return {"impressions": added, "clicks": self._add_clicks(clicks_of_impressions(rows))}
+            change = add_impressions(self._conn, self._id_keys, rows)
+            self.derived.drop_examples(change.oldest_ms)
+            clicks = self._clicks.add_derived(change.clicks, change.outdated_clicks)
+            return {"impressions": change.counts, "clicks": clicks}
 
     def _add_clicks(self, rows: pl.DataFrame) -> Added:
         rows = self._id_keys.add_key_column(rows, "user")

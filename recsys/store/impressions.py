@@ -2,16 +2,126 @@
 
 import sqlite3
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
 
 from recsys.rows import Added, Impressions, nullable_instants
+from recsys.store.bulk_insert import insert_columns
 from recsys.store.id_keys import IdKeys
 
+_KEY = "shown_at = ? AND user_key = ? AND shown = ?"
+_COLUMNS = (
+    *("shown_at", "user_key", "shown", "clicked", "clicked_at", "context_key", "source"),
+    *("propensities", "dwell_seconds", "site", "variant"),
+)
 
-def add_impressions(conn: sqlite3.Connection, id_keys: IdKeys, rows: pl.DataFrame) -> Added:
-    """Insert impressions inside a transaction; an impression that is already stored is ignored.
+
+class StoredImpression(NamedTuple):
+    """A row of the table `impressions`; the first three columns are its key."""
+
+    shown_at: int
+    user_key: int
+    shown: bytes  # article keys, int64 little endian
+    clicked: bytes  # one byte an article: 1 if clicked
+    clicked_at: int | None
+    context_key: int | None
+    source: str
+    propensities: bytes | None  # float64 little endian
+    dwell_seconds: float | None
+    site: str | None
+    variant: str | None
+
+    def merged_with(self, other: "StoredImpression") -> "StoredImpression":
+        """Return what two reports of one impression say together; the order does not matter.
+
+        A click in either is a click. The first time of a click counts, and the longest reading
+        time. Where two values contradict each other, the smaller one counts, so that the result
+        does not depend on which report was read first.
+        """
+        dwells = [s for s in (self.dwell_seconds, other.dwell_seconds) if s is not None]
+        clicked = np.frombuffer(self.clicked, np.uint8) | np.frombuffer(other.clicked, np.uint8)
+        return StoredImpression(
+            *self[:3],
+            clicked.tobytes(),
+            _smaller(self.clicked_at, other.clicked_at),
+            _smaller(self.context_key, other.context_key),
+            _smaller(self.source or None, other.source or None) or "",
+            _smaller(self.propensities, other.propensities),
+            max(dwells, default=None),
+            _smaller(self.site, other.site),
+            _smaller(self.variant, other.variant),
+        )
+
+    def click_time(self) -> int:
+        """Return the instant of the clicks that are derived from the impression, in ms."""
+        return self.shown_at if self.clicked_at is None else self.clicked_at
+
+    def derived_clicks(self) -> list["DerivedClick"]:
+        """Return the clicks that the impression reports, see `DerivedClick`."""
+        positions = np.flatnonzero(np.frombuffer(self.clicked, np.uint8)).tolist()
+        shown = np.frombuffer(self.shown, "<i8")
+        # An impression has one reading time, which is known only if one article was clicked.
+        dwell_seconds = self.dwell_seconds if len(positions) == 1 else None
+        return [
+            DerivedClick(
+                self.click_time(),
+                self.user_key,
+                int(shown[position]),
+                dwell_seconds,
+                f"{self.source}:{position + 1}" if self.source else None,
+            )
+            for position in positions
+        ]
+
+
+class DerivedClick(NamedTuple):
+    """A click that an impression reports.
+
+    Its source is the list and the 1-based position at which it was shown, such as "front_page:3".
+    """
+
+    clicked_at: int
+    user_key: int
+    article_key: int
+    dwell_seconds: float | None
+    source: str | None
+
+
+def _smaller(a: Any, b: Any) -> Any:
+    return a if b is None else b if a is None else min(a, b)
+
+
+@dataclass(frozen=True, slots=True)
+class AddedImpressions:
+    """What adding impressions changed.
+
+    Attributes
+    ----------
+    counts
+        Numbers of new, changed and known impressions.
+    clicks
+        The clicks derived from the new and the changed impressions, as they are now.
+    outdated_clicks
+        The clicks derived from the changed ones before the change.
+    oldest_ms
+        The first instant at which a new or changed one was shown; None if there is none.
+    """
+
+    counts: Added
+    clicks: list[DerivedClick]
+    outdated_clicks: list[DerivedClick]
+    oldest_ms: int | None
+
+
+def add_impressions(
+    conn: sqlite3.Connection, id_keys: IdKeys, rows: pl.DataFrame
+) -> AddedImpressions:
+    """Add impressions inside a transaction; what they say of a stored one is merged with it.
+
+    An impression is known by its instant, its user, and the articles shown in their order.
 
     Parameters
     ----------
@@ -23,23 +133,71 @@ def add_impressions(conn: sqlite3.Connection, id_keys: IdKeys, rows: pl.DataFram
     shown_keys = id_keys.keys("article", rows["shown"].explode(empty_as_null=False))
     key_of = dict(shown_keys.iter_rows())
     rows = id_keys.add_key_column(id_keys.add_key_column(rows, "user"), "article")
+    merged: dict[tuple[int, int, bytes], StoredImpression] = {}
+    for impression in _table_rows(rows, key_of):
+        before = merged.get(impression[:3])
+        merged[impression[:3]] = impression if before is None else before.merged_with(impression)
     changes_before = conn.total_changes
-    conn.executemany(
-        "INSERT OR IGNORE INTO impressions VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        _table_rows(rows, key_of),
-    )
+    insert = f"INSERT OR IGNORE INTO impressions ({', '.join(_COLUMNS)})"
+    insert_columns(conn, insert, list(zip(*merged.values(), strict=True)) or [()] * len(_COLUMNS))
     n_new = conn.total_changes - changes_before
-    return Added(new=n_new, known=len(rows) - n_new)
+    if n_new == len(merged):
+        stored_before: list[StoredImpression] = []
+        touched = list(merged.values())
+    else:
+        touched, stored_before = _merge_with_stored(conn, merged)
+        touched.sort()
+    counts = Added(n_new, len(stored_before), len(rows) - n_new - len(stored_before))
+    return AddedImpressions(
+        counts,
+        [click for impression in touched for click in impression.derived_clicks()],
+        [click for impression in stored_before for click in impression.derived_clicks()],
+        min((i.shown_at for i in touched), default=None) if n_new or stored_before else None,
+    )
 
 
-def _table_rows(rows: pl.DataFrame, key_of: dict[str, int]) -> Iterator[tuple[object, ...]]:
+def _merge_with_stored(
+    conn: sqlite3.Connection, merged: dict[tuple[int, int, bytes], StoredImpression]
+) -> tuple[list[StoredImpression], list[StoredImpression]]:
+    """Merge rows with the stored ones; return all as they are now, and the changed ones before.
+
+    The rows that were new are stored as they are, so that merging leaves them unchanged.
+    """
+    now: list[StoredImpression] = []
+    before: list[StoredImpression] = []
+    select = f"SELECT {', '.join(_COLUMNS)} FROM impressions WHERE {_KEY}"
+    names = _COLUMNS[3:]
+    update = f"UPDATE impressions SET {', '.join(f'{n} = ?' for n in names)} WHERE {_KEY}"
+    for key, impression in merged.items():
+        stored = StoredImpression._make(conn.execute(select, key).fetchone())
+        result = stored.merged_with(impression)
+        now.append(result)
+        if result != stored:
+            before.append(stored)
+            conn.execute(update, (*result[3:], *key))
+    return now, before
+
+
+def clicks_derived_at(
+    conn: sqlite3.Connection, user_key: int, clicked_at: int
+) -> list[DerivedClick]:
+    """Return the clicks derived from all stored impressions, of one user at one instant."""
+    rows = conn.execute(
+        f"SELECT {', '.join(_COLUMNS)} FROM impressions WHERE user_key = ?"
+        " AND coalesce(clicked_at, shown_at) = ? AND instr(clicked, x'01') > 0",
+        (user_key, clicked_at),
+    )
+    return [click for row in rows for click in StoredImpression._make(row).derived_clicks()]
+
+
+def _table_rows(rows: pl.DataFrame, key_of: dict[str, int]) -> Iterator[StoredImpression]:
     """Yield impressions as rows of the table, with shown and clicked articles packed as bytes."""
     for row in rows.iter_rows(named=True):
         clicked_ids = set(row["clicked"] or ())
         shown = np.array([key_of[id_] for id_ in row["shown"]], dtype="<i8")
         clicked = np.array([id_ in clicked_ids for id_ in row["shown"]], dtype=np.uint8)
         propensities = row["propensities"]
-        yield (
+        yield StoredImpression(
             row["shown_at"],
             row["user_key"],
             shown.tobytes(),
@@ -48,34 +206,10 @@ def _table_rows(rows: pl.DataFrame, key_of: dict[str, int]) -> Iterator[tuple[ob
             row["article_key"],
             row["source"],
             None if propensities is None else np.array(propensities, dtype="<f8").tobytes(),
+            row["dwell_seconds"],
+            row["site"] or None,
+            row["variant"] or None,
         )
-
-
-def clicks_of_impressions(impressions: pl.DataFrame) -> pl.DataFrame:
-    """Return the clicks that impressions report, as rows of clicks.
-
-    The source of a click is the list and the 1-based position at which it was shown, such as
-    "front_page:3".
-    """
-    n_clicked = pl.col("clicked").list.len()
-    position = pl.col("shown").list.eval(pl.int_range(1, pl.len() + 1))
-    return (
-        impressions.filter(n_clicked.fill_null(0) > 0)
-        .select(
-            "user_id",
-            pl.coalesce("clicked_at", "shown_at").alias("clicked_at"),
-            # An impression has one reading time, which is known only if one article was clicked.
-            pl.when(n_clicked == 1).then("dwell_seconds").alias("dwell_seconds"),
-            "source",
-            "clicked",
-            pl.col("shown").alias("article_id"),
-            position.alias("position"),
-        )
-        .explode("article_id", "position")
-        .filter(pl.col("article_id").is_in(pl.col("clicked")))
-        .with_columns(pl.format("{}:{}", "source", "position").alias("source"))
-        .drop("clicked", "position")
-    )
 
 
 def read_impressions(conn: sqlite3.Connection, *, from_ms: int, before_ms: int) -> Impressions:

@@ -61,7 +61,7 @@ def merge_hours(clicks: Clicks, packed_before: Mapping[int, bytes]) -> Iterator[
     Notes
     -----
     Clicks of one user on one article at one instant are one click, as in the store. Its reading
-    time is the first known one, with earlier packed clicks first; its time is a bound if it was one
+    time is the longest one; its time is a bound if it was one
     in any of them.
     """
     hours_before = sorted(packed_before)
@@ -94,13 +94,13 @@ def _click_order(
     clicked_ms: NDArray[np.int64],
     dwell_seconds: NDArray[np.float32],
 ) -> NDArray[np.int64]:
-    """Return the order by instant, user and article, known reading times first."""
+    """Return the order by instant, user and article, longest reading time first."""
     order = np.arange(len(clicked_ms))
     unsorted = order
     if (clicked_ms[1:] >= clicked_ms[:-1]).all():  # as in most logs: only ties need sorting
         is_tie = clicked_ms[1:] == clicked_ms[:-1]
         unsorted = np.flatnonzero(np.append(is_tie, False) | np.append(False, is_tie))
-    keys = (np.isnan(dwell_seconds), article, user, clicked_ms)
+    keys = (-dwell_seconds, article, user, clicked_ms)  # NaN is sorted last
     order[unsorted] = unsorted[np.lexsort(tuple(key[unsorted] for key in keys))]
     return order
 

@@ -123,6 +123,37 @@ MIGRATIONS = (
     """
     ALTER TABLE articles ADD COLUMN premium INTEGER;
     """,
+    """
+    ALTER TABLE articles ADD COLUMN image_url TEXT NOT NULL DEFAULT '';
+    ALTER TABLE articles ADD COLUMN summary TEXT NOT NULL DEFAULT '';
+    ALTER TABLE articles ADD COLUMN kicker TEXT NOT NULL DEFAULT '';
+    ALTER TABLE articles ADD COLUMN importance REAL;
+    ALTER TABLE articles ADD COLUMN modified_at INTEGER;
+    ALTER TABLE articles ADD COLUMN withdrawn_at INTEGER;
+    ALTER TABLE articles ADD COLUMN reading_minutes REAL NOT NULL DEFAULT 0;
+    -- JSON: the version (instant in ms) of each field that was given; see recsys.store.articles.
+    ALTER TABLE articles ADD COLUMN versions TEXT NOT NULL DEFAULT '{}';
+    CREATE TABLE article_vectors (
+        article_key INTEGER PRIMARY KEY REFERENCES article_ids,
+        vector BLOB NOT NULL               -- float32 little endian, of one length in a store
+    ) STRICT;
+    -- Files of articles that were read to their end: read again unchanged, they change nothing.
+    CREATE TABLE read_files (
+        file TEXT PRIMARY KEY,
+        digest TEXT NOT NULL
+    ) STRICT;
+    """,
+    """
+    ALTER TABLE impressions ADD COLUMN dwell_seconds REAL;
+    ALTER TABLE impressions ADD COLUMN site TEXT;
+    ALTER TABLE impressions ADD COLUMN variant TEXT;
+    -- Bits: 1 the click itself, 2 its reading time, 4 its source came from a log of clicks. What
+    -- is derived from impressions follows them when they change.
+    ALTER TABLE clicks ADD COLUMN from_log INTEGER NOT NULL DEFAULT 7;
+    -- Finds the impressions from which a click was derived.
+    CREATE INDEX impressions_clicked ON impressions (user_key, coalesce(clicked_at, shown_at))
+        WHERE instr(clicked, x'01') > 0;
+    """,
 )
 
 
