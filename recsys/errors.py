@@ -14,6 +14,17 @@ Wrong arguments raise the built-in ValueError or TypeError.
 """
 
 
+def printable_path(path: str) -> str:
+    r"""Return a path as text that can be printed and stored; bytes that are not UTF-8 become \xff.
+
+    Examples
+    --------
+    >>> print(printable_path("caf\udce9.csv"))
+    caf\xe9.csv
+    """
+    return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
 class RecsysError(Exception):
     """Base class of all errors below; catch it to catch every one of them."""
 
@@ -29,6 +40,7 @@ class InputRefusedError(RecsysError):
     """
 
     def __init__(self, path: str, problem: str) -> None:
+        path = printable_path(path)
         super().__init__(f"{path}: refused: {problem}")
         self.path, self.problem = path, problem
 

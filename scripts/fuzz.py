@@ -13,7 +13,7 @@ from pathlib import Path
 import atheris
 
 with atheris.instrument_imports(include=["recsys.ingest", "recsys.ingest.load_files"]):
-    from recsys.ingest.detect import READERS
+    from recsys.ingest.detect import READERS, expand
     from recsys.ingest.load_files import load_files
     from recsys.store.database import Store
 
@@ -32,7 +32,7 @@ def main() -> None:
 
     def one(data: bytes) -> None:
         path.write_bytes(data)
-        load_files(store, [path], received_ms=RECEIVED_MS, format=name)
+        load_files(store, expand([path]), received_ms=RECEIVED_MS, format=name)
 
     atheris.Setup([sys.argv[0], *sys.argv[2:]], one)
     atheris.Fuzz()

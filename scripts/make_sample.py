@@ -1,4 +1,4 @@
-"""Write the sample newsroom to data/sample, with the same bytes every time.
+"""Write the sample newsroom to data/sample and data/sample.json, with the same bytes every time.
 
     python scripts/make_sample.py [FOLDER]
 
@@ -434,11 +434,12 @@ def main() -> None:
         "articles.jsonl": jsonl([a.row for a in articles]) + b"".join(BAD_ARTICLES),
         "clicks.csv.gz": gzip.compress(csv_bytes(clicks) + bad, mtime=0),
         "impressions.jsonl.gz": gzip.compress(jsonl(impressions), mtime=0),
-        "sample.json": (json.dumps(about, indent=2) + "\n").encode(),
     }
     for name, data in written.items():
         (folder / name).write_bytes(data)
         print(f"{folder / name}: {len(data)} bytes")
+    # Beside the folder, because `recsys ingest` reads every file of a folder as data.
+    folder.with_suffix(".json").write_text(json.dumps(about, indent=2) + "\n", "utf-8")
     print(f"{len(articles)} articles, {len(clicks)} clicks, {len(impressions)} impressions")
 
 

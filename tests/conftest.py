@@ -111,7 +111,7 @@ def newsroom(tmp_path_factory) -> Path:
 def sample(tmp_path_factory) -> Published:
     """The sample newsroom, published once for all tests, with weights that it learned."""
     root = tmp_path_factory.mktemp("sample")
-    as_of = datetime.fromisoformat(json.loads((SAMPLE / "sample.json").read_text())["as_of"])
+    as_of = datetime.fromisoformat(json.loads(SAMPLE.with_suffix(".json").read_text())["as_of"])
     with Store(root / "recsys.db") as store:
         load_files(store, expand([SAMPLE]), received_ms=to_ms(as_of))
         report = run_nightly(store, root / "published", as_of_ms=to_ms(as_of), config=Config())

@@ -69,7 +69,7 @@ def programs(tmp_path_factory):
 def newsroom_of_today(programs, tmp_path_factory):
     """The sample as if it were of today, ingested and published: commands need no --as-of."""
     folder = tmp_path_factory.mktemp("today")
-    as_of = datetime.fromisoformat(json.loads((SAMPLE / "sample.json").read_text())["as_of"])
+    as_of = datetime.fromisoformat(json.loads(SAMPLE.with_suffix(".json").read_text())["as_of"])
     by = datetime.now(UTC) - as_of
     (folder / "data" / "sample").mkdir(parents=True)
     for path in SAMPLE.iterdir():

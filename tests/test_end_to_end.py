@@ -229,12 +229,13 @@ def test_the_scripts_are_the_same_commands(site):
 
 def test_the_sample_is_what_its_script_writes(tmp_path):
     subprocess.run(
-        [sys.executable, ROOT / "scripts" / "make_sample.py", tmp_path],
+        [sys.executable, ROOT / "scripts" / "make_sample.py", tmp_path / "sample"],
         check=True,
         capture_output=True,
     )
-    for path in SAMPLE.iterdir():
-        assert (tmp_path / path.name).read_bytes() == path.read_bytes(), path.name
+    for path in [*SAMPLE.iterdir(), SAMPLE.with_suffix(".json")]:
+        written = tmp_path / path.relative_to(SAMPLE.parent)
+        assert written.read_bytes() == path.read_bytes(), path.name
 
 
 @pytest.mark.slow

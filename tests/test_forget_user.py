@@ -9,6 +9,7 @@ from conftest import BY_HAND, LISTS, RECEIVED_MS
 from recsys import Recommender
 from recsys.errors import RunActiveError
 from recsys.files import locked
+from recsys.ingest.detect import expand
 from recsys.ingest.load_files import load_files
 from recsys.nightly.run import run_nightly
 from recsys.operations.forget_user import forget_user
@@ -39,7 +40,7 @@ def newsroom(sample, tmp_path):
     late = wrong | {"clicked_at": to_ms(sample.as_of) + 1000}
     (tmp_path / "log.jsonl").write_text(json.dumps(wrong) + "\n" + json.dumps(late) + "\n")
     with Store(path) as store:
-        load_files(store, [tmp_path / "log.jsonl"], received_ms=RECEIVED_MS + 10_000)
+        load_files(store, expand([tmp_path / "log.jsonl"]), received_ms=RECEIVED_MS + 10_000)
         run_nightly(
             store, folder, as_of_ms=to_ms(sample.as_of) + 2000, config=BY_HAND, kind="refresh"
         )

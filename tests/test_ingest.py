@@ -173,8 +173,9 @@ def test_a_file_of_another_format_is_refused_as_a_whole(store, load, name, data,
 
 def test_a_missing_path_and_an_empty_folder_are_refused(tmp_path):
     for path in (tmp_path / "none.csv", tmp_path):
-        with pytest.raises(InputRefusedError):
-            list(detect.expand([path]))
+        (file,) = detect.expand([path])
+        with pytest.raises(InputRefusedError, match=path.name):
+            detect.reader_of(file)
 
 
 def test_mind_histories_are_clicks_whose_time_is_a_bound(store, load):

@@ -292,7 +292,7 @@ def test_heads_learned_from_kept_examples_are_the_same(newsroom, tmp_path):
         path = tmp_path / f"{clicked_ms}.jsonl"
         click = {"user_id": "u0001", "article_id": "a0001"}
         path.write_text(json.dumps(click | {"clicked_at": from_ms(clicked_ms).isoformat()}) + "\n")
-        load_files(store, [path], received_ms=RECEIVED_MS)
+        load_files(store, expand([path]), received_ms=RECEIVED_MS)
 
     with Store(tmp_path / "recsys.db") as store:
         load_files(store, expand([SAMPLE]), received_ms=RECEIVED_MS)

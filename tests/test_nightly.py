@@ -205,7 +205,7 @@ def test_a_flood_of_clicks_by_bots_changes_nothing_in_popular_now(store, tmp_pat
                 for i, ms in enumerate(at_ms.tolist())
             ]
             (tmp_path / "flood.jsonl").write_text("\n".join(lines))
-            load_files(store, [tmp_path / "flood.jsonl"], received_ms=RECEIVED_MS)
+            load_files(store, expand([tmp_path / "flood.jsonl"]), received_ms=RECEIVED_MS)
         folder = tmp_path / str(flooded)
         report = run_nightly(store, folder, as_of_ms=RECEIVED_MS, config=BY_HAND)
         pages.append(Recommender(folder).recommend(as_of=from_ms(RECEIVED_MS)))
@@ -238,7 +238,7 @@ def test_bots_are_found_by_hour_day_and_article_and_the_articles_they_would_lift
     path = tmp_path / "bots.csv"
     lines = ["user_id,article_id,clicked_at", *(",".join(map(str, row)) for row in rows)]
     path.write_text("\n".join(lines))
-    load_files(store, [path], received_ms=RECEIVED_MS)
+    load_files(store, expand([path]), received_ms=RECEIVED_MS)
     after = read_training_window(store, RECEIVED_MS, BY_HAND)
     new = set(after.bot_ids) - set(before.bot_ids)
     assert new == {"hour+", "day+", "article+", *(f"lift{i}" for i in range(20))}
@@ -488,6 +488,6 @@ if __name__ == "__main__":
     import sys
     from pathlib import Path
 
-    at = datetime.fromisoformat(json.loads((SAMPLE / "sample.json").read_text())["as_of"])
+    at = datetime.fromisoformat(json.loads(SAMPLE.with_suffix(".json").read_text())["as_of"])
     pages = golden_pages(Path(sys.argv[1]), at)
     GOLDEN.write_text(json.dumps(pages, indent=1) + "\n", "utf-8")

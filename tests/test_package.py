@@ -12,7 +12,8 @@ from conftest import ROOT
 
 import recsys
 
-PACKED = ("recsys", "data/sample", "hatch_build.py", "pyproject.toml", "README.md", "LICENSE")
+PACKED = ("recsys", "data/sample", "data/sample.json", "hatch_build.py", "pyproject.toml")
+PACKED += ("README.md", "LICENSE")
 # RECSYS_TARGET: the wheel's tag, and the machine that an ELF file names at byte 18.
 WHEELS = {
     "x86_64-linux-gnu.2.17": ("manylinux_2_17_x86_64", 62),

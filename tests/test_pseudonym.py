@@ -71,13 +71,16 @@ def test_a_store_accepts_the_key_of_its_first_ingest_only(hashed, tmp_path):
     n_clicks = store.counts()["clicks"]
     for key, message in ((None, "--hash-users"), (OTHER, "another key")):
         with pytest.raises(StoreError, match=message):
-            load_files(store, [path], received_ms=RECEIVED_MS, user_key=key)
+            load_files(store, expand([path]), received_ms=RECEIVED_MS, user_key=key)
     assert store.counts()["clicks"] == n_clicks
-    assert load_files(store, [path], received_ms=RECEIVED_MS, user_key=KEY).added["clicks"].new == 1
+    assert (
+        load_files(store, expand([path]), received_ms=RECEIVED_MS, user_key=KEY).added["clicks"].new
+        == 1
+    )
     with Store(tmp_path / "plain.db") as plain:
-        load_files(plain, [path], received_ms=RECEIVED_MS)
+        load_files(plain, expand([path]), received_ms=RECEIVED_MS)
         with pytest.raises(StoreError, match="not hashed"):
-            load_files(plain, [path], received_ms=RECEIVED_MS, user_key=KEY)
+            load_files(plain, expand([path]), received_ms=RECEIVED_MS, user_key=KEY)
 
 
 def test_a_hashed_user_can_be_forgotten(hashed):

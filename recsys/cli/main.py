@@ -57,7 +57,7 @@ from recsys.cli.options import (
 from recsys.config import Config
 from recsys.errors import HeldBackError, InputRefusedError, RecsysError, RunActiveError
 from recsys.files import atomic_replacement
-from recsys.ingest.detect import FORMATS, READERS, expand
+from recsys.ingest.detect import FORMATS, READERS, InputFile, expand
 from recsys.ingest.load_files import LoadReport, load_files
 from recsys.rows import FIELDS, to_ms
 from recsys.serving.recommender import Recommender
@@ -126,11 +126,11 @@ def ingest(
     key = user_key() if hash_users else None
     if hash_users and key is None:
         raise typer.BadParameter(f"--hash-users: set {USER_KEY} to a secret of 16 to 64 bytes")
-    paths = list(expand(paths))
-    with Store(store) as opened, _progress_bar(paths) as bar:
+    found = list(expand(paths))
+    with Store(store) as opened, _progress_bar(found) as bar:
         report = load_files(
             opened,
-            paths,
+            found,
             received_ms=to_ms(now()),
             format=read_format,
             kind=read_kind,
@@ -147,13 +147,14 @@ def ingest(
 class _Bar:
     """A progress bar over the bytes of several files."""
 
-    def __init__(self, progress: Progress, paths: list[Path]) -> None:
+    def __init__(self, progress: Progress, found: list[InputFile]) -> None:
         self._progress = progress
         self._bytes_before = {}
         total = 0
-        for path in paths:
-            self._bytes_before[path] = total
-            total += path.stat().st_size
+        for file in found:
+            if not file.skipped and os.path.isfile(file.path):
+                self._bytes_before[file.path] = total
+                total += file.path.stat().st_size
         self._task = progress.add_task("ingest", total=total)
 
     def move(self, path: Path, position: int) -> None:
@@ -161,13 +162,13 @@ class _Bar:
 
 
 @contextmanager
-def _progress_bar(paths: list[Path]) -> Iterator[_Bar]:
+def _progress_bar(found: list[InputFile]) -> Iterator[_Bar]:
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
     # Silent where the output is no terminal: cron mails everything that is printed.
     with Progress(
         *columns, TimeRemainingColumn(), console=err, transient=True, disable=not err.is_terminal
     ) as progress:
-        yield _Bar(progress, paths)
+        yield _Bar(progress, found)
 
 
 def _print_load_report(report: LoadReport) -> None:
@@ -177,6 +178,8 @@ def _print_load_report(report: LoadReport) -> None:
         out.print(f"rejected: {n} x {field + ': ' if field else ''}{reason}", markup=False)
     if report.rejected:
         out.print("rejected rows are in the store, table rejected_rows", markup=False)
+    for path, reason in report.skipped:
+        out.print(f"skipped: {path}: {reason}", markup=False)
     for error in report.refused:
         err.print(str(error), style="red", markup=False)
 
@@ -373,7 +376,7 @@ def demo() -> None:
     """Ingest a sample newsroom, publish a run of it, print its pages; in a temporary folder."""
     from recsys.nightly.run import run_nightly
 
-    about = json.loads((sample_folder() / "sample.json").read_text("utf-8"))
+    about = json.loads(sample_folder().with_suffix(".json").read_text("utf-8"))
     as_of = parse_instant(about["as_of"])
     with tempfile.TemporaryDirectory() as folder:
         published = Path(folder) / "published"

@@ -1,10 +1,14 @@
 """Detect the format of an input file, and expand folders into files."""
 
+import os
+import re
+from collections import deque
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
-from recsys.errors import InputRefusedError
+from recsys.errors import InputRefusedError, printable_path
 from recsys.ingest import delimited, ebnerd, html, jsonl, mind, parquet, rss
 from recsys.ingest.batches import FormatReader
 from recsys.ingest.blocks import BYTE_ORDER_MARK, read_start
@@ -33,39 +37,182 @@ _FORMAT_OF_ENDING: dict[str, Format] = {
     ".atom": "rss",
     ".xml": "rss",
 }
+_COMPRESSED_ENDINGS = (".gz", ".zst")
+# What log rotation adds to a name: `.1`, `-20260301`, `.2026-03-01`, `.2026-03-01T10`.
+_ROTATION = re.compile(r"[.-]\d+([-_.:t]\d+)*$")
+_SYSTEM_FILES = {"thumbs.db", "desktop.ini", "__macosx"}
+_PARTIAL_ENDINGS = (".tmp", ".temp", ".part", ".partial", ".filepart", ".crdownload")
+_BACKUP_ENDINGS = ("~", ".bak", ".orig", ".old", ".swp")
 
 
-def expand(paths: Iterable[Path]) -> Iterator[Path]:
-    """Yield files, and for a folder all files below it whose ending is known, in sorted order.
+class InputFile(NamedTuple):
+    """A file to read, or one that was found in a folder and is not read.
+
+    Attributes
+    ----------
+    path
+        Where the file is.
+    name
+        Its path relative to the folder that was given, with `/`; the name of the file alone if the
+        file was given by itself. It identifies a saved page and what has no address of its own.
+    skipped
+        Why the file is not read; "" if it is.
+    """
+
+    path: Path
+    name: str
+    skipped: str = ""
+
+
+def expand(paths: Iterable[Path]) -> Iterator[InputFile]:
+    """Yield files, and for a folder all files below it, each file once.
+
+    The files of a folder come in natural order: `articles-9` before `articles-10`. Links to folders
+    are followed. A file that is not data is yielded with the reason for which it is skipped. A
+    folder in which there is nothing to read is yielded itself; `reader_of` refuses it.
+
+    Parameters
+    ----------
+    paths
+        Files and folders. A path that does not exist is yielded; `reader_of` refuses it.
+    """
+    read: dict[str, str] = {}
+    for path in paths:
+        found = _files_below(path) if os.path.isdir(path) else [_input_file(path, path.parent)]
+        for file in found:
+            real = os.path.realpath(file.path)
+            if not file.skipped and real in read:
+                yield file._replace(skipped=f"the same file as {read[real]}")
+                continue
+            if not file.skipped:
+                read[real] = printable_path(str(file.path))
+            yield file
+        if all(file.skipped for file in found):
+            yield _input_file(path, path.parent)
+
+
+def _input_file(path: Path, folder: Path, skipped: str = "") -> InputFile:
+    return InputFile(path, printable_path(path.relative_to(folder).as_posix()), skipped)
+
+
+def _files_below(folder: Path) -> list[InputFile]:
+    """Return the files below a folder, and what is skipped there, in natural order.
+
+    A folder, and a file, that several links lead to is taken once, by its own path if that lies
+    below `folder` as well.
+    """
+    found: list[InputFile] = []
+    links: list[Path] = []
+    visited: set[str] = set()
+    # Links wait at the end, so that a folder is visited by its own path before any link to it.
+    pending = deque([folder])
+    while pending:
+        inside = pending.popleft()
+        real = os.path.realpath(inside)
+        if real in visited:
+            found.append(_input_file(inside, folder, "a link to a folder that is read already"))
+            continue
+        visited.add(real)
+        try:
+            children = list(inside.iterdir())
+        except OSError:
+            found.append(_input_file(inside, folder))  # refused by `reader_of`
+            continue
+        for child in children:
+            if reason := _not_data(child.name):
+                found.append(_input_file(child, folder, reason))
+            elif os.path.isdir(child):
+                (pending.append if os.path.islink(child) else pending.appendleft)(child)
+            elif os.path.islink(child):
+                links.append(child)
+            else:
+                found.append(_input_file(child, folder, _unknown(child)))
+    taken = {os.path.realpath(file.path) for file in found if not file.skipped}
+    for link in links:
+        real = os.path.realpath(link)
+        reason = "a link to a file that is read already" if real in taken else _unknown(link)
+        taken.add(real)
+        found.append(_input_file(link, folder, reason))
+    return sorted(found, key=lambda file: _natural_order(file.name))
+
+
+def _natural_order(name: str) -> tuple[list[str | int], str]:
+    """Return a key that sorts numbers in names by value.
+
+    Examples
+    --------
+    >>> sorted(["a-10.csv", "a-9.csv", "a.csv"], key=_natural_order)
+    ['a-9.csv', 'a-10.csv', 'a.csv']
+    """
+    parts = re.split("([0-9]+)", name)  # texts and numbers in turn, beginning with a text
+    return [int(part) if i % 2 else part for i, part in enumerate(parts)], name
+
+
+def _not_data(name: str) -> str:
+    """Return why a file or folder of this name is not data; "" if it may be."""
+    lowered = name.lower()
+    if lowered.startswith("._") or lowered == ".ds_store" or lowered in _SYSTEM_FILES:
+        return "a file of the operating system"
+    if lowered.startswith("."):
+        return "hidden"
+    if lowered.endswith(_BACKUP_ENDINGS) or (lowered.startswith("#") and lowered.endswith("#")):
+        return "a backup copy"
+    if lowered.endswith(_PARTIAL_ENDINGS):
+        return "a partial file"
+    return ""
+
+
+def _unknown(path: Path) -> str:
+    """Return why a file of a folder is skipped: no known format; "" if it is to be read.
+
+    What cannot be opened is not skipped, so that it is refused.
+    """
+    if _ending(path) in _FORMAT_OF_ENDING or not os.path.isfile(path):
+        return ""
+    try:
+        start = read_start(path, 4096)
+    except InputRefusedError:
+        return ""
+    return "" if _format_of_start(start) else "its format is not known, by its name or its content"
+
+
+def _ending(path: Path) -> str:
+    """Return the ending of a file's name in lower case.
+
+    The endings of compressed files and of rotated logs do not count: `clicks.csv.2.gz` is `.csv`.
+    """
+    name = path.name.lower()
+    while (ending := Path(name).suffix) not in _FORMAT_OF_ENDING:
+        shorter = name.removesuffix(ending) if ending in _COMPRESSED_ENDINGS else name
+        shorter = _ROTATION.sub("", shorter)
+        if shorter == name:
+            break
+        name = shorter
+    return ending
+
+
+def reader_of(file: InputFile, format: Format | None = None) -> FormatReader:
+    """Return the function that reads a file; by default for the format that is detected.
 
     Raises
     ------
     InputRefusedError
-        If a path does not exist, or a folder holds no file with a known ending.
+        If the path is not a file that can be opened, or its format is not known.
     """
-    for path in paths:
-        if not path.is_dir():
-            if not path.exists():
-                raise InputRefusedError(str(path), "no such file")
-            yield path
-            continue
-        files = sorted(
-            file
-            for file in path.rglob("*")
-            if file.is_file() and _ending(file) in _FORMAT_OF_ENDING
-        )
-        if not files:
-            endings = " ".join(_FORMAT_OF_ENDING)
-            raise InputRefusedError(str(path), f"no file in this folder ends in one of {endings}")
-        yield from files
-
-
-def _ending(path: Path) -> str:
-    """Return the ending of a file's name without .gz or .zst, in lower case."""
-    name = path.name.lower()
-    for compressed_ending in (".gz", ".zst"):
-        name = name.removesuffix(compressed_ending)
-    return Path(name).suffix
+    path = file.path
+    if os.path.isdir(path):
+        raise InputRefusedError(str(path), "no file in this folder can be read")
+    if not os.path.exists(path):
+        raise InputRefusedError(str(path), "no such file")
+    if not os.path.isfile(path):
+        # Opening a pipe would wait for whoever writes to it.
+        raise InputRefusedError(str(path), "not a regular file")
+    format = format or format_of(path)
+    if format == "html":
+        return partial(html.read, name=file.name)
+    if format == "rss":
+        return partial(rss.read, name=file.name)
+    return READERS[format]
 
 
 def format_of(path: Path) -> Format:
@@ -77,12 +224,23 @@ def format_of(path: Path) -> Format:
         If neither the name nor the first bytes are those of a known format.
     """
     by_name = _FORMAT_OF_ENDING.get(_ending(path))
-    start = read_start(path, 4096).lstrip(BYTE_ORDER_MARK + b" \r\n\t")
+    start = read_start(path, 4096)
     if by_name == "parquet" or start.startswith(parquet.MAGIC):
         found = set(parquet.column_names(path))
         return "ebnerd" if found >= ebnerd.BEHAVIORS or found >= ebnerd.HISTORY else "parquet"
-    if by_name:
-        return by_name
+    detected = by_name or _format_of_start(start)
+    if detected is None:
+        raise InputRefusedError(
+            str(path), f"unknown format; add --format with one of {', '.join(FORMATS)}"
+        )
+    return detected
+
+
+def _format_of_start(start: bytes) -> Format | None:
+    """Return the format of a file that begins with these bytes; None if they show none."""
+    start = start.lstrip(BYTE_ORDER_MARK + b" \r\n\t")
+    if start.startswith(parquet.MAGIC):
+        return "parquet"
     if start.startswith(b"{"):
         return "jsonl"
     lowered = start[:2048].lower()
@@ -90,6 +248,4 @@ def format_of(path: Path) -> Format:
         return "rss"
     if b"<html" in lowered or b"<!doctype html" in lowered:
         return "html"
-    raise InputRefusedError(
-        str(path), f"unknown format; add --format with one of {', '.join(FORMATS)}"
-    )
+    return None

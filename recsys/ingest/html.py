@@ -1,7 +1,8 @@
 """Extract the article from a saved page: HTML, or the text of a page copied with all its widgets.
 
-The article id is the name of the file without its endings. The page's canonical address would not
-do, because two saved pages may name the same one and neither may be lost.
+The article id is the path of the file below the folder that was given, without endings. The page's
+canonical address would not do, because two saved pages may name the same one and neither may be
+lost.
 """
 
 import re
@@ -26,8 +27,17 @@ _BULLET = re.compile(r"^\s*([•‣◦*·–-]|\d+[.)]?\s*$)")
 _BYLINE = re.compile(r"^(?:by\s+)?(?P<name>[^\d@|:]{3,60}?)\s+views\b", re.IGNORECASE)
 
 
-def read(path: Path, kind: Kind | None) -> Iterator[Batch]:
+def read(path: Path, kind: Kind | None, name: str | None = None) -> Iterator[Batch]:
     """Yield the article of a page, or a reject if the page has no text.
+
+    Parameters
+    ----------
+    path
+        The page.
+    kind
+        "articles" or None.
+    name
+        Path of the page below the folder that was given; by default the name of the file.
 
     Raises
     ------
@@ -49,19 +59,18 @@ def read(path: Path, kind: Kind | None) -> Iterator[Batch]:
         yield Batch("articles", empty, [reject], size)
         return
     columns = {name: pl.Series([value], dtype=pl.String) for name, value in fields.items()}
-    frame = pl.DataFrame({ROW: [1], "article_id": [article_id_of(path)]} | columns)
+    frame = pl.DataFrame({ROW: [1], "article_id": [article_id_of(name or path.name)]} | columns)
     yield Batch("articles", frame, position=size)
 
 
-def article_id_of(path: Path) -> str:
-    """Return the article id of a saved page: its file name without endings.
+def article_id_of(name: str) -> str:
+    """Return the article id of a saved page: its name without endings.
 
     Examples
     --------
-    >>> article_id_of(Path("saved/kim-visit.html.gz"))
-    'kim-visit'
+    >>> article_id_of("politics/kim-visit.html.gz")
+    'politics/kim-visit'
     """
-    name = path.name
     for ending in (".gz", ".zst", *ENDINGS):
         name = name.removesuffix(ending)
     return name

@@ -13,9 +13,9 @@ from typing import TypeVar
 
 import polars as pl
 
-from recsys.errors import InputRefusedError
+from recsys.errors import InputRefusedError, printable_path
 from recsys.ingest.batches import UNREADABLE
-from recsys.ingest.detect import READERS, Format, format_of
+from recsys.ingest.detect import Format, InputFile, reader_of
 from recsys.ingest.validate import Checked, check
 from recsys.pseudonym import hashed_user, key_fingerprint
 from recsys.rows import Added, Kind
@@ -36,6 +36,8 @@ class LoadReport:
         Number of rejected rows, by (reason, field).
     refused
         One error for each file that was refused as a whole.
+    skipped
+        Path and reason of each file of a folder that was not read.
     n_files
         Number of files read or refused.
     """
@@ -43,12 +45,13 @@ class LoadReport:
     added: dict[Kind, Added] = field(default_factory=dict)
     rejected: Counter[tuple[str, str]] = field(default_factory=Counter)
     refused: list[InputRefusedError] = field(default_factory=list)
+    skipped: list[tuple[str, str]] = field(default_factory=list)
     n_files: int = 0
 
 
 def load_files(
     store: Store,
-    files: Iterable[Path],
+    files: Iterable[InputFile],
     *,
     received_ms: int,
     format: Format | None = None,
@@ -66,7 +69,7 @@ def load_files(
     store
         The store to add to.
     files
-        Files, not folders (see `recsys.ingest.detect.expand`).
+        What `recsys.ingest.detect.expand` yields.
     received_ms
         Current time in ms, stored with new rows; clicks that are later are rejected.
     format, kind
@@ -84,20 +87,26 @@ def load_files(
     """
     store.require_user_key(None if user_key is None else key_fingerprint(user_key))
     report = LoadReport()
-    for path in files:
+    for file in files:
+        path, shown_path = file.path, printable_path(str(file.path))
+        if file.skipped:
+            report.skipped.append((shown_path, file.skipped))
+            continue
         report.n_files += 1
         try:
-            read = READERS[format or format_of(path)]
+            read = reader_of(file, format)
             batches = (
                 (
-                    _hash_user_ids(check(batch, received_ms=received_ms, path=str(path)), user_key),
+                    _hash_user_ids(
+                        check(batch, received_ms=received_ms, path=shown_path), user_key
+                    ),
                     batch.position,
                 )
                 for batch in read(path, kind)
             )
             for checked, position in _prefetch(batches):
                 added = store.add(
-                    checked.kind, checked.rows, checked.rejects, file=str(path), at_ms=received_ms
+                    checked.kind, checked.rows, checked.rejects, file=shown_path, at_ms=received_ms
                 )
                 for added_kind, counts in added.items():
                     report.added[added_kind] = report.added.get(added_kind, Added()) + counts
@@ -105,7 +114,8 @@ def load_files(
                 progress(path, position)
         except InputRefusedError as error:
             report.refused.append(error)
-        except UNREADABLE as error:  # polars fails on column types that no such file should have
+        # polars fails on column types that no such file should have; a disk may fail at any byte.
+        except (*UNREADABLE, OSError) as error:
             report.refused.append(InputRefusedError(str(path), f"cannot be read: {error}"))
     return report
 

@@ -16,8 +16,17 @@ MAX_FEED_BYTES = 64 << 20
 FEED_FIELDS = ARTICLE_FIELDS[: ARTICLE_FIELDS.index("expires_at")]
 
 
-def read(path: Path, kind: Kind | None) -> Iterator[Batch]:
+def read(path: Path, kind: Kind | None, name: str | None = None) -> Iterator[Batch]:
     """Yield the entries of a feed; a feed damaged in the middle yields the entries before.
+
+    Parameters
+    ----------
+    path
+        The feed.
+    kind
+        "articles" or None.
+    name
+        Path of the feed below the folder that was given; by default the name of the file.
 
     Raises
     ------

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from newsroom import AS_OF, COMMAND
 
 from recsys import Recommender
-from recsys.ingest.detect import READERS
+from recsys.ingest.detect import READERS, expand
 from recsys.ingest.ebnerd import BEHAVIORS, HISTORY
 from recsys.ingest.load_files import LoadReport, load_files
 from recsys.rows import FIELDS
@@ -60,7 +60,7 @@ def load(data: bytes, name: str, **options) -> LoadReport:
         path = Path(folder) / name
         path.write_bytes(data)
         with Store(Path(folder) / "s.db") as store:
-            return load_files(store, [path], received_ms=RECEIVED_MS, **options)
+            return load_files(store, expand([path]), received_ms=RECEIVED_MS, **options)
 
 
 def seeds() -> dict[str, bytes]:
@@ -415,7 +415,9 @@ def test_paths_in_data_are_never_opened_and_only_web_addresses_are_stored(tmp_pa
     (tmp_path / "f.xml").write_text(rss)
     (tmp_path / "x.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     with Store(tmp_path / "s.db") as store:
-        load_files(store, [tmp_path / "f.xml", tmp_path / "x.jsonl"], received_ms=RECEIVED_MS)
+        load_files(
+            store, expand([tmp_path / "f.xml", tmp_path / "x.jsonl"]), received_ms=RECEIVED_MS
+        )
         articles = store.articles(known_by_ms=RECEIVED_MS + 1)
     assert "secret of" not in " ".join(articles.titles)
     urls = {url for url in articles.urls if url}
