@@ -192,6 +192,16 @@ class Store:
             clicks = self._clicks.add_derived(change.clicks, change.outdated_clicks)
             return {"impressions": change.counts, "clicks": clicks}
 
+    def was_read(self, file: str, digest: str) -> bool:
+        """Return whether a file of articles was read to its end, and has the same content now."""
+        query = "SELECT 1 FROM read_files WHERE file = ? AND digest = ?"
+        return self._conn.execute(query, (file, digest)).fetchone() is not None
+
+    def put_read_file(self, file: str, digest: str) -> None:
+        """Store the digest of a file of articles that was read to its end."""
+        with self._transaction():
+            self._conn.execute("INSERT OR REPLACE INTO read_files VALUES (?, ?)", (file, digest))
+
     def _add_clicks(self, rows: pl.DataFrame) -> Added:
         rows = self._id_keys.add_key_column(rows, "user")
         return self._clicks.add(self._id_keys.add_key_column(rows, "article"))
