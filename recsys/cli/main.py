@@ -2,7 +2,7 @@
 
 Only the command line prints, and only the command line and serving read the clock.
 
-Exit status: 0 done; 1 failed (or `ingest --strict` rejected a row); 2 wrong usage, or a file
+Exit status: 0 done; 1 failed (a file gave no row, or `ingest --strict` rejected a row); 2 wrong usage, or a file
 is not in the format that it should have; 3 the run is held back; 4 another run is active.
 """
 
@@ -109,6 +109,7 @@ def ingest(
     strict: Annotated[
         bool, typer.Option("--strict", help="Exit with status 1 if a row is rejected.")
     ] = False,
+    as_json: JsonOption = False,
     hash_users: Annotated[
         bool,
         typer.Option("--hash-users", help=f"Store user ids as hashes by the key in ${USER_KEY}."),
@@ -137,10 +138,13 @@ def ingest(
             user_key=key,
             progress=bar.move,
         )
-    _print_load_report(report)
+    if as_json:
+        print_json(report.as_dict())
+    else:
+        _print_load_report(report)
     if report.refused:
         raise typer.Exit(2)
-    if strict and report.rejected:
+    if report.without_rows or (strict and report.rejected):
         raise typer.Exit(1)
 
 
@@ -172,11 +176,18 @@ def _progress_bar(paths: list[Path]) -> Iterator[_Bar]:
 
 def _print_load_report(report: LoadReport) -> None:
     for kind, added in report.added.items():
-        out.print(f"{kind}: {added.new} new, {added.changed} changed, {added.known} known")
+        withdrawn = f", {added.withdrawn} withdrawn" if added.withdrawn else ""
+        out.print(
+            f"{kind}: {added.new} new, {added.changed} changed, {added.known} known{withdrawn}"
+        )
     for (reason, field), n in report.rejected.most_common():
         out.print(f"rejected: {n} x {field + ': ' if field else ''}{reason}", markup=False)
+        for sample in report.samples[reason, field]:
+            out.print(f"    {sample}", markup=False)
     if report.rejected:
         out.print("rejected rows are in the store, table rejected_rows", markup=False)
+    for file in report.without_rows:
+        err.print(f"{file}: no row of this file could be used", style="red", markup=False)
     for error in report.refused:
         err.print(str(error), style="red", markup=False)
 

@@ -172,7 +172,7 @@ class Store:
         at_ms
             Current time in ms, stored with new articles and rejects.
         is_known
-            Whether the file was read before and has not changed since, see `was_read`.
+            Whether the file was read before and has not changed since, see `read_file_digest`.
         """
         with self._transaction():
             self._conn.executemany(
@@ -192,10 +192,11 @@ class Store:
             clicks = self._clicks.add_derived(change.clicks, change.outdated_clicks)
             return {"impressions": change.counts, "clicks": clicks}
 
-    def was_read(self, file: str, digest: str) -> bool:
-        """Return whether a file of articles was read to its end, and has the same content now."""
-        query = "SELECT 1 FROM read_files WHERE file = ? AND digest = ?"
-        return self._conn.execute(query, (file, digest)).fetchone() is not None
+    def read_file_digest(self, file: str) -> str | None:
+        """Return the digest of a file of articles when it was last read to its end, or None."""
+        query = "SELECT digest FROM read_files WHERE file = ?"
+        found = self._conn.execute(query, (file,)).fetchone()
+        return None if found is None else str(found[0])
 
     def put_read_file(self, file: str, digest: str) -> None:
         """Store the digest of a file of articles that was read to its end."""
