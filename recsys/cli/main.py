@@ -2,8 +2,8 @@
 
 Only the command line prints, and only the command line and serving read the clock.
 
-Exit status: 0 done; 1 failed (a file gave no row, or `ingest --strict` rejected a row); 2 wrong usage, or a file
-is not in the format that it should have; 3 the run is held back; 4 another run is active.
+Exit status: 0 done; 1 failed (a file gave no row, or `ingest --strict` rejected a row); 2 wrong
+usage, or a file is not in the format that it should have; 3 the run is held back; 4 another run is active.
 """
 
 import importlib.metadata
