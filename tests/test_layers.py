@@ -20,7 +20,7 @@ MAY_IMPORT = {
     "cli": {"evaluation", "ingest", "learn", "metrics", "nightly", "operations", "page"}
     | {"published", "serving", "store"},
     "nightly": {"blend", "learn", "page", "published", "store", "training"},
-    "evaluation": {"blend", "learn", "metrics", "page", "signals", "store"},
+    "evaluation": {"blend", "learn", "metrics", "page", "signals", "store", "training"},
     "learn": {"blend", "metrics", "page", "signals", "store", "training"},
     "operations": {"blend", "page", "published", "serving", "store"},
     "training": {"blend", "kernels", "page", "published", "signals", "store"},

@@ -32,6 +32,7 @@ from recsys.training.carry_over import (
     carried_factors,
     carried_item_item,
 )
+from recsys.training.liveness import has_title
 from recsys.training.text_vectors import TextModel, build_text_model
 from recsys.training.users import TrainedUsers, UserFactors, exposures, latest_reads
 from recsys.training.window import TrainingWindow
@@ -240,6 +241,7 @@ def _window_counts(window: TrainingWindow) -> dict[str, int]:
     """Return the sizes of a training window, for the run's report."""
     return {
         "articles": len(window.articles.id_map),
+        "articles_without_title": int((~has_title(window.articles)).sum()),
         "live_articles": len(window.live_rows),
         "users": len(window.users),
         "clicks": len(window.user_index),
