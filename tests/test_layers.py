@@ -15,6 +15,7 @@ SINGLE_FILES = {
     "pseudonym",
     "rows",
     "sorted_ints",
+    "words",
 }
 MAY_IMPORT = {
     "cli": {"evaluation", "ingest", "learn", "metrics", "nightly", "operations", "page"}
@@ -44,6 +45,7 @@ OF_SINGLE_FILES = {
     "pseudonym": {"errors"},
     "rows": set(),
     "sorted_ints": set(),
+    "words": set(),
 }
 
 

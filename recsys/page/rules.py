@@ -5,7 +5,6 @@ forbids wins over a rule that shows: a pin gives way to a block, to an article t
 has read, and to the article being read.
 """
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -21,7 +20,9 @@ from recsys.checked import struct_of
 from recsys.config import MOST_SLOTS
 from recsys.errors import RuleError
 from recsys.page.compose import Cap, Pin
+from recsys.page.known_articles import KnownArticles
 from recsys.rows import is_text
+from recsys.words import fold, has_words, words_to_find
 
 Kind = Literal["pin", "block", "boost", "embargo", "expire", "sensitive", "cap"]
 By = Literal["article", "author", "section", "tag", "source", "text"]
@@ -31,7 +32,6 @@ GROUPED: tuple[By, ...] = ("author", "section", "source")  # an article has one 
 EVERY = ""  # of lists
 MOST_BOOST = 10  # a boost lifts or lowers by at most so many times a list's span of scores
 MOST_OF_GROUP = 100  # the largest amount of a cap
-_WORD = re.compile(r"\w+")
 Ints = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 Name = Annotated[str, Meta(max_length=512)]
@@ -195,7 +195,7 @@ def conflicts(rule: Rule, others: Iterable[Rule]) -> list[str]:
             ends, default=2**62
         ):
             continue
-        same = (rule.by, rule.value.casefold()) == (other.by, other.value.casefold())
+        same = (rule.by, fold(rule.value)) == (other.by, fold(other.value))
         lists = {rule.list_name, other.list_name}
         meets = len(lists) == 1 or EVERY in lists
         kinds = {rule.kind, other.kind}
@@ -246,18 +246,29 @@ class Described:
     def matching(self, by: By, value: str) -> Mask:
         """Return which known articles a rule is about."""
         if by == "text":
-            wanted = set(_WORD.findall(value.casefold()))
-            return np.array(
-                [wanted <= set(_WORD.findall(title.casefold())) for title in self.titles],
-                dtype=bool,
-            )
+            wanted = words_to_find(value)
+            return np.array([has_words(title, wanted) for title in self.titles], dtype=bool)
         if by == "article":
             return np.array([id_ == value for id_ in self.article_ids], dtype=bool)
-        name = value.casefold().strip()
+        name = fold(value).strip()
         if by == "tag":
-            tags = ([tag.strip() for tag in text.casefold().split(",")] for text in self.tags)
+            tags = ([tag.strip() for tag in fold(text).split(",")] for text in self.tags)
             return np.array([name in found for found in tags], dtype=bool)
-        return np.array([v.casefold() == name for v in self._by(by)], dtype=bool)
+        return np.array([fold(v) == name for v in self._by(by)], dtype=bool)
+
+    @classmethod
+    def of(cls, articles: KnownArticles, live_rows: Ints) -> "Described":
+        """Return what rules may ask of the articles of a run."""
+        column = articles.column
+        return cls(
+            article_ids=column("article_id"),
+            authors=column("author"),
+            sections=column("category"),
+            tags=column("tags"),
+            urls=column("url"),
+            titles=column("title"),
+            live_rows=live_rows,
+        )
 
     def _by(self, by: By) -> Sequence[str]:
         if by == "source":
@@ -267,10 +278,10 @@ class Described:
     def groups(self, by: By, value: str) -> Ints:
         """Return the group number of each live article; -1 if it has none, or not `value`."""
         of = self._by(by)
-        names = [of[row].casefold() for row in self.live_rows.tolist()]
+        names = [fold(of[row]) for row in self.live_rows.tolist()]
         number = {name: i for i, name in enumerate(sorted(set(names) - {""}))}
         if value:
-            number = {name: i for name, i in number.items() if name == value.casefold()}
+            number = {name: i for name, i in number.items() if name == fold(value).strip()}
         return np.array([number.get(name, -1) for name in names], dtype=np.int64)
 
 
@@ -318,10 +329,17 @@ class Resolved:
         Checked by `rule_of`.
     articles
         The known articles of the run.
+
+    Attributes
+    ----------
+    unmatched : dict of tuple of str
+        By rule: a note for each of its values that is about no known article. A value that is an
+        article id has none, since that article may come later.
     """
 
     def __init__(self, rules: Sequence[Rule], articles: Described) -> None:
         self.rules = tuple(rules)
+        self.unmatched: dict[str, tuple[str, ...]] = {}
         self._n_live = len(articles.live_rows)
         self._meant: dict[str, Mask] = {}
         self._beside: dict[str, Mask] = {}
@@ -329,15 +347,27 @@ class Resolved:
         self._groups: dict[str, Ints] = {}
         self._editorial = lru_cache(maxsize=256)(self._build)
         for rule in rules:
+            known = articles.matching(rule.by, rule.value)
+            values = [(rule.by, rule.value, known)]
             if rule.kind == "cap":
                 self._groups[rule.rule_id] = articles.groups(rule.by, rule.value)
-                continue
-            known = articles.matching(rule.by, rule.value)
-            self._meant[rule.rule_id] = known[articles.live_rows]
+            else:
+                self._meant[rule.rule_id] = known[articles.live_rows]
             if rule.kind == "sensitive":
                 self._beside[rule.rule_id] = known
                 allowed = articles.matching(rule.only_by, rule.only) & (rule.only != "")
                 self._only[rule.rule_id] = allowed[articles.live_rows]
+                values.append((rule.only_by, rule.only, allowed))
+            self.unmatched[rule.rule_id] = tuple(
+                f"{rule.rule_id}: no known article has the {by} “{value}” now"
+                for by, value, found in values
+                if value and by != "article" and not found.any()
+            )
+
+    def notes(self, now_ms: int) -> tuple[str, ...]:
+        """Return the notes of `unmatched` of the rules that are in force at an instant."""
+        active = (rule.rule_id for rule in self.rules if rule.active(now_ms))
+        return tuple(note for rule_id in active for note in self.unmatched[rule_id])
 
     def at(self, now_ms: int, context: int | None) -> Editorial:
         """Return what the rules require at an instant beside an article (a known index or None).

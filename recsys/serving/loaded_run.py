@@ -83,16 +83,7 @@ class LoadedRun:
     @cached_property
     def described(self) -> Described:
         """Return what rules may ask of the articles."""
-        of = self.articles.column
-        return Described(
-            of("article_id"),
-            of("author"),
-            of("category"),
-            of("tags"),
-            of("url"),
-            of("title"),
-            self.model.live.live_rows,
-        )
+        return Described.of(self.articles, self.model.live.live_rows)
 
     def hidden(self, now_ms: int) -> NDArray[np.int64]:
         """Return the live articles that are expired, or not published yet, at an instant."""

@@ -209,8 +209,8 @@ class Recommender:
             How old the data of the run may be.
         """
         run = self.run
-        self._resolved(run)
-        hours = (_now_ms(as_of) - run.as_of_ms) / HOUR_MS
+        now_ms, rules = _now_ms(as_of), self._resolved(run)
+        hours = (now_ms - run.as_of_ms) / HOUR_MS
         names = (published_folder.POINTER, published_folder.RULES, run.meta.run_id)
         found = [self._refused[name] for name in names if name in self._refused]
         if version_of(self._pointer) is None and not found:
@@ -218,7 +218,7 @@ class Recommender:
         problems = [f"not served: {problem}" for problem in found]
         if hours > max_hours:
             problems.append(f"{run.meta.run_id} knows nothing of the last {hours:.1f} hours")
-        return Health(run.meta.run_id, round(hours, 2), tuple(problems))
+        return Health(run.meta.run_id, round(hours, 2), tuple(problems), rules.notes(now_ms))
 
     def article(self, article_id: str) -> KnownArticle | None:
         """Return what the current run knows of an article, None if it does not know it."""

@@ -158,8 +158,11 @@ class Health:
         Hours since the run's `as_of`.
     problems
         What is wrong, in words; empty if nothing is.
+    notes
+        What may be meant: rules in force that are about no article of the run.
     """
 
     run_id: str
     hours: float
     problems: tuple[str, ...]
+    notes: tuple[str, ...]
