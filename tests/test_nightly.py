@@ -437,7 +437,7 @@ def test_a_damaged_run_is_never_made_current(query, sample, tmp_path):
 
 
 def test_exported_rows_are_the_slots_of_the_pages(sample):
-    rows = list(export_rows(sample.folder))
+    rows = list(export_rows(sample.folder, as_of=sample.as_of))
     mine = [dict(zip(COLUMNS, row, strict=True)) for row in rows if row[2] == "u0007"]
     page = Recommender(sample.folder).recommend("u0007", as_of=sample.as_of)
     for name, slots in page.items():

@@ -6,7 +6,7 @@ has read, and to the article being read.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -148,15 +148,15 @@ def problem_of(rule: Rule, list_names: Sequence[str]) -> str:
 
 def _problem_between_fields(rule: Rule, list_names: Sequence[str] | None) -> str:
     """Return what is wrong with a rule whose fields are each in range, "" for nothing."""
-    for field in ("rule_id", "value", "list_name", "only", "author", "reason"):
-        if not is_text(getattr(rule, field)):
-            return f"{field} must be Unicode text"
+    for name in ("rule_id", "value", "list_name", "only", "author", "reason"):
+        if not is_text(getattr(rule, name)):
+            return f"{name} must be Unicode text"
     known = ", ".join(list_names or ())
     if list_names is not None and rule.list_name not in (EVERY, *list_names):
         return f"list_name must be one of {known}, got {rule.list_name!r} (--list)"
-    for field in ("author", "reason"):
-        if not getattr(rule, field).strip():
-            return f"{field} is required (--{field})"
+    for name in ("author", "reason"):
+        if not getattr(rule, name).strip():
+            return f"{name} is required (--{name})"
     if not rule.value.strip() and rule.kind != "cap":
         return f"value is required: the {rule.by} that the rule is about"
     if rule.ends_ms is not None and rule.ends_ms <= rule.starts_ms:
@@ -302,6 +302,12 @@ class Editorial:
         list.
     barred_by : dict
         By live index: the rule that bars the article.
+    unnamed : dict of array of bool, shape (n_known,)
+        By list (EVERY for all): the known articles that a rule bars there, so that their titles
+        are not named there either.
+    withheld : array of bool, shape (n_known,), or None
+        The known articles that a block, an embargo or an expiry takes off every page. They are
+        as good as unknown.
     """
 
     barred: dict[str, Mask]
@@ -310,6 +316,8 @@ class Editorial:
     caps: tuple[Cap, ...]
     touched: dict[tuple[str, int], tuple[str, ...]]
     barred_by: dict[int, str]
+    unnamed: dict[str, Mask] = field(default_factory=dict)
+    withheld: Mask | None = None
 
     def touching(self, name: str, live_index: int) -> tuple[str, ...]:
         """Return the rules that lift, lower or pin an article in a list."""
@@ -340,9 +348,8 @@ class Resolved:
     def __init__(self, rules: Sequence[Rule], articles: Described) -> None:
         self.rules = tuple(rules)
         self.unmatched: dict[str, tuple[str, ...]] = {}
-        self._n_live = len(articles.live_rows)
+        self._live_rows, self._n_known = articles.live_rows, len(articles.article_ids)
         self._meant: dict[str, Mask] = {}
-        self._beside: dict[str, Mask] = {}
         self._only: dict[str, Mask] = {}
         self._groups: dict[str, Ints] = {}
         self._editorial = lru_cache(maxsize=256)(self._build)
@@ -352,11 +359,10 @@ class Resolved:
             if rule.kind == "cap":
                 self._groups[rule.rule_id] = articles.groups(rule.by, rule.value)
             else:
-                self._meant[rule.rule_id] = known[articles.live_rows]
+                self._meant[rule.rule_id] = known
             if rule.kind == "sensitive":
-                self._beside[rule.rule_id] = known
                 allowed = articles.matching(rule.only_by, rule.only) & (rule.only != "")
-                self._only[rule.rule_id] = allowed[articles.live_rows]
+                self._only[rule.rule_id] = allowed
                 values.append((rule.only_by, rule.only, allowed))
             self.unmatched[rule.rule_id] = tuple(
                 f"{rule.rule_id}: no known article has the {by} “{value}” now"
@@ -380,15 +386,16 @@ class Resolved:
             return NO_RULES
         beside = frozenset(
             rule_id
-            for rule_id, known in self._beside.items()
-            if context is not None and known[context]
+            for rule_id in self._only
+            if context is not None and self._meant[rule_id][context]
         )
         return self._editorial(active, beside)
 
     def _build(self, active_rules: tuple[int, ...], beside: frozenset[str]) -> Editorial:
         """Return what rules require, beside an article that the rules `beside` are about."""
         active = [self.rules[at] for at in active_rules]
-        barred: dict[str, Mask] = {}
+        unnamed: dict[str, Mask] = {}
+        withheld: Mask | None = None
         boosts: dict[str, NDArray[np.float64]] = {}
         pins: list[Pin] = []
         caps: list[Cap] = []
@@ -399,9 +406,9 @@ class Resolved:
             touched[name, index] = (*touched.get((name, index), ()), rule.rule_id)
 
         def bar(rule: Rule, mask: Mask) -> None:
-            every = barred.setdefault(rule.list_name, np.zeros(self._n_live, dtype=bool))
+            every = unnamed.setdefault(rule.list_name, np.zeros(self._n_known, dtype=bool))
             every |= mask
-            for index in np.flatnonzero(mask).tolist():
+            for index in np.flatnonzero(mask[self._live_rows]).tolist():
                 barred_by.setdefault(index, rule.rule_id)
 
         for rule in active:
@@ -412,23 +419,29 @@ class Resolved:
             meant = self._meant[rule.rule_id]
             if rule.kind in ("block", "embargo", "expire"):
                 bar(rule, meant)
+                if rule.list_name == EVERY:
+                    withheld = meant if withheld is None else withheld | meant
             elif rule.kind == "sensitive":
                 bar(rule, meant)
                 if rule.rule_id in beside:
                     bar(rule, ~self._only[rule.rule_id])
             elif rule.kind == "boost":
-                lift = boosts.setdefault(rule.list_name, np.zeros(self._n_live))
+                meant = meant[self._live_rows]
+                lift = boosts.setdefault(rule.list_name, np.zeros(len(meant)))
                 lift += rule.amount * meant
                 for index in np.flatnonzero(meant).tolist():
                     touch(rule, rule.list_name, index)
+        barred = {name: mask[self._live_rows] for name, mask in unnamed.items()}
         pinned: set[tuple[str, int]] = set()
         for rule in active:  # pins last: a barred article cannot be pinned
             if rule.kind == "pin":
                 off = barred.get(EVERY), barred.get(rule.list_name)
-                for index in np.flatnonzero(self._meant[rule.rule_id]).tolist():
+                for index in np.flatnonzero(self._meant[rule.rule_id][self._live_rows]).tolist():
                     at = (rule.list_name, rule.slot - 1)
                     if at not in pinned and not any(m is not None and m[index] for m in off):
                         pins.append(Pin(rule.list_name, rule.slot - 1, index))
                         pinned.add(at)
                         touch(rule, rule.list_name, index)
-        return Editorial(barred, boosts, tuple(pins), tuple(caps), touched, barred_by)
+        return Editorial(
+            barred, boosts, tuple(pins), tuple(caps), touched, barred_by, unnamed, withheld
+        )

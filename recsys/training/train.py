@@ -264,9 +264,16 @@ def _known_articles(
             articles.tags[i],
             articles.urls[i],
             articles.languages[i],
+            articles.image_urls[i],
+            articles.summaries[i],
+            articles.kickers[i],
             articles.premium[i],
+            None if np.isnan(articles.importance[i]) else float(articles.importance[i]),
+            float(articles.reading_minutes[i]) or None,
             _or_none(articles.published_ms[i]),
             _or_none(articles.expires_ms[i]),
+            _or_none(articles.modified_ms[i]),
+            _or_none(articles.withdrawn_ms[i]),
         )
         for i in range(len(articles.id_map))
     ]
