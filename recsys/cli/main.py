@@ -230,6 +230,8 @@ def _print_run_report(report: "RunReport") -> None:
     out.print(f"published {report.run_id} as of {report.as_of}")
     for change in report.changed_settings:
         out.print(f"  other settings than the run it refreshes: {change}", markup=False)
+    for warning in report.warnings:
+        out.print(f"  warning: {warning}", markup=False)
     if report.lifted_by_bots:
         articles = ", ".join(report.lifted_by_bots)
         out.print(

@@ -26,7 +26,7 @@ from recsys.page.rules import NO_RULES, Resolved
 from recsys.published import folder as published_folder
 from recsys.published.connection import connect
 from recsys.published.user_rows import find_profile
-from recsys.rows import HOUR_MS, is_text, to_ms
+from recsys.rows import HOUR_MS, is_anonymous, is_text, to_ms
 from recsys.serving.loaded_run import LoadedRun
 from recsys.serving.responses import Health, Page, Ranked
 
@@ -355,7 +355,7 @@ class Recommender:
 
     def _profile(self, run: LoadedRun, user_id: str | None) -> tuple[bytes, bytes | None]:
         """Return a known user's packed profile and stored page; b"" for an anonymous user."""
-        if user_id is None or not is_text(user_id):
+        if user_id is None or is_anonymous(user_id) or not is_text(user_id):
             return b"", None
         try:
             for conn, path in self._connections(run):
