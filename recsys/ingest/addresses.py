@@ -5,6 +5,7 @@ query and fragment.
 """
 
 import re
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 # First part of a path that leads to no article, on most sites.
@@ -89,6 +90,7 @@ def article_in(address: str, pattern: re.Pattern[str]) -> str | None:
     return next((group for group in match.groups() if group), None if match.groups() else match[0])
 
 
+@lru_cache(maxsize=4_096)  # a log repeats its agents
 def is_bot(agent: str) -> bool:
     """Return whether a user agent names itself as a bot, a monitor or a library.
 
