@@ -14,7 +14,8 @@ _MONTH_NUMBERS = {name: f"{number:02}" for number, name in enumerate(_MONTHS, st
 _QUOTED = r'"((?:[^"\\]|\\.)*)"'
 _CLOCK = r"(\d{1,2})/(" + "|".join(_MONTHS) + r")/(\d{4}):(\d\d:\d\d:\d\d)(?:\.\d+)? ([+-]\d{4})"
 _CLOCK_TEXT = re.compile(_CLOCK)
-# Common and Combined: [vhost] address ident user [time] "request" status bytes ["referrer" "agent"].
+# Common and Combined: [vhost] address ident user [time] "request" status bytes, then, in Combined,
+# "referrer" "agent".
 # Amazon S3 has its fields of the request between the time and the request.
 _COMBINED = re.compile(
     rf'([^\[\]"]+) \[{_CLOCK}\] ([^"]*){_QUOTED} (\d{{3}}) (?:\d+|-)(.*)', re.DOTALL
@@ -143,9 +144,18 @@ def w3c_parser(names: list[str]) -> LineParser:
 # Names of fields in JSON logs: of Caddy, of Traefik, and of the usual formats of nginx.
 _JSON_NAMES = {
     "method": ("method", "request_method", "RequestMethod"),
-    "target": ("uri", "request_uri", "path", "RequestPath", "url"),
+    "target": ("uri", "request_uri", "path", "RequestPath"),
     "status": ("status", "DownstreamStatus"),
-    "requested_at": ("ts", "date", "time_iso8601", "StartUTC", "msec", "time_local", "time", "@timestamp"),
+    "requested_at": (
+        "ts",
+        "date",
+        "time_iso8601",
+        "StartUTC",
+        "msec",
+        "time_local",
+        "time",
+        "@timestamp",
+    ),
     "address": ("client_ip", "remote_ip", "remote_addr", "ip", "ClientHost"),
     "agent": ("user_agent", "http_user_agent", "agent", "request_User-Agent"),
     "user": ("user_id", "remote_user", "ClientUsername"),
@@ -168,7 +178,8 @@ def parse_json(line: str) -> Request | None:
     }
     if not found["target"] and isinstance(entry.get("request"), str):
         found["method"], found["target"] = _method_and_target(str(entry["request"]))
-    if not (found["target"] and found["status"] and found["requested_at"]):
+    is_status = re.fullmatch(r"\d{3}", found["status"])
+    if not (found["target"] and is_status and found["requested_at"]) or "article_id" in entry:
         return None
     return Request(
         found["method"] or "GET",

@@ -82,9 +82,7 @@ def _is_list(name: str) -> bool:
 
 def _schema(kind: Kind) -> dict[str, pl.DataType]:
     """Return the columns of a frame: text, or lists of texts."""
-    columns = {
-        name: pl.List(pl.String) if _is_list(name) else pl.String() for name in FIELDS[kind]
-    }
+    columns = {name: pl.List(pl.String) if _is_list(name) else pl.String() for name in FIELDS[kind]}
     return {ROW: pl.UInt32(), **columns}
 
 

@@ -27,7 +27,12 @@ _NAIVE_TIME = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(?:\.\d+)?")
 
 def matches(start: bytes) -> bool:
     """Return whether a file begins as an export of Ghost does."""
-    return re.match(rb'\{\s*(?:"db"\s*:\s*\[\s*\{\s*)?"(?:meta|data)"\s*:\s*\{', start) is not None
+    return (
+        re.match(
+            rb'(?:\xef\xbb\xbf)?\s*\{\s*(?:"db"\s*:\s*\[\s*\{\s*)?"(?:meta|data)"\s*:\s*\{', start
+        )
+        is not None
+    )
 
 
 def read(path: Path, kind: Kind | None) -> Iterator[Batch]:

@@ -14,7 +14,7 @@ from typing import IO
 
 from recsys.errors import InputRefusedError
 from recsys.ingest.batches import clip
-from recsys.ingest.blocks import DAMAGE, decompress
+from recsys.ingest.blocks import BYTE_ORDER_MARK, DAMAGE, decompress
 from recsys.rows import Reject, is_text
 
 MAX_VALUE_CHARS = 32 << 20
@@ -79,6 +79,11 @@ def json_values(
         raise InputRefusedError(str(path), error.strerror or "cannot be opened") from error
     with raw:
         yield from _Reader(raw, enter).values()
+
+
+def begins_json(start: bytes) -> bool:
+    """Return whether a file that begins with these bytes may be an object or array of JSON."""
+    return start.lstrip(BYTE_ORDER_MARK + b" \r\n\t").startswith((b"{", b"["))
 
 
 def as_object(value: object) -> dict[str, object]:

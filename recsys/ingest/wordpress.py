@@ -13,11 +13,18 @@ from pathlib import Path
 from recsys.errors import InputRefusedError
 from recsys.ingest.batches import Batch
 from recsys.ingest.gather import Gatherer, Value
-from recsys.ingest.json_values import as_list, as_object, as_text, json_values
+from recsys.ingest.json_values import as_list, as_object, as_text, begins_json, json_values
 from recsys.rows import Kind, Reject
 
 # Entries of WordPress itself that are no articles. Any other type is the site's own.
-NO_ARTICLES = ("page", "attachment", "nav_menu_item", "revision", "custom_css", "customize_changeset")
+NO_ARTICLES = (
+    "page",
+    "attachment",
+    "nav_menu_item",
+    "revision",
+    "custom_css",
+    "customize_changeset",
+)
 _NO_ARTICLE_PREFIX = "wp_"  # wp_block, wp_template, wp_navigation, ...
 _MORE = re.compile(r'<a[^>]*class="[^"]*(?:more|read)[^"]*"[^>]*>.*?</a>', re.DOTALL)
 _CUT = re.compile(r"\s*\[(?:&hellip;|&#8230;|…|\.\.\.)\]")
@@ -26,7 +33,7 @@ _CUT = re.compile(r"\s*\[(?:&hellip;|&#8230;|…|\.\.\.)\]")
 def matches(start: bytes) -> bool:
     """Return whether a file begins as an answer of the REST API does."""
     return (
-        start.startswith((b"[", b"{"))
+        begins_json(start)
         and b'"article_id"' not in start
         and b'"date_gmt"' in start
         and re.search(rb'"(?:title|content|guid|excerpt)"\s*:\s*\{\s*"rendered"', start) is not None
@@ -140,7 +147,7 @@ def _rendered(value: object) -> str | None:
 
 
 def _time(post: dict[str, object], name: str) -> str | None:
-    """Return a time in UTC; that of the site's own zone, without an offset, if it is all there is."""
+    """Return a time in UTC, or if there is none the local time of the site, without an offset."""
     if f"{name}_gmt" in post:
         return utc_time(as_text(post[f"{name}_gmt"]))
     return as_text(post.get(name))

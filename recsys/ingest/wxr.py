@@ -14,7 +14,7 @@ from typing import Any
 
 from recsys.errors import InputRefusedError
 from recsys.ingest.batches import Batch
-from recsys.ingest.blocks import DAMAGE, decompress, read_start
+from recsys.ingest.blocks import BYTE_ORDER_MARK, DAMAGE, decompress, read_start
 from recsys.ingest.gather import Gatherer, Value
 from recsys.ingest.wordpress import article_status, summary_of, terms, utc_time
 from recsys.rows import Kind, Reject, is_text
@@ -44,7 +44,7 @@ _SHORTCODE = re.compile(
 
 def matches(start: bytes) -> bool:
     """Return whether a file begins as an export of WordPress does."""
-    return start.startswith(b"<") and NAMESPACE in start
+    return start.lstrip(BYTE_ORDER_MARK + b" \r\n\t").startswith(b"<") and NAMESPACE in start
 
 
 def read(path: Path, kind: Kind | None) -> Iterator[Batch]:
