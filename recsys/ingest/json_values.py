@@ -20,7 +20,7 @@ from recsys.rows import Reject, is_text
 MAX_VALUE_CHARS = 32 << 20
 MAX_INDENT = 200
 MAX_DEPTH = 50  # of arrays and objects that are entered
-_FIRST_CHARS = 64 << 10
+PIECE_BYTES = 64 << 10  # decoded at once
 _SEPARATORS = re.compile(r"[\s,\x1e]*")  # \x1e begins a record of RFC 7464
 _COLON = re.compile(r"\s*:\s*")
 _NEXT_SEPARATOR = re.compile(r"[,\n\]}]")
@@ -142,8 +142,8 @@ class _Reader:
                     encoding = "utf-16" if chunk.startswith(_UTF_16) else "utf-8-sig"
                     decoder = codecs.getincrementaldecoder(encoding)("surrogateescape")
                     start = b""
-                for begin in range(0, len(chunk), 1 << 20):
-                    yield decoder.decode(chunk[begin : begin + (1 << 20)])
+                for begin in range(0, len(chunk), PIECE_BYTES):
+                    yield decoder.decode(chunk[begin : begin + PIECE_BYTES])
         except DAMAGE as error:
             self._problem = f"truncated or damaged archive: {error}"
         except UnicodeDecodeError:
@@ -153,7 +153,7 @@ class _Reader:
 
     def _read_more(self) -> bool:
         """Double the buffer; return whether there was more."""
-        wanted = max(_FIRST_CHARS, len(self._text) - self._at)
+        wanted = max(PIECE_BYTES, len(self._text) - self._at)
         # The begin of the line is kept, because its indent is looked at after damage.
         begin = max(self._text.rfind("\n", 0, self._at) + 1, self._at - MAX_INDENT)
         pieces, n_chars = [self._text[begin:]], 0

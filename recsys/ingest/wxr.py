@@ -44,6 +44,8 @@ _SHORTCODE = re.compile(
 
 def matches(start: bytes) -> bool:
     """Return whether a file begins as an export of WordPress does."""
+    start = start.replace(b"\0", b"")  # of UTF-16, what is left is ASCII
+    start = start.removeprefix(codecs.BOM_UTF16_LE).removeprefix(codecs.BOM_UTF16_BE)
     return start.lstrip(BYTE_ORDER_MARK + b" \r\n\t").startswith(b"<") and NAMESPACE in start
 
 
@@ -57,8 +59,7 @@ def read(path: Path, kind: Kind | None) -> Iterator[Batch]:
     """
     if kind not in (None, "articles"):
         raise InputRefusedError(str(path), f"an export of WordPress holds articles, not {kind}")
-    start = read_start(path)
-    if NAMESPACE not in start:
+    if not matches(read_start(path)):
         raise InputRefusedError(str(path), "not an export of WordPress (WXR)")
     images = _images(path)
     rows = Gatherer(kind, "articles")
