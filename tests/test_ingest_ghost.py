@@ -64,7 +64,7 @@ def test_a_post_is_joined_with_its_tags_and_authors(tmp_path):
             "row": 1,
             "article_id": "6a1",
             "title": "Harbour &lt;and&gt; bridge",  # a title of Ghost is text, ours may be HTML
-            "body": "<p>One</p><p>two</p>",
+            "body": "One\ntwo",
             "summary": "Short &amp; good",
             "category": "Politics",
             "tags": ["coal, steel"],
@@ -140,8 +140,8 @@ MOBILEDOC = {
 @pytest.mark.parametrize(
     ("changes", "body"),
     [
-        ({"lexical": json.dumps(LEXICAL)}, "<p>5 &lt; 6, linked\n<p><b>card</b>"),
-        ({"mobiledoc": json.dumps(MOBILEDOC)}, "<p>5 &lt; 6, bold\n<p>card\n<p>item"),
+        ({"lexical": json.dumps(LEXICAL)}, "5 &lt; 6, linked\n\ncard"),
+        ({"mobiledoc": json.dumps(MOBILEDOC)}, "5 &lt; 6, bold\n\ncard\n\nitem"),
         ({"lexical": "{broken", "plaintext": "5 < 6"}, "5 &lt; 6"),
         ({"lexical": "[1]", "mobiledoc": '{"sections": [1, [10, "x"], [1, 2, 3]]}'}, None),
     ],

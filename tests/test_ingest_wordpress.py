@@ -40,8 +40,8 @@ EMBEDDED = {
 FIELDS = {
     "article_id": "42",
     "title": "Harbour &#038; bridge",
-    "body": "<p>One</p>\n<p>two</p>",
-    "summary": "<p>Short…</p>",
+    "body": "One\n\ntwo",
+    "summary": "Short…",
     "url": "https://n.example/2026/harbour/",
     "published_at": "2026-03-02T04:00:00Z",
     "modified_at": "2026-03-02T05:30:00Z",

@@ -112,13 +112,13 @@ def test_a_zero_date_is_unknown(read):
 @pytest.mark.parametrize(
     ("content", "body"),
     [
-        ("one\n\ntwo", "one\n<p>two"),
-        ("a </item> b", "a </item> b"),
-        ("nested <![CDATA[ tags ]]> :)", "nested <![CDATA[ tags ]]> :)"),
+        ("one\n\ntwo", "one\ntwo"),
+        ("a <!-- </item> --> b", "a  b"),
+        ("nested <![CDATA[ tags ]]> :)", "nested  tags  :)"),
         ("escaped ]]]]><![CDATA[> end", "escaped ]]> end"),
         ("a\x0bb", "ab"),
-        ("5 < 6 &amp; <b>x</b>", "5 < 6 &amp; <b>x</b>"),
-        ('[caption id="1" width="3"]<img> Text[/caption] [sic]', "<img> Text  [sic]"),
+        ("5 < 6 &amp; <b>x</b>", "5 &lt; 6 &amp; x"),
+        ('[caption id="1" width="3"]<img> Text[/caption] [sic]', "Text  [sic]"),
         ("[embed]https://v.example/1[/embed]Text", "Text"),
         ("[gallery]Text", "Text"),
     ],

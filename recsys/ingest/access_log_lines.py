@@ -20,7 +20,8 @@ _CLOCK_TEXT = re.compile(_CLOCK)
 _COMBINED = re.compile(
     rf'([^\[\]"]+) \[{_CLOCK}\] ([^"]*){_QUOTED} (\d{{3}}) (?:\d+|-)(.*)', re.DOTALL
 )
-_LATER_QUOTED = re.compile(_QUOTED)
+_REFERRER_AND_AGENT = re.compile(rf'[^"]*{_QUOTED}[^"]*{_QUOTED}')
+MAX_ADDRESS_CHARS = 64
 # Load balancers of AWS: [type] time balancer client:port target:port 3 times 2 status 2 bytes ...
 _BALANCER = re.compile(
     r"(?:\w+ )?(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z) \S+ (\S+):\d+ \S+ \S+ \S+ \S+"
@@ -85,9 +86,10 @@ def parse_combined(line: str) -> Request | None:
     if match is None:
         return None
     before, day, month, year, clock, offset, between, request, status, after = match.groups()
-    quoted = _LATER_QUOTED.findall(after)
+    quoted = _REFERRER_AND_AGENT.match(after)
     tokens = f"{before} {between}".replace(",", " ").split()
-    address = next(filter(_ADDRESS.fullmatch, tokens), tokens[-3] if len(tokens) > 2 else tokens[0])
+    client = tokens[-3] if len(tokens) > 2 else "".join(tokens[:1])
+    address = next(filter(_is_address, tokens), client)
     before_tokens = before.split()
     method, target = _method_and_target(request)
     return Request(
@@ -96,7 +98,7 @@ def parse_combined(line: str) -> Request | None:
         status,
         _log_time(day, month, year, clock, offset),
         address,
-        _unescaped(quoted[1]) if len(quoted) > 1 else "",
+        _unescaped(quoted[2]) if quoted else "",
         _given(before_tokens[-1]) if len(before_tokens) > 2 else "",
     )
 
@@ -191,6 +193,10 @@ def parse_json(line: str) -> Request | None:
         _given(found["user"]),
         _header(entry.get("resp_headers"), "content-type"),
     )
+
+
+def _is_address(token: str) -> bool:
+    return len(token) <= MAX_ADDRESS_CHARS and _ADDRESS.fullmatch(token) is not None
 
 
 def _log_time(day: str, month: str, year: str, clock: str, offset: str) -> str:

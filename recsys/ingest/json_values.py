@@ -18,6 +18,7 @@ from recsys.ingest.blocks import BYTE_ORDER_MARK, DAMAGE, decompress
 from recsys.rows import Reject, is_text
 
 MAX_VALUE_CHARS = 32 << 20
+MAX_DAMAGE_CHARS = 1 << 20  # searched for the line after a damaged value
 MAX_INDENT = 200
 MAX_DEPTH = 50  # of arrays and objects that are entered
 PIECE_BYTES = 64 << 10  # decoded at once
@@ -121,7 +122,8 @@ class _Reader:
 
     def __init__(self, raw: IO[bytes], enter: Collection[tuple[str, ...]]) -> None:
         self._raw, self._enter = raw, frozenset(enter)
-        self._text, self._at, self._line = "", 0, 1
+        self._text, self._at = "", 0
+        self._line, self._counted = 1, 0  # the line of the place up to which lines are counted
         self._is_whole = False  # the buffer reaches the end of the file
         self._is_lost = False  # damage without an end was met
         self._problem = ""
@@ -157,7 +159,8 @@ class _Reader:
         # The begin of the line is kept, because its indent is looked at after damage.
         begin = max(self._text.rfind("\n", 0, self._at) + 1, self._at - MAX_INDENT)
         pieces, n_chars = [self._text[begin:]], 0
-        self._line += self._text.count("\n", 0, begin)
+        self._count_lines(max(begin, self._counted))
+        self._counted -= begin
         self._at -= begin
         while n_chars < wanted:
             chunk = next(self._chunks, None)
@@ -211,12 +214,17 @@ class _Reader:
             problem = self._problem or "the file ends in the middle of its JSON"
             yield Reject(self._row(None), "", problem, "")
 
+    def _count_lines(self, end: int) -> None:
+        self._line += self._text.count("\n", self._counted, end)
+        self._counted = end
+
     def _row(self, inside: _Open | None) -> int:
         """Return the row number of the value at the current place."""
         if inside is not None and inside.is_array:
             inside.n_items += 1
             return inside.n_items
-        return self._line + self._text.count("\n", 0, self._at)
+        self._count_lines(self._at)
+        return self._line
 
     def _keys(self, inside: _Open | None) -> tuple[str, ...]:
         """Read the key before a value, if the value lies in an object; return all its keys."""
@@ -269,6 +277,7 @@ class _Reader:
         if end is None:
             reason = f"{reason}; the rest of the file cannot be read"
             self._is_lost, self._is_whole, self._text, end = True, True, "", 0
+            self._counted = 0
         yield Reject(row, "", reason, _shown(raw))
         self._at = end
 
@@ -286,10 +295,13 @@ class _Reader:
             if end is not None:
                 return end.start()
             return len(self._text) if self._is_whole else None
-        line = self._text[self._text.rfind("\n", 0, self._at) + 1 : self._at]
+        line_start = self._text.rfind("\n", max(0, self._at - MAX_INDENT), self._at) + 1
+        line = self._text[line_start : self._at]
         indent = re.escape(line.replace("[", "").replace(",", ""))
         if not indent.replace("\\", "").strip():
-            alike = re.compile(rf"\n,?{indent},?{re.escape(first)}").search(self._text, self._at)
+            alike = re.compile(rf"\n,?{indent},?{re.escape(first)}").search(
+                self._text, self._at, self._at + MAX_DAMAGE_CHARS
+            )
             if alike is not None:
                 return alike.end() - 1
         depth = 0

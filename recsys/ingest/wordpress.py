@@ -26,8 +26,11 @@ NO_ARTICLES = (
     "customize_changeset",
 )
 _NO_ARTICLE_PREFIX = "wp_"  # wp_block, wp_template, wp_navigation, ...
-_MORE = re.compile(r'<a[^>]*class="[^"]*(?:more|read)[^"]*"[^>]*>.*?</a>', re.DOTALL)
-_CUT = re.compile(r"\s*\[(?:&hellip;|&#8230;|…|\.\.\.)\]")
+_MORE = re.compile(
+    r'<a\s[^<>]{0,500}class="[^"<>]{0,200}(?:more|read)[^"<>]{0,200}"[^<>]{0,500}>.{0,2000}?</a>',
+    re.DOTALL,
+)
+_CUT = re.compile(r"\s?\[(?:&hellip;|&#8230;|…|\.\.\.)\]")
 
 
 def matches(start: bytes) -> bool:

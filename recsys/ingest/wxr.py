@@ -36,7 +36,8 @@ _IS_ATTACHMENT = re.compile(rb"<wp:post_type>\s*(?:<!\[CDATA\[)?\s*attachment")
 _BLANK_LINE = re.compile(r"\n[^\S\n]*\n")
 # Shortcodes: those that close or have attributes, and those of WordPress that need neither.
 _SHORTCODE = re.compile(
-    r"\[embed[^\]]*\].*?\[/embed\]|\[/[a-z][\w-]*\]|\[[a-z][\w-]*\s[^\]]*=[^\]]*\]"
+    r"\[embed[^\[\]]{0,500}\][^\[\]]{0,2000}\[/embed\]|\[/[a-z][\w-]{0,60}\]"
+    r"|\[[a-z][\w-]{0,60}\s[^\[\]=]{0,500}=[^\[\]]{0,2000}\]"
     r"|\[(?:gallery|caption|audio|video|playlist|embed)\]",
     re.DOTALL,
 )
