@@ -448,9 +448,9 @@ def test_exported_rows_are_the_slots_of_the_pages(sample):
 
 
 def test_spellings_of_one_section_are_joined():
-    index, names = assign_sections(["FOODS", "Foods", "tv", "", "UK"])
-    assert index.tolist() == [1, 1, 2, 0, 3]
-    assert names == ["", "Foods", "Tv", "UK"]
+    index, names = assign_sections(["FOODS", "Foods", "tv", "", "UK", "WEATHER"])
+    assert index.tolist() == [1, 1, 2, 0, 3, 4]
+    assert names == ["", "Foods", "tv", "UK", "Weather"]
 
 
 def test_a_refresh_publishes_new_articles_and_new_users_without_training(sample, tmp_path):

@@ -87,7 +87,8 @@ def assign_sections(
     """Return the section number of each article, and the name of each section.
 
     `LIFESTYLE`, `lifestyle` and `Lifestyle` are one section. Its name is the most frequent
-    spelling in mixed case, else a short one in capitals, else the first in title case.
+    spelling in mixed case, else a short one in capitals, else the most frequent one, as it is in
+    lower case and in title case if it is in capitals.
 
     Parameters
     ----------
@@ -100,7 +101,7 @@ def assign_sections(
     --------
     >>> index, names = assign_sections(["LIFESTYLE", "Lifestyle", "", "UK", "tv shows"])
     >>> index.tolist(), names
-    ([1, 1, 0, 3, 2], ['', 'Lifestyle', 'Tv Shows', 'UK'])
+    ([1, 1, 0, 3, 2], ['', 'Lifestyle', 'tv shows', 'UK'])
     """
     spellings: dict[str, dict[str, int]] = {}
     for category in categories:
@@ -114,7 +115,8 @@ def assign_sections(
         by_count = sorted(spellings[key], key=lambda s: (-spellings[key][s], s))
         mixed = [s for s in by_count if not (s.isupper() or s.islower())]
         short = [s for s in by_count if s.isupper() and len(s) <= 3]
-        names.append((mixed or short or [by_count[0].title()])[0])
+        first = by_count[0] if by_count[0].islower() else by_count[0].title()
+        names.append((mixed or short or [first])[0])
     section_of = known | {key: section for section, key in enumerate(new, start=len(known))}
     return np.array([section_of.get(c.casefold(), 0) for c in categories], dtype=np.int64), names
 
