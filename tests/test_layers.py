@@ -38,7 +38,7 @@ MAY_IMPORT = {
 # The single files at the bottom, and what they import of each other and of the kernels.
 OF_SINGLE_FILES = {
     "checked": set(),
-    "config": {"checked", "errors"},
+    "config": {"checked", "errors", "rows"},
     "config_file": {"checked", "config", "errors"},
     "errors": set(),
     "files": {"errors", "kernels"},

@@ -4,6 +4,7 @@ Checks work on whole columns; a Python loop runs only over values of an unusual 
 """
 
 from dataclasses import dataclass
+from datetime import tzinfo
 
 import polars as pl
 
@@ -66,7 +67,7 @@ class Checked:
     rejects: list[Reject]
 
 
-def check(batch: Batch, *, received_ms: int, path: str) -> Checked:
+def check(batch: Batch, *, received_ms: int, path: str, zone: tzinfo | None = None) -> Checked:
     """Convert the rows of a batch to typed rows, and reject those that cannot be used.
 
     Parameters
@@ -78,6 +79,8 @@ def check(batch: Batch, *, received_ms: int, path: str) -> Checked:
         article may be dated later, because it may be under embargo.
     path
         The file, named in errors.
+    zone
+        The zone of times without an offset; by default UTC.
 
     Raises
     ------
