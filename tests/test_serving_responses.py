@@ -11,9 +11,30 @@ from typing import get_type_hints
 import pytest
 
 from recsys import Page, Recommendation, Recommender
-from recsys.serving.responses import PageDict, Ranked, SlotDict
+from recsys.page.known_articles import KnownArticle
+from recsys.rows import to_ms
+from recsys.serving.responses import ArticleAlone, PageDict, Ranked, SlotDict
 
 PUBLISHED_AT = datetime(2026, 3, 2, 6, 30, tzinfo=timezone(timedelta(hours=1)))
+ARTICLE = KnownArticle(
+    article_id="a1",
+    title="Straße gesperrt",
+    category="Local",
+    author="Ann Lee",
+    tags="roads",
+    url="https://n.example/1",
+    language="de",
+    image_url="https://n.example/1.jpg",
+    summary="The bridge is closed.",
+    kicker="Traffic",
+    premium=False,
+    importance=None,
+    reading_minutes=1.5,
+    published_ms=to_ms(PUBLISHED_AT),
+    expires_ms=None,
+    modified_ms=to_ms(PUBLISHED_AT) + 60_000,
+    withdrawn_ms=None,
+)
 SLOT = Recommendation(
     article_id="a1",
     title="Straße gesperrt",
@@ -25,7 +46,7 @@ SLOT = Recommendation(
     reason_code="new_anywhere",
     propensity=1.0,
     rules=("r1",),
-    trace=None,
+    trace=ArticleAlone(ARTICLE),
     place=("latest_stories", 3),
 )
 PAGE = Page(
@@ -38,7 +59,10 @@ AS_JSON = (
     '{"run_id":"000001-x","titles":{"latest_stories":"Latest Stories"},'
     '"lists":{"latest_stories":[{"article_id":"a1","title":"Straße gesperrt","category":"Local",'
     '"url":"https://n.example/1","published_at":"2026-03-02T05:30:00Z","score":0.25,'
-    '"reason":"Just in","reason_code":"new_anywhere","propensity":1.0,"rules":["r1"]}]},'
+    '"reason":"Just in","reason_code":"new_anywhere","propensity":1.0,"rules":["r1"],'
+    '"author":"Ann Lee","language":"de","image_url":"https://n.example/1.jpg",'
+    '"summary":"The bridge is closed.","kicker":"Traffic","premium":false,"importance":null,'
+    '"reading_minutes":1.5,"modified_at":"2026-03-02T05:31:00Z"}]},'
     '"notes":["latest_stories: 1 of 6 slots"]}'
 )
 
@@ -62,7 +86,7 @@ def test_a_served_page_is_json_and_names_every_field_of_its_schema(page, by_hand
     assert list(found) == list(get_type_hints(PageDict))
     slot = found["lists"]["must_reads"][0]
     assert list(slot) == list(get_type_hints(SlotDict))
-    assert [*slot, "trace", "place"] == list(Recommendation._fields)
+    assert list(slot)[:-9] == [*Recommendation._fields[:-2]]
     published_at = page["must_reads"][0].published_at
     assert datetime.fromisoformat(slot["published_at"]) == published_at
     again = Recommender(by_hand.folder).recommend("u0007", "a0030", as_of=by_hand.as_of)
@@ -98,6 +122,7 @@ def test_pages_and_slots_are_equal_and_hash_alike_if_they_show_the_same():
     assert (same, hash(same)) == (PAGE, hash(PAGE))
     changed = SLOT._replace(score=0.5)
     assert SLOT != changed
+    assert SLOT != SLOT._replace(trace=ArticleAlone(ARTICLE._replace(kicker="")))
     assert len({SLOT, other, changed}) == 2
     assert PAGE != Page(PAGE.run_id, PAGE.notes, {"latest_stories": (changed,)}, PAGE.titles)
     assert PAGE.of(["latest_stories"]) is PAGE

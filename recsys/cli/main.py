@@ -56,7 +56,7 @@ from recsys.cli.options import (
 )
 from recsys.config import Config
 from recsys.errors import HeldBackError, InputRefusedError, RecsysError, RunActiveError
-from recsys.files import atomic_replacement
+from recsys.files import atomic_replacement, create_private_file
 from recsys.ingest.detect import FORMATS, READERS, expand
 from recsys.ingest.load_files import LoadReport, load_files
 from recsys.rows import FIELDS, to_ms
@@ -341,19 +341,25 @@ def _print_page(page: Page) -> None:
 def export(
     published: PublishedOption,
     to: Annotated[Path, typer.Option("--to", help="A .csv, .jsonl or .parquet file to write.")],
+    as_of: AsOfOption = None,
 ) -> None:
-    """Write the lists of the current run as plain rows for a CMS."""
+    """Write the lists of the current run as plain rows for a CMS, in a file that only you read."""
     import polars as pl
 
-    from recsys.operations.export_rows import COLUMNS, export_rows
+    from recsys.operations.export_rows import COLUMNS, export_rows, without_formulas
 
     writers = {".csv": "write_csv", ".jsonl": "write_ndjson", ".parquet": "write_parquet"}
     if to.suffix not in writers:
         raise typer.BadParameter(f"--to must end in one of {', '.join(writers)}; got {to}")
     schema: dict[str, pl.DataType] = dict.fromkeys(COLUMNS, pl.String())
     schema |= {"rank": pl.Int64(), "score": pl.Float64()}
-    frame = pl.DataFrame(list(export_rows(published)), schema=schema, orient="row")
+    rows = list(export_rows(published, as_of=as_of or now()))
+    frame = pl.DataFrame(rows, schema=schema, orient="row")
+    if to.suffix == ".csv":
+        frame = without_formulas(frame)
     with atomic_replacement(to) as partial:
+        partial.unlink(missing_ok=True)
+        create_private_file(partial)  # it names users
         getattr(frame, writers[to.suffix])(partial)
     out.print(f"wrote {len(frame)} rows to {to}", markup=False)
 
@@ -389,7 +395,7 @@ def demo() -> None:
                 f"\n$ recsys recommend --published published --user {user} --article {article}",
                 style="green",
             )
-            context = recommender.article(article)
+            context = recommender.article(article, as_of=as_of)
             out.print(f"beside: {article if context is None else context.title}", markup=False)
             _print_page(recommender.recommend(user, article, as_of=as_of))
 

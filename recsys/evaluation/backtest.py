@@ -10,10 +10,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from recsys.errors import StoreError
 from recsys.learn.examples import ExampleBuilder
 from recsys.learn.heads import Heads, learn_heads
 from recsys.learn.past_runs import PastRun
 from recsys.learn.protocols import DAY_MS, Protocol, last_nightly_run_ms
+from recsys.training.liveness import why_none_is_live
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,11 @@ def evaluated_runs(
         The protocols to learn ranking heads for.
     from_ms, before_ms
         The time span [from_ms, before_ms).
+
+    Raises
+    ------
+    StoreError
+        If no article was live in any of these runs.
     """
     first_ms = int(last_nightly_run_ms(np.array([from_ms]))[0])
     runs = []
@@ -57,4 +64,8 @@ def evaluated_runs(
         run = builder.past.nightly(as_of_ms, as_of_ms + DAY_MS)
         begin, end = max(as_of_ms, from_ms), min(as_of_ms + DAY_MS, before_ms)
         runs.append(EvaluatedRun(run, heads, begin, end))
+    data = builder.past.config.data
+    reasons = [why_none_is_live(evaluated.run.model.counts, data) for evaluated in runs]
+    if runs and all(reasons):
+        raise StoreError(reasons[-1])
     return runs

@@ -184,7 +184,7 @@ def _write_and_publish(job: _Job) -> None:
     report, config = job.report, job.config
     meta, page = _write_refresh(job) if report.kind == "refresh" else _write_nightly(job)
     with job.stage("publish"):
-        report.problems = publish_problems(meta, report.vitals, page, job.folder, config.publish)
+        report.problems = publish_problems(meta, report.vitals, page, job.folder, report.counts)
         if report.problems:
             report.status = "held back"
             return

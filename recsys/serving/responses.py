@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict, cast, get_type_hin
 import msgspec
 
 from recsys.page.explain import Explanation, PageTrace
+from recsys.page.known_articles import KnownArticle
 
 if TYPE_CHECKING:
     from pydantic import GetCoreSchemaHandler
     from pydantic_core import CoreSchema
-
-_HOW_MADE = ("trace", "place")  # fields of a slot that say how it was made, not what it shows
 
 
 class SlotDict(TypedDict):
@@ -33,6 +32,15 @@ class SlotDict(TypedDict):
     reason_code: str
     propensity: float
     rules: list[str]
+    author: str
+    language: str
+    image_url: str
+    summary: str
+    kicker: str
+    premium: bool | None
+    importance: float | None
+    reading_minutes: float | None
+    modified_at: str | None
 
 
 class PageDict(TypedDict):
@@ -44,12 +52,37 @@ class PageDict(TypedDict):
     notes: list[str]
 
 
+_OUT_OF_A_PICKLE = (
+    "this slot comes out of a pickle, which leaves out how its page was made: ask `recommend` for"
+    " the page again"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ArticleAlone:
+    """A pickled slot keeps this in place of its `PageTrace`: the article that it shows."""
+
+    shown: KnownArticle
+
+    def article(self, live_index: int) -> KnownArticle:
+        """Return the article."""
+        return self.shown
+
+    def parts(self, name: str, live_index: int) -> Mapping[str, float]:
+        """Raise a ValueError."""
+        raise ValueError(_OUT_OF_A_PICKLE)
+
+    def explanation(self, name: str, live_index: int, rules: Sequence[str]) -> Explanation:
+        """Raise a ValueError."""
+        raise ValueError(_OUT_OF_A_PICKLE)
+
+
 class Recommendation(NamedTuple):
     """One slot of a page: an immutable tuple that compares, hashes, copies and pickles.
 
     Two slots are equal if they show the same. A pickle, such as a cache keeps, leaves out
-    `trace`, which is as large as the run: a slot that comes out of it has all fields that a page
-    shows, but no `parts` and no `explanation`.
+    most of `trace`, which is as large as the run: a slot that comes out of it has all fields that
+    a page shows, but no `parts` and no `explanation`.
 
     Attributes
     ----------
@@ -69,9 +102,8 @@ class Recommendation(NamedTuple):
     rules
         Editors' rules that put it here, or lifted or lowered it.
     trace, place
-        How the page was made (None in a slot out of a pickle), and the slot's list and live
-        index: `parts` and `explanation` are computed from them. They are neither compared nor
-        printed.
+        How the page was made, and the slot's list and live index: `parts`, `explanation` and the
+        fields of the article are computed from them. They are neither compared nor printed.
     """
 
     article_id: str
@@ -84,30 +116,82 @@ class Recommendation(NamedTuple):
     reason_code: str
     propensity: float
     rules: tuple[str, ...]
-    trace: PageTrace | None
+    trace: PageTrace | ArticleAlone
     place: tuple[str, int]
 
     def as_dict(self) -> SlotDict:
-        """Return the slot as values that JSON has: its fields without `trace` and `place`."""
-        shown = {name: _plain(value) for name, value in zip(self._fields, self, strict=True)}
-        for name in _HOW_MADE:
-            del shown[name]
-        return cast(SlotDict, shown)
+        """Return the slot as values that JSON has: its fields, and those of its article."""
+        shown = zip(self._fields, self._shown(), strict=False)
+        article = self.article
+        fields = dict(shown) | {name: getattr(article, name) for name in _ARTICLE_FIELDS}
+        return cast(SlotDict, {name: _plain(value) for name, value in fields.items()})
+
+    @property
+    def article(self) -> KnownArticle:
+        """Return all that the run knows of the article; read when it is asked for."""
+        return self.trace.article(self.place[1])
+
+    @property
+    def author(self) -> str:
+        """Return its author, "" where not known."""
+        return self.article.author
+
+    @property
+    def language(self) -> str:
+        """Return its language, "" where not known."""
+        return self.article.language
+
+    @property
+    def image_url(self) -> str:
+        """Return the address of its picture, "" without one."""
+        return self.article.image_url
+
+    @property
+    def summary(self) -> str:
+        """Return its summary, "" without one."""
+        return self.article.summary
+
+    @property
+    def kicker(self) -> str:
+        """Return the short line above its headline, "" without one."""
+        return self.article.kicker
+
+    @property
+    def premium(self) -> bool | None:
+        """Return whether it is for subscribers only; None where not known."""
+        return self.article.premium
+
+    @property
+    def importance(self) -> float | None:
+        """Return the number that the newsroom gave it; None where not known."""
+        return self.article.importance
+
+    @property
+    def reading_minutes(self) -> float | None:
+        """Return the time to read its body; None without a body."""
+        return self.article.reading_minutes
+
+    @property
+    def modified_at(self) -> datetime | None:
+        """Return when its publisher last modified it, in UTC; None where not known."""
+        return self.article.modified_at
 
     def __eq__(self, other: object) -> bool:
         """Return whether another slot shows the same."""
-        return isinstance(other, Recommendation) and self._shown() == other._shown()
+        if not isinstance(other, Recommendation) or self._shown() != other._shown():
+            return False
+        return self.article == other.article
 
     def __ne__(self, other: object) -> bool:
         """Return whether another slot shows something else."""
         return not self == other
 
     def __hash__(self) -> int:
-        """Return a hash of the fields that are compared."""
+        """Return a hash of the tuple's fields without `trace` and `place`."""
         return hash(self._shown())
 
     def __repr__(self) -> str:
-        """Return the fields that are compared."""
+        """Return the tuple's fields without `trace` and `place`."""
         shown = zip(self._fields, self._shown(), strict=False)
         return f"Recommendation({', '.join(f'{name}={value!r}' for name, value in shown)})"
 
@@ -120,8 +204,8 @@ class Recommendation(NamedTuple):
         return self
 
     def __reduce__(self) -> tuple[object, ...]:
-        """Return a pickle's content: all fields except `trace`."""
-        return Recommendation, (*self._shown(), None, self.place)
+        """Return a pickle's content: all fields, but only the article of `trace`."""
+        return Recommendation, (*self._shown(), ArticleAlone(self.article), self.place)
 
     @classmethod
     def __get_pydantic_core_schema__(
@@ -131,15 +215,7 @@ class Recommendation(NamedTuple):
         return _pydantic_schema(cls, get_type_hints(SlotDict), handler)
 
     def _shown(self) -> tuple[object, ...]:
-        return self[: -len(_HOW_MADE)]
-
-    def _made(self) -> PageTrace:
-        if self.trace is None:
-            raise ValueError(
-                "this slot comes out of a pickle, which leaves out how its page was made:"
-                " ask `recommend` for the page again"
-            )
-        return self.trace
+        return self[:-2]  # without `trace` and `place`
 
     @property
     def parts(self) -> Mapping[str, float]:
@@ -150,7 +226,7 @@ class Recommendation(NamedTuple):
         ValueError
             If the slot comes out of a pickle.
         """
-        return self._made().parts(*self.place)
+        return self.trace.parts(*self.place)
 
     @property
     def explanation(self) -> Explanation:
@@ -161,7 +237,10 @@ class Recommendation(NamedTuple):
         ValueError
             If the slot comes out of a pickle.
         """
-        return self._made().explanation(*self.place, self.rules)
+        return self.trace.explanation(*self.place, self.rules)
+
+
+_ARTICLE_FIELDS = [n for n in get_type_hints(SlotDict) if n not in Recommendation._fields]
 
 
 def _plain(value: object) -> object:
@@ -317,8 +396,11 @@ class Health:
         Hours since the run's `as_of`.
     problems
         What is wrong, in words; empty if nothing is.
+    notes
+        What may be meant: rules in force that are about no article of the run.
     """
 
     run_id: str
     hours: float
     problems: tuple[str, ...]
+    notes: tuple[str, ...]
