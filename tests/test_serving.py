@@ -194,10 +194,10 @@ def test_any_ids_give_a_page_that_keeps_the_rules(
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [
-        ({"user_id": 7}, TypeError),
+        ({"user_id": 7.5}, TypeError),
         ({"article_id": b"a"}, TypeError),
         ({"recent_clicks": "a1"}, TypeError),
-        ({"exclude": [1]}, TypeError),
+        ({"exclude": [None]}, TypeError),
         ({"n": 0}, ValueError),
         ({"n": 2.5}, ValueError),
         ({"lists": ["best_of"]}, ValueError),
