@@ -487,12 +487,11 @@ class IngestConfig(Settings, frozen=True, kw_only=True):
         super().__post_init__()
         try:
             self.zone()
-        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-            raise ConfigError(f"timezone: no zone is named {self.timezone!r}") from error
-        try:
             re.compile(self.article_pattern)
         except re.error as error:
             raise ConfigError(f"article_pattern is no regular expression: {error}") from error
+        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+            raise ConfigError(f"timezone: no zone is named {self.timezone!r}") from error
         for kind, fields in FIELDS.items():
             for name, source in self.mapping(kind).items():
                 if name not in fields:

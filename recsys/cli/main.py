@@ -397,19 +397,15 @@ def rank(
 
 
 def _plain_page(page: Page) -> dict[str, object]:
-    """Return a page as values that JSON has."""
+    """Return a page as values that JSON has, with the rank and the parts of each slot."""
     lists = {
         name: [
-            {"rank": rank} | slot.as_dict() | {"parts": dict(slot.parts)}
+            {"rank": rank, **slot.as_dict(), "parts": dict(slot.parts)}
             for rank, slot in enumerate(slots, start=1)
         ]
         for name, slots in page.items()
     }
-    for slots in lists.values():
-        for slot in slots:
-            for name in ("published_at", "modified_at"):
-                slot[name] = None if slot[name] is None else slot[name].isoformat()
-    return {"run_id": page.run_id, "notes": list(page.notes), "lists": lists}
+    return {**page.as_dict(), "lists": lists}
 
 
 def _print_page(page: Page) -> None:
