@@ -3,7 +3,7 @@ import json
 import msgspec
 import numpy as np
 import pytest
-from conftest import RECEIVED_MS, SAMPLE
+from conftest import QUICK, RECEIVED_MS, SAMPLE
 from newsroom import altered_sample
 
 from recsys.config import Config, DataConfig, LearnConfig
@@ -36,33 +36,16 @@ from recsys.rows import HOUR_MS, iso
 from recsys.store.database import Store
 
 FROM_MS = RECEIVED_MS - 2 * DAY_MS
-QUICK = Config(learn=LearnConfig(days=1, min_choices=100))
 
 
 @pytest.fixture(scope="module")
-def newsroom(tmp_path_factory):
-    with Store(tmp_path_factory.mktemp("evaluation") / "recsys.db") as store:
-        load_files(store, expand([SAMPLE]), received_ms=RECEIVED_MS)
-        yield store
-
-
-def runs_and_in_view(past, protocol, *, from_ms, before_ms):
-    builder = ExampleBuilder(past)
-    runs = evaluated_runs(builder, [protocol], from_ms=from_ms, before_ms=before_ms)
-    served = served_impressions(past, runs, [protocol])[protocol]
-    return runs, score_in_view(served, protocol, position_propensity=np.ones(1))
-
-
-def in_view_of(store, protocol, *, from_ms, before_ms, config=QUICK):
-    past = PastRuns(store, config)
-    return runs_and_in_view(past, protocol, from_ms=from_ms, before_ms=before_ms)[1]
-
-
-@pytest.fixture(scope="module")
-def nightly(newsroom):
+def nightly(sample_store):
     """Return the scored impressions of two days and their report, and the report of full lists."""
-    past = PastRuns(newsroom, QUICK)
-    runs, scored = runs_and_in_view(past, "nightly", from_ms=FROM_MS, before_ms=RECEIVED_MS)
+    past = PastRuns(sample_store, QUICK)
+    span = {"from_ms": FROM_MS, "before_ms": RECEIVED_MS}
+    runs = evaluated_runs(ExampleBuilder(past), ["nightly"], **span)
+    served = served_impressions(past, runs, ["nightly"])["nightly"]
+    scored = score_in_view(served, "nightly", position_propensity=np.ones(1))
     return scored, in_view_report(scored), full_list_report(make_full_lists(past, runs))
 
 
@@ -129,6 +112,13 @@ def test_the_served_page_repeats_no_story_and_finds_more_than_chance(nightly):
     assert full.systems["page"]["hit@5"].mean > full.systems["random"]["hit@5"].mean
 
 
+def in_view_of(store, protocol, *, config=QUICK, **span):
+    past = PastRuns(store, config)
+    runs = evaluated_runs(ExampleBuilder(past), [protocol], **span)
+    served = served_impressions(past, runs, [protocol])[protocol]
+    return score_in_view(served, protocol, position_propensity=np.ones(1))
+
+
 @pytest.mark.parametrize("protocol", ["nightly", "streaming"])
 def test_scores_do_not_change_when_the_future_does(tmp_path, protocol):
     until_ms = RECEIVED_MS - 20 * HOUR_MS
@@ -170,8 +160,8 @@ def test_the_hours_after_a_noon_are_inside_the_span():
     assert list(noons(0, DAY_MS - 1)) == []
 
 
-def test_a_span_without_a_noon_has_no_lists(newsroom):
-    past = PastRuns(newsroom, msgspec.structs.replace(QUICK, learn=LearnConfig(days=0)))
+def test_a_span_without_a_noon_has_no_lists(sample_store):
+    past = PastRuns(sample_store, msgspec.structs.replace(QUICK, learn=LearnConfig(days=0)))
     span = {"from_ms": FROM_MS, "before_ms": FROM_MS + 1}
     full = make_full_lists(past, evaluated_runs(ExampleBuilder(past), ["nightly"], **span))
     assert full.relevant == []
@@ -233,12 +223,14 @@ def test_a_bot_counts_as_a_user_before_its_flood_of_clicks(store, load):
     assert after.tolist() == before.tolist()
 
 
-def test_a_search_starts_from_the_given_settings_and_its_result_can_be_written(newsroom, tmp_path):
+def test_a_search_starts_from_the_given_settings_and_its_result_can_be_written(
+    sample_store, tmp_path
+):
     config = msgspec.structs.replace(QUICK, learn=LearnConfig(days=1, min_choices=10**6))
     found = search_settings(
-        newsroom, config, "nightly", before_ms=RECEIVED_MS, n_days=1, n_trials=2, random_state=1
+        sample_store, config, "nightly", before_ms=RECEIVED_MS, n_days=1, n_trials=2, random_state=1
     )
-    day = judge_day(newsroom, config, "nightly", RECEIVED_MS - DAY_MS)
+    day = judge_day(sample_store, config, "nightly", RECEIVED_MS - DAY_MS)
     assert found.initial_score == pytest.approx(day.mean)
     assert found.best_score >= found.initial_score
     path = tmp_path / "recsys.toml"

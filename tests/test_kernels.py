@@ -7,13 +7,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from naive_pages import plain_page, random_model, random_user, rows_of
+from naive_pages import plain_page, profiles_of, random_model, random_user, rows_of
 from scipy.sparse import csr_matrix
 
 from recsys.blend.profiles import (
-    Parts,
     Profile,
-    Profiles,
     UserStateBuilder,
     empty_profile,
     pack_profiles,
@@ -303,24 +301,6 @@ def test_without_a_solution_factors_stay():
 
 
 # ---- users ---------------------------------------------------------------------------
-
-
-def profiles_of(found):
-    """Some profiles as arrays, one by one."""
-
-    def parts(name):
-        values = [getattr(profile, name) for profile in found]
-        return Parts(np.cumsum([0, *map(len, values)]), np.concatenate(values))
-
-    return Profiles(
-        np.array([profile.as_of_ms for profile in found]),
-        np.array([profile.factors for profile in found]),
-        np.array([profile.affinity for profile in found]),
-        parts("reads"),
-        parts("read"),
-        parts("exposed"),
-        np.concatenate([profile.exposure_counts for profile in found], axis=1),
-    )
 
 
 def plain_user(profile, clicks, model):

@@ -1,4 +1,5 @@
 import json
+import shutil
 from datetime import UTC, datetime
 
 import numpy as np
@@ -25,12 +26,11 @@ from recsys.learn.heads import learn_heads
 from recsys.learn.impressions import impression_features
 from recsys.learn.live_choices import live_choices
 from recsys.learn.past_runs import PastRuns
+from recsys.learn.protocols import DAY_MS
 from recsys.nightly.run import run_nightly
-from recsys.rows import HOUR_MS, from_ms
+from recsys.rows import HOUR_MS, from_ms, to_ms
 from recsys.store.database import Store
 from recsys.training.window import read_training_window, sampled_users
-
-DAY_MS = 24 * HOUR_MS
 
 
 def planted(utility, rng, features):
@@ -113,28 +113,19 @@ def test_concatenated_choices_are_the_parts_end_to_end():
     assert both.select(1, 2).start.tolist() == [0, 2]
 
 
-@pytest.fixture(scope="module")
-def newsroom(tmp_path_factory):
-    with Store(tmp_path_factory.mktemp("learn") / "recsys.db") as store:
-        load_files(store, expand([SAMPLE]), received_ms=RECEIVED_MS)
-        yield store
-
-
-def builder_of(store, config, **options):
-    return ExampleBuilder(PastRuns(store, config), **options)
-
-
-def test_with_too_few_choices_the_shipped_weights_are_served_and_the_report_says_so(newsroom):
+def test_with_too_few_choices_the_shipped_weights_are_served_and_the_report_says_so(sample_store):
     config = Config(learn=LearnConfig(min_choices=10**6))
-    learned = learn_heads(builder_of(newsroom, config), RECEIVED_MS, ["nightly"])
+    builder = ExampleBuilder(PastRuns(sample_store, config))
+    learned = learn_heads(builder, RECEIVED_MS, ["nightly"])
     assert learned.weights == signal_weights(config.blend)
     assert learned.curves == {"nightly": {}}
     assert all("needed to learn" in report.why for report in learned.reports.values())
 
 
-def test_each_head_is_reported_with_its_validation(newsroom):
+def test_each_head_is_reported_with_its_validation(sample_store):
     config = Config(learn=LearnConfig(days=2))
-    learned = learn_heads(builder_of(newsroom, config), RECEIVED_MS, ["nightly", "hourly"])
+    builder = ExampleBuilder(PastRuns(sample_store, config))
+    learned = learn_heads(builder, RECEIVED_MS, ["nightly", "hourly"])
     assert set(learned.reports) == {"retrieval", "ranking, nightly", "ranking, hourly"}
     for report in learned.reports.values():
         assert report.n >= config.learn.min_choices
@@ -142,11 +133,11 @@ def test_each_head_is_reported_with_its_validation(newsroom):
     assert learned.reports["ranking, nightly"].used  # users of the sample have tastes
 
 
-def test_no_choice_is_later_than_the_given_instant(newsroom):
+def test_no_choice_is_later_than_the_given_instant(sample_store):
     begin, end = RECEIVED_MS - 2 * DAY_MS, RECEIVED_MS - DAY_MS
-    past = PastRuns(newsroom, Config(learn=LearnConfig(days=1)))
+    past = PastRuns(sample_store, Config(learn=LearnConfig(days=1)))
     run = past.nightly(begin, end)
-    clicks = newsroom.clicks(from_ms=begin, before_ms=begin + HOUR_MS)
+    clicks = sample_store.clicks(from_ms=begin, before_ms=begin + HOUR_MS)
     for choice in live_choices(past, run, before_ms=begin + HOUR_MS):
         assert choice.user_key in clicks.user_key
     shown = impression_features(
@@ -156,10 +147,10 @@ def test_no_choice_is_later_than_the_given_instant(newsroom):
     assert (shown.shown_ms < end).all()
 
 
-def test_a_past_run_to_learn_from_is_trained_on_a_sample_of_users(newsroom):
+def test_a_past_run_to_learn_from_is_trained_on_a_sample_of_users(sample_store):
     """Its refresh has the same sample, and choices are those of the sample alone."""
     begin = RECEIVED_MS - DAY_MS
-    past = PastRuns(newsroom, Config(learn=LearnConfig(days=1, max_users=100)))
+    past = PastRuns(sample_store, Config(learn=LearnConfig(days=1, max_users=100)))
     whole, some = past.nightly(begin, begin), past.sampled_nightly(begin, begin + 1)
     one_in = some.window.sample_one_in
     assert one_in >= 2
@@ -179,34 +170,34 @@ def test_a_past_run_to_learn_from_is_trained_on_a_sample_of_users(newsroom):
     assert sampled_users(shown.user_key, one_in).all()
 
 
-def test_a_run_with_few_users_is_not_sampled(newsroom):
-    past = PastRuns(newsroom, Config(learn=LearnConfig(days=1)))
+def test_a_run_with_few_users_is_not_sampled(sample_store):
+    past = PastRuns(sample_store, Config(learn=LearnConfig(days=1)))
     begin = RECEIVED_MS - DAY_MS
     assert past.sampled_nightly(begin, begin) is past.nightly(begin, begin)
 
 
 @pytest.fixture(scope="module")
-def published(newsroom, tmp_path_factory):
+def published(sample_store, tmp_path_factory):
     folder = tmp_path_factory.mktemp("published")
     as_of_ms = RECEIVED_MS - 12 * HOUR_MS
     config = Config(learn=LearnConfig(days=2))
-    report = run_nightly(newsroom, folder, as_of_ms=as_of_ms, config=config)
+    report = run_nightly(sample_store, folder, as_of_ms=as_of_ms, config=config)
     return folder, as_of_ms, config, report
 
 
-def test_rank_serves_the_features_that_the_curves_were_learned_from(newsroom, published):
+def test_rank_serves_the_features_that_the_curves_were_learned_from(sample_store, published):
     folder, as_of_ms, config, report = published
     recommender, curves = Recommender(folder), current_run(folder).rank.curves
     assert report.heads["ranking, nightly"].used
     assert curves
-    past = PastRuns(newsroom, config)
+    past = PastRuns(sample_store, config)
     run = past.nightly(as_of_ms, as_of_ms)  # it knows no later texts, like the published run
     until_ms = as_of_ms + 2 * HOUR_MS
     features = impression_features(past, run, "nightly", from_ms=as_of_ms, before_ms=until_ms)
     parts = curve_parts(curves, features.choices.features)
     expected = np.sum(list(parts.values()), axis=0)
-    shown = newsroom.impressions(from_ms=as_of_ms, before_ms=until_ms)
-    users, articles = newsroom.users(), newsroom.articles(known_by_ms=2**60).id_map
+    shown = sample_store.impressions(from_ms=as_of_ms, before_ms=until_ms)
+    users, articles = sample_store.users(), sample_store.articles(known_by_ms=2**60).id_map
     user_id_of = dict(zip(users.keys.tolist(), users.ids, strict=True))
     article_id_of = dict(zip(articles.keys.tolist(), articles.ids, strict=True))
     assert len(shown.shown_ms) > 5
@@ -225,10 +216,13 @@ def test_rank_serves_the_features_that_the_curves_were_learned_from(newsroom, pu
         assert scores == sorted(scores, reverse=True)
 
 
-def test_a_refresh_carries_both_heads_over(newsroom, published, tmp_path):
-    folder, as_of_ms, _, _ = published
+def test_a_refresh_carries_both_heads_over(sample, tmp_path):
+    folder, later_ms = tmp_path / "published", to_ms(sample.as_of) + HOUR_MS
+    shutil.copytree(sample.folder, folder)
     before = current_run(folder)
-    run_nightly(newsroom, folder, as_of_ms=as_of_ms + HOUR_MS, config=Config(), kind="refresh")
+    assert before.rank.refresh_curves
+    with Store(sample.store) as store:
+        run_nightly(store, folder, as_of_ms=later_ms, config=Config(), kind="refresh")
     after = current_run(folder)
     assert after.meta.weights == before.meta.weights
     assert set(after.rank.curves) == set(before.rank.refresh_curves)
@@ -251,9 +245,9 @@ def test_unknown_candidates_are_ranked_too(published):
         recommender.rank("u0007", "a0030")
 
 
-def test_without_curves_rank_orders_by_the_linear_score(newsroom, tmp_path):
+def test_without_curves_rank_orders_by_the_linear_score(sample_store, tmp_path):
     config = Config(learn=LearnConfig(min_choices=10**6))
-    run_nightly(newsroom, tmp_path, as_of_ms=RECEIVED_MS, config=config)
+    run_nightly(sample_store, tmp_path, as_of_ms=RECEIVED_MS, config=config)
     recommender = Recommender(tmp_path)
     found = recommender.rank("u0007", ["a0030", "a0031", "unknown"], as_of=from_ms(RECEIVED_MS))
     assert {name for ranked in found for name in ranked.parts} <= set(signal_names())
@@ -277,11 +271,11 @@ def test_ids_that_are_numbers_date_old_articles(store, load):
     assert window.born_ms[index_of["1011.5"]] == late_ms
 
 
-def test_heads_learned_from_kept_examples_are_the_same(newsroom, tmp_path):
+def test_heads_learned_from_kept_examples_are_the_same(sample_store, tmp_path):
     begin, end = RECEIVED_MS - 2 * DAY_MS, RECEIVED_MS - DAY_MS
     config = Config(learn=LearnConfig(days=1, max_choices=300))
     protocols = ["nightly", "hourly"]
-    expected = learn_heads(builder_of(newsroom, config), end, protocols)
+    expected = learn_heads(ExampleBuilder(PastRuns(sample_store, config)), end, protocols)
     trained = []  # the names of the past runs that had to be trained
 
     def learn(store):

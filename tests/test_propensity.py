@@ -2,36 +2,13 @@ import json
 
 import numpy as np
 import pytest
-from conftest import LISTS, RECEIVED_MS
+from conftest import LISTS, LOOKED, RECEIVED_MS, biased_log
 
 from recsys import metrics
 from recsys.evaluation import propensity
 from recsys.learn.choice import Choices, CurveFit
 from recsys.learn.impressions import POSITION, positions
-from recsys.rows import HOUR_MS, Impressions
-
-LOOKED = np.array([1.0, 1.0, 0.6, 0.4, 0.25])  # by 1-based position
-
-
-def biased_log(n, rng, source="you_may_also_like"):
-    """Return impressions of four of eight articles, looked at with the chances `LOOKED`."""
-    appeal = np.linspace(0.1, 0.8, 8)
-    shown = np.stack([rng.permutation(8)[:4] for _ in range(n)])
-    # In two of three impressions the better articles have the higher positions.
-    best_first = -np.sort(-shown, axis=1)
-    shown = np.where(rng.random((n, 1)) < 0.67, best_first, shown)
-    clicked = rng.random((n, 4)) < appeal[shown] * LOOKED[1:]
-    return Impressions(
-        user_key=np.arange(n),
-        context_key=np.full(n, -1),
-        shown_ms=np.arange(n),
-        start=np.arange(0, 4 * n + 1, 4),
-        article_key=shown.ravel().astype(np.int64),
-        clicked=clicked.ravel(),
-        clicked_ms=np.arange(n),
-        source=[source] * n,
-        propensity=np.ones(4 * n),
-    )
+from recsys.rows import HOUR_MS
 
 
 def test_planted_position_bias_is_found_although_better_articles_have_higher_positions():

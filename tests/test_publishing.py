@@ -1,37 +1,11 @@
 import shutil
 
-import msgspec
 import pytest
-from conftest import BY_HAND, LISTS
+from conftest import LISTS
 
 from recsys import Recommender, SnapshotError
-from recsys.config import DataConfig
-from recsys.errors import HeldBackError
-from recsys.nightly.run import run_nightly
 from recsys.operations.compare_runs import compare_runs
 from recsys.published import folder as published_folder
-from recsys.rows import HOUR_MS, to_ms
-from recsys.store.database import Store
-
-
-@pytest.fixture
-def folder(by_hand, tmp_path):
-    """A published folder with one run."""
-    to = tmp_path / "published"
-    shutil.copytree(by_hand.folder, to)
-    return to
-
-
-@pytest.fixture
-def held(by_hand, folder, tmp_path):
-    """Return the name of a run that was held back beside it."""
-    path = tmp_path / "recsys.db"
-    shutil.copy(by_hand.store, path)
-    old = msgspec.structs.replace(BY_HAND, data=DataConfig(max_age_hours=2.0, active_hours=0.1))
-    with Store(path) as store, pytest.raises(HeldBackError) as caught:
-        run_nightly(store, folder, as_of_ms=to_ms(by_hand.as_of) + HOUR_MS, config=old)
-    assert "recsys publish" in str(caught.value)
-    return caught.value.run_id
 
 
 def test_a_run_held_back_stands_apart_until_it_is_published(by_hand, folder, held):

@@ -9,12 +9,11 @@ import pytest
 from conftest import BY_HAND, LISTS, current_run, user_state
 from hypothesis import given
 from hypothesis import strategies as st
+from naive_pages import profiles_of
 
 from recsys.blend.profiles import (
     Exposures,
-    Parts,
     Profile,
-    Profiles,
     UserStateBuilder,
     advanced,
     empty_profile,
@@ -24,7 +23,6 @@ from recsys.blend.profiles import (
 )
 from recsys.config import PublishConfig, TextConfig
 from recsys.errors import NotPublishedError, SnapshotError, StoreError
-from recsys.learn.past_runs import PastRuns
 from recsys.nightly.run import run_nightly
 from recsys.operations.export_rows import export_rows
 from recsys.published import connection, run_file, user_rows
@@ -34,25 +32,6 @@ from recsys.serving.recommender import Recommender
 from recsys.signals import text
 from recsys.signals.event_features import READ_HOURS, SHOWN_HOURS, USER_FEATURES
 from recsys.store.database import Store
-
-HOURS = (12, 7, 0)  # before the end of the sample: a nightly run, and two refreshes
-
-
-@pytest.fixture(scope="module")
-def refreshed(sample, tmp_path_factory):
-    """A folder with a nightly run and two refreshes, and the twin of each."""
-    folder = tmp_path_factory.mktemp("refreshed")
-    instants = [to_ms(sample.as_of) - hours * HOUR_MS for hours in HOURS]
-    with Store(sample.store) as store:
-        reports = [
-            run_nightly(store, folder, as_of_ms=at, config=BY_HAND, kind=kind)
-            for at, kind in zip(instants, ("nightly", "refresh", "refresh"), strict=True)
-        ]
-        past = PastRuns(store, BY_HAND)
-        twins = [past.nightly(instants[0], instants[0])]
-        for at in instants[1:]:
-            twins.append(past.refresh(twins[-1], at, at))
-    return folder, reports, twins
 
 
 def loaded(folder, run_id):
@@ -253,24 +232,6 @@ def test_the_nightly_run_of_a_refresh_is_never_pruned(sample, tmp_path):
 
 
 article_indices = st.lists(st.integers(0, 40), max_size=8, unique=True).map(sorted)
-
-
-def profiles_of(found):
-    """Return single profiles as the arrays of many."""
-
-    def parts(name):
-        values = [getattr(profile, name) for profile in found]
-        return Parts(np.cumsum([0, *map(len, values)]), np.concatenate(values))
-
-    return Profiles(
-        np.array([profile.as_of_ms for profile in found]),
-        np.array([profile.factors for profile in found]),
-        np.array([profile.affinity for profile in found]),
-        parts("reads"),
-        parts("read"),
-        parts("exposed"),
-        np.concatenate([profile.exposure_counts for profile in found], axis=1),
-    )
 
 
 @st.composite

@@ -5,8 +5,8 @@ import shutil
 from datetime import timedelta
 
 import pytest
+from conftest import rule
 from msgspec.structs import replace
-from test_rules import rule
 
 from recsys.config import Config
 from recsys.errors import RuleError, SnapshotError

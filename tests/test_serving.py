@@ -21,11 +21,6 @@ from recsys.serving.responses import ARTICLE_FIELDS
 from recsys.store.database import Store
 
 
-@pytest.fixture(scope="module")
-def recommender(sample):
-    return Recommender(sample.folder)
-
-
 def ids(page):
     return [slot.article_id for slots in page.values() for slot in slots]
 
