@@ -56,7 +56,7 @@ def golden_pages(folder, as_of):
 
 
 def test_the_sample_gives_its_golden_lists(sample):
-    # `python tests/test_nightly.py PUBLISHED` writes the file again; see CONTRIBUTING.
+    # `python tests/test_nightly_run.py PUBLISHED` writes the file again; see CONTRIBUTING.
     golden = json.loads(GOLDEN.read_text("utf-8"))
     pages = golden_pages(sample.folder, sample.as_of)
     assert pages.keys() == golden.keys()
