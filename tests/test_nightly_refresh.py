@@ -1,37 +1,24 @@
 """Compare a refresh with its naive twin, which computes every user from the whole store."""
 
 import dataclasses
+import shutil
 from contextlib import closing
 
 import msgspec
 import numpy as np
 import pytest
 from conftest import BY_HAND, LISTS, current_run, user_state
-from hypothesis import given
-from hypothesis import strategies as st
-from naive_pages import profiles_of
 
-from recsys.blend.profiles import (
-    Exposures,
-    Profile,
-    UserStateBuilder,
-    advanced,
-    empty_profile,
-    pack_profiles,
-    unpack_profile,
-    unpack_profiles,
-)
-from recsys.config import PublishConfig, TextConfig
+from recsys import Recommender
+from recsys.config import Config, TextConfig
 from recsys.errors import NotPublishedError, SnapshotError, StoreError
 from recsys.nightly.run import run_nightly
-from recsys.operations.export_rows import export_rows
 from recsys.published import connection, run_file, user_rows
 from recsys.published import folder as published_folder
 from recsys.rows import HOUR_MS, from_ms, to_ms
-from recsys.serving.recommender import Recommender
 from recsys.signals import text
-from recsys.signals.event_features import READ_HOURS, SHOWN_HOURS, USER_FEATURES
 from recsys.store.database import Store
+from recsys.training.window import read_training_window
 
 
 def loaded(folder, run_id):
@@ -94,15 +81,6 @@ def test_recommend_after_a_refresh_is_a_full_scoring_by_the_same_model(refreshed
         for name in LISTS:
             expected = [model.articles[model.page.live.live_rows[s.live_index]] for s in full[name]]
             assert [slot.article_id for slot in served[name]] == [a.article_id for a in expected]
-
-
-def test_a_refresh_is_exported_with_every_user(refreshed):
-    folder, reports, twins = refreshed
-    published_folder.publish(folder, reports[-1].run_id)
-    as_of = from_ms(twins[-1].window.as_of_ms)
-    rows = list(export_rows(folder, as_of=as_of))
-    assert {row[2] for row in rows} - {None} == set(twins[-1].model.users.user_ids)
-    assert {row[0] for row in rows} == {"user", "anonymous", "article"}
 
 
 def test_only_users_with_new_events_are_written(refreshed):
@@ -216,183 +194,48 @@ def test_a_refresh_from_another_store_is_refused(sample, tmp_path):
         run_nightly(empty, tmp_path, as_of_ms=at, config=BY_HAND, kind="refresh")
 
 
-def test_the_nightly_run_of_a_refresh_is_never_pruned(sample, tmp_path):
-    config = msgspec.structs.replace(BY_HAND, publish=PublishConfig(keep_runs=1))
-    at = to_ms(sample.as_of)
+def test_a_refresh_carries_both_heads_over(sample, tmp_path):
+    folder, later_ms = tmp_path / "published", to_ms(sample.as_of) + HOUR_MS
+    shutil.copytree(sample.folder, folder)
+    before = current_run(folder)
+    assert before.rank.refresh_curves
     with Store(sample.store) as store:
-        runs = [
-            run_nightly(store, tmp_path, as_of_ms=at, config=config, kind=kind).run_id
-            for kind in ("nightly", "refresh", "refresh")
-        ]
-        assert published_folder.run_ids(tmp_path) == [runs[0], runs[2]]
-        assert Recommender(tmp_path).recommend("u0007", as_of=sample.as_of)["must_reads"]
-        published_folder.run_path(tmp_path, runs[0]).unlink()
-        with pytest.raises(SnapshotError, match="not there any more"):
-            published_folder.publish(tmp_path, runs[2])
+        run_nightly(store, folder, as_of_ms=later_ms, config=Config(), kind="refresh")
+    after = current_run(folder)
+    assert after.meta.weights == before.meta.weights
+    assert set(after.rank.curves) == set(before.rank.refresh_curves)
+    for name, curve in after.rank.curves.items():
+        np.testing.assert_array_equal(curve, before.rank.refresh_curves[name])
 
 
-article_indices = st.lists(st.integers(0, 40), max_size=8, unique=True).map(sorted)
-
-
-@st.composite
-def some_profiles(draw):
-    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
-    found = []
-    for _ in range(draw(st.integers(1, 4))):
-        reads, read, exposed = (np.array(draw(article_indices), dtype=np.int64) for _ in range(3))
-        found.append(
-            Profile(
-                draw(st.integers(0, 2**45)),
-                rng.random(4, np.float32),
-                rng.random(3, np.float32),
-                rng.permutation(reads),
-                read,
-                exposed,
-                rng.random((len(USER_FEATURES), len(exposed)), np.float32),
-            )
-        )
-    return found
-
-
-def assert_same(one, other):
-    for field in dataclasses.fields(Profile):
-        np.testing.assert_array_equal(getattr(one, field.name), getattr(other, field.name))
-
-
-@given(some_profiles())
-def test_unpacked_profiles_equal_those_packed_one_or_many_at_once(found):
-    packed = pack_profiles(profiles_of(found))
-    for data, profile in zip(packed, found, strict=True):
-        assert_same(unpack_profile(data, n_factors=4), profile)
-    together = unpack_profiles(packed, n_factors=4, n_categories=5)
-    assert (together.affinity[:, 3:] == 0).all()  # sections that did not exist yet
-    together = dataclasses.replace(together, affinity=together.affinity[:, :3])
-    assert pack_profiles(together) == packed
-
-
-def naive_advanced(profile, clicked, first, shown, *, factors, is_live, as_of_ms, known_reads):
-    """Return one user's profile after new events, given as (article, ms) pairs."""
-    reads = list(dict.fromkeys([*reversed(clicked), *profile.reads.tolist()]))[:known_reads]
-    before = {*profile.read.tolist(), *profile.reads.tolist()}
-    counts = {
-        article: profile.exposure_counts[:, i]
-        * 2.0
-        ** (-((as_of_ms - profile.as_of_ms) / HOUR_MS) / np.array([*SHOWN_HOURS, *READ_HOURS]))
-        for i, article in enumerate(profile.exposed.tolist())
-        if is_live[article]
-    }
-    views = [pair for pair in shown if is_live[pair[0]]]
-    new_reads = [pair for pair in first if is_live[pair[0]] and pair[0] not in before]
-    for events, half_lives, begin in (
-        (views, SHOWN_HOURS, 0),
-        (new_reads, READ_HOURS, len(SHOWN_HOURS)),
-    ):
-        for article, event_ms in events:
-            of_article = counts.setdefault(article, np.zeros(len(USER_FEATURES)))
-            for k, half_life in enumerate(half_lives):
-                hours = (as_of_ms - event_ms) / HOUR_MS
-                of_article[begin + k] += 2.0 ** (-hours / half_life)
-    exposed = sorted(counts)
-    return Profile(
-        as_of_ms,
-        factors,
-        profile.affinity,
-        np.array(reads, dtype=np.int64),
-        np.array(sorted({*profile.read.tolist(), *(a for a in clicked if is_live[a])}), np.int64),
-        np.array(exposed, dtype=np.int64),
-        np.array([counts[article] for article in exposed])
-        .reshape(len(exposed), len(USER_FEATURES))
-        .T,
-    )
-
-
-@given(some_profiles(), st.data())
-def test_many_profiles_advance_as_each_does_alone(found, data):
-    now, rng = 2**45 + 5 * HOUR_MS, np.random.default_rng(data.draw(st.integers(0, 2**32)))
-    article, ms = st.integers(0, 40), st.integers(2**45, now - 1)
-    events_of_each = [
-        (
-            data.draw(st.lists(article, max_size=5, unique=True)),
-            data.draw(st.lists(st.tuples(article, ms), max_size=5, unique_by=lambda e: e[0])),
-            data.draw(st.lists(st.tuples(article, ms), max_size=6)),
-        )
-        for _ in found
-    ]
-    is_live, factors = rng.random(41) < 0.7, rng.random((len(found), 4), np.float32)
-    common = {"is_live": is_live, "as_of_ms": now, "known_reads": 6}
-
-    def columns(which, n_columns):
-        rows = [
-            (r, *e) if which else (r, e)
-            for r, events in enumerate(events_of_each)
-            for e in events[which]
-        ]
-        table = np.array(rows, dtype=np.int64).reshape(len(rows), n_columns)
-        return [np.ascontiguousarray(column) for column in table.T]
-
-    together = advanced(
-        profiles_of(found),
-        tuple(columns(0, 2)),
-        Exposures(*columns(1, 3)),
-        Exposures(*columns(2, 3)),
-        factors=factors,
-        **common,
-    )
-    for row, packed in enumerate(pack_profiles(together)):
-        alone = naive_advanced(found[row], *events_of_each[row], factors=factors[row], **common)
-        one = unpack_profile(packed, n_factors=4)
-        np.testing.assert_allclose(one.exposure_counts, alone.exposure_counts, rtol=1e-5, atol=1e-6)
-        assert_same(
-            dataclasses.replace(one, exposure_counts=0),
-            dataclasses.replace(alone, exposure_counts=0),
-        )
-
-
-def test_exposure_counts_match_hand_arithmetic():
-    one, two = np.array([5]), np.array([5, 7])
-    is_live = np.ones(9, dtype=bool)
-    common = {"factors": np.zeros((1, 2), np.float32), "is_live": is_live, "known_reads": 2}
-    zero, nothing = np.array([0]), np.zeros(0, dtype=np.int64)
-    # The user is shown article 5 at hour 0 and reads it at hour 11; the counts are of hour 12.
-    profiles = advanced(
-        empty_profile(2, 1, 0),
-        (zero, one),
-        Exposures(zero, one, np.array([11 * HOUR_MS])),
-        Exposures(zero, one, np.array([0])),
-        as_of_ms=12 * HOUR_MS,
-        **common,
-    )
-    shown_1h, shown_12h, ever, read_12h, _ = profiles.exposure_counts[:, 0].tolist()
-    assert (shown_1h, shown_12h) == pytest.approx((2**-12, 0.5))
-    assert (ever, read_12h) == pytest.approx((2 ** (-12 / 1000), 2 ** (-1 / 12)))
-    # Twelve hours later the user has clicked 5 again, which is not a first read, and 7, whose
-    # time is unknown.
-    later = advanced(
-        profiles,
-        (np.array([0, 0]), two),
-        Exposures(zero, one, np.array([20 * HOUR_MS])),
-        Exposures(nothing, nothing, nothing),
-        as_of_ms=24 * HOUR_MS,
-        **common,
-    )
-    assert later.exposed.values.tolist() == [5]
-    assert later.exposure_counts[3, 0] == pytest.approx(2 ** (-13 / 12))
-    assert later.reads.values.tolist() == [7, 5]
-    assert later.read.values.tolist() == [5, 7]
-
-
-def test_articles_that_are_no_longer_live_leave_the_state_of_a_user(refreshed):
-    folder, reports, twins = refreshed
-    path = published_folder.run_path(folder, reports[0].run_id)
-    later = dataclasses.replace(twins[-1].model.page, n_categories=99)  # with new sections
-    live, builder = later.live, UserStateBuilder(later)
+def test_a_refresh_publishes_new_articles_and_new_users_without_training(sample, tmp_path):
+    as_of_ms = to_ms(sample.as_of)
+    with Store(sample.store) as store:
+        first = run_nightly(store, tmp_path, as_of_ms=as_of_ms - 12 * HOUR_MS, config=BY_HAND)
+        second = run_nightly(store, tmp_path, as_of_ms=as_of_ms, config=BY_HAND, kind="refresh")
+        window = read_training_window(store, as_of_ms, Config())
+    recommender = Recommender(tmp_path)
+    assert recommender.recommend().run_id == second.run_id
+    run, path = current_run(tmp_path), published_folder.run_path(tmp_path, first.run_id)
     with closing(connection.connect(path)) as conn:
-        packed = dict(user_rows.load_profiles(conn, path))
-    n_left = 0
-    for data in packed.values():
-        profile = unpack_profile(data, n_factors=live.factors.shape[1])
-        user = builder.state_at(data, twins[-1].window.as_of_ms)
-        assert np.isin(user.exposed, live.live_rows).all()
-        assert len(user.affinity) == 99
-        n_left += len(profile.exposed) - len(user.exposed)
-    assert n_left > 0
+        known_articles = {a.article_id for a in run_file.load_articles(conn, path)}
+        known_users = user_rows.user_ids(conn)
+    live = {run.articles[row].article_id for row in run.model.live.live_rows}
+    new_articles = live - known_articles
+    assert new_articles
+    page = recommender.recommend(as_of=sample.as_of)
+    assert new_articles & {slot.article_id for slots in page.values() for slot in slots}
+    # Users who came in those hours are known, with factors folded in from their clicks.
+    new_users = [user_id for user_id in window.users.ids if user_id not in known_users]
+    assert new_users
+    assert any(user_state(run, user_id).factors.any() for user_id in new_users)
+    # Every user's page is the one that a full scoring by this model gives.
+    layout = run.builder.layout(None, has_context=False)
+    for user_id in window.users.ids[::20]:
+        built = run.builder.page(user_state(run, user_id), None, layout).lists
+        served = recommender.recommend(user_id, as_of=sample.as_of)
+        for name in LISTS:
+            assert [slot.article_id for slot in served[name]] == [
+                run.articles[run.model.live.live_rows[slot.live_index]].article_id
+                for slot in built[name]
+            ]

@@ -1,11 +1,17 @@
 import shutil
+from contextlib import closing
 
+import msgspec
 import pytest
-from conftest import LISTS
+from conftest import BY_HAND
 
 from recsys import Recommender, SnapshotError
-from recsys.operations.compare_runs import compare_runs
+from recsys.config import PublishConfig
+from recsys.nightly.run import run_nightly
+from recsys.published import connection
 from recsys.published import folder as published_folder
+from recsys.rows import to_ms
+from recsys.store.database import Store
 
 
 def test_a_run_held_back_stands_apart_until_it_is_published(by_hand, folder, held):
@@ -37,34 +43,55 @@ def test_what_is_no_name_of_a_run_is_no_path(folder, name):
         published_folder.publish(folder, name)
 
 
-def test_runs_that_serve_the_same_do_not_differ(by_hand, folder, sample):
-    run_id = by_hand.report.run_id
-    found = compare_runs(folder, run_id, run_id)
-    assert found.is_same
-    assert (found.added, found.removed, found.weights) == ([], [], {})
-    assert found.n_users[0] == found.n_users[1] == found.n_compared > 0
-    assert set(found.share_kept.values()) == {1.0}
-    # The same night with learned weights: other weights and pages, the same articles.
-    other = compare_runs(folder, run_id, sample.report.run_id, second_folder=sample.folder)
-    assert not other.is_same
-    assert (other.added, other.removed) == ([], [])
-    assert {"als", "text"} <= set(other.weights)
-    assert other.share_kept["you_may_also_like"] < 1.0
+def test_the_nightly_run_of_a_refresh_is_never_pruned(sample, tmp_path):
+    config = msgspec.structs.replace(BY_HAND, publish=PublishConfig(keep_runs=1))
+    at = to_ms(sample.as_of)
+    with Store(sample.store) as store:
+        runs = [
+            run_nightly(store, tmp_path, as_of_ms=at, config=config, kind=kind).run_id
+            for kind in ("nightly", "refresh", "refresh")
+        ]
+        assert published_folder.run_ids(tmp_path) == [runs[0], runs[2]]
+        assert Recommender(tmp_path).recommend("u0007", as_of=sample.as_of)["must_reads"]
+        published_folder.run_path(tmp_path, runs[0]).unlink()
+        with pytest.raises(SnapshotError, match="not there any more"):
+            published_folder.publish(tmp_path, runs[2])
 
 
-def test_what_changed_is_named(by_hand, folder, held):
-    run_id = by_hand.report.run_id
-    found = compare_runs(folder, run_id, held)
-    now, later = Recommender(folder), None
-    published_folder.publish(folder, held)
-    later = Recommender(folder)
-    live = [
-        {r.run.articles[i].article_id for i in r.run.model.live.live_rows} for r in (now, later)
-    ]
-    assert live[0] == live[1] or now.run is not later.run
-    assert set(found.removed) - set(found.added) == set(found.removed)
-    assert len(found.removed) > 10
-    page = later.recommend(as_of=by_hand.as_of)
-    for name in LISTS:
-        shown = [slot.article_id for slot in page[name]]
-        assert set(shown) <= set(found.front_page[name][1])
+def test_old_runs_are_pruned_but_never_the_current_one(sample, tmp_path):
+    config = msgspec.structs.replace(BY_HAND, publish=PublishConfig(keep_runs=2))
+    with Store(sample.store) as store:
+        runs = [
+            run_nightly(store, tmp_path, as_of_ms=to_ms(sample.as_of), config=config).run_id
+            for _ in range(3)
+        ]
+    assert published_folder.run_ids(tmp_path) == runs[1:]
+    published_folder.publish(tmp_path, runs[1])
+    assert published_folder.prune(tmp_path, 1) == []
+    assert published_folder.current_run(tmp_path) == runs[1]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "SELECT data FROM arrays WHERE name = 'factors'",
+        "SELECT data FROM articles WHERE name = 'title'",
+    ],
+)
+def test_a_damaged_run_is_never_made_current(query, sample, tmp_path):
+    with Store(sample.store) as store:
+        runs = [
+            run_nightly(store, tmp_path, as_of_ms=to_ms(sample.as_of), config=BY_HAND).run_id
+            for _ in range(2)
+        ]
+    path = published_folder.run_path(tmp_path, runs[0])
+    data = bytearray(path.read_bytes())
+    with closing(connection.connect(path)) as conn:
+        offset = data.find(conn.execute(query).fetchone()[0][:64])
+    data[offset + 8] ^= 1
+    path.write_bytes(bytes(data))
+    with pytest.raises(SnapshotError, match="damaged"):
+        published_folder.publish(tmp_path, runs[0])
+    with pytest.raises(SnapshotError, match="no run 000009-never"):
+        published_folder.publish(tmp_path, "000009-never")
+    assert published_folder.current_run(tmp_path) == runs[1]
