@@ -1,4 +1,4 @@
-"""Imports point one way; the arrows are those of the README's data flow."""
+"""Imports point one way, as the arrows of the README's data flow; tests follow the modules."""
 
 import ast
 import subprocess
@@ -53,6 +53,11 @@ OF_SINGLE_FILES = {
     "sorted_ints": set(),
     "words": set(),
 }
+
+
+# Test files that go through several modules; every other one has the name of its module.
+TESTS_OF_SEVERAL_MODULES = {"anonymous", "documents", "end_to_end", "english", "extension"}
+TESTS_OF_SEVERAL_MODULES |= {"ingest", "layers", "package", "store", "withheld"}
 
 
 def imported(path: Path):
@@ -134,3 +139,12 @@ def test_the_package_imports_no_module_that_only_unix_has(monkeypatch):
             assert not only_unix & (names | {getattr(node, "module", None)}), path
     monkeypatch.setitem(sys.modules, "resource", None)
     assert peak_memory_mb() == 0
+
+
+def test_each_test_file_has_the_name_of_its_module():
+    package = ROOT / "recsys"
+    modules = {
+        "_".join(path.relative_to(package).with_suffix("").parts) for path in package.rglob("*.py")
+    }
+    names = {path.stem.removeprefix("test_") for path in (ROOT / "tests").glob("test_*.py")}
+    assert names - modules == TESTS_OF_SEVERAL_MODULES
