@@ -1,10 +1,10 @@
 """All settings: what each one means, its default, its allowed range; see `recsys.config_file`.
 
-A field's annotation carries its range and description: the checks, the error messages,
-`recsys config` and docs/settings.md all read them there. Variants are made by
-`msgspec.structs.replace`. An unknown table or key in the file is an error, since a
-misspelt setting that is silently ignored is worse than none. Numbers without another
-source are chosen by us; `recsys evaluate` judges them.
+A field's annotation carries its range and description: the checks, the error messages, `recsys
+config` and docs/settings.md all read them there. Variants are made by `msgspec.structs.replace`.
+An unknown table or key in the file is an error, since a misspelt setting that is silently ignored
+is worse than none. Numbers without another source are chosen by us; `recsys evaluate` judges
+them.
 """
 
 import hashlib
