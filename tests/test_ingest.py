@@ -93,7 +93,6 @@ def test_times_are_read_in_every_supported_form(store, load, clicked_at):
 
 # A line, the field that is wrong, and the beginning of the reason.
 BAD_LINES = [
-    (json.dumps({"article_id": "a", "clicked_at": 1}), "user_id", "missing"),
     (json_lines({"article_id": "  "}).strip(), "article_id", "missing"),
     (json_lines({"clicked_at": "yesterday"}).strip(), "clicked_at", "not a time"),
     (json_lines({"clicked_at": None}).strip(), "clicked_at", "missing"),
@@ -175,7 +174,7 @@ def test_a_missing_path_and_an_empty_folder_are_refused(tmp_path):
     for path in (tmp_path / "none.csv", tmp_path):
         (file,) = detect.expand([path])
         with pytest.raises(InputRefusedError, match=path.name):
-            detect.reader_of(file)
+            detect.require_file(file.path)
 
 
 def test_mind_histories_are_clicks_whose_time_is_a_bound(store, load):

@@ -8,7 +8,7 @@ import pytest
 from conftest import RECEIVED_MS
 
 from recsys.errors import InputRefusedError
-from recsys.ingest.detect import expand, format_of, reader_of
+from recsys.ingest.detect import expand, format_of, require_file
 from recsys.ingest.load_files import load_files
 
 
@@ -172,7 +172,7 @@ def test_pages_of_one_name_in_several_folders_are_several_articles(folder, store
     assert ids == ("culture/index", "index", "sport/index")
 
 
-def test_a_folder_that_cannot_be_read_is_refused_by_reader_of(folder):
+def test_a_folder_that_cannot_be_read_is_refused(folder):
     (file,) = expand([folder])
     with pytest.raises(InputRefusedError, match="no file in this folder"):
-        reader_of(file)
+        require_file(file.path)

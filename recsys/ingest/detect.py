@@ -3,17 +3,47 @@
 import os
 import re
 from collections import deque
-from collections.abc import Iterable, Iterator
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 
 from recsys.errors import InputRefusedError, printable_path
-from recsys.ingest import delimited, ebnerd, html, jsonl, mind, parquet, rss
-from recsys.ingest.batches import FormatReader
+from recsys.ingest import (
+    access_log,
+    delimited,
+    ebnerd,
+    ga4,
+    ghost,
+    html,
+    jsonl,
+    matomo,
+    mind,
+    parquet,
+    rss,
+    snowplow,
+    wordpress,
+    wxr,
+)
+from recsys.ingest.batches import Batch, FormatReader
 from recsys.ingest.blocks import BYTE_ORDER_MARK, read_start
+from recsys.rows import Kind
 
-Format = Literal["jsonl", "csv", "parquet", "mind", "ebnerd", "html", "rss"]
+Format = Literal[
+    "jsonl",
+    "csv",
+    "parquet",
+    "mind",
+    "ebnerd",
+    "html",
+    "rss",
+    "wordpress",
+    "wxr",
+    "ghost",
+    "ga4",
+    "matomo",
+    "snowplow",
+    "access_log",
+]
 FORMATS: tuple[str, ...] = get_args(Format)
 READERS: dict[Format, FormatReader] = {
     "jsonl": jsonl.read,
@@ -23,6 +53,35 @@ READERS: dict[Format, FormatReader] = {
     "ebnerd": ebnerd.read,
     "html": html.read,
     "rss": rss.read,
+    "wordpress": wordpress.read,
+    "wxr": wxr.read,
+    "ghost": ghost.read,
+    "ga4": ga4.read,
+    "matomo": matomo.read,
+    "snowplow": snowplow.read,
+    "access_log": access_log.read,
+}
+# Readers that find the id of an article in an address by a regular expression.
+PATTERN_READERS: dict[Format, Callable[[Path, Kind | None, str], Iterator[Batch]]] = {
+    "access_log": access_log.read,
+    "ga4": ga4.read,
+    "matomo": matomo.read,
+    "snowplow": snowplow.read,
+}
+# Readers that take ids from the name of a file (see `InputFile`).
+NAMED_READERS: dict[Format, Callable[[Path, Kind | None, str], Iterator[Batch]]] = {
+    "html": html.read,
+    "rss": rss.read,
+}
+# How the files of a format begin, if their names are those of other formats.
+_MATCHES: dict[Format, Callable[[bytes], bool]] = {
+    "wxr": wxr.matches,
+    "ghost": ghost.matches,
+    "wordpress": wordpress.matches,
+    "ga4": ga4.matches,
+    "matomo": matomo.matches,
+    "snowplow": snowplow.matches,
+    "access_log": access_log.matches,
 }
 _FORMAT_OF_ENDING: dict[str, Format] = {
     ".jsonl": "jsonl",
@@ -36,7 +95,9 @@ _FORMAT_OF_ENDING: dict[str, Format] = {
     ".rss": "rss",
     ".atom": "rss",
     ".xml": "rss",
+    ".log": "access_log",
 }
+
 _COMPRESSED_ENDINGS = (".gz", ".zst")
 # What log rotation adds to a name: `.1`, `-20260301`, `.2026-03-01`, `.2026-03-01T10`.
 _ROTATION = re.compile(r"[.-]\d+([-_.:t]\d+)*$")
@@ -69,12 +130,12 @@ def expand(paths: Iterable[Path]) -> Iterator[InputFile]:
 
     The files of a folder come in natural order: `articles-9` before `articles-10`. Links to folders
     are followed. A file that is not data is yielded with the reason for which it is skipped. A
-    folder in which there is nothing to read is yielded itself; `reader_of` refuses it.
+    folder in which there is nothing to read is yielded itself; `require_file` refuses it.
 
     Parameters
     ----------
     paths
-        Files and folders. A path that does not exist is yielded; `reader_of` refuses it.
+        Files and folders. A path that does not exist is yielded; `require_file` refuses it.
     """
     read: dict[str, str] = {}
     for path in paths:
@@ -116,7 +177,7 @@ def _files_below(folder: Path) -> list[InputFile]:
         try:
             children = list(inside.iterdir())
         except OSError:
-            found.append(_input_file(inside, folder))  # refused by `reader_of`
+            found.append(_input_file(inside, folder))  # refused by `require_file`
             continue
         for child in children:
             if reason := _not_data(child.name):
@@ -170,7 +231,7 @@ def _unknown(path: Path) -> str:
     if _ending(path) in _FORMAT_OF_ENDING or not os.path.isfile(path):
         return ""
     try:
-        start = read_start(path, 4096)
+        start = read_start(path)
     except InputRefusedError:
         return ""
     return "" if _format_of_start(start) else "its format is not known, by its name or its content"
@@ -191,15 +252,14 @@ def _ending(path: Path) -> str:
     return ending
 
 
-def reader_of(file: InputFile, format: Format | None = None) -> FormatReader:
-    """Return the function that reads a file; by default for the format that is detected.
+def require_file(path: Path) -> None:
+    """Check that a path is a file that can be opened without waiting.
 
     Raises
     ------
     InputRefusedError
-        If the path is not a file that can be opened, or its format is not known.
+        If it does not exist, is a folder, or is a pipe or a device.
     """
-    path = file.path
     if os.path.isdir(path):
         raise InputRefusedError(str(path), "no file in this folder can be read")
     if not os.path.exists(path):
@@ -207,16 +267,10 @@ def reader_of(file: InputFile, format: Format | None = None) -> FormatReader:
     if not os.path.isfile(path):
         # Opening a pipe would wait for whoever writes to it.
         raise InputRefusedError(str(path), "not a regular file")
-    format = format or format_of(path)
-    if format == "html":
-        return partial(html.read, name=file.name)
-    if format == "rss":
-        return partial(rss.read, name=file.name)
-    return READERS[format]
 
 
 def format_of(path: Path) -> Format:
-    """Return the format of a file, from its name or else from its first bytes.
+    """Return the format of a file, from its first bytes or else from its name.
 
     Raises
     ------
@@ -224,11 +278,14 @@ def format_of(path: Path) -> Format:
         If neither the name nor the first bytes are those of a known format.
     """
     by_name = _FORMAT_OF_ENDING.get(_ending(path))
-    start = read_start(path, 4096)
+    # The comments of an XML file and the text of a first post may be long.
+    start = read_start(path)
     if by_name == "parquet" or start.startswith(parquet.MAGIC):
         found = set(parquet.column_names(path))
-        return "ebnerd" if found >= ebnerd.BEHAVIORS or found >= ebnerd.HISTORY else "parquet"
-    detected = by_name or _format_of_start(start)
+        if ebnerd.is_ebnerd(found):
+            return "ebnerd"
+        return "ga4" if found >= ga4.COLUMNS else "parquet"
+    detected = _format_of_start(start, by_name)
     if detected is None:
         raise InputRefusedError(
             str(path), f"unknown format; add --format with one of {', '.join(FORMATS)}"
@@ -236,8 +293,13 @@ def format_of(path: Path) -> Format:
     return detected
 
 
-def _format_of_start(start: bytes) -> Format | None:
-    """Return the format of a file that begins with these bytes; None if they show none."""
+def _format_of_start(start: bytes, by_name: Format | None = None) -> Format | None:
+    """Return the format of a file that begins with these bytes; by default that of its name."""
+    for name, matches in _MATCHES.items():
+        if matches(start):
+            return name
+    if by_name:
+        return by_name
     start = start.lstrip(BYTE_ORDER_MARK + b" \r\n\t")
     if start.startswith(parquet.MAGIC):
         return "parquet"
