@@ -28,6 +28,7 @@ from recsys.cli.lazy_import import load_on_first_use
 from recsys.cli.operator import (
     diff,
     forget,
+    health,
     publish,
     rebuild,
     rollback,
@@ -400,8 +401,9 @@ def demo() -> None:
             _print_page(recommender.recommend(user, article, as_of=as_of))
 
 
-for command in (evaluate, tune, explain, preview, runs, rollback, publish, diff, rebuild, forget):
+for command in (evaluate, tune, explain, preview, runs, health, rollback, publish, diff, rebuild):
     app.command()(command)
+app.command()(forget)
 app.command("config")(show_config)
 app.add_typer(rules, name="rules")
 
