@@ -16,12 +16,10 @@ from recsys.cli.options import (
     JsonOption,
     PublishedOption,
     StoreOption,
-    err,
     load_settings,
-    out,
-    print_json,
     user_key,
 )
+from recsys.cli.terminal import err, out, print_json
 from recsys.config_file import config_of, load_tables
 from recsys.errors import StoreError
 from recsys.files import locked
@@ -68,25 +66,26 @@ def runs(
     marks = {"held back": "h", "kept": " ", "deleted": "-"}
     for run in found:
         line = f"{'*' if run['is_current'] else marks[run['file']]} {run['run_id']}"
-        if (report := run["report"]) is not None:
-            line += _report_text(report)
-        out.print(line, markup=False)
+        if (report := run["report"]) is None:
+            out.print(line, markup=False)
+            continue
+        out.print(line + _report_text(report), markup=False)
+        for problem in report["problems"]:
+            out.print(f"    {problem}", markup=False)
+        if report.get("forced"):
+            out.print(f"    published all the same: {report['forced']}", markup=False)
     out.print("* current run, h held back, - file deleted")
 
 
 def _report_text(report: dict[str, Any]) -> str:
-    """Return the ledger's report of a run as the rest of its line, and a line per problem."""
+    """Return the ledger's report of a run as the rest of its line."""
     counts = report["counts"]
-    text = (
+    return (
         f"  {report['kind']}, {report['status']}, as of {report['as_of']},"
         f" {counts.get('live_articles', 0)} live articles,"
         f" {counts.get('users', 0)} users,"
         f" {sum(report['seconds'].values()):.1f} s, {report['peak_mb']} MiB"
     )
-    problems = list(report["problems"])
-    if report.get("forced"):
-        problems.append(f"published all the same: {report['forced']}")
-    return "\n    ".join((text, *problems))
 
 
 def health(
@@ -249,7 +248,8 @@ def show_config(config: ConfigOption = None, as_json: JsonOption = False) -> Non
         print_json([asdict(setting) for setting in settings])
     else:
         text = toml_with_comments(settings, "" if config is None else config.name)
-        out.print(text, markup=False, end="")
+        for line in text.removesuffix("\n").split("\n"):
+            out.print(line)
 
 
 def forget(
