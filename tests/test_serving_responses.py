@@ -183,3 +183,16 @@ def test_djangos_cache_keeps_a_page(page):
 def test_a_page_of_now_has_instants_in_utc(page):
     slots = [slot for found in page.values() for slot in found]
     assert {slot.published_at.tzinfo for slot in slots if slot.published_at} == {UTC}
+
+
+def test_slots_are_equal_that_say_the_same(sample, recommender):
+    first, again = (recommender.recommend("u0007", "a0030", as_of=sample.as_of) for _ in range(2))
+    assert dict(first) == dict(again)
+    one, other = first["must_reads"][:2]
+    assert one != other
+    assert {one, again["must_reads"][0]} == {one}
+    said = one.as_dict()
+    assert list(said) == list(get_type_hints(SlotDict))
+    assert said["article_id"] == one.article_id
+    assert repr(one).startswith("Recommendation(article_id=")
+    assert "Trace" not in repr(one)

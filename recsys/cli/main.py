@@ -2,8 +2,9 @@
 
 Only the command line prints, and only the command line and serving read the clock.
 
-Exit status: 0 done; 1 failed (or `ingest --strict` rejected a row); 2 wrong usage, or a file
-is not in the format that it should have; 3 the run is held back; 4 another run is active.
+Exit status: 0 done; 1 failed (a file gave no row, or `ingest --strict` rejected a row); 2 wrong
+usage, or a file is not in the format that it should have; 3 the run is held back; 4 another run is
+active.
 """
 
 import importlib.metadata
@@ -14,11 +15,14 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import datetime
 from importlib.resources import files
 from pathlib import Path
+from textwrap import indent
 from typing import TYPE_CHECKING, Annotated
 
+import msgspec
 import typer
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -57,6 +61,7 @@ from recsys.config import Config
 from recsys.errors import HeldBackError, InputRefusedError, RecsysError, RunActiveError
 from recsys.files import atomic_replacement, create_private_file
 from recsys.ingest.detect import FORMATS, READERS, expand
+from recsys.ingest.dry_run import Understood, understand
 from recsys.ingest.load_files import LoadReport, load_files
 from recsys.rows import FIELDS, to_ms
 from recsys.serving.recommender import Recommender
@@ -108,6 +113,18 @@ def ingest(
     strict: Annotated[
         bool, typer.Option("--strict", help="Exit with status 1 if a row is rejected.")
     ] = False,
+    config: ConfigOption = None,
+    timezone: Annotated[
+        str | None,
+        typer.Option(help="Zone of times without an offset, such as Europe/Berlin. Else UTC."),
+    ] = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run", help="Store nothing; print how the first rows of each file are understood."
+        ),
+    ] = False,
+    as_json: JsonOption = False,
     hash_users: Annotated[
         bool,
         typer.Option("--hash-users", help=f"Store user ids as hashes by the key in ${USER_KEY}."),
@@ -125,7 +142,25 @@ def ingest(
     key = user_key() if hash_users else None
     if hash_users and key is None:
         raise typer.BadParameter(f"--hash-users: set {USER_KEY} to a secret of 16 to 64 bytes")
+    reading = load_settings(config).ingest
+    if timezone is not None:
+        reading = msgspec.structs.replace(reading, timezone=timezone)
     paths = list(expand(paths))
+    if dry_run:
+        _print_understood(
+            [
+                understand(
+                    path,
+                    received_ms=to_ms(now()),
+                    format=read_format,
+                    kind=read_kind,
+                    config=reading,
+                )
+                for path in paths
+            ],
+            as_json,
+        )
+        return
     with Store(store) as opened, _progress_bar(paths) as bar:
         report = load_files(
             opened,
@@ -134,12 +169,16 @@ def ingest(
             format=read_format,
             kind=read_kind,
             user_key=key,
+            config=reading,
             progress=bar.move,
         )
-    _print_load_report(report)
+    if as_json:
+        print_json(report.as_dict())
+    else:
+        _print_load_report(report)
     if report.refused:
         raise typer.Exit(2)
-    if strict and report.rejected:
+    if report.without_rows or (strict and report.rejected):
         raise typer.Exit(1)
 
 
@@ -169,13 +208,54 @@ def _progress_bar(paths: list[Path]) -> Iterator[_Bar]:
         yield _Bar(progress, paths)
 
 
+def _print_understood(files: list[Understood], as_json: bool) -> None:
+    if as_json:
+        print_json(
+            [
+                asdict(file) | {"rejected": [[*key, n] for key, n in file.rejected.most_common()]}
+                for file in files
+            ]
+        )
+        return
+    for file in files:
+        out.print(f"{file.file}: {file.format or 'unknown format'} {file.kind}", markup=False)
+        if file.problem:
+            out.print(f"  refused: {file.problem}", markup=False)
+        else:
+            counts = f"{file.n_usable} usable and {file.n_rejected} rejected rows at its beginning"
+            out.print(f"  {counts}", markup=False)
+        for (field, reason), n in file.rejected.most_common():
+            out.print(f"  rejected: {n} x {field + ': ' if field else ''}{reason}", markup=False)
+        for row in file.rows:
+            out.print(f"  {json.dumps(row, ensure_ascii=False)[:1000]}", markup=False)
+        if file.unknown_columns:
+            out.print(
+                f"  columns that hold no field: {', '.join(file.unknown_columns)}", markup=False
+            )
+        if file.mapping:
+            out.print("  a mapping to start from, in recsys.toml (--config):", markup=False)
+            out.print(indent(file.mapping, "    "), markup=False)
+
+
 def _print_load_report(report: LoadReport) -> None:
     for kind, added in report.added.items():
-        out.print(f"{kind}: {added.new} new, {added.changed} changed, {added.known} known")
+        withdrawn = f", {added.withdrawn} withdrawn" if added.withdrawn else ""
+        out.print(
+            f"{kind}: {added.new} new, {added.changed} changed, {added.known} known{withdrawn}"
+        )
     for (reason, field), n in report.rejected.most_common():
         out.print(f"rejected: {n} x {field + ': ' if field else ''}{reason}", markup=False)
+        for sample in report.samples[reason, field]:
+            out.print(f"    {sample}", markup=False)
+    for (entry, reason), n in report.ignored.most_common():
+        out.print(f"ignored: {n} x {entry}: {reason}", markup=False)
+    if report.unknown_columns:
+        columns = ", ".join(report.unknown_columns)
+        out.print(f"columns that hold no field: {columns}", markup=False)
     if report.rejected:
         out.print("rejected rows are in the store, table rejected_rows", markup=False)
+    for file in report.without_rows:
+        err.print(f"{file}: no row of this file could be used", style="red", markup=False)
     for error in report.refused:
         err.print(str(error), style="red", markup=False)
 
@@ -229,6 +309,8 @@ def _print_run_report(report: "RunReport") -> None:
     out.print(f"published {report.run_id} as of {report.as_of}")
     for change in report.changed_settings:
         out.print(f"  other settings than the run it refreshes: {change}", markup=False)
+    for warning in report.warnings:
+        out.print(f"  warning: {warning}", markup=False)
     if report.lifted_by_bots:
         articles = ", ".join(report.lifted_by_bots)
         out.print(

@@ -72,6 +72,8 @@ def runs(
         out.print(line + _report_text(report), markup=False)
         for problem in report["problems"]:
             out.print(f"    {problem}", markup=False)
+        for warning in report.get("warnings", ()):
+            out.print(f"    warning: {warning}", markup=False)
         if report.get("forced"):
             out.print(f"    published all the same: {report['forced']}", markup=False)
     out.print("* current run, h held back, - file deleted")

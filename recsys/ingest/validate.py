@@ -4,6 +4,7 @@ Checks work on whole columns; a Python loop runs only over values of an unusual 
 """
 
 from dataclasses import dataclass
+from datetime import tzinfo
 
 import polars as pl
 
@@ -20,6 +21,7 @@ from recsys.ingest.columns import (
     stripped_text,
 )
 from recsys.rows import (
+    ANONYMOUS,
     FIELDS,
     LIST_FIELDS,
     REQUIRED,
@@ -65,7 +67,7 @@ class Checked:
     rejects: list[Reject]
 
 
-def check(batch: Batch, *, received_ms: int, path: str) -> Checked:
+def check(batch: Batch, *, received_ms: int, path: str, zone: tzinfo | None = None) -> Checked:
     """Convert the rows of a batch to typed rows, and reject those that cannot be used.
 
     Parameters
@@ -77,6 +79,8 @@ def check(batch: Batch, *, received_ms: int, path: str) -> Checked:
         article may be dated later, because it may be under embargo.
     path
         The file, named in errors.
+    zone
+        The zone of times without an offset; by default UTC.
 
     Raises
     ------
@@ -175,6 +179,11 @@ def _typed(batch: Batch, received_ms: int) -> pl.DataFrame:
         has_no_text = (columns["title"] == "") & (columns["body"].fill_null("") == "")
         has_no_text &= ~columns["withdrawn"].fill_null(False)
         problems.note("title", has_no_text, "neither title nor body has text")
+    else:
+        user_id, session_id = columns["user_id"], columns.pop("session_id")
+        columns["user_id"] = user_id.zip_with(
+            user_id.is_not_null(), ANONYMOUS + session_id.fill_null("")
+        )
     if TIME_IS_BOUND in frame.columns:
         columns[TIME_IS_BOUND] = frame[TIME_IS_BOUND]
     return pl.DataFrame(columns).with_columns(problems.field, problems.problem)

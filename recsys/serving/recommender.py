@@ -29,7 +29,7 @@ from recsys.page.list_table import Layout
 from recsys.page.rules import NO_RULES, Resolved, Rule
 from recsys.published import folder as published_folder
 from recsys.published.user_rows import find_profile
-from recsys.rows import HOUR_MS, is_text
+from recsys.rows import HOUR_MS, is_anonymous, is_text
 from recsys.serving.arguments import (
     explored_slots,
     id_of,
@@ -375,7 +375,7 @@ class Recommender:
 
     def _profile(self, run: LoadedRun, user_id: str | None) -> tuple[bytes, bytes | None]:
         """Return a known user's packed profile and stored page; b"" for an anonymous user."""
-        if user_id is None or not is_text(user_id):
+        if user_id is None or is_anonymous(user_id) or not is_text(user_id):
             return b"", None
         try:
             with run.connected() as conns:

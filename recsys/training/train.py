@@ -58,6 +58,8 @@ class ArticleModel:
         ALS factors of the window's users and articles.
     counts
         Sizes of the input and of the model, for the run's report.
+    warnings
+        See `TrainingWindow.warnings`.
     """
 
     page: PageModel
@@ -66,6 +68,7 @@ class ArticleModel:
     articles: Sequence[KnownArticle]
     factors: collaborative.Factors
     counts: dict[str, int]
+    warnings: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +187,7 @@ def train_articles(
             "sections": len(sections) - 1,
             "stories": len(np.unique(stories)),
         },
+        warnings=window.warnings,
     )
 
 
@@ -245,6 +249,7 @@ def _window_counts(window: TrainingWindow) -> dict[str, int]:
         "live_articles": len(window.live_rows),
         "users": len(window.users),
         "clicks": len(window.user_index),
+        "anonymous_clicks": len(window.anonymous_clicks.user_key),
         "impressions": window.n_impressions,
         "bots": len(window.bot_keys),
         "bot_clicks": len(window.bot_clicks.user_key),
@@ -330,6 +335,7 @@ def train(
         model.articles,
         model.factors,
         model.counts,
+        model.warnings,
         users,
     )
 
