@@ -154,6 +154,11 @@ MIGRATIONS = (
     CREATE INDEX impressions_clicked ON impressions (user_key, coalesce(clicked_at, shown_at))
         WHERE instr(clicked, x'01') > 0;
     """,
+    """
+    -- The earliest date of publication that came true, of all that the publisher gave.
+    ALTER TABLE articles ADD COLUMN first_published_at INTEGER;
+    UPDATE articles SET first_published_at = published_at;
+    """,
 )
 
 
