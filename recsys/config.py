@@ -79,6 +79,14 @@ class DataConfig(Settings, frozen=True, kw_only=True):
             description="An older article stays live if a user clicked it this recently.",
         ),
     ] = 24.0
+    require_title: Annotated[
+        bool,
+        Meta(
+            description="Only an article with a title is live, so that ids which clicks and"
+            " impressions name (front pages, searches, videos) are not recommended. Set it to"
+            " false for logs of ids alone, without articles."
+        ),
+    ] = True
     max_clicks_per_hour: Annotated[
         Count,
         Meta(description="A user with more clicks in one hour counts as a bot and is left out."),

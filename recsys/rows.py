@@ -59,9 +59,12 @@ FIELDS: dict[Kind, tuple[str, ...]] = {
 LIST_FIELDS = ("shown", "clicked", "propensities", "vector")
 REQUIRED: dict[Kind, tuple[str, ...]] = {
     "articles": ("article_id",),
-    "clicks": ("user_id", "article_id", "clicked_at"),
-    "impressions": ("user_id", "shown_at", "shown"),
+    "clicks": ("article_id", "clicked_at"),
+    "impressions": ("shown_at", "shown"),
 }
+# A click or impression without a user id is stored for the user whose id is this blank and the id
+# of the session, if there is one. No other id begins with a blank, because ingest strips ids.
+ANONYMOUS = " "
 
 ROW = "row"  # column: 1-based line (text formats) or row (Parquet) in the input file
 TIME_IS_BOUND = "time_is_bound"  # column of clicks, see `Clicks.time_is_bound`
@@ -69,6 +72,17 @@ TIME_IS_BOUND = "time_is_bound"  # column of clicks, see `Clicks.time_is_bound`
 HOUR_MS = 3_600_000
 _EPOCH, _MILLISECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(milliseconds=1)
 UNKNOWN_TIME = np.iinfo(np.int64).min  # marks an unknown instant in arrays; NULL in the store
+
+
+def is_anonymous(user_id: str) -> bool:
+    """Return whether a stored user is a session, or everybody without a session, see `ANONYMOUS`.
+
+    Examples
+    --------
+    >>> is_anonymous(" s81"), is_anonymous("u0007")
+    (True, False)
+    """
+    return user_id.startswith(ANONYMOUS)
 
 
 def to_ms(instant: datetime) -> int:

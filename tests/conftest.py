@@ -10,7 +10,7 @@ import pytest
 from newsroom import SAMPLE, make
 
 from recsys.blend.live_model import UserState
-from recsys.config import Config, LearnConfig
+from recsys.config import Config, DataConfig, LearnConfig
 from recsys.ingest.detect import expand
 from recsys.ingest.load_files import LoadReport, load_files
 from recsys.nightly.run import run_nightly
@@ -30,6 +30,8 @@ LISTS = tuple(row.name for row in list_table.LISTS)  # of an article's page
 
 # Settings that serve the shipped weights: without learning, a run takes a fraction of the time.
 BY_HAND = Config(learn=LearnConfig(days=0))
+# The same for logs of ids alone, without articles.
+IDS_ALONE = Config(learn=LearnConfig(days=0), data=DataConfig(require_title=False))
 
 
 def pytest_addoption(parser):

@@ -273,12 +273,15 @@ def test_mind_from_files_to_a_page(tmp_path):
 @needs_shared
 def test_ebnerd_from_ids_alone_to_a_page(tmp_path):
     run("ingest", SHARED / "ebnerd" / "train", "--store", "e.db", cwd=tmp_path)
+    (tmp_path / "e.toml").write_text("[data]\nrequire_title = false\n")
     run(
         "nightly",
         "--store",
         "e.db",
         "--published",
         "e",
+        "--config",
+        "e.toml",
         "--as-of",
         "2023-05-25T04:00:00Z",
         cwd=tmp_path,

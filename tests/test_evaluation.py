@@ -6,8 +6,9 @@ import pytest
 from conftest import RECEIVED_MS, SAMPLE
 from newsroom import altered_sample
 
-from recsys.config import Config, LearnConfig
+from recsys.config import Config, DataConfig, LearnConfig
 from recsys.config_file import load_config, toml_of
+from recsys.errors import StoreError
 from recsys.evaluation.backtest import evaluated_runs
 from recsys.evaluation.full_list import LIST_LENGTH, PAGE_METHODS, make_full_lists, noons
 from recsys.evaluation.full_list_report import full_list_report
@@ -52,8 +53,8 @@ def runs_and_in_view(past, protocol, *, from_ms, before_ms):
     return runs, score_in_view(served, protocol, position_propensity=np.ones(1))
 
 
-def in_view_of(store, protocol, *, from_ms, before_ms):
-    past = PastRuns(store, QUICK)
+def in_view_of(store, protocol, *, from_ms, before_ms, config=QUICK):
+    past = PastRuns(store, config)
     return runs_and_in_view(past, protocol, from_ms=from_ms, before_ms=before_ms)[1]
 
 
@@ -218,6 +219,9 @@ def test_a_bot_counts_as_a_user_before_its_flood_of_clicks(store, load):
     # A second impression in the same hour, after the flood.
     load({"j.jsonl": json.dumps(shown | {"shown_at": hour_ms + 1_200_000}) + "\n"})
     span = {"from_ms": hour_ms, "before_ms": hour_ms + HOUR_MS}
+    with pytest.raises(StoreError, match="require_title = false"):
+        in_view_of(store, "streaming", **span)
+    span["config"] = msgspec.structs.replace(QUICK, data=DataConfig(require_title=False))
     before = in_view_of(store, "streaming", **span).scores["popularity"][:2]
     flood = [
         {"user_id": "later-bot", "article_id": f"x{i}", "clicked_at": hour_ms + 700_000 + i}

@@ -15,12 +15,13 @@ SINGLE_FILES = {
     "pseudonym",
     "rows",
     "sorted_ints",
+    "words",
 }
 MAY_IMPORT = {
     "cli": {"evaluation", "ingest", "learn", "metrics", "nightly", "operations", "page"}
     | {"published", "serving", "store"},
     "nightly": {"blend", "learn", "page", "published", "store", "training"},
-    "evaluation": {"blend", "learn", "metrics", "page", "signals", "store"},
+    "evaluation": {"blend", "learn", "metrics", "page", "signals", "store", "training"},
     "learn": {"blend", "metrics", "page", "signals", "store", "training"},
     "operations": {"blend", "page", "published", "serving", "store"},
     "training": {"blend", "kernels", "page", "published", "signals", "store"},
@@ -44,6 +45,7 @@ OF_SINGLE_FILES = {
     "pseudonym": {"errors"},
     "rows": set(),
     "sorted_ints": set(),
+    "words": set(),
 }
 
 

@@ -7,7 +7,7 @@ from datetime import datetime
 import msgspec
 import numpy as np
 import pytest
-from conftest import BY_HAND, LISTS, RECEIVED_MS, ROOT, SAMPLE, current_run, user_state
+from conftest import BY_HAND, IDS_ALONE, LISTS, RECEIVED_MS, ROOT, SAMPLE, current_run, user_state
 from newsroom import altered_sample
 
 from recsys.config import Config, DataConfig, LearnConfig, PublishConfig
@@ -163,7 +163,7 @@ def test_a_click_after_as_of_on_an_earlier_impression_is_not_known(store, load):
     }
     load({"i.jsonl": json.dumps(row) + "\n"})
     between = to_ms(datetime.fromisoformat("2026-03-01T10:05:00+00:00"))
-    window = read_training_window(store, between, Config())
+    window = read_training_window(store, between, IDS_ALONE)
     assert len(window.user_index) == 0
     assert len(window.live_rows) == 2
 
@@ -270,7 +270,9 @@ def test_a_log_without_texts_is_enough_for_a_page(store, load, tmp_path):
     ]
     load({"c.jsonl": "".join(json.dumps(line) + "\n" for line in lines)})
     as_of = datetime.fromisoformat("2026-03-02T00:00:00+00:00")
-    run_nightly(store, tmp_path / "p", as_of_ms=to_ms(as_of), config=BY_HAND)
+    with pytest.raises(HeldBackError, match="require_title = false"):
+        run_nightly(store, tmp_path / "p", as_of_ms=to_ms(as_of), config=BY_HAND)
+    run_nightly(store, tmp_path / "p", as_of_ms=to_ms(as_of), config=IDS_ALONE)
     page = Recommender(tmp_path / "p").recommend("u3", "a1", n=2, as_of=as_of)
     ids = [slot.article_id for slots in page.values() for slot in slots]
     assert len(ids) == len(set(ids)) == 7  # 12 articles, 4 read, the one being read
@@ -290,7 +292,7 @@ def test_a_user_who_has_read_every_article_gets_an_empty_page_not_an_error(store
     ]
     load({"c.jsonl": "".join(json.dumps(line) + "\n" for line in lines)})
     as_of = datetime.fromisoformat("2026-03-02T00:00:00+00:00")
-    run_nightly(store, tmp_path / "p", as_of_ms=to_ms(as_of), config=BY_HAND)
+    run_nightly(store, tmp_path / "p", as_of_ms=to_ms(as_of), config=IDS_ALONE)
     page = Recommender(tmp_path / "p").recommend("all", as_of=as_of)
     assert [len(slots) for slots in page.values()] == [0, 0, 0, 0]
     assert [note.partition(":")[0] for note in page.notes] == list(LISTS)
@@ -352,10 +354,10 @@ def test_a_refresh_is_not_compared_with_the_clicks_of_a_nightly_run(store, load,
     ]
     load({"c.jsonl": "".join(json.dumps(line) + "\n" for line in lines)})
     folder, as_of_ms = tmp_path / "p", 1_772_400_000_000
-    nightly = run_nightly(store, folder, as_of_ms=as_of_ms, config=BY_HAND)
+    nightly = run_nightly(store, folder, as_of_ms=as_of_ms, config=IDS_ALONE)
     for _ in range(2):
         fresh = run_nightly(
-            store, folder, as_of_ms=as_of_ms + HOUR_MS, config=BY_HAND, kind="refresh"
+            store, folder, as_of_ms=as_of_ms + HOUR_MS, config=IDS_ALONE, kind="refresh"
         )
     assert fresh.counts["clicks"] < 0.5 * nightly.counts["clicks"]
     assert published_folder.current_run(folder) == fresh.run_id
@@ -435,7 +437,7 @@ def test_a_damaged_run_is_never_made_current(query, sample, tmp_path):
 
 
 def test_exported_rows_are_the_slots_of_the_pages(sample):
-    rows = list(export_rows(sample.folder))
+    rows = list(export_rows(sample.folder, as_of=sample.as_of))
     mine = [dict(zip(COLUMNS, row, strict=True)) for row in rows if row[2] == "u0007"]
     page = Recommender(sample.folder).recommend("u0007", as_of=sample.as_of)
     for name, slots in page.items():
@@ -446,9 +448,9 @@ def test_exported_rows_are_the_slots_of_the_pages(sample):
 
 
 def test_spellings_of_one_section_are_joined():
-    index, names = assign_sections(["FOODS", "Foods", "tv", "", "UK"])
-    assert index.tolist() == [1, 1, 2, 0, 3]
-    assert names == ["", "Foods", "Tv", "UK"]
+    index, names = assign_sections(["FOODS", "Foods", "tv", "", "UK", "WEATHER"])
+    assert index.tolist() == [1, 1, 2, 0, 3, 4]
+    assert names == ["", "Foods", "tv", "UK", "Weather"]
 
 
 def test_a_refresh_publishes_new_articles_and_new_users_without_training(sample, tmp_path):

@@ -100,7 +100,7 @@ def test_what_comes_from_data_is_escaped_and_only_web_addresses_are_links():
             )
             return Page(evil, (evil,), {"must_reads": (slot,)}, {"must_reads": evil})
 
-        def article(self, article_id):
+        def article(self, article_id, *, as_of):
             return None
 
     text = render_preview(Evil(), evil, evil, layout=None, as_of=None)

@@ -153,9 +153,9 @@ def test_a_run_is_compared_with_the_last_run_of_the_folder(by_hand, tmp_path):
     run = current_run(by_hand.folder)
     vitals = by_hand.report.vitals
     few = dataclasses.replace(vitals, counts=vitals.counts | {"clicks": 1})
-    config = PublishConfig()
-    assert publish_problems(run.meta, None, run.model, tmp_path, config)[0].startswith("no live")
-    assert publish_problems(run.meta, few, run.model, tmp_path, config) == []  # no last run
-    found = publish_problems(run.meta, few, run.model, by_hand.folder, config)
+    no_live = {"live_articles": 0, "articles": 5, "articles_without_title": 0}
+    assert publish_problems(run.meta, None, run.model, tmp_path, no_live)[0].startswith("no live")
+    assert publish_problems(run.meta, few, run.model, tmp_path, {}) == []  # no last run
+    found = publish_problems(run.meta, few, run.model, by_hand.folder, {})
     assert len(found) == 1
     assert f"1 clicks, {vitals.counts['clicks']} in {run.meta.run_id}" in found[0]

@@ -120,7 +120,8 @@ def test_recommend_after_a_refresh_is_a_full_scoring_by_the_same_model(refreshed
 def test_a_refresh_is_exported_with_every_user(refreshed):
     folder, reports, twins = refreshed
     published_folder.publish(folder, reports[-1].run_id)
-    rows = list(export_rows(folder))
+    as_of = from_ms(twins[-1].window.as_of_ms)
+    rows = list(export_rows(folder, as_of=as_of))
     assert {row[2] for row in rows} - {None} == set(twins[-1].model.users.user_ids)
     assert {row[0] for row in rows} == {"user", "anonymous", "article"}
 

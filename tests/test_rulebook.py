@@ -181,3 +181,22 @@ def test_a_pinned_article_is_live_however_old(sample, tmp_path):
             night = read_training_window(store, at, Config())
             live = {night.articles.id_map.ids[row] for row in night.live_rows}
             assert (pinned in live) == is_live
+
+
+def test_a_rule_on_a_word_that_no_title_has_is_added_with_a_note(newsroom):
+    book, recommender, as_of = newsroom
+    now_ms = to_ms(as_of)
+    title = recommender.recommend(as_of=as_of)["must_reads"][0].title
+    known = book.add(rule("block", title, by="text"), now_ms=now_ms)
+    unknown = book.add(rule("block", "xylophone", by="text"), now_ms=now_ms)
+    note = f"{unknown.rule_id}: no known article has the text “xylophone” now"
+    assert book.unmatched([known, unknown]) == [note]
+    health = recommender.health(as_of=as_of)
+    assert (health.problems, health.notes) == ((), (note,))
+
+
+def test_before_the_first_run_the_articles_of_the_store_are_looked_at(store, load, tmp_path):
+    load({"a.jsonl": '{"article_id": "a", "title": "Storm warning", "category": "Weather"}\n'})
+    book = Rulebook(store, tmp_path / "published")
+    rules = [rule("block", value, by="text", rule_id=value) for value in ("storm", "calm")]
+    assert book.unmatched(rules) == ["calm: no known article has the text “calm” now"]

@@ -52,12 +52,35 @@ ARTICLES = Described(
         ("source", "B.example", "be"),
         ("text", "law tax", "ac"),
         ("text", "cup FINAL", "be"),
+        ("text", "Ｃｕｐ fi\u00adnal", "be"),
+        ("text", "...", ""),
+        ("author", "Ann\u200b Lee", "ac"),
         ("article", "C", ""),
     ],
 )
 def test_a_rule_is_about_articles_by_id_name_section_or_words(by, value, meant):
     found = ARTICLES.matching(by, value)
     assert "".join(np.array(ARTICLES.article_ids)[found]) == meant
+
+
+def test_a_value_that_is_about_no_article_has_a_note_while_the_rule_is_in_force():
+    rules = [
+        rule("block", "strike", by="text", rule_id="r1", ends_ms=10),
+        rule("block", "not here yet", rule_id="r2"),
+        rule("sensitive", "law", by="tag", only="Culture", rule_id="r3"),
+        rule("cap", "", by="author", amount=1.0, rule_id="r4"),
+        rule("cap", "Cy", by="author", amount=1.0, rule_id="r5", starts_ms=5),
+    ]
+    resolved = Resolved(rules, ARTICLES)
+    assert resolved.unmatched == {
+        "r1": ("r1: no known article has the text “strike” now",),
+        "r2": (),
+        "r3": ("r3: no known article has the section “Culture” now",),
+        "r4": (),
+        "r5": ("r5: no known article has the author “Cy” now",),
+    }
+    assert resolved.notes(4) == (*resolved.unmatched["r1"], *resolved.unmatched["r3"])
+    assert resolved.notes(10) == (*resolved.unmatched["r3"], *resolved.unmatched["r5"])
 
 
 def test_rules_are_in_force_from_their_start_to_just_before_their_end():

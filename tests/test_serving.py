@@ -17,6 +17,7 @@ from recsys.published import connection
 from recsys.published import folder as published_folder
 from recsys.rows import to_ms
 from recsys.serving.recommender import _recommender
+from recsys.serving.responses import ARTICLE_FIELDS
 from recsys.store.database import Store
 
 
@@ -83,7 +84,8 @@ def test_slots_are_equal_that_say_the_same(sample, recommender):
     assert one != other
     assert {one, again["must_reads"][0]} == {one}
     said = one.as_dict()
-    assert list(said) == [name for name in one._fields if name not in ("trace", "place")]
+    own = [name for name in one._fields if name not in ("trace", "place")]
+    assert list(said) == [*own, *ARTICLE_FIELDS]
     assert said["article_id"] == one.article_id
     assert repr(one).startswith("Recommendation(article_id=")
     assert "Trace" not in repr(one)

@@ -107,7 +107,9 @@ def add(
         rulebook = Rulebook(opened, published)
         rule = rule_of(fields, rulebook.list_names())
         added = rulebook.add(rule, now_ms=now_ms, force=force)
+        notes = rulebook.unmatched([added])
     out.print(f"{added.rule_id}: {_rule_text(added)}", markup=False)
+    _print_notes(notes)
 
 
 @rules.command("list")
@@ -198,7 +200,15 @@ def import_rules(
         except (OSError, RuleError) as error:
             raise RuleError(f"{path}: {error}") from error
         added = rulebook.add_all(found, now_ms=to_ms(now()), force=force)
+        notes = rulebook.unmatched(added)
     out.print(f"added {len(added)} rules from {path}", markup=False)
+    _print_notes(notes)
+
+
+def _print_notes(notes: Sequence[str]) -> None:
+    """Print which values of new rules are about no article."""
+    for note in notes:
+        out.print(f"note: {note}", markup=False)
 
 
 @rules.command("export")

@@ -2,8 +2,8 @@
 
 Only the command line prints, and only the command line and serving read the clock.
 
-Exit status: 0 done; 1 failed (or `ingest --strict` rejected a row); 2 wrong usage, or a file
-is not in the format that it should have; 3 the run is held back; 4 another run is active.
+Exit status: 0 done; 1 failed (a file gave no row, or `ingest --strict` rejected a row); 2 wrong
+usage, or a file is not in the format that it should have; 3 the run is held back; 4 another run is active.
 """
 
 import importlib.metadata
@@ -56,7 +56,7 @@ from recsys.cli.options import (
 )
 from recsys.config import Config
 from recsys.errors import HeldBackError, InputRefusedError, RecsysError, RunActiveError
-from recsys.files import atomic_replacement
+from recsys.files import atomic_replacement, create_private_file
 from recsys.ingest.detect import FORMATS, READERS, expand
 from recsys.ingest.load_files import LoadReport, load_files
 from recsys.rows import FIELDS, to_ms
@@ -109,6 +109,7 @@ def ingest(
     strict: Annotated[
         bool, typer.Option("--strict", help="Exit with status 1 if a row is rejected.")
     ] = False,
+    as_json: JsonOption = False,
     hash_users: Annotated[
         bool,
         typer.Option("--hash-users", help=f"Store user ids as hashes by the key in ${USER_KEY}."),
@@ -137,10 +138,13 @@ def ingest(
             user_key=key,
             progress=bar.move,
         )
-    _print_load_report(report)
+    if as_json:
+        print_json(report.as_dict())
+    else:
+        _print_load_report(report)
     if report.refused:
         raise typer.Exit(2)
-    if strict and report.rejected:
+    if report.without_rows or (strict and report.rejected):
         raise typer.Exit(1)
 
 
@@ -172,11 +176,18 @@ def _progress_bar(paths: list[Path]) -> Iterator[_Bar]:
 
 def _print_load_report(report: LoadReport) -> None:
     for kind, added in report.added.items():
-        out.print(f"{kind}: {added.new} new, {added.changed} changed, {added.known} known")
+        withdrawn = f", {added.withdrawn} withdrawn" if added.withdrawn else ""
+        out.print(
+            f"{kind}: {added.new} new, {added.changed} changed, {added.known} known{withdrawn}"
+        )
     for (reason, field), n in report.rejected.most_common():
         out.print(f"rejected: {n} x {field + ': ' if field else ''}{reason}", markup=False)
+        for sample in report.samples[reason, field]:
+            out.print(f"    {sample}", markup=False)
     if report.rejected:
         out.print("rejected rows are in the store, table rejected_rows", markup=False)
+    for file in report.without_rows:
+        err.print(f"{file}: no row of this file could be used", style="red", markup=False)
     for error in report.refused:
         err.print(str(error), style="red", markup=False)
 
@@ -230,6 +241,8 @@ def _print_run_report(report: "RunReport") -> None:
     out.print(f"published {report.run_id} as of {report.as_of}")
     for change in report.changed_settings:
         out.print(f"  other settings than the run it refreshes: {change}", markup=False)
+    for warning in report.warnings:
+        out.print(f"  warning: {warning}", markup=False)
     if report.lifted_by_bots:
         articles = ", ".join(report.lifted_by_bots)
         out.print(
@@ -325,8 +338,8 @@ def _plain_page(page: Page) -> dict[str, object]:
     }
     for slots in lists.values():
         for slot in slots:
-            if (published_at := slot["published_at"]) is not None:
-                slot["published_at"] = published_at.isoformat()
+            for name in ("published_at", "modified_at"):
+                slot[name] = None if slot[name] is None else slot[name].isoformat()
     return {"run_id": page.run_id, "notes": list(page.notes), "lists": lists}
 
 
@@ -345,19 +358,25 @@ def _print_page(page: Page) -> None:
 def export(
     published: PublishedOption,
     to: Annotated[Path, typer.Option("--to", help="A .csv, .jsonl or .parquet file to write.")],
+    as_of: AsOfOption = None,
 ) -> None:
-    """Write the lists of the current run as plain rows for a CMS."""
+    """Write the lists of the current run as plain rows for a CMS, in a file that only you read."""
     import polars as pl
 
-    from recsys.operations.export_rows import COLUMNS, export_rows
+    from recsys.operations.export_rows import COLUMNS, export_rows, without_formulas
 
     writers = {".csv": "write_csv", ".jsonl": "write_ndjson", ".parquet": "write_parquet"}
     if to.suffix not in writers:
         raise typer.BadParameter(f"--to must end in one of {', '.join(writers)}; got {to}")
     schema: dict[str, pl.DataType] = dict.fromkeys(COLUMNS, pl.String())
     schema |= {"rank": pl.Int64(), "score": pl.Float64()}
-    frame = pl.DataFrame(list(export_rows(published)), schema=schema, orient="row")
+    rows = list(export_rows(published, as_of=as_of or now()))
+    frame = pl.DataFrame(rows, schema=schema, orient="row")
+    if to.suffix == ".csv":
+        frame = without_formulas(frame)
     with atomic_replacement(to) as partial:
+        partial.unlink(missing_ok=True)
+        create_private_file(partial)  # it names users
         getattr(frame, writers[to.suffix])(partial)
     out.print(f"wrote {len(frame)} rows to {to}", markup=False)
 
@@ -393,7 +412,7 @@ def demo() -> None:
                 f"\n$ recsys recommend --published published --user {user} --article {article}",
                 style="green",
             )
-            context = recommender.article(article)
+            context = recommender.article(article, as_of=as_of)
             out.print(f"beside: {article if context is None else context.title}", markup=False)
             _print_page(recommender.recommend(user, article, as_of=as_of))
 

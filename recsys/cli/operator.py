@@ -78,6 +78,7 @@ def _report_text(report: dict[str, Any]) -> str:
         f" {sum(report['seconds'].values()):.1f} s, {report['peak_mb']} MiB"
     )
     problems = list(report["problems"])
+    problems += [f"warning: {warning}" for warning in report.get("warnings", ())]
     if report.get("forced"):
         problems.append(f"published all the same: {report['forced']}")
     return "\n    ".join((text, *problems))

@@ -10,10 +10,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from recsys.errors import StoreError
 from recsys.learn.examples import ExampleBuilder
 from recsys.learn.heads import Heads, learn_heads
 from recsys.learn.past_runs import PastRun
 from recsys.learn.protocols import DAY_MS, Protocol, last_nightly_run_ms
+from recsys.training.liveness import NO_TITLES, has_title
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,16 @@ def evaluated_runs(
         The protocols to learn ranking heads for.
     from_ms, before_ms
         The time span [from_ms, before_ms).
+
+    Raises
+    ------
+    StoreError
+        If no article of the store has a title, and the settings require one.
     """
+    articles = builder.past.store.articles(known_by_ms=before_ms)
+    has_no_titles = len(articles.id_map) > 0 and not has_title(articles).any()
+    if has_no_titles and builder.past.config.data.require_title:
+        raise StoreError(NO_TITLES)
     first_ms = int(last_nightly_run_ms(np.array([from_ms]))[0])
     runs = []
     for as_of_ms in range(first_ms, before_ms, DAY_MS):

@@ -21,7 +21,7 @@ from recsys.page.list_table import PageList
 from recsys.page.rankings import top_n
 from recsys.page.rules import NO_RULES
 from recsys.rows import HOUR_MS
-from recsys.sorted_ints import make_pair
+from recsys.signals.event_counts import counted_clicks
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -270,8 +270,9 @@ def _gains(
     for of in judged:
         until_ms = min(run.window.as_of_ms + GAIN_HOURS[of.scorer] * HOUR_MS, before_ms)
         clicks, live_index = later_clicks(past, run, until_ms)
-        pair = make_pair(clicks.user_key, clicks.article_key)
-        first = np.unique(pair, return_index=True)[1]  # one click of each user on each article
+        users, articles = clicks.user_key, clicks.article_key
+        shared_key = run.window.shared_key
+        first = np.flatnonzero(counted_clicks(users, articles, shared_key=shared_key, first=True))
         full_seconds = past.config.collaborative.full_dwell_seconds
         reads = np.minimum(clicks.dwell_seconds[first] / full_seconds, 1.0)
         worth = np.nan_to_num(reads, nan=0.5) if of.scorer == "important" else np.ones(len(first))

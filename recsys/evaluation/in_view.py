@@ -84,7 +84,8 @@ class InView:
     clicked : array of bool, shape (n_candidates,)
         Whether the candidate was clicked.
     user_key, n_reads, shown_ms : array of int64, shape (n_impressions,)
-        The user, how many reads the run knew of the user, and when it was shown.
+        The user, how many reads the run knew of the user, and when it was shown. An anonymous
+        impression without a session has a negative key of its own.
     clicked_section : array of str, shape (n_impressions,)
         Section of the first article clicked, "" if none was.
     clicked_is_cold : array of bool, shape (n_impressions,)
@@ -215,10 +216,14 @@ def score_in_view(
         propensity.weights(part.position, part.choices.chosen, part.propensity, position_propensity)
         for part in parts
     ]
+    user_key = np.concatenate([part.user_key for part in parts])
+    if served:
+        is_shared = user_key == served[0].evaluated.run.window.shared_key
+        user_key[is_shared] = -1 - np.arange(int(is_shared.sum()))
     return InView(
         start=choices.start,
         clicked=choices.chosen,
-        user_key=np.concatenate([part.user_key for part in parts]),
+        user_key=user_key,
         n_reads=np.concatenate([part.n_reads for part in parts]),
         shown_ms=np.concatenate([part.shown_ms for part in parts]),
         clicked_section=np.concatenate([part.clicked_section for part in parts]),

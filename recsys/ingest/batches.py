@@ -1,5 +1,6 @@
 """Define the batch of rows that every format module yields."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,6 +36,9 @@ class Batch:
     nulls_are_absent
         Whether a null of the frame is a field that its row does not give, as in JSON, and "" one
         that it clears. Otherwise every column of the frame is given by every row.
+    ignored
+        Number of entries of the file that were read and hold no row of ours, such as the pages and
+        menus of an export and the bots of a log, by (kind of entry, reason).
     """
 
     kind: Kind
@@ -42,6 +46,7 @@ class Batch:
     rejects: list[Reject] = field(default_factory=list)
     position: int = 0
     nulls_are_absent: bool = False
+    ignored: Counter[tuple[str, str]] = field(default_factory=Counter)
 
 
 # Reads a file and yields its rows; the kind of rows is None if the file decides it.

@@ -1,15 +1,45 @@
 """Detect the format of an input file, and expand folders into files."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Literal, get_args
 
 from recsys.errors import InputRefusedError
-from recsys.ingest import delimited, ebnerd, html, jsonl, mind, parquet, rss
+from recsys.ingest import (
+    access_log,
+    delimited,
+    ebnerd,
+    ga4,
+    ghost,
+    html,
+    jsonl,
+    matomo,
+    mind,
+    parquet,
+    rss,
+    snowplow,
+    wordpress,
+    wxr,
+)
 from recsys.ingest.batches import FormatReader
 from recsys.ingest.blocks import BYTE_ORDER_MARK, read_start
 
-Format = Literal["jsonl", "csv", "parquet", "mind", "ebnerd", "html", "rss"]
+Format = Literal[
+    "jsonl",
+    "csv",
+    "parquet",
+    "mind",
+    "ebnerd",
+    "html",
+    "rss",
+    "wordpress",
+    "wxr",
+    "ghost",
+    "ga4",
+    "matomo",
+    "snowplow",
+    "access_log",
+]
 FORMATS: tuple[str, ...] = get_args(Format)
 READERS: dict[Format, FormatReader] = {
     "jsonl": jsonl.read,
@@ -19,6 +49,23 @@ READERS: dict[Format, FormatReader] = {
     "ebnerd": ebnerd.read,
     "html": html.read,
     "rss": rss.read,
+    "wordpress": wordpress.read,
+    "wxr": wxr.read,
+    "ghost": ghost.read,
+    "ga4": ga4.read,
+    "matomo": matomo.read,
+    "snowplow": snowplow.read,
+    "access_log": access_log.read,
+}
+# How the files of a format begin, if their names are those of other formats.
+_MATCHES: dict[Format, Callable[[bytes], bool]] = {
+    "wxr": wxr.matches,
+    "ghost": ghost.matches,
+    "wordpress": wordpress.matches,
+    "ga4": ga4.matches,
+    "matomo": matomo.matches,
+    "snowplow": snowplow.matches,
+    "access_log": access_log.matches,
 }
 _FORMAT_OF_ENDING: dict[str, Format] = {
     ".jsonl": "jsonl",
@@ -32,6 +79,7 @@ _FORMAT_OF_ENDING: dict[str, Format] = {
     ".rss": "rss",
     ".atom": "rss",
     ".xml": "rss",
+    ".log": "access_log",
 }
 
 
@@ -77,10 +125,17 @@ def format_of(path: Path) -> Format:
         If neither the name nor the first bytes are those of a known format.
     """
     by_name = _FORMAT_OF_ENDING.get(_ending(path))
-    start = read_start(path, 4096).lstrip(BYTE_ORDER_MARK + b" \r\n\t")
+    # The comments of an XML file and the text of a first post may be long.
+    first_bytes = read_start(path)
+    start = first_bytes.lstrip(BYTE_ORDER_MARK + b" \r\n\t")
     if by_name == "parquet" or start.startswith(parquet.MAGIC):
         found = set(parquet.column_names(path))
-        return "ebnerd" if found >= ebnerd.BEHAVIORS or found >= ebnerd.HISTORY else "parquet"
+        if ebnerd.is_ebnerd(found):
+            return "ebnerd"
+        return "ga4" if found >= ga4.COLUMNS else "parquet"
+    for name, matches in _MATCHES.items():
+        if matches(first_bytes):
+            return name
     if by_name:
         return by_name
     if start.startswith(b"{"):

@@ -1,4 +1,7 @@
-"""Read EB-NeRD's `behaviors.parquet` and `history.parquet` (Kruse et al., RecSys Challenge 2024).
+"""Read the Parquet files of EB-NeRD (Kruse et al., RecSys Challenge 2024).
+
+`articles.parquet` holds articles, `behaviors.parquet` impressions and clicks, and
+`history.parquet` clicks.
 
 `impression_time` is the time at which a list was shown. The user then stayed on the page for
 `read_time` seconds and clicked, so a click happens at the sum of both; at `impression_time` it
@@ -17,16 +20,31 @@ from recsys.rows import ROW, Kind
 
 BEHAVIORS = {"impression_time", "article_ids_inview", "article_ids_clicked", "user_id"}
 HISTORY = {"user_id", "article_id_fixed", "impression_time_fixed"}
+ARTICLES = {"article_id", "title", "published_time", "category_str"}
+# The fields of articles under EB-NeRD's names. `category` is a number; `category_str` is its name.
+_FIELD_OF_COLUMN = {
+    "article_id": "article_id",
+    "title": "title",
+    "subtitle": "summary",
+    "body": "body",
+    "category_str": "category",
+    "url": "url",
+    "premium": "premium",
+    "published_time": "published_at",
+    "last_modified_time": "modified_at",
+}
+_TAG_COLUMNS = ("topics", "ner_clusters")
+LANGUAGE = "da"
 SOURCE = "ebnerd"
 
 
 def read(path: Path, kind: Kind | None) -> Iterator[Batch]:
-    """Yield impressions and clicks of a `behaviors` file, or clicks of a `history` file.
+    """Yield the rows of an `articles`, `behaviors` or `history` file.
 
     Raises
     ------
     InputRefusedError
-        If the file has the columns of neither.
+        If the file has the columns of none of them.
     """
     found = set(parquet.column_names(path))
     size = path.stat().st_size
@@ -43,12 +61,23 @@ def read(path: Path, kind: Kind | None) -> Iterator[Batch]:
         for frame in parquet.read_frames(path, sorted(names), batch_rows=1_000):
             if kind in (None, "clicks"):
                 yield Batch("clicks", _history(frame), position=size)
+    elif found >= ARTICLES:
+        names = found & {*_FIELD_OF_COLUMN, *_TAG_COLUMNS}
+        # Bodies make rows large, so a batch takes fewer rows.
+        for frame in parquet.read_frames(path, sorted(names), batch_rows=5_000):
+            if kind in (None, "articles"):
+                yield Batch("articles", _articles(frame), position=size)
     else:
         raise InputRefusedError(
             str(path),
-            "not EB-NeRD: these are the columns of neither behaviors.parquet nor history.parquet:"
-            f" {', '.join(sorted(found))}",
+            "not EB-NeRD: these are the columns of none of articles.parquet, behaviors.parquet and"
+            f" history.parquet: {', '.join(sorted(found))}",
         )
+
+
+def is_ebnerd(names: set[str]) -> bool:
+    """Return whether a file with these columns is one of EB-NeRD's."""
+    return any(names >= columns for columns in (BEHAVIORS, HISTORY, ARTICLES))
 
 
 def _optional(frame: pl.DataFrame, name: str) -> pl.Expr:
@@ -66,6 +95,24 @@ def _with_times(frame: pl.DataFrame) -> pl.DataFrame:
         read_seconds.alias("_read_seconds"),
         _optional(frame, "next_read_time").cast(pl.Float64).alias("_next_read_seconds"),
     )
+
+
+def _articles(frame: pl.DataFrame) -> pl.DataFrame:
+    """Return articles; topics and the names of people, places and so on are their tags."""
+    columns = [
+        pl.col(name).alias(field)
+        for name, field in _FIELD_OF_COLUMN.items()
+        if name in frame.columns
+    ]
+    tag_columns = [
+        pl.col(name).cast(pl.List(pl.String)).fill_null([])
+        for name in _TAG_COLUMNS
+        if name in frame.columns
+    ]
+    if tag_columns:
+        tags = pl.concat_list(tag_columns).list.drop_nulls().list.unique(maintain_order=True)
+        columns.append(tags.alias("tags"))
+    return frame.select(ROW, *columns, pl.lit(LANGUAGE).alias("language"))
 
 
 def _impressions(frame: pl.DataFrame) -> pl.DataFrame:

@@ -4,12 +4,14 @@ Memory is bounded by two batches, because one batch is added while the next is r
 """
 
 import dataclasses
+import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import polars as pl
 
@@ -18,10 +20,12 @@ from recsys.ingest.batches import UNREADABLE
 from recsys.ingest.detect import READERS, Format, format_of
 from recsys.ingest.validate import Checked, check
 from recsys.pseudonym import hashed_user, key_fingerprint
-from recsys.rows import Added, Kind
+from recsys.rows import ANONYMOUS, Added, Kind, Reject, is_anonymous
 from recsys.store.database import Store
 
 T = TypeVar("T")
+MAX_SAMPLES = 3  # rejected rows of a kind that the report shows; the store keeps them all
+MAX_SAMPLE_LENGTH = 200  # characters
 
 
 @dataclass(slots=True)
@@ -31,19 +35,52 @@ class LoadReport:
     Attributes
     ----------
     added
-        Numbers of new, changed and known rows, by kind.
+        Numbers of new, changed, known and withdrawn rows, by kind.
     rejected
         Number of rejected rows, by (reason, field).
+    samples
+        Up to `MAX_SAMPLES` rejected rows of each (reason, field), as "file, row 7: text".
     refused
         One error for each file that was refused as a whole.
+    without_rows
+        The files that were read to their end and gave no row.
     n_files
         Number of files read or refused.
     """
 
     added: dict[Kind, Added] = field(default_factory=dict)
     rejected: Counter[tuple[str, str]] = field(default_factory=Counter)
+    samples: dict[tuple[str, str], list[str]] = field(default_factory=dict)
     refused: list[InputRefusedError] = field(default_factory=list)
+    without_rows: list[str] = field(default_factory=list)
     n_files: int = 0
+
+    def count_rejects(self, file: str, rejects: Sequence[Reject]) -> None:
+        """Count rejected rows of a file, and keep some as samples."""
+        for reject in rejects:
+            key = (reject.reason, reject.field)
+            self.rejected[key] += 1
+            samples = self.samples.setdefault(key, [])
+            if len(samples) < MAX_SAMPLES:
+                samples.append(f"{file}, row {reject.row}: {reject.raw[:MAX_SAMPLE_LENGTH]}")
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the report as values that JSON can hold."""
+        return {
+            "files": self.n_files,
+            "rows": {kind: dataclasses.asdict(added) for kind, added in self.added.items()},
+            "rejected": [
+                {
+                    "field": field,
+                    "reason": reason,
+                    "rows": n,
+                    "samples": self.samples[reason, field],
+                }
+                for (reason, field), n in self.rejected.most_common()
+            ],
+            "refused": [str(error) for error in self.refused],
+            "without_rows": self.without_rows,
+        }
 
 
 def load_files(
@@ -86,28 +123,50 @@ def load_files(
     report = LoadReport()
     for path in files:
         report.n_files += 1
+        name = str(path)
         try:
+            last_digest = store.read_file_digest(name)
+            is_known = last_digest is not None and last_digest == _digest(path, format, kind)
             read = READERS[format or format_of(path)]
             batches = (
                 (
-                    _hash_user_ids(check(batch, received_ms=received_ms, path=str(path)), user_key),
+                    _hash_user_ids(check(batch, received_ms=received_ms, path=name), user_key),
                     batch.position,
                 )
                 for batch in read(path, kind)
             )
+            n_rows: Counter[Kind] = Counter()
             for checked, position in _prefetch(batches):
                 added = store.add(
-                    checked.kind, checked.rows, checked.rejects, file=str(path), at_ms=received_ms
+                    checked.kind,
+                    checked.rows,
+                    checked.rejects,
+                    file=name,
+                    at_ms=received_ms,
+                    is_known=is_known,
                 )
+                n_rows[checked.kind] += len(checked.rows)
                 for added_kind, counts in added.items():
                     report.added[added_kind] = report.added.get(added_kind, Added()) + counts
-                report.rejected.update((r.reason, r.field) for r in checked.rejects)
+                report.count_rejects(name, checked.rejects)
                 progress(path, position)
+            if not n_rows.total():
+                report.without_rows.append(name)
+            if n_rows["articles"] and not is_known:
+                store.put_read_file(name, _digest(path, format, kind))
         except InputRefusedError as error:
             report.refused.append(error)
         except UNREADABLE as error:  # polars fails on column types that no such file should have
-            report.refused.append(InputRefusedError(str(path), f"cannot be read: {error}"))
+            report.refused.append(InputRefusedError(name, f"cannot be read: {error}"))
     return report
+
+
+def _digest(path: Path, *options: object) -> str:
+    """Return a digest of a file's content and of the options with which it is read."""
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, lambda: blake2b(digest_size=16))
+    digest.update(repr(options).encode())
+    return digest.hexdigest()
 
 
 def _hash_user_ids(checked: Checked, user_key: bytes | None) -> Checked:
@@ -117,10 +176,18 @@ def _hash_user_ids(checked: Checked, user_key: bytes | None) -> Checked:
     rows = checked.rows
     if "user_id" in rows.columns:
         user_ids = rows["user_id"].unique()
-        hashes = pl.Series([hashed_user(id_, user_key) for id_ in user_ids], dtype=pl.String)
+        hashes = pl.Series([_hashed(id_, user_key) for id_ in user_ids], dtype=pl.String)
         rows = rows.with_columns(pl.col("user_id").replace_strict(user_ids, hashes))
     rejects = [dataclasses.replace(reject, raw="") for reject in checked.rejects]
     return dataclasses.replace(checked, rows=rows, rejects=rejects)
+
+
+def _hashed(user_id: str, key: bytes) -> str:
+    """Hash the id of a user or of a session; who is anonymous can still be seen."""
+    if not is_anonymous(user_id):
+        return hashed_user(user_id, key)
+    session_id = user_id.removeprefix(ANONYMOUS)
+    return ANONYMOUS + (hashed_user(session_id, key) if session_id else "")
 
 
 def _prefetch(items: Iterator[T]) -> Iterator[T]:

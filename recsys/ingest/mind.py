@@ -5,8 +5,13 @@ order but without times. All histories of a file are from the weeks before its i
 al., section 3.1: histories from the first four weeks, impressions from the fifth). So a history
 click is stored as a bound (`time_is_bound`) at the start of the file's first day, less one
 millisecond for the last click of the history, two for the one before, and so on.
+
+The impressions of MIND's test set do not say what was clicked: they are ignored, because an
+impression without clicks would say that nothing was. Their histories are clicks all the same.
 """
 
+import json
+from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -17,7 +22,7 @@ from recsys.errors import InputRefusedError
 from recsys.ingest.batches import Batch
 from recsys.ingest.blocks import read_blocks, read_start
 from recsys.ingest.delimited import parse_block
-from recsys.rows import ROW, TIME_IS_BOUND, Kind
+from recsys.rows import ROW, TIME_IS_BOUND, Kind, is_text
 
 NEWS = ["article_id", "category", "subcategory", "title", "body", "url", "_entities", "_mentions"]
 BEHAVIORS = ["impression_id", "user_id", "time", "history", "impressions"]
@@ -47,7 +52,7 @@ def read(path: Path, kind: Kind | None) -> Iterator[Batch]:
             continue
         frame = batch.frame.with_columns(_parsed_time().alias("_time"))
         if kind in (None, "impressions"):
-            yield Batch("impressions", _impressions(frame), batch.rejects, batch.position)
+            yield _impressions(frame, batch)
         if kind in (None, "clicks"):
             yield Batch("clicks", _history(frame, first_day), position=batch.position)
 
@@ -69,21 +74,45 @@ def _first_day(path: Path) -> datetime | None:
 
 def _news(frame: pl.DataFrame) -> pl.DataFrame:
     """Return articles; subcategories such as "football_nfl" are too fine for sections."""
+    tags = [
+        list(dict.fromkeys([*([subcategory] if subcategory else []), *_labels(title, body)]))
+        for subcategory, title, body in frame.select(
+            "subcategory", "_entities", "_mentions"
+        ).iter_rows()
+    ]
     return frame.select(
-        ROW, "article_id", "title", "body", "category", "url", pl.col("subcategory").alias("tags")
-    ).with_columns(pl.lit("en").alias("language"))
+        ROW, "article_id", "title", "body", "category", "url", pl.lit("en").alias("language")
+    ).with_columns(pl.Series("tags", tags, dtype=pl.List(pl.String)))
 
 
-def _impressions(frame: pl.DataFrame) -> pl.DataFrame:
+def _labels(*columns: str | None) -> list[str]:
+    """Return the labels of the entities in a title and an abstract, which are lists in JSON."""
+    labels = []
+    for text in columns:
+        try:
+            entities = json.loads(text or "[]")
+        except (ValueError, RecursionError):
+            continue
+        for entity in entities if isinstance(entities, list) else []:
+            label = entity.get("Label") if isinstance(entity, dict) else None
+            if isinstance(label, str) and is_text(label):
+                labels.append(label)
+    return labels
+
+
+def _impressions(frame: pl.DataFrame, batch: Batch) -> Batch:
     """Return impressions; a shown article is written as its id and "-1" if clicked, else "-0"."""
     shown = pl.element()
-    return frame.with_columns(
+    frame = frame.with_columns(
         # A time that cannot be read stays as it is, so that its reject shows it.
         pl.coalesce(pl.col("_time").dt.strftime("%Y-%m-%dT%H:%M:%S%.3fZ"), "time").alias(
             "shown_at"
         ),
         pl.col("impressions").str.extract_all(r"\S+").alias("_shown"),
-    ).select(
+    )
+    is_labelled = pl.col("_shown").list.eval(shown.str.contains(r"-[01]$")).list.any()
+    is_unlabelled = (pl.col("_shown").list.len() > 0) & ~is_labelled
+    impressions = frame.filter(~is_unlabelled.fill_null(False)).select(
         ROW,
         "user_id",
         "shown_at",
@@ -95,6 +124,11 @@ def _impressions(frame: pl.DataFrame) -> pl.DataFrame:
         pl.col("shown_at").alias("clicked_at"),
         pl.lit(SOURCE).alias("source"),
     )
+    n_ignored = len(frame) - len(impressions)
+    ignored = Counter(
+        {("impression", "does not say what was clicked"): n_ignored} if n_ignored else {}
+    )
+    return Batch("impressions", impressions, batch.rejects, batch.position, ignored=ignored)
 
 
 def _history(frame: pl.DataFrame, first_day: datetime | None) -> pl.DataFrame:

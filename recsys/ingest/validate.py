@@ -20,6 +20,7 @@ from recsys.ingest.columns import (
     stripped_text,
 )
 from recsys.rows import (
+    ANONYMOUS,
     FIELDS,
     LIST_FIELDS,
     REQUIRED,
@@ -175,6 +176,11 @@ def _typed(batch: Batch, received_ms: int) -> pl.DataFrame:
         has_no_text = (columns["title"] == "") & (columns["body"].fill_null("") == "")
         has_no_text &= ~columns["withdrawn"].fill_null(False)
         problems.note("title", has_no_text, "neither title nor body has text")
+    else:
+        user_id, session_id = columns["user_id"], columns.pop("session_id")
+        columns["user_id"] = user_id.zip_with(
+            user_id.is_not_null(), ANONYMOUS + session_id.fill_null("")
+        )
     if TIME_IS_BOUND in frame.columns:
         columns[TIME_IS_BOUND] = frame[TIME_IS_BOUND]
     return pl.DataFrame(columns).with_columns(problems.field, problems.problem)

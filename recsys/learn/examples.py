@@ -18,7 +18,7 @@ from recsys.rows import HOUR_MS
 Floats = NDArray[np.float64]
 Day = tuple[int, int]  # its begin and its end
 
-EXAMPLES_VERSION = 1  # raise it when a feature or a signal changes its meaning
+EXAMPLES_VERSION = 2  # raise it when a feature or a signal changes its meaning
 RETRIEVAL = "retrieval"  # name of the retrieval head
 LIVE_HOURS = 8  # after a nightly run: when the choices among all live articles begin
 

@@ -37,7 +37,7 @@ class HeadReport:
         Number of choices, those of the validation included.
     learned, shipped
         AUC of the learned and of the shipped head on the validation choices: the latest
-        quarter, which is not learned from. None with too few choices.
+        quarter, which is not learned from. None with too few choices to learn from or to judge.
     used
         Whether the learned head is served; otherwise the shipped weights are.
     why
@@ -150,6 +150,12 @@ def fit_ranking_head(
     """
     config = builder.past.config
     days = [builder.ranking(protocol, day) for day in builder.days(as_of_ms)]
+    # The clicks of a day without any have not arrived, or were not logged.
+    clicked_days = [day for day in days if day.choices.chosen.any()]
+    n_shown = sum(len(day.choices) for day in days)
+    if n_shown and not clicked_days:
+        return {}, HeadReport(n_shown, None, None, False, f"0 of {n_shown} choices hold a click")
+    days = clicked_days
     names = [name for day in days[:1] for name in day.choices.features if name not in without]
     choices = concatenate_choices([day.choices for day in days], names)
     if len(choices) < config.learn.min_choices:
@@ -190,6 +196,9 @@ def linear_score(signals: Mapping[str, Floats], weights: Mapping[str, float]) ->
 
 def _head_report(n: int, learned: float, shipped: float, chosen: str) -> HeadReport:
     """Return the report of a head, which is served if it does better than the shipped one."""
+    if not np.isfinite([learned, shipped]).all():
+        why = f"none of the latest {VALIDATION_SHARE:.0%} of {n} choices holds a click"
+        return HeadReport(n, None, None, False, why)
     used = learned > shipped
     why = chosen if used else "no better than the shipped weights"
     return HeadReport(n, round(learned, 4), round(shipped, 4), used, why)

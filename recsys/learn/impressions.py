@@ -221,7 +221,9 @@ def _events_until(past: PastRuns, window: TrainingWindow, until_ms: int) -> Even
     views = past.store.impressions(from_ms=window.counted_from_ms, before_ms=until_ms)
     seen_before = (window.events.earlier_key, window.events.earlier_ms)
     clicks = select_clicks(clicks, is_person)
-    return Events.from_logs(clicks, views, window.counted_from_ms, seen_before)
+    return Events.from_logs(
+        clicks, views, window.counted_from_ms, seen_before, shared_key=window.shared_key
+    )
 
 
 def _birth_times(

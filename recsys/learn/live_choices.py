@@ -60,6 +60,8 @@ def later_clicks(past: PastRuns, run: PastRun, until_ms: int) -> tuple[Clicks, I
 def live_choices(past: PastRuns, run: PastRun, *, before_ms: int) -> Iterator[LiveChoice]:
     """Yield each user who clicked a live, unread article in the `CHOICE_HOURS` after a run.
 
+    Anonymous users are left out: no list is made for them alone.
+
     Parameters
     ----------
     past
@@ -72,6 +74,8 @@ def live_choices(past: PastRuns, run: PastRun, *, before_ms: int) -> Iterator[Li
     window = run.window
     until_ms = min(window.as_of_ms + CHOICE_HOURS * HOUR_MS, before_ms)
     clicks, live_index = later_clicks(past, run, until_ms)
+    is_named = ~np.isin(clicks.user_key, window.anonymous_keys)
+    clicks, live_index = select_clicks(clicks, is_named), live_index[is_named]
     if not len(live_index):
         return
     order = np.argsort(clicks.user_key, kind="stable")

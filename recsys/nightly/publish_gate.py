@@ -22,6 +22,7 @@ from recsys.published import folder as published_folder
 from recsys.published import run_file
 from recsys.published.connection import connect
 from recsys.rows import HOUR_MS
+from recsys.training.liveness import why_none_is_live
 
 SAMPLE_SIZE = 100  # articles, and users, whose pages are looked at
 MAX_NAMED = 10  # articles on none of those pages that the vitals name
@@ -74,7 +75,7 @@ def publish_problems(
     vitals: Vitals | None,
     page: PageModel,
     folder: Path,
-    config: PublishConfig,
+    counts: Mapping[str, int],
 ) -> list[str]:
     """Return the reasons to hold a run back; an empty list means that it may be served.
 
@@ -88,16 +89,16 @@ def publish_problems(
         Its model, whose numbers must be finite.
     folder
         The published folder, with the last run to compare with.
-    config
-        How much worse than the last run it may be.
+    counts
+        Of the run's report.
     """
     if problems := non_finite_signals(page):
         return problems
     if vitals is None:
-        return ["no live articles: are articles or clicks of the last days in the store?"]
+        return [why_none_is_live(counts, meta.config.data)]
     last = _last_run_of_same_kind(meta, folder)
     if last is not None and last.vitals is not None:
-        problems += compare_vitals(vitals, last.vitals, last.run_id, config)
+        problems += compare_vitals(vitals, last.vitals, last.run_id, meta.config.publish)
         problems += frozen_lists(vitals, last, page.config)
     return problems
 

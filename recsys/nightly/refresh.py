@@ -207,7 +207,8 @@ def _users_with_new_events(window: TrainingWindow, base: BaseRun) -> Ints:
     new_views = np.flatnonzero(events.view_ms >= base.as_of_ms)
     is_known = window.articles.id_map.index_of_keys(events.view_key[new_views]) >= 0
     shown = events.view_user[new_views[is_known]]
-    return distinct(np.concatenate((clicked, shown[~np.isin(shown, window.bot_keys)])))
+    without_profile = np.concatenate((window.bot_keys, window.anonymous_keys))
+    return distinct(np.concatenate((clicked, shown[~np.isin(shown, without_profile)])))
 
 
 def _ids_of(window: TrainingWindow, user_keys: Ints) -> list[str]:

@@ -184,7 +184,7 @@ def _write_and_publish(job: _Job) -> None:
     report, config = job.report, job.config
     meta, page = _write_refresh(job) if report.kind == "refresh" else _write_nightly(job)
     with job.stage("publish"):
-        report.problems = publish_problems(meta, report.vitals, page, job.folder, config.publish)
+        report.problems = publish_problems(meta, report.vitals, page, job.folder, report.counts)
         if report.problems:
             report.status = "held back"
             return
@@ -202,7 +202,7 @@ def _write_refresh(job: _Job) -> tuple[run_file.RunMeta, PageModel]:
     refreshed = refresh(job.store, job.folder, job.as_of_ms, job.config, job.stage)
     model, page, profiles = refreshed.model, refreshed.model.page, refreshed.profiles
     counts = {"users": refreshed.n_users, "users_with_new_events": len(profiles)}
-    job.report.counts = model.counts | counts
+    job.report.counts, job.report.warnings = model.counts | counts, list(model.warnings)
     packed, states = list(profiles.values()), UserStateBuilder(page)
     sample = [states.state(packed[i]) for i in evenly_spaced(len(packed))]
     meta = _check_pages(job, model, sample, refreshed.weights, refreshed.nightly_run_id)
@@ -233,6 +233,7 @@ def _write_nightly(job: _Job) -> tuple[run_file.RunMeta, PageModel]:
             heads = learn_heads(builder, job.as_of_ms, PROTOCOLS_SERVED)
     job.report.heads = heads.reports
     job.report.counts = model.counts | {"articles_vectorised": n_counted}
+    job.report.warnings = list(model.warnings)
     model = with_weights(model, heads.weights)
     sample = [model.users.state(i) for i in evenly_spaced(len(model.users.user_ids))]
     meta = _check_pages(job, model, sample, heads.weights, None)
@@ -291,9 +292,10 @@ def _check_pages(
                 job.as_of_ms,
                 {name: report.counts[name] for name in WATCHED_COUNTS},
                 {
-                    name: (head.learned if head.used else head.shipped) or 0.5
+                    name: auc
                     for name, head in report.heads.items()
-                    if head.n >= MANY_CHOICES
+                    for auc in (head.learned if head.used else head.shipped,)
+                    if auc is not None and head.n >= MANY_CHOICES
                 },
             )
     return run_file.RunMeta(

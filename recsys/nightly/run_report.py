@@ -48,6 +48,8 @@ class RunReport:
         How each head of the blend was learned.
     vitals
         Figures of a sample of the run's pages; None without live articles.
+    warnings
+        What looks as if a part of the logs were missing; the run is served all the same.
     lifted_by_bots
         Ids of articles that would be in Popular Now if the clicks of bots counted.
     versions
@@ -68,6 +70,7 @@ class RunReport:
     peak_mb: int = 0
     heads: dict[str, HeadReport] = field(default_factory=dict)
     vitals: Vitals | None = None
+    warnings: list[str] = field(default_factory=list)
     lifted_by_bots: list[str] = field(default_factory=list)
     versions: dict[str, str] = field(default_factory=dict)
 

@@ -8,12 +8,15 @@ from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 
+import polars as pl
+
 from recsys.published import folder as published_folder
 from recsys.published import run_file
 from recsys.published.connection import connect
 from recsys.published.user_rows import user_ids as user_ids_of
 from recsys.serving.recommender import Recommender
 
+IDS = ("user_id", "beside_article_id", "article_id")
 USER, ANONYMOUS, ARTICLE = "user", "anonymous", "article"  # audiences
 COLUMNS = (
     "audience",
@@ -30,10 +33,18 @@ COLUMNS = (
 )
 
 
-def export_rows(published: Path) -> Iterator[tuple[object, ...]]:
+def export_rows(published: Path, *, as_of: datetime) -> Iterator[tuple[object, ...]]:
     """Yield the rows of each user's page, the anonymous page, and the page of each live article.
 
-    The columns are `COLUMNS`; pages are built as if at the time of the run.
+    The columns are `COLUMNS`.
+
+    Parameters
+    ----------
+    published
+        The published folder.
+    as_of
+        The pages are those of this instant: without what has expired by then, and under the
+        rules in force then.
 
     Raises
     ------
@@ -50,7 +61,7 @@ def export_rows(published: Path) -> Iterator[tuple[object, ...]]:
         with closing(connect(published_folder.run_path(published, meta.base))) as conn:
             user_ids |= user_ids_of(conn)
     live_ids = [articles[row].article_id for row in model.live.live_rows.tolist()]
-    recommender, as_of = Recommender(published), datetime.fromisoformat(meta.as_of)
+    recommender = Recommender(published)
     requests = [
         *((USER, user_id, None) for user_id in sorted(user_ids)),
         (ANONYMOUS, None, None),
@@ -73,3 +84,24 @@ def export_rows(published: Path) -> Iterator[tuple[object, ...]]:
                     slot.score,
                     slot.reason,
                 )
+
+
+def without_formulas(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return rows of which no text is a formula to a spreadsheet; ids stay as they are.
+
+    A text that begins like a formula gets an apostrophe before it.
+
+    References
+    ----------
+    OWASP, "CSV Injection": the first characters =, +, -, @, tab, carriage return and line feed, and
+    the full-width forms of the first four.
+    """
+    names = [name for name, kind in rows.schema.items() if kind == pl.String and name not in IDS]
+    begins_like_one = "^[=+\\-@\t\r\n＝＋－＠]"
+    return rows.with_columns(
+        pl.when(pl.col(name).str.contains(begins_like_one))
+        .then(pl.lit("'") + pl.col(name))
+        .otherwise(pl.col(name))
+        .alias(name)
+        for name in names
+    )

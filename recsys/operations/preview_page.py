@@ -51,7 +51,7 @@ def render_preview(
         labels=PART_LABELS,
         user_id=user_id,
         article_id=article_id,
-        article=None if article_id is None else recommender.article(article_id),
+        article=None if article_id is None else recommender.article(article_id, as_of=as_of),
     )
 
 

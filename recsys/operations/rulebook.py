@@ -8,18 +8,22 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import msgspec
+import numpy as np
 from filelock import FileLock
 from msgspec.structs import asdict, replace
 
 from recsys.config import Config
 from recsys.errors import RuleError
+from recsys.page.known_articles import YEAR_9999_MS
 from recsys.page.list_table import list_names
-from recsys.page.rules import Rule, conflicts, rule_of
+from recsys.page.rules import Described, Resolved, Rule, conflicts, rule_of
 from recsys.published import folder as published_folder
 from recsys.published import run_file
 from recsys.published.connection import connect
 from recsys.rows import RuleChange, is_text
 from recsys.store.database import Store
+
+NO_ROWS = np.zeros(0, dtype=np.int64)  # which articles are live does not matter here
 
 
 class Rulebook:
@@ -54,6 +58,36 @@ class Rulebook:
         path = published_folder.run_path(self._published, run_id)
         with closing(connect(path)) as conn:
             return list_names(run_file.load_meta(conn, path).config)
+
+    def unmatched(self, rules: Sequence[Rule]) -> list[str]:
+        """Return a note for each value of some rules that is about no article now.
+
+        The articles are those that the served run knows; before the first run, those of the store.
+
+        Raises
+        ------
+        SnapshotError
+            If the served run is damaged.
+        """
+        unmatched = Resolved(rules, self._articles()).unmatched
+        return [note for rule in rules for note in unmatched[rule.rule_id]]
+
+    def _articles(self) -> Described:
+        run_id = published_folder.current_run(self._published)
+        if run_id is None:
+            stored = self._store.articles(known_by_ms=YEAR_9999_MS)
+            return Described(
+                stored.id_map.ids,
+                stored.authors,
+                stored.categories,
+                stored.tags,
+                stored.urls,
+                stored.titles,
+                NO_ROWS,
+            )
+        path = published_folder.run_path(self._published, run_id)
+        with closing(connect(path)) as conn:
+            return Described.of(run_file.load_articles(conn, path), NO_ROWS)
 
     def publish_rules(self) -> list[Rule]:
         """Write the rules for the folder's servers once more, and return them."""

@@ -13,7 +13,7 @@ from recsys.page.build import Built, PageBuilder
 from recsys.page.known_articles import KnownArticle, KnownArticles
 from recsys.page.list_table import Layout, PageList
 from recsys.page.reasons import reads_behind
-from recsys.page.rules import Editorial, Rule
+from recsys.page.rules import EVERY, Editorial, Rule
 
 LONGEST = 10  # articles named as displaced, or as reads behind a slot
 _PERSONAL = ("personal", "important")  # scorers whose slots have reads behind them
@@ -30,7 +30,10 @@ PART_LABELS: Mapping[str, str] = {row.name: row.label for row in SIGNALS} | {
 
 @dataclass(frozen=True, slots=True)
 class Driver:
-    """A past read behind a slot, and what it adds to the score by its text and by its readers."""
+    """A past read behind a slot, and what it adds to the score by its text and by its readers.
+
+    The title is "" where the list must not name it, see `PageTrace.title`.
+    """
 
     article_id: str
     title: str
@@ -40,7 +43,10 @@ class Driver:
 
 @dataclass(frozen=True, slots=True)
 class Displaced:
-    """An article that the list alone would have shown at or before this slot, and why not."""
+    """An article that the list alone would have shown at or before this slot, and why not.
+
+    The title is "" where the list must not name it, see `PageTrace.title`.
+    """
 
     article_id: str
     title: str
@@ -89,6 +95,8 @@ class PageTrace:
         All rules, in force or not.
     user, context, layout, blocked, editorial
         See `PageBuilder.page`.
+    withheld : array of bool, shape (n_known,)
+        The known articles that must not be shown at the time of the request.
     """
 
     def __init__(
@@ -102,8 +110,10 @@ class PageTrace:
         layout: Layout,
         blocked: NDArray[np.int64],
         editorial: Editorial,
+        withheld: NDArray[np.bool_],
     ) -> None:
         self.builder, self.articles, self.layout = builder, articles, layout
+        self._withheld = withheld
         self._rules, self._user, self._context = rules, user, context
         self._blocked, self._editorial = blocked, editorial
 
@@ -121,6 +131,26 @@ class PageTrace:
         """Return what the score of a live article in a list is made of."""
         return slot_parts(self.builder.model, self.built.parts, self._list(name), live_index)
 
+    def title(self, name: str, known_index: int) -> str:
+        """Return the title of a known article; "" where a list must not name it.
+
+        That is an article that has expired, was withdrawn, or is barred from the list by a rule.
+        """
+        barred = (self._editorial.unnamed.get(key) for key in (EVERY, name))
+        if self._withheld[known_index] or any(m is not None and m[known_index] for m in barred):
+            return ""
+        title: str = self.articles.column("title")[known_index]
+        return title
+
+    def title_read(self, name: str, live_index: int) -> str:
+        """Return the title of the recent read most like an article that a list may name, or ""."""
+        if self._user is None:
+            return ""
+        reads = reads_behind(self.builder.model.live, self._user.reads, live_index)
+        closest_first = sorted(reads, key=lambda read: -read[1])
+        titles = (self.title(name, known) for known, value in closest_first if value > 0)
+        return next(filter(None, titles), "")
+
     def article(self, live_index: int) -> KnownArticle:
         """Return a live article."""
         return self.articles[self.builder.model.live.live_rows[live_index]]
@@ -135,7 +165,7 @@ class PageTrace:
             parts=self.parts(name, live_index),
             ranks=self._ranks(of, live_index),
             list_rank=rank + 1,
-            drivers=self._drivers(live_index) if of.scorer in _PERSONAL else (),
+            drivers=self._drivers(name, live_index) if of.scorer in _PERSONAL else (),
             rules=tuple(rule for rule in self._rules if rule.rule_id in rules),
             displaced=self.displaced(name, order[:rank].tolist()),
             note=self.built.notes.get(name, ""),
@@ -151,8 +181,8 @@ class PageTrace:
             if values[live_index] or name in signal_names("static")
         }
 
-    def _drivers(self, live_index: int) -> tuple[Driver, ...]:
-        """Return the reads behind a slot.
+    def _drivers(self, name: str, live_index: int) -> tuple[Driver, ...]:
+        """Return the reads behind a slot of a list.
 
         By text, what each read adds to the mean; by users, its term of the ALS preference,
         y_j' (G + (c - 1) sum y y')^-1 c y_i, over reads that are live.
@@ -176,10 +206,9 @@ class PageTrace:
         for row in dict.fromkeys([*text, *als]):
             by_text = live.weights["text"] * text.get(row, 0.0)
             by_als = live.weights["als"] * als.get(row, 0.0)
-            article = self.articles[row]
-            drivers.append(
-                Driver(article.article_id, article.title, round(by_text, 4), round(by_als, 4))
-            )
+            article_id = self.articles.column("article_id")[row]
+            title = self.title(name, row)
+            drivers.append(Driver(article_id, title, round(by_text, 4), round(by_als, 4)))
         drivers.sort(key=lambda driver: -(driver.text + driver.als))
         return tuple(d for d in drivers if d.text + d.als > 0)[:LONGEST]
 
@@ -206,8 +235,9 @@ class PageTrace:
                 why = f"same story as {self.article(twin).article_id} in {list_of[twin]}"
             else:
                 why = "too many of its section, or too like a better one"
-            article = self.article(index)
-            found.append(Displaced(article.article_id, article.title, why))
+            row = self.builder.model.live.live_rows[index]
+            article_id = self.articles.column("article_id")[row]
+            found.append(Displaced(article_id, self.title(name, row), why))
             if len(found) == LONGEST:
                 break
         return tuple(found)
@@ -219,7 +249,7 @@ class PageTrace:
         if self._user is not None and story[index] in story[self._user.read]:
             return "its story is already read"
         if index in self._blocked:
-            return "expired, not published yet, or excluded by the caller"
+            return "expired, withdrawn, not published yet, or excluded by the caller"
         return "the article being read, or its story"
 
 

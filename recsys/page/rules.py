@@ -5,9 +5,8 @@ forbids wins over a rule that shows: a pin gives way to a block, to an article t
 has read, and to the article being read.
 """
 
-import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -21,7 +20,9 @@ from recsys.checked import struct_of
 from recsys.config import MOST_SLOTS
 from recsys.errors import RuleError
 from recsys.page.compose import Cap, Pin
+from recsys.page.known_articles import KnownArticles
 from recsys.rows import is_text
+from recsys.words import fold, has_words, words_to_find
 
 Kind = Literal["pin", "block", "boost", "embargo", "expire", "sensitive", "cap"]
 By = Literal["article", "author", "section", "tag", "source", "text"]
@@ -31,7 +32,6 @@ GROUPED: tuple[By, ...] = ("author", "section", "source")  # an article has one 
 EVERY = ""  # of lists
 MOST_BOOST = 10  # a boost lifts or lowers by at most so many times a list's span of scores
 MOST_OF_GROUP = 100  # the largest amount of a cap
-_WORD = re.compile(r"\w+")
 Ints = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 Name = Annotated[str, Meta(max_length=512)]
@@ -148,15 +148,15 @@ def problem_of(rule: Rule, list_names: Sequence[str]) -> str:
 
 def _problem_between_fields(rule: Rule, list_names: Sequence[str] | None) -> str:
     """Return what is wrong with a rule whose fields are each in range, "" for nothing."""
-    for field in ("rule_id", "value", "list_name", "only", "author", "reason"):
-        if not is_text(getattr(rule, field)):
-            return f"{field} must be Unicode text"
+    for name in ("rule_id", "value", "list_name", "only", "author", "reason"):
+        if not is_text(getattr(rule, name)):
+            return f"{name} must be Unicode text"
     known = ", ".join(list_names or ())
     if list_names is not None and rule.list_name not in (EVERY, *list_names):
         return f"list_name must be one of {known}, got {rule.list_name!r} (--list)"
-    for field in ("author", "reason"):
-        if not getattr(rule, field).strip():
-            return f"{field} is required (--{field})"
+    for name in ("author", "reason"):
+        if not getattr(rule, name).strip():
+            return f"{name} is required (--{name})"
     if not rule.value.strip() and rule.kind != "cap":
         return f"value is required: the {rule.by} that the rule is about"
     if rule.ends_ms is not None and rule.ends_ms <= rule.starts_ms:
@@ -195,7 +195,7 @@ def conflicts(rule: Rule, others: Iterable[Rule]) -> list[str]:
             ends, default=2**62
         ):
             continue
-        same = (rule.by, rule.value.casefold()) == (other.by, other.value.casefold())
+        same = (rule.by, fold(rule.value)) == (other.by, fold(other.value))
         lists = {rule.list_name, other.list_name}
         meets = len(lists) == 1 or EVERY in lists
         kinds = {rule.kind, other.kind}
@@ -246,18 +246,29 @@ class Described:
     def matching(self, by: By, value: str) -> Mask:
         """Return which known articles a rule is about."""
         if by == "text":
-            wanted = set(_WORD.findall(value.casefold()))
-            return np.array(
-                [wanted <= set(_WORD.findall(title.casefold())) for title in self.titles],
-                dtype=bool,
-            )
+            wanted = words_to_find(value)
+            return np.array([has_words(title, wanted) for title in self.titles], dtype=bool)
         if by == "article":
             return np.array([id_ == value for id_ in self.article_ids], dtype=bool)
-        name = value.casefold().strip()
+        name = fold(value).strip()
         if by == "tag":
-            tags = ([tag.strip() for tag in text.casefold().split(",")] for text in self.tags)
+            tags = ([tag.strip() for tag in fold(text).split(",")] for text in self.tags)
             return np.array([name in found for found in tags], dtype=bool)
-        return np.array([v.casefold() == name for v in self._by(by)], dtype=bool)
+        return np.array([fold(v) == name for v in self._by(by)], dtype=bool)
+
+    @classmethod
+    def of(cls, articles: KnownArticles, live_rows: Ints) -> "Described":
+        """Return what rules may ask of the articles of a run."""
+        column = articles.column
+        return cls(
+            article_ids=column("article_id"),
+            authors=column("author"),
+            sections=column("category"),
+            tags=column("tags"),
+            urls=column("url"),
+            titles=column("title"),
+            live_rows=live_rows,
+        )
 
     def _by(self, by: By) -> Sequence[str]:
         if by == "source":
@@ -267,10 +278,10 @@ class Described:
     def groups(self, by: By, value: str) -> Ints:
         """Return the group number of each live article; -1 if it has none, or not `value`."""
         of = self._by(by)
-        names = [of[row].casefold() for row in self.live_rows.tolist()]
+        names = [fold(of[row]) for row in self.live_rows.tolist()]
         number = {name: i for i, name in enumerate(sorted(set(names) - {""}))}
         if value:
-            number = {name: i for name, i in number.items() if name == value.casefold()}
+            number = {name: i for name, i in number.items() if name == fold(value).strip()}
         return np.array([number.get(name, -1) for name in names], dtype=np.int64)
 
 
@@ -291,6 +302,12 @@ class Editorial:
         list.
     barred_by : dict
         By live index: the rule that bars the article.
+    unnamed : dict of array of bool, shape (n_known,)
+        By list (EVERY for all): the known articles that a rule bars there, so that their titles
+        are not named there either.
+    withheld : array of bool, shape (n_known,), or None
+        The known articles that a block, an embargo or an expiry takes off every page. They are
+        as good as unknown.
     """
 
     barred: dict[str, Mask]
@@ -299,6 +316,8 @@ class Editorial:
     caps: tuple[Cap, ...]
     touched: dict[tuple[str, int], tuple[str, ...]]
     barred_by: dict[int, str]
+    unnamed: dict[str, Mask] = field(default_factory=dict)
+    withheld: Mask | None = None
 
     def touching(self, name: str, live_index: int) -> tuple[str, ...]:
         """Return the rules that lift, lower or pin an article in a list."""
@@ -318,26 +337,43 @@ class Resolved:
         Checked by `rule_of`.
     articles
         The known articles of the run.
+
+    Attributes
+    ----------
+    unmatched : dict of tuple of str
+        By rule: a note for each of its values that is about no known article. A value that is an
+        article id has none, since that article may come later.
     """
 
     def __init__(self, rules: Sequence[Rule], articles: Described) -> None:
         self.rules = tuple(rules)
-        self._n_live = len(articles.live_rows)
+        self.unmatched: dict[str, tuple[str, ...]] = {}
+        self._live_rows, self._n_known = articles.live_rows, len(articles.article_ids)
         self._meant: dict[str, Mask] = {}
-        self._beside: dict[str, Mask] = {}
         self._only: dict[str, Mask] = {}
         self._groups: dict[str, Ints] = {}
         self._editorial = lru_cache(maxsize=256)(self._build)
         for rule in rules:
+            known = articles.matching(rule.by, rule.value)
+            values = [(rule.by, rule.value, known)]
             if rule.kind == "cap":
                 self._groups[rule.rule_id] = articles.groups(rule.by, rule.value)
-                continue
-            known = articles.matching(rule.by, rule.value)
-            self._meant[rule.rule_id] = known[articles.live_rows]
+            else:
+                self._meant[rule.rule_id] = known
             if rule.kind == "sensitive":
-                self._beside[rule.rule_id] = known
                 allowed = articles.matching(rule.only_by, rule.only) & (rule.only != "")
-                self._only[rule.rule_id] = allowed[articles.live_rows]
+                self._only[rule.rule_id] = allowed
+                values.append((rule.only_by, rule.only, allowed))
+            self.unmatched[rule.rule_id] = tuple(
+                f"{rule.rule_id}: no known article has the {by} “{value}” now"
+                for by, value, found in values
+                if value and by != "article" and not found.any()
+            )
+
+    def notes(self, now_ms: int) -> tuple[str, ...]:
+        """Return the notes of `unmatched` of the rules that are in force at an instant."""
+        active = (rule.rule_id for rule in self.rules if rule.active(now_ms))
+        return tuple(note for rule_id in active for note in self.unmatched[rule_id])
 
     def at(self, now_ms: int, context: int | None) -> Editorial:
         """Return what the rules require at an instant beside an article (a known index or None).
@@ -350,15 +386,16 @@ class Resolved:
             return NO_RULES
         beside = frozenset(
             rule_id
-            for rule_id, known in self._beside.items()
-            if context is not None and known[context]
+            for rule_id in self._only
+            if context is not None and self._meant[rule_id][context]
         )
         return self._editorial(active, beside)
 
     def _build(self, active_rules: tuple[int, ...], beside: frozenset[str]) -> Editorial:
         """Return what rules require, beside an article that the rules `beside` are about."""
         active = [self.rules[at] for at in active_rules]
-        barred: dict[str, Mask] = {}
+        unnamed: dict[str, Mask] = {}
+        withheld: Mask | None = None
         boosts: dict[str, NDArray[np.float64]] = {}
         pins: list[Pin] = []
         caps: list[Cap] = []
@@ -369,9 +406,9 @@ class Resolved:
             touched[name, index] = (*touched.get((name, index), ()), rule.rule_id)
 
         def bar(rule: Rule, mask: Mask) -> None:
-            every = barred.setdefault(rule.list_name, np.zeros(self._n_live, dtype=bool))
+            every = unnamed.setdefault(rule.list_name, np.zeros(self._n_known, dtype=bool))
             every |= mask
-            for index in np.flatnonzero(mask).tolist():
+            for index in np.flatnonzero(mask[self._live_rows]).tolist():
                 barred_by.setdefault(index, rule.rule_id)
 
         for rule in active:
@@ -382,23 +419,29 @@ class Resolved:
             meant = self._meant[rule.rule_id]
             if rule.kind in ("block", "embargo", "expire"):
                 bar(rule, meant)
+                if rule.list_name == EVERY:
+                    withheld = meant if withheld is None else withheld | meant
             elif rule.kind == "sensitive":
                 bar(rule, meant)
                 if rule.rule_id in beside:
                     bar(rule, ~self._only[rule.rule_id])
             elif rule.kind == "boost":
-                lift = boosts.setdefault(rule.list_name, np.zeros(self._n_live))
+                meant = meant[self._live_rows]
+                lift = boosts.setdefault(rule.list_name, np.zeros(len(meant)))
                 lift += rule.amount * meant
                 for index in np.flatnonzero(meant).tolist():
                     touch(rule, rule.list_name, index)
+        barred = {name: mask[self._live_rows] for name, mask in unnamed.items()}
         pinned: set[tuple[str, int]] = set()
         for rule in active:  # pins last: a barred article cannot be pinned
             if rule.kind == "pin":
                 off = barred.get(EVERY), barred.get(rule.list_name)
-                for index in np.flatnonzero(self._meant[rule.rule_id]).tolist():
+                for index in np.flatnonzero(self._meant[rule.rule_id][self._live_rows]).tolist():
                     at = (rule.list_name, rule.slot - 1)
                     if at not in pinned and not any(m is not None and m[index] for m in off):
                         pins.append(Pin(rule.list_name, rule.slot - 1, index))
                         pinned.add(at)
                         touch(rule, rule.list_name, index)
-        return Editorial(barred, boosts, tuple(pins), tuple(caps), touched, barred_by)
+        return Editorial(
+            barred, boosts, tuple(pins), tuple(caps), touched, barred_by, unnamed, withheld
+        )

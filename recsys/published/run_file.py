@@ -30,7 +30,7 @@ from recsys.published.connection import connect, reading
 from recsys.published.sound_model import require_sound
 from recsys.published.user_rows import digest_of_user, find_profile, load_profiles
 
-FORMAT = 9
+FORMAT = 10
 _CARRY = "carry."
 
 _SCHEMA = """

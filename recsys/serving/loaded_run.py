@@ -6,6 +6,7 @@ from datetime import datetime
 from functools import cached_property, lru_cache
 from pathlib import Path
 from types import MappingProxyType
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +23,7 @@ from recsys.page.rules import Described, Editorial, Resolved
 from recsys.published import folder as published_folder
 from recsys.published import run_file
 from recsys.published.connection import connect, reading
-from recsys.rows import UNKNOWN_TIME, from_ms, to_ms
+from recsys.rows import UNKNOWN_TIME, to_ms
 from recsys.serving.responses import Page, Recommendation
 
 PAGES_KEPT = 1000  # of anonymous users, in memory: the latest asked for
@@ -30,10 +31,25 @@ LAYOUTS_KEPT = 256  # with other numbers of slots than the settings say
 NEVER = np.iinfo(np.int64).max
 
 
+class Hidden(NamedTuple):
+    """The articles that are expired, withdrawn, not published yet, or no articles at all.
+
+    Attributes
+    ----------
+    known : array of bool, shape (n_known,)
+        Which of the known articles.
+    live : array of int64
+        The live indices of those that are live.
+    """
+
+    known: NDArray[np.bool_]
+    live: NDArray[np.int64]
+
+
 def _card(article: KnownArticle) -> tuple[str, str, str, str, datetime | None]:
     """Return what every slot with an article shows of it: the first of `Recommendation`."""
-    published = None if article.published_ms is None else from_ms(article.published_ms)
-    return article.article_id, article.title, article.category, article.url, published
+    name = article.article_id, article.title
+    return *name, article.category, article.url, article.published_at
 
 
 def _titles(layout: Layout) -> Mapping[str, str]:
@@ -67,15 +83,16 @@ class LoadedRun:
         live = [self.articles[row] for row in self.model.live.live_rows.tolist()]
         ids = self.articles.column("article_id")
         self.known = dict(zip(ids, range(len(ids)), strict=True))
-        self._expires_ms = np.array(
-            [NEVER if a.expires_ms is None else a.expires_ms for a in live], dtype=np.int64
-        )
-        self._published_ms = np.array(
-            [UNKNOWN_TIME if a.published_ms is None else a.published_ms for a in live],
-            dtype=np.int64,
-        )
+        self._begins_ms = self.articles.instants("published_ms", UNKNOWN_TIME)
+        ends = (self.articles.instants(name, NEVER) for name in ("expires_ms", "withdrawn_ms"))
+        self._ends_ms = np.minimum(*ends)
+        self._untitled = np.zeros(len(ids), dtype=bool)
+        if self.meta.config.data.require_title:
+            titles = self.articles.column("title")
+            self._untitled |= np.array([title == "" for title in titles], dtype=bool)
         self._cards = [_card(article) for article in live]
-        self._hidden = 0, 0, NOTHING  # from when until when which live articles are hidden
+        # From when until when which articles are hidden.
+        self._hidden = 0, 0, Hidden(self._untitled, NOTHING)
         self.anonymous_page = lru_cache(maxsize=PAGES_KEPT)(self._anonymous_page)
         self.resized = lru_cache(maxsize=LAYOUTS_KEPT)(self._resized)
         self._titles = lru_cache(maxsize=LAYOUTS_KEPT)(_titles)
@@ -83,23 +100,15 @@ class LoadedRun:
     @cached_property
     def described(self) -> Described:
         """Return what rules may ask of the articles."""
-        of = self.articles.column
-        return Described(
-            of("article_id"),
-            of("author"),
-            of("category"),
-            of("tags"),
-            of("url"),
-            of("title"),
-            self.model.live.live_rows,
-        )
+        return Described.of(self.articles, self.model.live.live_rows)
 
-    def hidden(self, now_ms: int) -> NDArray[np.int64]:
-        """Return the live articles that are expired, or not published yet, at an instant."""
+    def hidden(self, now_ms: int) -> Hidden:
+        """Return the articles that must not be shown at an instant, whatever the rules say."""
         since, until, found = self._hidden  # one tuple, so that no thread sees half of it
         if not since <= now_ms < until:
-            found = np.flatnonzero((self._expires_ms <= now_ms) | (self._published_ms > now_ms))
-            changes = np.concatenate((self._expires_ms, self._published_ms))
+            known = (self._ends_ms <= now_ms) | (self._begins_ms > now_ms) | self._untitled
+            found = Hidden(known, np.flatnonzero(known[self.model.live.live_rows]))
+            changes = np.concatenate((self._ends_ms, self._begins_ms))
             until = int(changes[changes > now_ms].min(initial=NEVER))
             self._hidden = now_ms, until, found
         return found
@@ -116,8 +125,9 @@ class LoadedRun:
         blocked: NDArray[np.int64],
         rules: Resolved,
         editorial: Editorial,
+        withheld: NDArray[np.bool_],
     ) -> PageTrace:
-        """Return how one page is made."""
+        """Return how one page is made; see `PageTrace`."""
         return PageTrace(
             self.builder,
             self.articles,
@@ -127,6 +137,7 @@ class LoadedRun:
             layout=layout,
             blocked=blocked,
             editorial=editorial,
+            withheld=withheld,
         )
 
     def stored_page(
@@ -171,9 +182,10 @@ class LoadedRun:
         found = []
         for live_index, score, code, because, rules in slots:
             card = self._cards[live_index]
-            title = self.articles[because].title if because >= 0 else ""
+            title = trace.title(list_name, because) if because >= 0 else ""
             if code == BECAUSE_READ and not title:
-                code = "taste"  # an article that is known by its id alone has no title to name
+                title = trace.title_read(list_name, live_index)
+                code = BECAUSE_READ if title else "taste"
             found.append(
                 Recommendation(
                     *card,
@@ -198,5 +210,8 @@ class LoadedRun:
     ) -> Page:
         """Return the page of an anonymous user; most page views are theirs."""
         hidden = np.frombuffer(blocked, dtype=np.int64)
-        trace = self.trace(None, context, layout, hidden, rules, editorial)
+        # Of an anonymous page only live articles can be named, in explanations.
+        withheld = np.zeros(len(self.articles), dtype=bool)
+        withheld[self.model.live.live_rows[hidden]] = True
+        trace = self.trace(None, context, layout, hidden, rules, editorial, withheld)
         return self.page(trace, trace.built.lists, trace.built.notes, {})

@@ -26,7 +26,7 @@ from recsys.page.rules import NO_RULES, Resolved
 from recsys.published import folder as published_folder
 from recsys.published.connection import connect
 from recsys.published.user_rows import find_profile
-from recsys.rows import HOUR_MS, is_text, to_ms
+from recsys.rows import HOUR_MS, is_anonymous, is_text, to_ms
 from recsys.serving.loaded_run import LoadedRun
 from recsys.serving.responses import Health, Page, Ranked
 
@@ -175,20 +175,20 @@ class Recommender:
         context = None if article_id is None else run.known.get(article_id)
         clicks = [run.known[a] for a in recent_clicks if a in run.known]
         user, stored = self._user_and_page(run, user_id, clicks)
-        blocked = hidden
+        blocked = hidden.live
         if exclude:
             out = run.model.live.live_index_of([run.known[a] for a in exclude if a in run.known])
-            blocked = np.concatenate((hidden, out[out >= 0]))
+            blocked = np.concatenate((hidden.live, out[out >= 0]))
         rules = self._resolved(run)
         editorial = rules.at(now_ms, context)
         if user is None and not explore:
             page = run.anonymous_page(context, of, blocked.tobytes(), rules, editorial)
             return page.of(wanted)
-        trace = run.trace(user, context, of, blocked, rules, editorial)
+        trace = run.trace(user, context, of, blocked, rules, editorial, hidden.known)
         is_stored = context is None and of is run.builder.layout(None, has_context=False)
         made = None
         if is_stored and editorial is NO_RULES and not (clicks or exclude or explore):
-            made = self._stored_page(run, stored, of, hidden)
+            made = self._stored_page(run, stored, of, hidden.live)
         notes: Mapping[str, str] = {}
         propensity: dict[int, float] = {}
         if made is None:
@@ -209,8 +209,8 @@ class Recommender:
             How old the data of the run may be.
         """
         run = self.run
-        self._resolved(run)
-        hours = (_now_ms(as_of) - run.as_of_ms) / HOUR_MS
+        now_ms, rules = _now_ms(as_of), self._resolved(run)
+        hours = (now_ms - run.as_of_ms) / HOUR_MS
         names = (published_folder.POINTER, published_folder.RULES, run.meta.run_id)
         found = [self._refused[name] for name in names if name in self._refused]
         if version_of(self._pointer) is None and not found:
@@ -218,13 +218,27 @@ class Recommender:
         problems = [f"not served: {problem}" for problem in found]
         if hours > max_hours:
             problems.append(f"{run.meta.run_id} knows nothing of the last {hours:.1f} hours")
-        return Health(run.meta.run_id, round(hours, 2), tuple(problems))
+        return Health(run.meta.run_id, round(hours, 2), tuple(problems), rules.notes(now_ms))
 
-    def article(self, article_id: str) -> KnownArticle | None:
-        """Return what the current run knows of an article, None if it does not know it."""
-        run = self.run
+    def article(self, article_id: str, *, as_of: datetime | None = None) -> KnownArticle | None:
+        """Return what the current run knows of an article that may be shown; otherwise None.
+
+        An article that has expired, was withdrawn, is not published yet, or that a rule blocks on
+        every page is as good as unknown.
+
+        Parameters
+        ----------
+        article_id
+            The article.
+        as_of
+            By default the present. A naive time is UTC.
+        """
+        run, now_ms = self.run, _now_ms(as_of)
         known = run.known.get(article_id)
-        return None if known is None else run.articles[known]
+        if known is None or run.hidden(now_ms).known[known]:
+            return None
+        withheld = self._resolved(run).at(now_ms, None).withheld
+        return None if withheld is not None and withheld[known] else run.articles[known]
 
     def titles(self, layout: str | None = None, *, language: str = "en") -> dict[str, str]:
         """Return the titles of a layout's lists by name, in a language where there are any.
@@ -341,7 +355,7 @@ class Recommender:
 
     def _profile(self, run: LoadedRun, user_id: str | None) -> tuple[bytes, bytes | None]:
         """Return a known user's packed profile and stored page; b"" for an anonymous user."""
-        if user_id is None or not is_text(user_id):
+        if user_id is None or is_anonymous(user_id) or not is_text(user_id):
             return b"", None
         try:
             for conn, path in self._connections(run):

@@ -7,6 +7,20 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from recsys.page.explain import Explanation, PageTrace
+from recsys.page.known_articles import KnownArticle
+
+# What `Recommendation.as_dict` gives of an article beside the fields of the slot itself.
+ARTICLE_FIELDS = (
+    "author",
+    "language",
+    "image_url",
+    "summary",
+    "kicker",
+    "premium",
+    "importance",
+    "reading_minutes",
+    "modified_at",
+)
 
 
 class Recommendation(NamedTuple):
@@ -50,9 +64,64 @@ class Recommendation(NamedTuple):
     place: tuple[str, int]
 
     def as_dict(self) -> dict[str, Any]:
-        """Return what the slot says by name: its fields, without `trace` and `place`."""
+        """Return what the slot says by name: its fields, and those of `article` beside them.
+
+        `trace` and `place` are left out.
+        """
         values = zip(self._fields, self, strict=True)
-        return {name: value for name, value in values if name not in ("trace", "place")}
+        fields = {name: value for name, value in values if name not in ("trace", "place")}
+        article = self.article
+        return fields | {name: getattr(article, name) for name in ARTICLE_FIELDS}
+
+    @property
+    def article(self) -> KnownArticle:
+        """Return all that the run knows of the article; read when it is asked for."""
+        return self.trace.article(self.place[1])
+
+    @property
+    def author(self) -> str:
+        """Return its author, "" where not known."""
+        return self.article.author
+
+    @property
+    def language(self) -> str:
+        """Return its language, "" where not known."""
+        return self.article.language
+
+    @property
+    def image_url(self) -> str:
+        """Return the address of its picture, "" without one."""
+        return self.article.image_url
+
+    @property
+    def summary(self) -> str:
+        """Return its summary, "" without one."""
+        return self.article.summary
+
+    @property
+    def kicker(self) -> str:
+        """Return the short line above its headline, "" without one."""
+        return self.article.kicker
+
+    @property
+    def premium(self) -> bool | None:
+        """Return whether it is for subscribers only; None where not known."""
+        return self.article.premium
+
+    @property
+    def importance(self) -> float | None:
+        """Return the number that the newsroom gave it; None where not known."""
+        return self.article.importance
+
+    @property
+    def reading_minutes(self) -> float | None:
+        """Return the time to read its body; None without a body."""
+        return self.article.reading_minutes
+
+    @property
+    def modified_at(self) -> datetime | None:
+        """Return when its publisher last modified it, in UTC; None where not known."""
+        return self.article.modified_at
 
     def __eq__(self, other: object) -> bool:
         """Return whether another slot says the same."""
@@ -158,8 +227,11 @@ class Health:
         Hours since the run's `as_of`.
     problems
         What is wrong, in words; empty if nothing is.
+    notes
+        What may be meant: rules in force that are about no article of the run.
     """
 
     run_id: str
     hours: float
     problems: tuple[str, ...]
+    notes: tuple[str, ...]

@@ -28,6 +28,7 @@ from recsys.sorted_ints import distinct, make_pair, split_pair
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
+NO_USER = -1  # the key of none
 PRIOR_VIEWS = 20.0  # views with the average click rate, added to those of each article
 
 
@@ -64,7 +65,13 @@ class Events:
 
     @classmethod
     def from_logs(
-        cls, clicks: Clicks, impressions: Impressions, from_ms: int, earlier: tuple[Ints, Ints]
+        cls,
+        clicks: Clicks,
+        impressions: Impressions,
+        from_ms: int,
+        earlier: tuple[Ints, Ints],
+        *,
+        shared_key: int = NO_USER,
     ) -> "Events":
         """Extract the events from clicks and impressions.
 
@@ -77,6 +84,8 @@ class Events:
         earlier
             Keys of articles seen before these clicks and impressions, and the instant at which each
             was first seen.
+        shared_key
+            See `counted_clicks`.
         """
         timed = np.flatnonzero(~clicks.time_is_bound)
         is_before = clicks.clicked_ms[timed] < from_ms
@@ -86,7 +95,8 @@ class Events:
             np.concatenate((earlier[1], clicks.clicked_ms[before])),
             is_sorted=not len(earlier[0]),  # clicks are in order of time
         )
-        first = timed[one_of_pair(clicks.user_key[timed], clicks.article_key[timed], first=True)]
+        users, articles = clicks.user_key[timed], clicks.article_key[timed]
+        first = timed[counted_clicks(users, articles, shared_key=shared_key, first=True)]
         n_shown = np.diff(impressions.start)
         hit_ms = np.where(
             impressions.clicked_ms == UNKNOWN_TIME, impressions.shown_ms, impressions.clicked_ms
@@ -256,6 +266,31 @@ class Events:
         shown = make_pair(self.view_user, self.view_key)
         clicked = make_pair(self.click_user, self.click_key)
         return split_pair(distinct(np.concatenate((shown, clicked))))
+
+
+def counted_clicks(
+    user_key: Ints, article_key: Ints, *, shared_key: int, first: bool
+) -> NDArray[np.bool_]:
+    """Return which clicks count: one of each user on each article.
+
+    Parameters
+    ----------
+    user_key, article_key : array of int64, shape (n_clicks,)
+        The clicks, oldest first.
+    shared_key
+        The key of a user who is many people, each of whose clicks counts: the clicks without a
+        user id and without a session. `NO_USER` if there are none.
+    first
+        Whether the first click of a user on an article counts, or the last.
+
+    Examples
+    --------
+    >>> users, articles = np.array([4, 4, 9, 9]), np.array([1, 1, 1, 1])
+    >>> counted_clicks(users, articles, shared_key=9, first=True).tolist()
+    [True, False, True, True]
+    """
+    is_shared: NDArray[np.bool_] = user_key == shared_key
+    return one_of_pair(user_key, article_key, first=first) | is_shared
 
 
 def _first_seen(key: Ints, seen_ms: Ints, *, is_sorted: bool) -> tuple[Ints, Ints]:

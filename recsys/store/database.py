@@ -172,7 +172,7 @@ class Store:
         at_ms
             Current time in ms, stored with new articles and rejects.
         is_known
-            Whether the file was read before and has not changed since, see `was_read`.
+            Whether the file was read before and has not changed since, see `read_file_digest`.
         """
         with self._transaction():
             self._conn.executemany(
@@ -191,6 +191,17 @@ class Store:
             self.derived.drop_examples(change.oldest_ms)
             clicks = self._clicks.add_derived(change.clicks, change.outdated_clicks)
             return {"impressions": change.counts, "clicks": clicks}
+
+    def read_file_digest(self, file: str) -> str | None:
+        """Return the digest of a file of articles when it was last read to its end, or None."""
+        query = "SELECT digest FROM read_files WHERE file = ?"
+        found = self._conn.execute(query, (file,)).fetchone()
+        return None if found is None else str(found[0])
+
+    def put_read_file(self, file: str, digest: str) -> None:
+        """Store the digest of a file of articles that was read to its end."""
+        with self._transaction():
+            self._conn.execute("INSERT OR REPLACE INTO read_files VALUES (?, ?)", (file, digest))
 
     def _add_clicks(self, rows: pl.DataFrame) -> Added:
         rows = self._id_keys.add_key_column(rows, "user")

@@ -34,6 +34,11 @@ class IdKeys:
         """Drop all cached keys."""
         self._cache.clear()
 
+    def article_id(self, article_key: int) -> str:
+        """Return the id of an article's key."""
+        query = "SELECT article_id FROM article_ids WHERE article_key = ?"
+        return str(self._conn.execute(query, (article_key,)).fetchone()[0])
+
     def add_key_column(self, rows: pl.DataFrame, entity: Entity) -> pl.DataFrame:
         """Add the column `user_key` for `user_id`, or `article_key` for `article_id`.
 

@@ -34,20 +34,24 @@ class StoredImpression(NamedTuple):
     site: str | None
     variant: str | None
 
-    def merged_with(self, other: "StoredImpression") -> "StoredImpression":
+    def merged_with(self, other: "StoredImpression", id_keys: IdKeys) -> "StoredImpression":
         """Return what two reports of one impression say together; the order does not matter.
 
         A click in either is a click. The first time of a click counts, and the longest reading
         time. Where two values contradict each other, the smaller one counts, so that the result
         does not depend on which report was read first.
         """
+        context_key = _smaller(self.context_key, other.context_key)
+        contexts = [key for key in (self.context_key, other.context_key) if key is not None]
+        if contexts[1:] not in ([], contexts[:1]):  # keys are in no order, ids are
+            context_key = min(contexts, key=id_keys.article_id)
         dwells = [s for s in (self.dwell_seconds, other.dwell_seconds) if s is not None]
         clicked = np.frombuffer(self.clicked, np.uint8) | np.frombuffer(other.clicked, np.uint8)
         return StoredImpression(
             *self[:3],
             clicked.tobytes(),
             _smaller(self.clicked_at, other.clicked_at),
-            _smaller(self.context_key, other.context_key),
+            context_key,
             _smaller(self.source or None, other.source or None) or "",
             _smaller(self.propensities, other.propensities),
             max(dwells, default=None),
@@ -136,7 +140,9 @@ def add_impressions(
     merged: dict[tuple[int, int, bytes], StoredImpression] = {}
     for impression in _table_rows(rows, key_of):
         before = merged.get(impression[:3])
-        merged[impression[:3]] = impression if before is None else before.merged_with(impression)
+        merged[impression[:3]] = (
+            impression if before is None else before.merged_with(impression, id_keys)
+        )
     changes_before = conn.total_changes
     insert = f"INSERT OR IGNORE INTO impressions ({', '.join(_COLUMNS)})"
     insert_columns(conn, insert, list(zip(*merged.values(), strict=True)) or [()] * len(_COLUMNS))
@@ -145,7 +151,7 @@ def add_impressions(
         stored_before: list[StoredImpression] = []
         touched = list(merged.values())
     else:
-        touched, stored_before = _merge_with_stored(conn, merged)
+        touched, stored_before = _merge_with_stored(conn, id_keys, merged)
         touched.sort()
     counts = Added(n_new, len(stored_before), len(rows) - n_new - len(stored_before))
     return AddedImpressions(
@@ -157,7 +163,9 @@ def add_impressions(
 
 
 def _merge_with_stored(
-    conn: sqlite3.Connection, merged: dict[tuple[int, int, bytes], StoredImpression]
+    conn: sqlite3.Connection,
+    id_keys: IdKeys,
+    merged: dict[tuple[int, int, bytes], StoredImpression],
 ) -> tuple[list[StoredImpression], list[StoredImpression]]:
     """Merge rows with the stored ones; return all as they are now, and the changed ones before.
 
@@ -170,7 +178,7 @@ def _merge_with_stored(
     update = f"UPDATE impressions SET {', '.join(f'{n} = ?' for n in names)} WHERE {_KEY}"
     for key, impression in merged.items():
         stored = StoredImpression._make(conn.execute(select, key).fetchone())
-        result = stored.merged_with(impression)
+        result = stored.merged_with(impression, id_keys)
         now.append(result)
         if result != stored:
             before.append(stored)

@@ -1,15 +1,11 @@
 """Estimate how long it takes to read a text."""
 
-import re
+from recsys.words import UNSPACED
 
 WORDS_PER_MINUTE = 238  # silent reading of non-fiction in English; Brysbaert (2019), 190 studies
 # Characters a minute of a Chinese text, Trauzettel-Klosinski and Dietz (2012), IReST. Japanese is
 # read at 357 of its own, of which about 7 of 10 are counted here as Chinese characters are.
 IDEOGRAPHS_PER_MINUTE = 255
-# Scripts that are written without blanks: kana, Chinese characters, Thai, Lao, Burmese and Khmer.
-UNSPACED = re.compile(
-    "[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff]"
-)
 
 
 def reading_minutes(body: str) -> float:

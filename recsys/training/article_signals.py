@@ -11,10 +11,10 @@ from recsys.blend.curves import age_hours
 from recsys.blend.signal_table import static_values
 from recsys.config import Config
 from recsys.page.rankings import top_n
-from recsys.rows import HOUR_MS
+from recsys.rows import HOUR_MS, Clicks
 from recsys.signals import affinity, popularity
 from recsys.signals.static_signals import ArticlesAt
-from recsys.training.window import TrainingWindow
+from recsys.training.window import TrainingWindow, select_clicks
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -87,7 +87,8 @@ def assign_sections(
     """Return the section number of each article, and the name of each section.
 
     `LIFESTYLE`, `lifestyle` and `Lifestyle` are one section. Its name is the most frequent
-    spelling in mixed case, else a short one in capitals, else the first in title case.
+    spelling in mixed case, else a short one in capitals, else the most frequent one, as it is in
+    lower case and in title case if it is in capitals.
 
     Parameters
     ----------
@@ -100,7 +101,7 @@ def assign_sections(
     --------
     >>> index, names = assign_sections(["LIFESTYLE", "Lifestyle", "", "UK", "tv shows"])
     >>> index.tolist(), names
-    ([1, 1, 0, 3, 2], ['', 'Lifestyle', 'Tv Shows', 'UK'])
+    ([1, 1, 0, 3, 2], ['', 'Lifestyle', 'tv shows', 'UK'])
     """
     spellings: dict[str, dict[str, int]] = {}
     for category in categories:
@@ -114,7 +115,8 @@ def assign_sections(
         by_count = sorted(spellings[key], key=lambda s: (-spellings[key][s], s))
         mixed = [s for s in by_count if not (s.isupper() or s.islower())]
         short = [s for s in by_count if s.isupper() and len(s) <= 3]
-        names.append((mixed or short or [by_count[0].title()])[0])
+        first = by_count[0] if by_count[0].islower() else by_count[0].title()
+        names.append((mixed or short or [first])[0])
     section_of = known | {key: section for section, key in enumerate(new, start=len(known))}
     return np.array([section_of.get(c.casefold(), 0) for c in categories], dtype=np.int64), names
 
@@ -125,6 +127,7 @@ def _importance(
     """Return the importance of each live article, the score of Must-Reads."""
     n_articles, counted = len(window.articles.id_map), window.counted_clicks
     clicked, clicked_hours = _counted_clicks_with_time(window)
+    anonymous, anonymous_index = _anonymous_clicks(window)
     n_users = popularity.decayed_clicks(
         clicked,
         clicked_hours,
@@ -132,8 +135,8 @@ def _importance(
         half_life_hours=config.popularity.importance_half_life_hours,
     )
     dwell = popularity.mean_dwell_share(
-        window.article_index[counted],
-        window.dwell_seconds[counted],
+        np.append(window.article_index[counted], anonymous_index),
+        np.append(window.dwell_seconds[counted], anonymous.dwell_seconds),
         n_articles=n_articles,
         full_seconds=2 * config.collaborative.full_dwell_seconds,
     )
@@ -178,10 +181,26 @@ def articles_lifted_by_bots(window: TrainingWindow, config: Config) -> list[str]
 
 
 def _counted_clicks_with_time(window: TrainingWindow) -> tuple[Ints, Floats]:
-    """Return article index and age in hours of the counted clicks whose time is known."""
+    """Return article index and age in hours of the counted clicks whose time is known.
+
+    Those of anonymous users come last.
+    """
     counted = window.counted_clicks
     counted = counted[window.time_is_known[counted]]
-    return window.article_index[counted], window.age_hours[counted]
+    anonymous, anonymous_index = _anonymous_clicks(window)
+    known = ~anonymous.time_is_bound
+    anonymous_hours = (window.as_of_ms - anonymous.clicked_ms) / HOUR_MS
+    return (
+        np.append(window.article_index[counted], anonymous_index[known]),
+        np.append(window.age_hours[counted], anonymous_hours[known]),
+    )
+
+
+def _anonymous_clicks(window: TrainingWindow) -> tuple[Clicks, Ints]:
+    """Return the counted clicks of anonymous users, and the article index of each."""
+    clicks = window.anonymous_clicks
+    clicks = select_clicks(clicks, clicks.clicked_ms >= window.counted_from_ms)
+    return clicks, window.articles.id_map.index_of_keys(clicks.article_key)
 
 
 def _rise(

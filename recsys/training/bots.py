@@ -8,7 +8,7 @@ from recsys.rows import HOUR_MS, Clicks
 from recsys.sorted_ints import distinct_counts, equal_slices, make_pair
 
 
-def find_bots(clicks: Clicks, config: DataConfig) -> NDArray[np.int64]:
+def find_bots(clicks: Clicks, config: DataConfig, *, shared_key: int) -> NDArray[np.int64]:
     """Return the store keys of the users who click more often than a person could, ascending.
 
     A user is a bot with more than `max_clicks_per_hour` clicks in one hour, more than
@@ -21,10 +21,15 @@ def find_bots(clicks: Clicks, config: DataConfig) -> NDArray[np.int64]:
         Clicks, oldest first.
     config
         The three limits.
+    shared_key
+        The key of a user who is many people, and so is no bot; see
+        `recsys.signals.event_counts.counted_clicks`.
     """
     limit = min(config.max_clicks_per_hour, config.max_clicks_per_day)
     limit = min(limit, config.max_clicks_per_article)
     is_busy = np.bincount(clicks.user_key) > limit  # no other user can exceed any of the limits
+    if 0 <= shared_key < len(is_busy):
+        is_busy[shared_key] = False
     busy = np.flatnonzero(is_busy[clicks.user_key] & ~clicks.time_is_bound)
     user_index = (np.cumsum(is_busy) - 1)[clicks.user_key[busy]]
     article_key, clicked_ms = clicks.article_key[busy], clicks.clicked_ms[busy]

@@ -1,6 +1,6 @@
 """Which articles are live: they may be recommended at `as_of`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +9,12 @@ from recsys.config import DataConfig
 from recsys.rows import HOUR_MS, UNKNOWN_TIME, Articles
 from recsys.signals.event_counts import Events
 from recsys.training.births import last_clicked_ms
+
+NOTHING_LIVE = "no live articles: are articles or clicks of the last days in the store?"
+NO_TITLES = (
+    "no live articles: no article in the store has a title. Ingest the articles too; if the logs"
+    " are all there is, set [data] require_title = false in recsys.toml (--config)"
+)
 
 
 def live_articles(
@@ -21,9 +27,9 @@ def live_articles(
 ) -> NDArray[np.bool_]:
     """Return which articles may be recommended at `as_of_ms`.
 
-    An article is live if it is young, or if it was clicked lately, and it has not expired.
-    An article that editors pin is live however old it is, once it is published and until it
-    expires.
+    An article is live if it is young, or if it was clicked lately. An article that editors pin
+    is live however old it is, once it is published. No article is live once it has expired or
+    was withdrawn. Without a title, an id is live only if the settings do not require one.
 
     Parameters
     ----------
@@ -38,7 +44,7 @@ def live_articles(
     as_of_ms
         The time up to which data may be used.
     config
-        `max_age_hours` and `active_hours`.
+        `max_age_hours`, `active_hours` and `require_title`.
 
     Returns
     -------
@@ -51,7 +57,30 @@ def live_articles(
     is_active = last_clicked_ms(articles, events) > active_from_ms
     pinned = set(pinned_ids)
     is_pinned = np.array([id_ in pinned for id_ in articles.id_map.ids], dtype=bool)
-    expires = articles.expires_ms != UNKNOWN_TIME
-    is_expired = expires & (articles.expires_ms <= as_of_ms)
-    live: NDArray[np.bool_] = (is_young | is_active | (is_pinned & is_born)) & ~is_expired
-    return live
+    is_live: NDArray[np.bool_] = is_young | is_active | (is_pinned & is_born)
+    for ends_ms in (articles.expires_ms, articles.withdrawn_ms):
+        is_live &= (ends_ms == UNKNOWN_TIME) | (ends_ms > as_of_ms)
+    if config.require_title:
+        is_live &= has_title(articles)
+    return is_live
+
+
+def why_none_is_live(counts: Mapping[str, int], config: DataConfig) -> str:
+    """Return why a run has no live article and what mends it; "" if it has one.
+
+    Parameters
+    ----------
+    counts
+        Of the run: `articles`, `articles_without_title` and `live_articles`.
+    config
+        `require_title`.
+    """
+    if counts["live_articles"]:
+        return ""
+    has_no_titles = 0 < counts["articles"] == counts["articles_without_title"]
+    return NO_TITLES if config.require_title and has_no_titles else NOTHING_LIVE
+
+
+def has_title(articles: Articles) -> NDArray[np.bool_]:
+    """Return which articles have a title; ids that only clicks and impressions name have none."""
+    return np.array([title != "" for title in articles.titles], dtype=bool)

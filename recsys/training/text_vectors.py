@@ -19,7 +19,7 @@ from recsys.training.window import TrainingWindow
 COUNTED_AT_ONCE = 2_000  # articles whose terms are counted in one task
 WEIGHED_AT_ONCE = 2_000  # articles whose TF-IDF vectors are made at once
 # Of `recsys.signals.text.extract_terms`: counts of an older version are not reused.
-TERMS_VERSION = "2"
+TERMS_VERSION = "3"
 
 
 @dataclass(frozen=True, slots=True)

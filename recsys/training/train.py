@@ -32,6 +32,7 @@ from recsys.training.carry_over import (
     carried_factors,
     carried_item_item,
 )
+from recsys.training.liveness import has_title
 from recsys.training.text_vectors import TextModel, build_text_model
 from recsys.training.users import TrainedUsers, UserFactors, exposures, latest_reads
 from recsys.training.window import TrainingWindow
@@ -57,6 +58,8 @@ class ArticleModel:
         ALS factors of the window's users and articles.
     counts
         Sizes of the input and of the model, for the run's report.
+    warnings
+        See `TrainingWindow.warnings`.
     """
 
     page: PageModel
@@ -65,6 +68,7 @@ class ArticleModel:
     articles: Sequence[KnownArticle]
     factors: collaborative.Factors
     counts: dict[str, int]
+    warnings: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +187,7 @@ def train_articles(
             "sections": len(sections) - 1,
             "stories": len(np.unique(stories)),
         },
+        warnings=window.warnings,
     )
 
 
@@ -240,9 +245,11 @@ def _window_counts(window: TrainingWindow) -> dict[str, int]:
     """Return the sizes of a training window, for the run's report."""
     return {
         "articles": len(window.articles.id_map),
+        "articles_without_title": int((~has_title(window.articles)).sum()),
         "live_articles": len(window.live_rows),
         "users": len(window.users),
         "clicks": len(window.user_index),
+        "anonymous_clicks": len(window.anonymous_clicks.user_key),
         "impressions": window.n_impressions,
         "bots": len(window.bot_keys),
         "bot_clicks": len(window.bot_clicks.user_key),
@@ -262,9 +269,16 @@ def _known_articles(
             articles.tags[i],
             articles.urls[i],
             articles.languages[i],
+            articles.image_urls[i],
+            articles.summaries[i],
+            articles.kickers[i],
             articles.premium[i],
+            None if np.isnan(articles.importance[i]) else float(articles.importance[i]),
+            float(articles.reading_minutes[i]) or None,
             _or_none(articles.published_ms[i]),
             _or_none(articles.expires_ms[i]),
+            _or_none(articles.modified_ms[i]),
+            _or_none(articles.withdrawn_ms[i]),
         )
         for i in range(len(articles.id_map))
     ]
@@ -321,6 +335,7 @@ def train(
         model.articles,
         model.factors,
         model.counts,
+        model.warnings,
         users,
     )
 

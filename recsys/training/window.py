@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 
 from recsys.config import Config, DataConfig
 from recsys.errors import StoreError
-from recsys.kernels.clicks import one_of_pair
-from recsys.rows import HOUR_MS, Articles, Clicks, IdMap
-from recsys.signals.event_counts import Events
+from recsys.rows import ANONYMOUS, HOUR_MS, Articles, Clicks, IdMap, is_anonymous
+from recsys.signals.event_counts import NO_USER, Events, counted_clicks
 from recsys.store.database import Store
 from recsys.training.births import births_of
 from recsys.training.bots import find_bots
+from recsys.training.event_warnings import click_warnings
 from recsys.training.liveness import live_articles
 
 Ints = NDArray[np.int64]
@@ -66,7 +66,16 @@ class TrainingWindow:
     all_users
         All users of the store, in id order.
     users
-        The users with a click in the window, in id order.
+        The users with a click in the window, in id order; no anonymous ones.
+    anonymous_keys : array of int64, ascending
+        Store keys of the anonymous users (`recsys.rows.is_anonymous`). No run has a profile of
+        them.
+    shared_key
+        Store key of the anonymous user without a session, who is many people; NO_USER if there
+        is none.
+    anonymous_clicks
+        The clicks of anonymous users on known articles, oldest first: the latest of each session on
+        each article, and all of the shared user. The signals of articles count them.
     user_index, article_index : array of int64, shape (n_clicks,)
         The clicks, oldest first: the latest click of each user on each article.
     clicked_ms : array of int64, shape (n_clicks,)
@@ -79,6 +88,8 @@ class TrainingWindow:
         The clicks and views that the signals of articles count; see `COUNTED_DAYS`.
     n_impressions
         Impressions since `counted_from_ms`.
+    warnings
+        What looks as if a part of the logs were missing, for the run's report.
     live_rows : array of int64, shape (n_live,)
         The article index of each live article, ascending.
     is_announced : array of bool, shape (n_articles,)
@@ -103,6 +114,9 @@ class TrainingWindow:
     articles: Articles
     all_users: IdMap
     users: IdMap
+    anonymous_keys: Ints
+    shared_key: int
+    anonymous_clicks: Clicks
     user_index: Ints
     article_index: Ints
     clicked_ms: Ints
@@ -110,6 +124,7 @@ class TrainingWindow:
     time_is_known: NDArray[np.bool_]
     events: Events
     n_impressions: int
+    warnings: Sequence[str]
     live_rows: Ints
     is_announced: NDArray[np.bool_]
     born_ms: Ints
@@ -175,7 +190,8 @@ def read_training_window(
     clicks = store.clicks(from_ms=from_ms, before_ms=as_of_ms)
     impressions = store.impressions(from_ms=counted_from_ms, before_ms=as_of_ms)
     all_users = store.users()
-    bot_keys = _bot_keys(clicks, all_users, base, config.data)
+    anonymous_keys, shared_key = _anonymous_keys(all_users)
+    bot_keys = _bot_keys(clicks, all_users, base, config.data, shared_key)
     is_bot = np.isin(clicks.user_key, bot_keys)
     clicks, bot_clicks = select_clicks(clicks, ~is_bot), select_clicks(clicks, is_bot)
     base_ids = () if base is None else base.article_ids
@@ -184,17 +200,21 @@ def read_training_window(
     )
     of_base = _articles_of_base(every_article, base_ids)
     seen_before = _first_seen_before(every_article, of_base, base, as_of_ms)
-    events = Events.from_logs(clicks, impressions, counted_from_ms, seen_before)
+    events = Events.from_logs(
+        clicks, impressions, counted_from_ms, seen_before, shared_key=shared_key
+    )
     births = births_of(every_article, events)
     born_ms, pinned_ids = births.born_ms_at(as_of_ms), store.pinned_ids(as_of_ms)
     live = live_articles(every_article, events, born_ms, pinned_ids, as_of_ms, config.data)
     known, is_announced = _known_articles(every_article, clicks, live, of_base, announced_keys)
     articles = _select_articles(every_article, known)
     clicks = select_clicks(clicks, articles.id_map.index_of_keys(clicks.article_key) >= 0)
+    is_anonymous_click = np.isin(clicks.user_key, anonymous_keys)
+    anonymous_clicks = _counted(select_clicks(clicks, is_anonymous_click), shared_key)
+    clicks = select_clicks(clicks, ~is_anonymous_click)
     sample_one_in = _sample_one_in(clicks, base, max_users)
     clicks = select_clicks(clicks, sampled_users(clicks.user_key, sample_one_in))
-    # One click of each user and article: the latest.
-    clicks = select_clicks(clicks, one_of_pair(clicks.user_key, clicks.article_key, first=False))
+    clicks = _counted(clicks, shared_key)
     users = _users_with_keys(all_users, np.flatnonzero(np.bincount(clicks.user_key)))
     return TrainingWindow(
         as_of_ms=as_of_ms,
@@ -203,6 +223,9 @@ def read_training_window(
         articles=articles,
         all_users=all_users,
         users=users,
+        anonymous_keys=anonymous_keys,
+        shared_key=shared_key,
+        anonymous_clicks=anonymous_clicks,
         user_index=users.index_of_keys(clicks.user_key),
         article_index=articles.id_map.index_of_keys(clicks.article_key),
         clicked_ms=clicks.clicked_ms,
@@ -210,6 +233,7 @@ def read_training_window(
         time_is_known=~clicks.time_is_bound,
         events=events,
         n_impressions=len(impressions.shown_ms),
+        warnings=click_warnings(impressions, as_of_ms),
         live_rows=np.flatnonzero(live[known]),
         is_announced=is_announced,
         born_ms=born_ms[known],
@@ -221,11 +245,31 @@ def read_training_window(
     )
 
 
+def _anonymous_keys(users: IdMap) -> tuple[Ints, int]:
+    """Return the keys of the anonymous users, ascending, and of the one without a session."""
+    index = [i for i, user_id in enumerate(users.ids) if is_anonymous(user_id)]
+    keys = users.keys[index]
+    # In id order, the one without a session comes first.
+    is_shared = bool(index) and users.ids[index[0]] == ANONYMOUS
+    return np.sort(keys), int(keys[0]) if is_shared else NO_USER
+
+
+def _counted(clicks: Clicks, shared_key: int) -> Clicks:
+    """Return the latest click of each user on each article, and all clicks of the shared user."""
+    users, articles = clicks.user_key, clicks.article_key
+    keep = counted_clicks(users, articles, shared_key=shared_key, first=False)
+    return select_clicks(clicks, keep)
+
+
 def _bot_keys(
-    clicks: Clicks, all_users: IdMap, base: BaseRunFacts | None, config: DataConfig
+    clicks: Clicks,
+    all_users: IdMap,
+    base: BaseRunFacts | None,
+    config: DataConfig,
+    shared_key: int,
 ) -> Ints:
     """Return the store keys of the bots in these clicks and of those the base run knew."""
-    bot_keys = find_bots(clicks, config)
+    bot_keys = find_bots(clicks, config, shared_key=shared_key)
     if base is None:
         return bot_keys
     return np.union1d(bot_keys, all_users.keys[_indices_of(all_users.ids, base.bot_ids)])

@@ -51,6 +51,13 @@ SUFFIX = {
     "ebnerd": ".parquet",
     "html": ".html",
     "rss": ".xml",
+    "wordpress": ".json",
+    "wxr": ".xml",
+    "ghost": ".json",
+    "ga4": ".json",
+    "matomo": ".json",
+    "snowplow": ".tsv",
+    "access_log": ".log",
 }
 
 
@@ -61,6 +68,34 @@ def load(data: bytes, name: str, **options) -> LoadReport:
         path.write_bytes(data)
         with Store(Path(folder) / "s.db") as store:
             return load_files(store, [path], received_ms=RECEIVED_MS, **options)
+
+
+WORDPRESS_POST = {
+    "id": 1,
+    "date_gmt": "2026-03-01T06:00:00",
+    "title": {"rendered": "One"},
+    "content": {"rendered": "<p>Text</p>", "protected": False},
+    "_embedded": {"wp:term": [[{"taxonomy": "category", "name": "News"}]]},
+}
+GHOST_TABLES = {
+    "posts": [{"id": "1", "title": "One", "lexical": '{"root": {"children": [{"text": "x"}]}}'}],
+    "posts_tags": [{"post_id": "1", "tag_id": "2", "sort_order": 0}],
+    "tags": [{"id": "2", "name": "News"}],
+}
+GA4_EVENT = {
+    "event_timestamp": "1772344800000000",
+    "event_name": "view_item_list",
+    "user_pseudo_id": "u1",
+    "event_params": [{"key": "page_location", "value": {"string_value": "https://n.example/a1"}}],
+    "items": [{"item_id": "a2", "item_list_name": "top", "item_list_index": "1"}],
+}
+MATOMO_VISIT = {
+    "idVisit": "1",
+    "visitorId": "u1",
+    "actionDetails": [
+        {"type": "action", "url": "https://n.example/a1", "timestamp": 1772344800, "timeSpent": 3}
+    ],
+}
 
 
 def seeds() -> dict[str, bytes]:
@@ -95,7 +130,20 @@ def seeds() -> dict[str, bytes]:
     html += " enough to be one.</p></article></body></html>"
     rss = "<rss version='2.0'><channel><title>t</title><item><title>One</title><guid>g1</guid>"
     rss += "<description>text &amp; more</description></item></channel></rss>"
+    event = [""] * 131
+    event[3], event[5], event[15] = "2026-03-01 06:00:00.123", "page_view", "u1"
+    event[29], event[52] = "https://n.example/a1", '{"data": [{"schema": "x", "data": {"id": 1}}]}'
+    wxr = "<rss xmlns:wp='http://wordpress.org/export/1.2/'><channel><item><title>One</title>"
+    wxr += "<category domain='category'><![CDATA[News]]></category><wp:post_id>1</wp:post_id>"
+    wxr += "<wp:post_date_gmt>2026-03-01 06:00:00</wp:post_date_gmt></item></channel></rss>"
     return {
+        "wordpress": json.dumps([WORDPRESS_POST]).encode(),
+        "wxr": wxr.encode(),
+        "ghost": json.dumps({"db": [{"meta": {}, "data": GHOST_TABLES}]}).encode(),
+        "ga4": json.dumps(GA4_EVENT).encode() + b"\n",
+        "matomo": json.dumps([MATOMO_VISIT]).encode(),
+        "snowplow": "\t".join(event).encode() + b"\n",
+        "access_log": b'192.0.2.7 - u1 [01/Mar/2026:06:00:00 +0000] "GET /a1 HTTP/1.1" 200 5\n',
         "jsonl": "".join(json.dumps(row) + "\n" for row in frame.to_dicts()).encode(),
         "csv": frame.write_csv().encode(),
         "parquet": parquet.read(),

@@ -1,0 +1,123 @@
+"""Gather rows that a format module reads one by one into batches of bounded size."""
+
+import html
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+
+import polars as pl
+
+from recsys.ingest.batches import BATCH_BYTES, BATCH_ROWS, Batch, clip
+from recsys.ingest.rss import strip_tags
+from recsys.rows import FIELDS, LIST_FIELDS, ROW, Kind, Reject
+
+Value = str | float | bool | list[str] | None
+_HTML_FIELDS = ("title", "body", "summary")  # of articles
+_NOT_TEXT = re.compile(
+    r"<(script|style)\b(?:(?!<\1\b).)*?</\1\s*>|<!DOCTYPE[^<>]*>|<!\[CDATA\[|\]\]>",
+    re.DOTALL | re.IGNORECASE,
+)
+MAX_REASON = 60  # characters of a text from the file that names a reason
+
+
+class Gatherer:
+    """Rows, rejects and counts of ignored entries since the last batch.
+
+    A field that a row lacks, or whose value is None, is one that the row does not give; "" and an
+    empty list clear the field (see `Batch.nulls_are_absent`).
+
+    Parameters
+    ----------
+    wanted
+        The kind of rows to gather; None for all kinds.
+    default
+        The kind of a batch that has rejects or ignored entries and no row.
+    """
+
+    def __init__(self, wanted: Kind | None, default: Kind) -> None:
+        self._wanted, self._default = wanted, default
+        self._rows: dict[Kind, list[dict[str, str | list[str] | int | None]]] = {}
+        self._rejects: list[Reject] = []
+        self._ignored: Counter[tuple[str, str]] = Counter()
+        self._n_chars = 0
+        self._n_entries = 0
+
+    def add(self, kind: Kind, row: int, fields: Mapping[str, Value]) -> None:
+        """Add a row with the fields of its kind; titles, bodies and summaries may be HTML."""
+        if self._wanted not in (None, kind):
+            return
+        values = {name: _as_column_value(name, fields.get(name)) for name in FIELDS[kind]}
+        self._rows.setdefault(kind, []).append({ROW: row, **values})
+        self._n_entries += 1
+        self._n_chars += sum(len(value) for value in values.values() if value is not None)
+
+    def reject(self, row: int, field: str, reason: str, raw: str) -> None:
+        """Add a row that cannot be used, with its text."""
+        raw = clip(raw).encode("utf-8", "backslashreplace").decode()
+        self._rejects.append(Reject(row, field, reason, raw))
+        self._n_entries += 1
+
+    def ignore(self, entry: str, reason: str) -> None:
+        """Count an entry that holds no row of ours."""
+        self._ignored[entry, _as_text(reason[:MAX_REASON])] += 1
+
+    def is_full(self) -> bool:
+        """Return whether the rows should be taken now."""
+        return self._n_chars > BATCH_BYTES or self._n_entries >= BATCH_ROWS
+
+    def batches(self, position: int) -> Iterator[Batch]:
+        """Yield what was gathered, one batch a kind, and begin again without any.
+
+        Parameters
+        ----------
+        position
+            Bytes of the file read so far.
+        """
+        rows, rejects, ignored = self._rows, self._rejects, self._ignored
+        self._rows, self._rejects, self._ignored = {}, [], Counter()
+        self._n_chars = self._n_entries = 0
+        if not rows and (rejects or ignored):
+            rows = {self._default: []}
+        for kind, gathered in rows.items():
+            frame = pl.DataFrame(gathered, schema=_schema(kind))
+            yield Batch(kind, frame, rejects, position, nulls_are_absent=True, ignored=ignored)
+            rejects, ignored = [], Counter()
+
+
+def _is_list(name: str) -> bool:
+    return name in LIST_FIELDS or name == "tags"
+
+
+def _schema(kind: Kind) -> dict[str, pl.DataType]:
+    """Return the columns of a frame: text, or lists of texts."""
+    columns = {name: pl.List(pl.String) if _is_list(name) else pl.String() for name in FIELDS[kind]}
+    return {ROW: pl.UInt32(), **columns}
+
+
+def _as_column_value(name: str, value: Value) -> str | list[str] | None:
+    """Return a value as its column holds it."""
+    if isinstance(value, list) and _is_list(name):
+        return [_as_text(item) for item in value]
+    if value is None or isinstance(value, list) or _is_list(name):
+        return None
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return _without_tags(_as_text(str(value))) if name in _HTML_FIELDS else _as_text(str(value))
+
+
+def _without_tags(text: str) -> str:
+    """Return HTML without tags, its text escaped, so that it is read as text and not as tags.
+
+    Examples
+    --------
+    >>> _without_tags("<p>5 &lt; 6 <b>always</b></p>")
+    '5 &lt; 6 always'
+    """
+    if "<" not in text:
+        return text
+    return html.escape(strip_tags(_NOT_TEXT.sub("", text)), quote=False)
+
+
+def _as_text(text: str) -> str:
+    """Return a text that UTF-8 can encode: JSON may hold half of a surrogate pair."""
+    return text.encode("utf-8", "replace").decode()

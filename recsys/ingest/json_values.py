@@ -1,0 +1,317 @@
+"""Read the values of a JSON file one by one, however large the file is.
+
+The file may hold one value, a value on each line, or an array that is written over many lines.
+A value that is damaged costs itself, not the values after it.
+"""
+
+import codecs
+import json
+import re
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from recsys.errors import InputRefusedError
+from recsys.ingest.batches import clip
+from recsys.ingest.blocks import BYTE_ORDER_MARK, DAMAGE, decompress
+from recsys.rows import Reject, is_text
+
+MAX_VALUE_CHARS = 32 << 20
+MAX_DAMAGE_CHARS = 1 << 20  # searched for the line after a damaged value
+MAX_INDENT = 200
+MAX_DEPTH = 50  # of arrays and objects that are entered
+PIECE_BYTES = 64 << 10  # decoded at once
+_SEPARATORS = re.compile(r"[\s,\x1e]*")  # \x1e begins a record of RFC 7464
+_COLON = re.compile(r"\s*:\s*")
+_NEXT_SEPARATOR = re.compile(r"[,\n\]}]")
+_CLOSERS = re.compile(r"[\]},\s]+")
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*+"|[{}\[\]]', re.DOTALL)
+_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+
+
+@dataclass(frozen=True, slots=True)
+class JsonValue:
+    """One value of a file.
+
+    Attributes
+    ----------
+    keys
+        The keys of the objects that it lies in, outermost first.
+    row
+        1-based line of a value that lies in no array; otherwise 1-based place in its array.
+    position
+        Bytes of the file read so far.
+    value
+        The value, as the json module returns it.
+    """
+
+    keys: tuple[str, ...]
+    row: int
+    position: int
+    value: object
+
+    def fields(self) -> dict[str, object]:
+        """Return the value if it is an object, and an empty one otherwise."""
+        return self.value if isinstance(self.value, dict) else {}
+
+
+def json_values(
+    path: Path, enter: Collection[tuple[str, ...]] = ()
+) -> Iterator[JsonValue | Reject]:
+    """Yield the values of a file; each damaged one as a reject.
+
+    Parameters
+    ----------
+    path
+        The file, plain, gzip or zstd; UTF-8, or UTF-16 with a byte order mark.
+    enter
+        The keys of the objects whose values are yielded one by one instead of the object. The
+        items of an array are always yielded one by one, unless it lies in a yielded value.
+
+    Raises
+    ------
+    InputRefusedError
+        If the file cannot be opened.
+    """
+    try:
+        raw = path.open("rb")
+    except OSError as error:
+        raise InputRefusedError(str(path), error.strerror or "cannot be opened") from error
+    with raw:
+        yield from _Reader(raw, enter).values()
+
+
+def begins_json(start: bytes) -> bool:
+    """Return whether a file that begins with these bytes may be an object or array of JSON."""
+    return start.lstrip(BYTE_ORDER_MARK + b" \r\n\t").startswith((b"{", b"["))
+
+
+def as_object(value: object) -> dict[str, object]:
+    """Return an object of JSON, and an empty one for any other value."""
+    return value if isinstance(value, dict) else {}
+
+
+def as_list(value: object) -> list[object]:
+    """Return a list of JSON, and an empty one for any other value."""
+    return value if isinstance(value, list) else []
+
+
+def as_text(value: object) -> str | None:
+    """Return a text or number of JSON as text, and None for any other value."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return None
+    return str(value)
+
+
+class _Damaged(Exception):
+    """A value cannot be decoded."""
+
+
+@dataclass(slots=True)
+class _Open:
+    """An array or object that was entered."""
+
+    is_array: bool
+    keys: tuple[str, ...]
+    n_items: int = 0
+
+
+class _Reader:
+    """Decodes values from a buffer that holds a part of the file."""
+
+    def __init__(self, raw: IO[bytes], enter: Collection[tuple[str, ...]]) -> None:
+        self._raw, self._enter = raw, frozenset(enter)
+        self._text, self._at = "", 0
+        self._line, self._counted = 1, 0  # the line of the place up to which lines are counted
+        self._is_whole = False  # the buffer reaches the end of the file
+        self._is_lost = False  # damage without an end was met
+        self._problem = ""
+        self._chunks = self._decoded()
+        self._decoder = json.JSONDecoder()
+
+    def _decoded(self) -> Iterator[str]:
+        """Yield the text of the file; bytes that are not UTF-8 become half surrogates."""
+        start = b""
+        decoder = None
+        try:
+            for chunk in decompress(self._raw):
+                chunk = start + chunk
+                if decoder is None and len(chunk) < 3:
+                    start = chunk
+                    continue
+                if decoder is None:
+                    encoding = "utf-16" if chunk.startswith(_UTF_16) else "utf-8-sig"
+                    decoder = codecs.getincrementaldecoder(encoding)("surrogateescape")
+                    start = b""
+                for begin in range(0, len(chunk), PIECE_BYTES):
+                    yield decoder.decode(chunk[begin : begin + PIECE_BYTES])
+        except DAMAGE as error:
+            self._problem = f"truncated or damaged archive: {error}"
+        except UnicodeDecodeError:
+            self._problem = "broken UTF-16"
+        if start:
+            yield start.decode("utf-8", "surrogateescape")
+
+    def _read_more(self) -> bool:
+        """Double the buffer; return whether there was more."""
+        wanted = max(PIECE_BYTES, len(self._text) - self._at)
+        # The begin of the line is kept, because its indent is looked at after damage.
+        begin = max(self._text.rfind("\n", 0, self._at) + 1, self._at - MAX_INDENT)
+        pieces, n_chars = [self._text[begin:]], 0
+        self._count_lines(max(begin, self._counted))
+        self._counted -= begin
+        self._at -= begin
+        while n_chars < wanted:
+            chunk = next(self._chunks, None)
+            if chunk is None:
+                self._is_whole = True
+                break
+            pieces.append(chunk)
+            n_chars += len(chunk)
+        self._text = "".join(pieces)
+        return n_chars > 0
+
+    def _peek(self) -> str:
+        """Return the next character that is no separator; "" at the end of the file."""
+        while True:
+            match = _SEPARATORS.match(self._text, self._at)
+            assert match is not None
+            self._at = match.end()
+            if self._at < len(self._text):
+                return self._text[self._at]
+            if self._is_whole or not self._read_more():
+                return ""
+
+    def values(self) -> Iterator[JsonValue | Reject]:
+        """Yield the values of the file; see `json_values`."""
+        stack: list[_Open] = []
+        while not self._is_lost and (char := self._peek()):
+            inside = stack[-1] if stack else None
+            if char in "]}" and inside is not None:
+                self._at += 1
+                stack.pop()
+                continue
+            row = self._row(inside)
+            try:
+                keys = self._keys(inside)
+                char = self._text[self._at]
+                if char == "[" or (char == "{" and keys in self._enter):
+                    if len(stack) == MAX_DEPTH:
+                        raise _Damaged("nested too deeply")
+                    self._at += 1
+                    stack.append(_Open(char == "[", keys))
+                    continue
+                value, raw = self._decode()
+            except _Damaged as damage:
+                yield from self._skip_damaged(row, str(damage))
+                continue
+            if not is_text(raw):
+                yield Reject(row, "", "broken UTF-8", _shown(raw))
+                continue
+            yield JsonValue(keys, row, self._raw.tell(), value)
+        if self._problem or (stack and not self._is_lost):
+            problem = self._problem or "the file ends in the middle of its JSON"
+            yield Reject(self._row(None), "", problem, "")
+
+    def _count_lines(self, end: int) -> None:
+        self._line += self._text.count("\n", self._counted, end)
+        self._counted = end
+
+    def _row(self, inside: _Open | None) -> int:
+        """Return the row number of the value at the current place."""
+        if inside is not None and inside.is_array:
+            inside.n_items += 1
+            return inside.n_items
+        self._count_lines(self._at)
+        return self._line
+
+    def _keys(self, inside: _Open | None) -> tuple[str, ...]:
+        """Read the key before a value, if the value lies in an object; return all its keys."""
+        if inside is None or inside.is_array:
+            return () if inside is None else inside.keys
+        key, _ = self._decode()
+        while not (colon := _COLON.match(self._text, self._at)) or colon.end() == len(self._text):
+            if self._is_whole or not self._read_more():
+                raise _Damaged("not JSON")
+            if len(self._text) - self._at > MAX_VALUE_CHARS:
+                raise _Damaged("not JSON")
+        if not isinstance(key, str):
+            raise _Damaged("not JSON")
+        self._at = colon.end()
+        return (*inside.keys, key)
+
+    def _decode(self) -> tuple[object, str]:
+        """Decode the value at the current place; return it and its text."""
+        while True:
+            can_grow = not self._is_whole and len(self._text) - self._at < MAX_VALUE_CHARS
+            try:
+                value, end = self._decoder.raw_decode(self._text, self._at)
+            except json.JSONDecodeError as error:
+                is_at_end = error.pos > len(self._text) - 16 or error.msg.startswith("Unterm")
+                if can_grow and is_at_end and self._read_more():
+                    continue
+                raise _Damaged("not JSON") from error
+            except RecursionError as error:
+                raise _Damaged("nested too deeply") from error
+            except ValueError as error:  # a number of thousands of digits
+                raise _Damaged("not JSON") from error
+            # A number at the end of the buffer may go on.
+            if end == len(self._text) and can_grow and self._read_more():
+                continue
+            raw = self._text[self._at : end]
+            self._at = end
+            return value, raw
+
+    def _skip_damaged(self, row: int, reason: str) -> Iterator[Reject]:
+        """Reject the value at the current place, and go to the value after it.
+
+        That is on the next line which is indented like the line of the damaged value, or else
+        after the bracket that closes it. The rest of the file is lost if there is neither.
+        """
+        while (end := self._end_of_damage()) is None:
+            if self._is_whole or len(self._text) - self._at > MAX_VALUE_CHARS:
+                break
+            self._read_more()
+        raw = self._text[self._at : end]
+        if end is None:
+            reason = f"{reason}; the rest of the file cannot be read"
+            self._is_lost, self._is_whole, self._text, end = True, True, "", 0
+            self._counted = 0
+        yield Reject(row, "", reason, _shown(raw))
+        self._at = end
+
+    def _end_of_damage(self) -> int | None:
+        """Return the place after the damaged value at the current place; None if not found."""
+        if self._at == len(self._text):
+            return self._at
+        first = self._text[self._at]
+        if first in "]}":
+            closers = _CLOSERS.match(self._text, self._at)
+            assert closers is not None
+            return closers.end()
+        if first not in '{["':
+            end = _NEXT_SEPARATOR.search(self._text, self._at + 1)
+            if end is not None:
+                return end.start()
+            return len(self._text) if self._is_whole else None
+        line_start = self._text.rfind("\n", max(0, self._at - MAX_INDENT), self._at) + 1
+        line = self._text[line_start : self._at]
+        indent = re.escape(line.replace("[", "").replace(",", ""))
+        if not indent.replace("\\", "").strip():
+            alike = re.compile(rf"\n,?{indent},?{re.escape(first)}").search(
+                self._text, self._at, self._at + MAX_DAMAGE_CHARS
+            )
+            if alike is not None:
+                return alike.end() - 1
+        depth = 0
+        for token in _TOKEN.finditer(self._text, self._at):
+            depth += (token[0] in "{[") - (token[0] in "]}")
+            if depth == 0:
+                return token.end()
+        return None
+
+
+def _shown(raw: str) -> str:
+    """Return the text of a rejected value, shortened."""
+    return clip(raw).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
