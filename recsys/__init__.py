@@ -6,15 +6,17 @@
 from recsys.errors import NotPublishedError, RecsysError, SnapshotError
 from recsys.pseudonym import hashed_user
 from recsys.serving.recommender import Recommender, recommend
-from recsys.serving.responses import Health, Page, Recommendation
+from recsys.serving.responses import Health, Page, PageDict, Recommendation, SlotDict
 
 __all__ = [
     "Health",
     "NotPublishedError",
     "Page",
+    "PageDict",
     "Recommendation",
     "Recommender",
     "RecsysError",
+    "SlotDict",
     "SnapshotError",
     "hashed_user",
     "recommend",

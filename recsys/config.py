@@ -1,21 +1,24 @@
 """All settings: what each one means, its default, its allowed range; see `recsys.config_file`.
 
-A field's annotation carries its range and description: the checks, the error messages,
-`recsys config` and docs/settings.md all read them there. Variants are made by
-`msgspec.structs.replace`. An unknown table or key in the file is an error, since a
-misspelt setting that is silently ignored is worse than none. Numbers without another
-source are chosen by us; `recsys evaluate` judges them.
+A field's annotation carries its range and description: the checks, the error messages, `recsys
+config` and docs/settings.md all read them there. Variants are made by `msgspec.structs.replace`.
+An unknown table or key in the file is an error, since a misspelt setting that is silently ignored
+is worse than none. Numbers without another source are chosen by us; `recsys evaluate` judges
+them.
 """
 
 import hashlib
 import re
+from datetime import tzinfo
 from typing import Annotated, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 from msgspec import Meta
 
-from recsys.checked import check_fields
+from recsys.checked import check_fields, suggestion
 from recsys.errors import ConfigError
+from recsys.rows import FIELDS, Kind
 
 N_THREADS = 2  # of sparse products: rows are independent, the same result on any number
 
@@ -453,6 +456,59 @@ class PublishConfig(Settings, frozen=True, kw_only=True):
     ] = 0.1
 
 
+FieldSource = str | tuple[str, ...] | dict[str, str]
+SOURCES = (
+    "Where fields come from in JSON, CSV and Parquet files with other names: a column or dotted"
+    ' path; several, of which the first with a value counts; or `{ constant = "web" }`.'
+)
+FieldSources = Annotated[dict[str, FieldSource], Meta(description=SOURCES)]
+
+
+class IngestConfig(Settings, frozen=True, kw_only=True):
+    """How `recsys ingest` reads files."""
+
+    timezone: Annotated[
+        str,
+        Meta(description="The zone of times without an offset, such as `Europe/Berlin`; else UTC."),
+    ] = ""
+    article_pattern: Annotated[
+        str,
+        Meta(
+            description="Regular expression that finds the article's id in an address of a log:"
+            " its first group, or else the whole match. By default the path is the id."
+        ),
+    ] = ""
+    articles: FieldSources = {}
+    clicks: FieldSources = {}
+    impressions: FieldSources = {}
+
+    def __post_init__(self) -> None:
+        """Check every value, the zone, the pattern, and the fields of the mappings."""
+        super().__post_init__()
+        try:
+            self.zone()
+            re.compile(self.article_pattern)
+        except re.error as error:
+            raise ConfigError(f"article_pattern is no regular expression: {error}") from error
+        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+            raise ConfigError(f"timezone: no zone is named {self.timezone!r}") from error
+        for kind, fields in FIELDS.items():
+            for name, source in self.mapping(kind).items():
+                if name not in fields:
+                    raise ConfigError(f"{kind}.{name}: no such field{suggestion(name, fields)}")
+                if isinstance(source, dict) and set(source) != {"constant"}:
+                    raise ConfigError(f"{kind}.{name}: a table must have one key, constant")
+
+    def zone(self) -> tzinfo | None:
+        """Return the zone of times without an offset; None if none is set."""
+        return ZoneInfo(self.timezone) if self.timezone else None
+
+    def mapping(self, kind: Kind) -> dict[str, FieldSource]:
+        """Return the sources of the fields of one kind of rows."""
+        mapping: dict[str, FieldSource] = getattr(self, kind)
+        return mapping
+
+
 class Config(Settings, frozen=True, kw_only=True):
     """All settings; each attribute is one table of `recsys.toml`."""
 
@@ -471,6 +527,7 @@ class Config(Settings, frozen=True, kw_only=True):
         ),
     ] = {}
     publish: PublishConfig = PublishConfig()
+    ingest: IngestConfig = IngestConfig()
 
     def __post_init__(self) -> None:
         """Check every value, and the number and names of layouts and lists."""

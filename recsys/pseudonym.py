@@ -6,17 +6,18 @@ Somebody who has the store but not the secret key cannot find out which user a h
 from hashlib import blake2b
 
 from recsys.errors import RecsysError
+from recsys.ids import Id, spelled_id
 
 MIN_KEY_BYTES = 16  # shorter keys can be guessed
 
 
-def hashed_user(user_id: str, key: bytes) -> str:
+def hashed_user(user_id: Id, key: bytes) -> str:
     """Hash a user id with a secret key, for stores ingested with `--hash-users`.
 
     Parameters
     ----------
     user_id
-        The site's own id of the user.
+        The site's own id of the user: a text, or a whole number.
     key
         The publisher's secret, the same as at ingest.
 
@@ -33,7 +34,8 @@ def hashed_user(user_id: str, key: bytes) -> str:
     """
     if not MIN_KEY_BYTES <= len(key) <= blake2b.MAX_KEY_SIZE:
         raise RecsysError(f"the key that hashes user ids must have 16 to 64 bytes, got {len(key)}")
-    return blake2b(user_id.encode("utf-8", "surrogatepass"), key=key, digest_size=16).hexdigest()
+    spelled = spelled_id(user_id).encode("utf-8", "surrogatepass")
+    return blake2b(spelled, key=key, digest_size=16).hexdigest()
 
 
 def key_fingerprint(key: bytes) -> str:

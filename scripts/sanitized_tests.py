@@ -1,6 +1,6 @@
 """Run tests against kernels compiled with AddressSanitizer and UndefinedBehaviorSanitizer.
 
-    python scripts/sanitized_tests.py tests/test_kernels.py tests/test_build.py
+    python scripts/sanitized_tests.py tests/test_kernels_*.py tests/test_page_build.py
 
 Copies the package and its tests to a temporary folder, compiles the kernels there with the
 machine's C compiler, and runs pytest on the copy. Exit status: that of pytest; 0 with one line

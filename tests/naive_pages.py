@@ -8,7 +8,7 @@ from scipy.sparse import csr_matrix
 
 from recsys.blend.linear import score_parts
 from recsys.blend.live_model import LiveModel, PageModel, Rows, UserState
-from recsys.blend.profiles import NO_COUNTS, NOTHING_EXPOSED
+from recsys.blend.profiles import NO_COUNTS, NOTHING_EXPOSED, Parts, Profiles
 from recsys.blend.signal_table import SIGNALS, signal_names
 from recsys.config import Config
 from recsys.page import rankings
@@ -71,6 +71,24 @@ def random_user(rng, model):
         np.sort(rng.choice(n_live, rng.integers(0, min(12, n_live)), replace=False)),
         NOTHING_EXPOSED,
         NO_COUNTS,
+    )
+
+
+def profiles_of(found):
+    """Return single profiles as the arrays of many."""
+
+    def parts(name):
+        values = [getattr(profile, name) for profile in found]
+        return Parts(np.cumsum([0, *map(len, values)]), np.concatenate(values))
+
+    return Profiles(
+        np.array([profile.as_of_ms for profile in found]),
+        np.array([profile.factors for profile in found]),
+        np.array([profile.affinity for profile in found]),
+        parts("reads"),
+        parts("read"),
+        parts("exposed"),
+        np.concatenate([profile.exposure_counts for profile in found], axis=1),
     )
 
 

@@ -1,6 +1,5 @@
 """Files written whole, and locks."""
 
-import ast
 import os
 import signal
 import stat
@@ -8,11 +7,9 @@ import subprocess
 import sys
 
 import pytest
-from conftest import ROOT
 
 from recsys.errors import RunActiveError
 from recsys.files import atomic_replacement, create_private_file, locked, version_of, write_text
-from recsys.nightly.run_report import peak_memory_mb
 
 
 def test_a_file_is_replaced_only_when_it_is_written_whole(tmp_path):
@@ -66,13 +63,3 @@ def test_a_lock_goes_with_the_process_that_held_it(tmp_path):
         holder.communicate()
     with locked(tmp_path):
         pass
-
-
-def test_the_package_imports_no_module_that_only_unix_has(monkeypatch):
-    only_unix = {"fcntl", "resource", "pwd", "grp", "termios", "pty"}
-    for path in sorted((ROOT / "recsys").rglob("*.py")):
-        for node in ast.parse(path.read_text("utf-8")).body:  # at the top level
-            names = {alias.name for alias in getattr(node, "names", [])}
-            assert not only_unix & (names | {getattr(node, "module", None)}), path
-    monkeypatch.setitem(sys.modules, "resource", None)
-    assert peak_memory_mb() == 0

@@ -121,3 +121,11 @@ def test_what_is_no_log_is_refused(read):
         read(line(), kind="articles")
     assert access_log.matches(line().encode())
     assert not access_log.matches(b'{"article_id": "a", "title": "x"}')
+
+
+def test_a_log_reaches_the_store_whatever_its_name_is(load, store):
+    report = load({"access_log": line(user="frank") + line("/b", user="frank")})
+    assert report.added["clicks"].new == 2
+    # 2 March 2026, 05:00 in a zone one hour ahead of UTC.
+    clicks = store.clicks(from_ms=0, before_ms=2**53)
+    assert clicks.clicked_ms.tolist() == [1_772_424_000_000] * 2

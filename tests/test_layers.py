@@ -1,9 +1,13 @@
-"""Imports point one way; the arrows are those of the README's data flow."""
+"""Imports point one way, as the arrows of the README's data flow; tests follow the modules."""
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 from conftest import ROOT
+
+from recsys.nightly.run_report import peak_memory_mb
 
 # From top to bottom: a folder imports only what its row names, and all of that is below it.
 SINGLE_FILES = {
@@ -12,11 +16,13 @@ SINGLE_FILES = {
     "config_file",
     "errors",
     "files",
+    "ids",
     "pseudonym",
     "rows",
     "sorted_ints",
     "words",
 }
+
 MAY_IMPORT = {
     "cli": {"evaluation", "ingest", "learn", "metrics", "nightly", "operations", "page"}
     | {"published", "serving", "store"},
@@ -35,18 +41,25 @@ MAY_IMPORT = {
     "metrics": set(),
     "kernels": set(),
 }
+
 # The single files at the bottom, and what they import of each other and of the kernels.
 OF_SINGLE_FILES = {
     "checked": set(),
-    "config": {"checked", "errors"},
+    "config": {"checked", "errors", "rows"},
     "config_file": {"checked", "config", "errors"},
     "errors": set(),
     "files": {"errors", "kernels"},
-    "pseudonym": {"errors"},
+    "ids": set(),
+    "pseudonym": {"errors", "ids"},
     "rows": set(),
     "sorted_ints": set(),
     "words": set(),
 }
+
+
+# Test files that go through several modules; every other one has the name of its module.
+TESTS_OF_SEVERAL_MODULES = {"anonymous", "documents", "end_to_end", "english", "extension"}
+TESTS_OF_SEVERAL_MODULES |= {"ingest", "layers", "package", "store", "withheld"}
 
 
 def imported(path: Path):
@@ -108,3 +121,32 @@ def test_nothing_that_runs_code_out_of_data_is_used():
                 getattr(getattr(node, "func", None), "id", None),
             ]
             assert not {"pickle", "marshal", "shelve", "joblib", "eval", "exec"} & set(names), path
+
+
+def test_importing_the_package_loads_no_training_library():
+    code = (
+        "import sys, recsys; "
+        "bad = {'sklearn', 'implicit', 'polars', 'trafilatura'} & set(sys.modules); "
+        "sys.exit(','.join(sorted(bad)) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_package_imports_no_module_that_only_unix_has(monkeypatch):
+    only_unix = {"fcntl", "resource", "pwd", "grp", "termios", "pty"}
+    for path in sorted((ROOT / "recsys").rglob("*.py")):
+        for node in ast.parse(path.read_text("utf-8")).body:  # at the top level
+            names = {alias.name for alias in getattr(node, "names", [])}
+            assert not only_unix & (names | {getattr(node, "module", None)}), path
+    monkeypatch.setitem(sys.modules, "resource", None)
+    assert peak_memory_mb() == 0
+
+
+def test_each_test_file_has_the_name_of_its_module():
+    package = ROOT / "recsys"
+    modules = {
+        "_".join(path.relative_to(package).with_suffix("").parts) for path in package.rglob("*.py")
+    }
+    names = {path.stem.removeprefix("test_") for path in (ROOT / "tests").glob("test_*.py")}
+    assert names - modules == TESTS_OF_SEVERAL_MODULES

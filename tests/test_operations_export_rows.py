@@ -6,11 +6,13 @@ import polars as pl
 from conftest import BY_HAND
 from newsroom import well
 
+from recsys import Recommender
 from recsys.nightly.run import run_nightly
 from recsys.operations.export_rows import COLUMNS, export_rows, without_formulas
 from recsys.operations.rulebook import Rulebook
 from recsys.page.rules import Rule
-from recsys.rows import to_ms
+from recsys.published import folder as published_folder
+from recsys.rows import from_ms, to_ms
 
 AS_OF = datetime.fromisoformat("2026-03-02T00:00:00+00:00")
 
@@ -72,3 +74,23 @@ def test_rows_are_those_of_the_instant_asked_for(store, load, tmp_path):
     assert titles(0) == {"Plain", "Over", "Barred"}
     assert titles(9) == {"Plain", "Barred"}
     assert titles(10) == {"Plain"}
+
+
+def test_a_refresh_is_exported_with_every_user(refreshed):
+    folder, reports, twins = refreshed
+    published_folder.publish(folder, reports[-1].run_id)
+    as_of = from_ms(twins[-1].window.as_of_ms)
+    rows = list(export_rows(folder, as_of=as_of))
+    assert {row[2] for row in rows} - {None} == set(twins[-1].model.users.user_ids)
+    assert {row[0] for row in rows} == {"user", "anonymous", "article"}
+
+
+def test_exported_rows_are_the_slots_of_the_pages(sample):
+    rows = list(export_rows(sample.folder, as_of=sample.as_of))
+    mine = [dict(zip(COLUMNS, row, strict=True)) for row in rows if row[2] == "u0007"]
+    page = Recommender(sample.folder).recommend("u0007", as_of=sample.as_of)
+    for name, slots in page.items():
+        found = sorted((row for row in mine if row["list"] == name), key=lambda r: r["rank"])
+        assert [row["article_id"] for row in found] == [slot.article_id for slot in slots]
+        assert [row["reason"] for row in found] == [slot.reason for slot in slots]
+    assert {row[0] for row in rows} == {"user", "anonymous", "article"}

@@ -1,14 +1,20 @@
 import json
+import shutil
 
 import pytest
+from conftest import rule
 
 from recsys.config import Config, DataConfig
-from recsys.rows import HOUR_MS, RuleChange
+from recsys.operations.rulebook import Rulebook
+from recsys.rows import HOUR_MS, RuleChange, to_ms
+from recsys.store.database import Store
 from recsys.training.liveness import NO_TITLES, NOTHING_LIVE, why_none_is_live
 from recsys.training.window import read_training_window
 
 DEFAULTS = Config()
+
 MIDNIGHT = "2026-03-01T00:00:00Z"
+
 NOON_MS = 1_772_366_400_000  # 2026-03-01T12:00:00Z
 
 
@@ -102,3 +108,20 @@ def test_a_pinned_article_that_was_withdrawn_is_not_live(store, load):
         store.put_rule(RuleChange(f"r{i}", 1, "added", json.dumps(rule), "E", "why", 0))
     window = read_training_window(store, NOON_MS, Config())
     assert window.live_rows.tolist() == [window.articles.id_map.ids.index("old")]
+
+
+def test_a_pinned_article_is_live_however_old(sample, tmp_path):
+    shutil.copy(sample.store, tmp_path / "recsys.db")
+    now_ms = to_ms(sample.as_of)
+    with Store(tmp_path / "recsys.db") as store:
+        before = read_training_window(store, now_ms, Config())
+        old = set(before.articles.id_map.ids)
+        old -= {before.articles.id_map.ids[row] for row in before.live_rows}
+        pinned = sorted(old)[0]
+        Rulebook(store, tmp_path).add(
+            rule("pin", pinned, list_name="must_reads", slot=1, ends_ms=now_ms + 10), now_ms=now_ms
+        )
+        for at, is_live in ((now_ms, True), (now_ms + 10, False)):
+            night = read_training_window(store, at, Config())
+            live = {night.articles.id_map.ids[row] for row in night.live_rows}
+            assert (pinned in live) == is_live

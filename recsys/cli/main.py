@@ -3,7 +3,8 @@
 Only the command line prints, and only the command line and serving read the clock.
 
 Exit status: 0 done; 1 failed (a file gave no row, or `ingest --strict` rejected a row); 2 wrong
-usage, or a file is not in the format that it should have; 3 the run is held back; 4 another run is active.
+usage, or a file is not in the format that it should have; 3 the run is held back; 4 another run is
+active.
 """
 
 import importlib.metadata
@@ -14,11 +15,14 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import datetime
 from importlib.resources import files
 from pathlib import Path
+from textwrap import indent
 from typing import TYPE_CHECKING, Annotated
 
+import msgspec
 import typer
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -58,6 +62,7 @@ from recsys.config import Config
 from recsys.errors import HeldBackError, InputRefusedError, RecsysError, RunActiveError
 from recsys.files import atomic_replacement, create_private_file
 from recsys.ingest.detect import FORMATS, READERS, expand
+from recsys.ingest.dry_run import Understood, understand
 from recsys.ingest.load_files import LoadReport, load_files
 from recsys.rows import FIELDS, to_ms
 from recsys.serving.recommender import Recommender
@@ -109,6 +114,17 @@ def ingest(
     strict: Annotated[
         bool, typer.Option("--strict", help="Exit with status 1 if a row is rejected.")
     ] = False,
+    config: ConfigOption = None,
+    timezone: Annotated[
+        str | None,
+        typer.Option(help="Zone of times without an offset, such as Europe/Berlin. Else UTC."),
+    ] = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run", help="Store nothing; print how the first rows of each file are understood."
+        ),
+    ] = False,
     as_json: JsonOption = False,
     hash_users: Annotated[
         bool,
@@ -127,7 +143,25 @@ def ingest(
     key = user_key() if hash_users else None
     if hash_users and key is None:
         raise typer.BadParameter(f"--hash-users: set {USER_KEY} to a secret of 16 to 64 bytes")
+    reading = load_settings(config).ingest
+    if timezone is not None:
+        reading = msgspec.structs.replace(reading, timezone=timezone)
     paths = list(expand(paths))
+    if dry_run:
+        _print_understood(
+            [
+                understand(
+                    path,
+                    received_ms=to_ms(now()),
+                    format=read_format,
+                    kind=read_kind,
+                    config=reading,
+                )
+                for path in paths
+            ],
+            as_json,
+        )
+        return
     with Store(store) as opened, _progress_bar(paths) as bar:
         report = load_files(
             opened,
@@ -136,6 +170,7 @@ def ingest(
             format=read_format,
             kind=read_kind,
             user_key=key,
+            config=reading,
             progress=bar.move,
         )
     if as_json:
@@ -174,6 +209,35 @@ def _progress_bar(paths: list[Path]) -> Iterator[_Bar]:
         yield _Bar(progress, paths)
 
 
+def _print_understood(files: list[Understood], as_json: bool) -> None:
+    if as_json:
+        print_json(
+            [
+                asdict(file) | {"rejected": [[*key, n] for key, n in file.rejected.most_common()]}
+                for file in files
+            ]
+        )
+        return
+    for file in files:
+        out.print(f"{file.file}: {file.format or 'unknown format'} {file.kind}", markup=False)
+        if file.problem:
+            out.print(f"  refused: {file.problem}", markup=False)
+        else:
+            counts = f"{file.n_usable} usable and {file.n_rejected} rejected rows at its beginning"
+            out.print(f"  {counts}", markup=False)
+        for (field, reason), n in file.rejected.most_common():
+            out.print(f"  rejected: {n} x {field + ': ' if field else ''}{reason}", markup=False)
+        for row in file.rows:
+            out.print(f"  {json.dumps(row, ensure_ascii=False)[:1000]}", markup=False)
+        if file.unknown_columns:
+            out.print(
+                f"  columns that hold no field: {', '.join(file.unknown_columns)}", markup=False
+            )
+        if file.mapping:
+            out.print("  a mapping to start from, in recsys.toml (--config):", markup=False)
+            out.print(indent(file.mapping, "    "), markup=False)
+
+
 def _print_load_report(report: LoadReport) -> None:
     for kind, added in report.added.items():
         withdrawn = f", {added.withdrawn} withdrawn" if added.withdrawn else ""
@@ -184,6 +248,11 @@ def _print_load_report(report: LoadReport) -> None:
         out.print(f"rejected: {n} x {field + ': ' if field else ''}{reason}", markup=False)
         for sample in report.samples[reason, field]:
             out.print(f"    {sample}", markup=False)
+    for (entry, reason), n in report.ignored.most_common():
+        out.print(f"ignored: {n} x {entry}: {reason}", markup=False)
+    if report.unknown_columns:
+        columns = ", ".join(report.unknown_columns)
+        out.print(f"columns that hold no field: {columns}", markup=False)
     if report.rejected:
         out.print("rejected rows are in the store, table rejected_rows", markup=False)
     for file in report.without_rows:
@@ -328,19 +397,15 @@ def rank(
 
 
 def _plain_page(page: Page) -> dict[str, object]:
-    """Return a page as values that JSON has."""
+    """Return a page as values that JSON has, with the rank and the parts of each slot."""
     lists = {
         name: [
-            {"rank": rank} | slot.as_dict() | {"parts": dict(slot.parts)}
+            {"rank": rank, **slot.as_dict(), "parts": dict(slot.parts)}
             for rank, slot in enumerate(slots, start=1)
         ]
         for name, slots in page.items()
     }
-    for slots in lists.values():
-        for slot in slots:
-            for name in ("published_at", "modified_at"):
-                slot[name] = None if slot[name] is None else slot[name].isoformat()
-    return {"run_id": page.run_id, "notes": list(page.notes), "lists": lists}
+    return {**page.as_dict(), "lists": lists}
 
 
 def _print_page(page: Page) -> None:

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import polars as pl
 
-from recsys.ids import MAX_ID_LENGTH, MAY_CHANGE, MOST_EXACT, NOT_GIVEN, spelled_id
+from recsys.ids import MAY_CHANGE, MOST_CHARACTERS, MOST_EXACT, NOT_GIVEN, usable_id
 from recsys.ingest import values
 from recsys.rows import is_text
 
@@ -157,7 +157,7 @@ def name_lists(name: str, column: pl.Series) -> tuple[pl.Series, pl.Series]:
 
 
 def ids(column: pl.Series) -> tuple[pl.Series, pl.Series]:
-    """Convert a column to ids in their one spelling, see `recsys.ids.spelled_id`.
+    """Convert a column to ids in their one spelling, see `recsys.ids.usable_id`.
 
     Returns
     -------
@@ -189,13 +189,13 @@ def ids(column: pl.Series) -> tuple[pl.Series, pl.Series]:
 
 
 def _may_change(text: pl.Series) -> pl.Series:
-    is_long = text.str.len_bytes() > MAX_ID_LENGTH
+    is_long = text.str.len_bytes() > MOST_CHARACTERS
     return (text.str.contains(MAY_CHANGE) | is_long).fill_null(False)
 
 
 def _spelled_or_problem(text: str) -> tuple[str | None, str | None]:
     try:
-        return spelled_id(text), None
+        return usable_id(text), None
     except ValueError as error:
         return None, str(error)
 
@@ -236,7 +236,7 @@ def id_lists(column: pl.Series) -> tuple[pl.Series, pl.Series]:
         lists, is_wrong = item_lists(column)
         problems = nulls("problem", len(column)).set(is_wrong, "not a list of ids")
         element = pl.element()
-        may_change = element.str.contains(MAY_CHANGE) | (element.str.len_bytes() > MAX_ID_LENGTH)
+        may_change = element.str.contains(MAY_CHANGE) | (element.str.len_bytes() > MOST_CHARACTERS)
         if not lists.list.eval(may_change).list.any().fill_null(False).any():
             return lists, problems
     else:

@@ -31,6 +31,7 @@ def read(path: Path, kind: Kind | None) -> Iterator[Batch]:
         if names is None:
             line, _, data = data.partition(b"\n")
             names, first_line = _header(path, line), first_line + 1
+            _require_known_fields(path, names)
             kind = kind or guess_kind(set(names))
         yield parse_block(
             Block(data, first_line, block.position, block.problem),
@@ -39,6 +40,25 @@ def read(path: Path, kind: Kind | None) -> Iterator[Batch]:
             separator=",",
             quoted=True,
         )
+
+
+def read_frames(path: Path) -> Iterator[tuple[pl.DataFrame, list[Reject], int]]:
+    """Yield all columns of a CSV file as text, the rejects, and the bytes of the file read so far.
+
+    Raises
+    ------
+    InputRefusedError
+        If the first line is not a header, or names a column twice.
+    """
+    names: list[str] | None = None
+    for block in read_blocks(path, quoted=True):
+        data, first_line = block.data, block.first_line
+        if names is None:
+            line, _, data = data.partition(b"\n")
+            names, first_line = _header(path, line), first_line + 1
+        part = Block(data, first_line, block.position, block.problem)
+        batch = parse_block(part, names, "articles", separator=",", quoted=True)
+        yield batch.frame, batch.rejects, batch.position
 
 
 def _header(path: Path, line: bytes) -> list[str]:
@@ -52,11 +72,16 @@ def _header(path: Path, line: bytes) -> list[str]:
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
         raise InputRefusedError(str(path), f"the header names column {repeated[0]!r} twice")
+    return names
+
+
+def _require_known_fields(path: Path, names: list[str]) -> None:
     if not set(names) & {name for fields in FIELDS.values() for name in fields}:
         raise InputRefusedError(
-            str(path), f"not CSV with a header of known fields: {clip(','.join(names))[:80]!r}"
+            str(path),
+            f"not CSV with a header of known fields: {clip(','.join(names))[:80]!r};"
+            " `recsys ingest --dry-run` proposes a mapping",
         )
-    return names
 
 
 def parse_block(

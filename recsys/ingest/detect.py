@@ -21,8 +21,9 @@ from recsys.ingest import (
     wordpress,
     wxr,
 )
-from recsys.ingest.batches import FormatReader
+from recsys.ingest.batches import Batch, FormatReader
 from recsys.ingest.blocks import BYTE_ORDER_MARK, read_start
+from recsys.rows import Kind
 
 Format = Literal[
     "jsonl",
@@ -56,6 +57,13 @@ READERS: dict[Format, FormatReader] = {
     "matomo": matomo.read,
     "snowplow": snowplow.read,
     "access_log": access_log.read,
+}
+# Readers that find the id of an article in an address by a regular expression.
+PATTERN_READERS: dict[Format, Callable[[Path, Kind | None, str], Iterator[Batch]]] = {
+    "access_log": access_log.read,
+    "ga4": ga4.read,
+    "matomo": matomo.read,
+    "snowplow": snowplow.read,
 }
 # How the files of a format begin, if their names are those of other formats.
 _MATCHES: dict[Format, Callable[[bytes], bool]] = {

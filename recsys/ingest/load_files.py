@@ -15,15 +15,18 @@ from typing import Any, TypeVar
 
 import polars as pl
 
+from recsys.config import IngestConfig
 from recsys.errors import InputRefusedError
-from recsys.ingest.batches import UNREADABLE
-from recsys.ingest.detect import READERS, Format, format_of
+from recsys.ingest import mapped
+from recsys.ingest.batches import UNREADABLE, Batch
+from recsys.ingest.detect import PATTERN_READERS, READERS, Format, format_of
 from recsys.ingest.validate import Checked, check
 from recsys.pseudonym import hashed_user, key_fingerprint
-from recsys.rows import ANONYMOUS, Added, Kind, Reject, is_anonymous
+from recsys.rows import ANONYMOUS, FIELDS, Added, Kind, Reject, is_anonymous
 from recsys.store.database import Store
 
 T = TypeVar("T")
+NO_MAPPING = IngestConfig()
 MAX_SAMPLES = 3  # rejected rows of a kind that the report shows; the store keeps them all
 MAX_SAMPLE_LENGTH = 200  # characters
 
@@ -40,6 +43,10 @@ class LoadReport:
         Number of rejected rows, by (reason, field).
     samples
         Up to `MAX_SAMPLES` rejected rows of each (reason, field), as "file, row 7: text".
+    ignored
+        Number of entries that hold no row of ours, by (kind of entry, reason).
+    unknown_columns
+        Names of columns of JSON, CSV and Parquet files that hold no field, in order.
     refused
         One error for each file that was refused as a whole.
     without_rows
@@ -51,6 +58,8 @@ class LoadReport:
     added: dict[Kind, Added] = field(default_factory=dict)
     rejected: Counter[tuple[str, str]] = field(default_factory=Counter)
     samples: dict[tuple[str, str], list[str]] = field(default_factory=dict)
+    ignored: Counter[tuple[str, str]] = field(default_factory=Counter)
+    unknown_columns: dict[str, None] = field(default_factory=dict)
     refused: list[InputRefusedError] = field(default_factory=list)
     without_rows: list[str] = field(default_factory=list)
     n_files: int = 0
@@ -78,6 +87,11 @@ class LoadReport:
                 }
                 for (reason, field), n in self.rejected.most_common()
             ],
+            "ignored": [
+                {"entry": entry, "reason": reason, "entries": n}
+                for (entry, reason), n in self.ignored.most_common()
+            ],
+            "unknown_columns": list(self.unknown_columns),
             "refused": [str(error) for error in self.refused],
             "without_rows": self.without_rows,
         }
@@ -91,6 +105,7 @@ def load_files(
     format: Format | None = None,
     kind: Kind | None = None,
     user_key: bytes | None = None,
+    config: IngestConfig = NO_MAPPING,
     progress: Callable[[Path, int], None] = lambda path, position: None,
 ) -> LoadReport:
     """Add the rows of files to the store; adding a file twice changes nothing.
@@ -111,6 +126,8 @@ def load_files(
     user_key
         Secret key that hashes user ids; the text of rejected rows is then not stored. By default
         ids are stored as they are.
+    config
+        The zone of times without an offset, and the mappings of columns with other names.
     progress
         Called after each batch with the file and the number of its bytes read so far.
 
@@ -126,17 +143,24 @@ def load_files(
         name = str(path)
         try:
             last_digest = store.read_file_digest(name)
-            is_known = last_digest is not None and last_digest == _digest(path, format, kind)
-            read = READERS[format or format_of(path)]
+            is_known = last_digest is not None and last_digest == _digest(
+                path, format, kind, config
+            )
+            found, read_batches = reading_of(path, format, kind, config)
+            unknown = mapped.unknown_columns(mapped.first_columns(path, found), config)
+            report.unknown_columns |= dict.fromkeys(unknown)
             batches = (
                 (
-                    _hash_user_ids(check(batch, received_ms=received_ms, path=name), user_key),
-                    batch.position,
+                    _hash_user_ids(
+                        check(batch, received_ms=received_ms, path=name, zone=config.zone()),
+                        user_key,
+                    ),
+                    batch,
                 )
-                for batch in read(path, kind)
+                for batch in read_batches
             )
             n_rows: Counter[Kind] = Counter()
-            for checked, position in _prefetch(batches):
+            for checked, batch in _prefetch(batches):
                 added = store.add(
                     checked.kind,
                     checked.rows,
@@ -149,16 +173,43 @@ def load_files(
                 for added_kind, counts in added.items():
                     report.added[added_kind] = report.added.get(added_kind, Added()) + counts
                 report.count_rejects(name, checked.rejects)
-                progress(path, position)
+                report.ignored.update(batch.ignored)
+                progress(path, batch.position)
             if not n_rows.total():
                 report.without_rows.append(name)
             if n_rows["articles"] and not is_known:
-                store.put_read_file(name, _digest(path, format, kind))
+                store.put_read_file(name, _digest(path, format, kind, config))
         except InputRefusedError as error:
             report.refused.append(error)
         except UNREADABLE as error:  # polars fails on column types that no such file should have
             report.refused.append(InputRefusedError(name, f"cannot be read: {error}"))
     return report
+
+
+def reading_of(
+    path: Path, format: Format | None, kind: Kind | None, config: IngestConfig
+) -> tuple[Format, Iterator[Batch]]:
+    """Return the format of a file, and its batches as that format, or a mapping, reads them.
+
+    Parameters
+    ----------
+    path, format, kind, config
+        See `load_files`.
+
+    Raises
+    ------
+    InputRefusedError
+        If the format cannot be found; reading the batches may raise it too.
+    """
+    found = format or format_of(path)
+    if found in mapped.TABLES and any(config.mapping(of) for of in FIELDS):
+        table = mapped.TABLES[found]
+        mapped_kind = mapped.kind_of(path, table, config, kind)
+        if mapped_kind is not None:
+            return found, mapped.read(path, table, mapped_kind, config.mapping(mapped_kind))
+    if config.article_pattern and found in PATTERN_READERS:
+        return found, PATTERN_READERS[found](path, kind, config.article_pattern)
+    return found, READERS[found](path, kind)
 
 
 def _digest(path: Path, *options: object) -> str:

@@ -69,7 +69,7 @@ def _json_of_python(text: str) -> str:
     parts: list[str] = []
     at, is_set = 0, ":" not in text
     is_after_value = False
-    for token in iter(lambda: _TOKEN.match(text, at), None):
+    while token := _TOKEN.match(text, at):
         at = token.end()
         mark = token["mark"]
         if mark in _CLOSE:

@@ -4,21 +4,25 @@ Imports neither scikit-learn nor implicit. The clock is read here, and only to k
 expired, unless `as_of` is given.
 """
 
+import reprlib
 import threading
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from functools import lru_cache
+from operator import index
 from pathlib import Path
 from sqlite3 import Connection
+from typing import SupportsIndex
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recsys.blend.curves import rank_parts
 from recsys.blend.live_model import UserState
-from recsys.config import MOST_SLOTS
 from recsys.errors import SnapshotError
 from recsys.files import version_of
+from recsys.ids import Id
 from recsys.page.build import Slot
 from recsys.page.known_articles import KnownArticle
 from recsys.page.list_table import Layout
@@ -26,12 +30,19 @@ from recsys.page.rules import NO_RULES, Resolved
 from recsys.published import folder as published_folder
 from recsys.published.connection import connect
 from recsys.published.user_rows import find_profile
-from recsys.rows import HOUR_MS, is_anonymous, is_text, to_ms
+from recsys.rows import HOUR_MS, is_anonymous, is_text
+from recsys.serving.arguments import (
+    explored_slots,
+    id_of,
+    ids_of,
+    now_ms_of,
+    slots_of,
+    wanted_lists,
+)
 from recsys.serving.loaded_run import LoadedRun
 from recsys.serving.responses import Health, Page, Ranked
 
 PUBLISHED = Path("published")
-NOT_EXPLORED = 0
 
 
 class Recommender:
@@ -150,52 +161,53 @@ class Recommender:
 
     def recommend(
         self,
-        user_id: str | None = None,
-        article_id: str | None = None,
+        user_id: Id | None = None,
+        article_id: Id | None = None,
         *,
         layout: str | None = None,
-        n: int | Mapping[str, int] | None = None,
-        lists: Sequence[str] | None = None,
-        recent_clicks: Sequence[str] = (),
-        exclude: Sequence[str] = (),
+        n: SupportsIndex | Mapping[str, SupportsIndex] | None = None,
+        lists: Iterable[str] | None = None,
+        recent_clicks: Iterable[Id] = (),
+        exclude: Iterable[Id] = (),
         as_of: datetime | None = None,
-        explore: int = 0,
-        random_state: int | None = None,
+        explore: SupportsIndex = 0,
+        random_state: SupportsIndex | None = None,
     ) -> Page:
         """Return one page; see `recsys.recommend` for the parameters."""
-        _check_ids(user_id, article_id, recent_clicks=recent_clicks, exclude=exclude)
+        user_id, article_id = id_of("user_id", user_id), id_of("article_id", article_id)
+        clicked, excluded = ids_of("recent_clicks", recent_clicks), ids_of("exclude", exclude)
         run = self.run
         usual = run.builder.layout(layout, has_context=article_id is not None)
-        wanted = _wanted(lists, usual)
-        resized = _slots(n, usual)
+        wanted = wanted_lists(lists, usual)
+        resized = slots_of(n, usual)
         of = usual if resized is None else run.resized(usual, resized)
-        _check_explore(explore, of)
-        now_ms = _now_ms(as_of)
+        n_explored = explored_slots(explore, of)
+        now_ms = now_ms_of(as_of)
         hidden = run.hidden(now_ms)
         context = None if article_id is None else run.known.get(article_id)
-        clicks = [run.known[a] for a in recent_clicks if a in run.known]
+        clicks = [run.known[a] for a in clicked if a in run.known]
         user, stored = self._user_and_page(run, user_id, clicks)
         blocked = hidden.live
-        if exclude:
-            out = run.model.live.live_index_of([run.known[a] for a in exclude if a in run.known])
+        if excluded:
+            out = run.model.live.live_index_of([run.known[a] for a in excluded if a in run.known])
             blocked = np.concatenate((hidden.live, out[out >= 0]))
         rules = self._resolved(run)
         editorial = rules.at(now_ms, context)
-        if user is None and not explore:
+        if user is None and not n_explored:
             page = run.anonymous_page(context, of, blocked.tobytes(), rules, editorial)
             return page.of(wanted)
         trace = run.trace(user, context, of, blocked, rules, editorial, hidden.known)
         is_stored = context is None and of is run.builder.layout(None, has_context=False)
         made = None
-        if is_stored and editorial is NO_RULES and not (clicks or exclude or explore):
+        if is_stored and editorial is NO_RULES and not (clicks or excluded or n_explored):
             made = self._stored_page(run, stored, of, hidden.live)
         notes: Mapping[str, str] = {}
         propensity: dict[int, float] = {}
         if made is None:
             made, notes = trace.built.lists, trace.built.notes
-        if explore:
-            rng = np.random.default_rng(random_state)
-            made, propensity = run.builder.explored(trace.built, user, explore, rng, editorial)
+        if n_explored:
+            rng = np.random.default_rng(None if random_state is None else index(random_state))
+            made, propensity = run.builder.explored(trace.built, user, n_explored, rng, editorial)
         return run.page(trace, made, notes, propensity).of(wanted)
 
     def health(self, *, as_of: datetime | None = None, max_hours: float = 36.0) -> Health:
@@ -209,7 +221,7 @@ class Recommender:
             How old the data of the run may be.
         """
         run = self.run
-        now_ms, rules = _now_ms(as_of), self._resolved(run)
+        now_ms, rules = now_ms_of(as_of), self._resolved(run)
         hours = (now_ms - run.as_of_ms) / HOUR_MS
         names = (published_folder.POINTER, published_folder.RULES, run.meta.run_id)
         found = [self._refused[name] for name in names if name in self._refused]
@@ -220,7 +232,7 @@ class Recommender:
             problems.append(f"{run.meta.run_id} knows nothing of the last {hours:.1f} hours")
         return Health(run.meta.run_id, round(hours, 2), tuple(problems), rules.notes(now_ms))
 
-    def article(self, article_id: str, *, as_of: datetime | None = None) -> KnownArticle | None:
+    def article(self, article_id: Id, *, as_of: datetime | None = None) -> KnownArticle | None:
         """Return what the current run knows of an article that may be shown; otherwise None.
 
         An article that has expired, was withdrawn, is not published yet, or that a rule blocks on
@@ -233,8 +245,8 @@ class Recommender:
         as_of
             By default the present. A naive time is UTC.
         """
-        run, now_ms = self.run, _now_ms(as_of)
-        known = run.known.get(article_id)
+        run, now_ms = self.run, now_ms_of(as_of)
+        known = run.known.get(id_of("article_id", article_id) or "")
         if known is None or run.hidden(now_ms).known[known]:
             return None
         withheld = self._resolved(run).at(now_ms, None).withheld
@@ -253,11 +265,11 @@ class Recommender:
 
     def rank(
         self,
-        user_id: str | None,
-        candidates: Sequence[str],
+        user_id: Id | None,
+        candidates: Iterable[Id],
         *,
-        article_id: str | None = None,
-        recent_clicks: Sequence[str] = (),
+        article_id: Id | None = None,
+        recent_clicks: Iterable[Id] = (),
         as_of: datetime | None = None,
     ) -> tuple[Ranked, ...]:
         """Return given articles in the order in which this user is likeliest to click them.
@@ -280,27 +292,28 @@ class Recommender:
         Returns
         -------
         tuple of Ranked
-            All candidates, best first; ties in the order given.
+            All candidates, best first; ties in the order given. Ids are spelled as in the store.
 
         Raises
         ------
         ValueError, TypeError
             If an argument is not what it must be.
         """
-        _check_ids(user_id, article_id, recent_clicks=recent_clicks, candidates=candidates)
-        if len(set(candidates)) < len(candidates):
-            raise ValueError(f"candidates must be distinct, got {candidates!r}")
+        user_id, article_id = id_of("user_id", user_id), id_of("article_id", article_id)
+        clicked, ids = ids_of("recent_clicks", recent_clicks), ids_of("candidates", candidates)
+        if twice := [a for a, n in Counter(ids).items() if n > 1]:
+            raise ValueError(f"candidates must be distinct, got {reprlib.repr(twice)} repeatedly")
         run = self.run
-        clicks = [run.known[a] for a in recent_clicks if a in run.known]
+        clicks = [run.known[a] for a in clicked if a in run.known]
         user = self.user_with_counts(user_id, clicks)
         context = None if article_id is None else run.known.get(article_id)
-        known = np.array([run.known.get(a, -1) for a in candidates], dtype=np.int64)
-        now_ms = _now_ms(as_of)
+        known = np.array([run.known.get(a, -1) for a in ids], dtype=np.int64)
+        now_ms = now_ms_of(as_of)
         parts = rank_parts(run.rank, run.model.live, user, context, known, now_ms)
         scores = np.sum(list(parts.values()), axis=0) if parts else np.zeros(len(known))
         return tuple(
             Ranked(
-                candidates[i],
+                ids[i],
                 round(float(scores[i]), 4),
                 {name: round(float(part[i]), 4) for name, part in parts.items() if part[i]},
             )
@@ -367,77 +380,23 @@ class Recommender:
         return b"", None
 
 
-def _check_ids(user_id: object, article_id: object, **sequences: object) -> None:
-    for name, value in (("user_id", user_id), ("article_id", article_id)):
-        if value is not None and not isinstance(value, str):
-            raise TypeError(f"{name} must be a string or None, got {value!r}")
-    for name, value in sequences.items():
-        if isinstance(value, str) or not isinstance(value, Sequence):
-            raise TypeError(f"{name} must be a sequence of article ids, got {value!r}")
-        if not all(isinstance(item, str) for item in value):
-            raise TypeError(f"{name} must hold strings only, got {value!r}")
-
-
-def _check_explore(explore: object, layout: Layout) -> None:
-    if explore is NOT_EXPLORED:
-        return
-    personal = layout.of_scorer("personal")
-    most = 0 if personal is None else personal.n_slots
-    if isinstance(explore, bool) or not isinstance(explore, int) or not 0 <= explore <= most:
-        raise ValueError(
-            f"explore must be a whole number from 0 to {most}, the slots of the personal list of"
-            f" this layout, got {explore!r}"
-        )
-
-
-def _now_ms(as_of: datetime | None) -> int:
-    if as_of is not None and not isinstance(as_of, datetime):
-        raise TypeError(f"as_of must be a datetime or None, got {as_of!r}")
-    return to_ms(datetime.now(UTC) if as_of is None else as_of)
-
-
-def _wanted(lists: Sequence[str] | None, layout: Layout) -> tuple[str, ...]:
-    """Return the names of the lists that are asked for, in the order of the page."""
-    if lists is None:
-        return layout.names
-    if isinstance(lists, str) or any(name not in layout.names for name in lists):
-        raise ValueError(f"lists must be some of {', '.join(layout.names)}, got {lists!r}")
-    return tuple(name for name in layout.names if name in lists)
-
-
-def _slots(n: int | Mapping[str, int] | None, layout: Layout) -> tuple[int, ...] | None:
-    """Return the slots of each list that a call asks for, None for those of the settings."""
-    if n is None:
-        return None
-    if isinstance(n, Mapping):
-        if unknown := [name for name in n if name not in layout.names]:
-            raise ValueError(f"n names {unknown!r}; lists: {', '.join(layout.names)}")
-        slots = tuple(n.get(of.name, of.n_slots) for of in layout.lists)
-    else:  # a list of the latest keeps its own number
-        slots = tuple(of.n_slots if of.scorer == "latest" else n for of in layout.lists)
-    for value in (*slots, *((n,) if not isinstance(n, Mapping) else ())):
-        if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MOST_SLOTS:
-            raise ValueError(f"n must be whole numbers from 1 to {MOST_SLOTS}, got {n!r}")
-    return None if slots == tuple(of.n_slots for of in layout.lists) else slots
-
-
 @lru_cache(maxsize=8)
 def _recommender(published: Path) -> Recommender:
     return Recommender(published)
 
 
 def recommend(
-    user_id: str | None = None,
-    article_id: str | None = None,
+    user_id: Id | None = None,
+    article_id: Id | None = None,
     *,
     layout: str | None = None,
-    n: int | Mapping[str, int] | None = None,
-    lists: Sequence[str] | None = None,
-    recent_clicks: Sequence[str] = (),
-    exclude: Sequence[str] = (),
+    n: SupportsIndex | Mapping[str, SupportsIndex] | None = None,
+    lists: Iterable[str] | None = None,
+    recent_clicks: Iterable[Id] = (),
+    exclude: Iterable[Id] = (),
     as_of: datetime | None = None,
-    explore: int = 0,
-    random_state: int | None = None,
+    explore: SupportsIndex = 0,
+    random_state: SupportsIndex | None = None,
     published: str | Path | None = None,
 ) -> Page:
     """Return the lists of one page.
@@ -445,7 +404,8 @@ def recommend(
     Parameters
     ----------
     user_id
-        The user; None or an unknown id is an anonymous user.
+        The user; None or an unknown id is an anonymous user. This id and all others may be a
+        text or a whole number: 7 is the id "7", as `recsys ingest` spells it.
     article_id
         The article being read; None for a front page. An unknown one (published since the run)
         gives the user's page without it.
@@ -460,6 +420,8 @@ def recommend(
         lists that are fetched one by one do not repeat each other.
     recent_clicks
         Ids of articles that this user clicked since the run, oldest first; they count at once.
+        Lists of ids may be any iterable but a single text: a list, a set, a numpy array, a
+        column of polars or pandas. The ids of a set count in the order of their texts.
     exclude
         Ids of articles that must not appear.
     as_of

@@ -1,32 +1,88 @@
 """What a server answers: a page with its lists, slots and reasons; an order; its health."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict, cast, get_type_hints
+
+import msgspec
 
 from recsys.page.explain import Explanation, PageTrace
 from recsys.page.known_articles import KnownArticle
 
-# What `Recommendation.as_dict` gives of an article beside the fields of the slot itself.
-ARTICLE_FIELDS = (
-    "author",
-    "language",
-    "image_url",
-    "summary",
-    "kicker",
-    "premium",
-    "importance",
-    "reading_minutes",
-    "modified_at",
+if TYPE_CHECKING:
+    from pydantic import GetCoreSchemaHandler
+    from pydantic_core import CoreSchema
+
+
+class SlotDict(TypedDict):
+    """A slot as values that JSON has; see `Recommendation` for the meaning of the fields.
+
+    Instants are ISO 8601 in UTC, such as "2026-03-02T05:30:00Z".
+    """
+
+    article_id: str
+    title: str
+    category: str
+    url: str
+    published_at: str | None
+    score: float
+    reason: str
+    reason_code: str
+    propensity: float
+    rules: list[str]
+    author: str
+    language: str
+    image_url: str
+    summary: str
+    kicker: str
+    premium: bool | None
+    importance: float | None
+    reading_minutes: float | None
+    modified_at: str | None
+
+
+class PageDict(TypedDict):
+    """A page as values that JSON has; see `Page` for the meaning of the fields."""
+
+    run_id: str
+    titles: dict[str, str]
+    lists: dict[str, list[SlotDict]]
+    notes: list[str]
+
+
+_OUT_OF_A_PICKLE = (
+    "this slot comes out of a pickle, which leaves out how its page was made: ask `recommend` for"
+    " the page again"
 )
 
 
-class Recommendation(NamedTuple):
-    """One slot of a page.
+@dataclass(frozen=True, slots=True)
+class ArticleAlone:
+    """A pickled slot keeps this in place of its `PageTrace`: the article that it shows."""
 
-    A tuple, for every page view makes a score of them.
+    shown: KnownArticle
+
+    def article(self, live_index: int) -> KnownArticle:
+        """Return the article."""
+        return self.shown
+
+    def parts(self, name: str, live_index: int) -> Mapping[str, float]:
+        """Raise a ValueError."""
+        raise ValueError(_OUT_OF_A_PICKLE)
+
+    def explanation(self, name: str, live_index: int, rules: Sequence[str]) -> Explanation:
+        """Raise a ValueError."""
+        raise ValueError(_OUT_OF_A_PICKLE)
+
+
+class Recommendation(NamedTuple):
+    """One slot of a page: an immutable tuple that compares, hashes, copies and pickles.
+
+    Two slots are equal if they show the same. A pickle, such as a cache keeps, leaves out
+    most of `trace`, which is as large as the run: a slot that comes out of it has all fields that
+    a page shows, but no `parts` and no `explanation`.
 
     Attributes
     ----------
@@ -46,8 +102,8 @@ class Recommendation(NamedTuple):
     rules
         Editors' rules that put it here, or lifted or lowered it.
     trace, place
-        How the page was made, and the slot's list and live index: what `parts` and
-        `explanation` are computed from. They are neither compared nor printed.
+        How the page was made, and the slot's list and live index: `parts`, `explanation` and the
+        fields of the article are computed from them. They are neither compared nor printed.
     """
 
     article_id: str
@@ -60,18 +116,15 @@ class Recommendation(NamedTuple):
     reason_code: str
     propensity: float
     rules: tuple[str, ...]
-    trace: PageTrace
+    trace: PageTrace | ArticleAlone
     place: tuple[str, int]
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return what the slot says by name: its fields, and those of `article` beside them.
-
-        `trace` and `place` are left out.
-        """
-        values = zip(self._fields, self, strict=True)
-        fields = {name: value for name, value in values if name not in ("trace", "place")}
+    def as_dict(self) -> SlotDict:
+        """Return the slot as values that JSON has: its fields, and those of its article."""
+        shown = zip(self._fields, self._shown(), strict=False)
         article = self.article
-        return fields | {name: getattr(article, name) for name in ARTICLE_FIELDS}
+        fields = dict(shown) | {name: getattr(article, name) for name in _ARTICLE_FIELDS}
+        return cast(SlotDict, {name: _plain(value) for name, value in fields.items()})
 
     @property
     def article(self) -> KnownArticle:
@@ -124,31 +177,96 @@ class Recommendation(NamedTuple):
         return self.article.modified_at
 
     def __eq__(self, other: object) -> bool:
-        """Return whether another slot says the same."""
-        return isinstance(other, Recommendation) and self.as_dict() == other.as_dict()
+        """Return whether another slot shows the same."""
+        if not isinstance(other, Recommendation) or self._shown() != other._shown():
+            return False
+        return self.article == other.article
 
     def __ne__(self, other: object) -> bool:
-        """Return whether another slot says something else."""
+        """Return whether another slot shows something else."""
         return not self == other
 
     def __hash__(self) -> int:
-        """Return a hash of what it says."""
-        return hash(tuple(self.as_dict().values()))
+        """Return a hash of the tuple's fields without `trace` and `place`."""
+        return hash(self._shown())
 
     def __repr__(self) -> str:
-        """Return what it says."""
-        values = ", ".join(f"{name}={value!r}" for name, value in self.as_dict().items())
-        return f"Recommendation({values})"
+        """Return the tuple's fields without `trace` and `place`."""
+        shown = zip(self._fields, self._shown(), strict=False)
+        return f"Recommendation({', '.join(f'{name}={value!r}' for name, value in shown)})"
+
+    def __copy__(self) -> "Recommendation":
+        """Return the slot itself, which never changes."""
+        return self
+
+    def __deepcopy__(self, memo: object) -> "Recommendation":
+        """Return the slot itself, which never changes."""
+        return self
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Return a pickle's content: all fields, but only the article of `trace`."""
+        return Recommendation, (*self._shown(), ArticleAlone(self.article), self.place)
+
+    @classmethod
+    def __get_pydantic_core_schema__(
+        cls, source: object, handler: "GetCoreSchemaHandler"
+    ) -> "CoreSchema":
+        """Return how pydantic, and so FastAPI, writes and documents a slot."""
+        return _pydantic_schema(cls, get_type_hints(SlotDict), handler)
+
+    def _shown(self) -> tuple[object, ...]:
+        return self[:-2]  # without `trace` and `place`
 
     @property
     def parts(self) -> Mapping[str, float]:
-        """Return what the score is made of: weighted parts by signal."""
+        """Return the weighted parts of the score, by signal.
+
+        Raises
+        ------
+        ValueError
+            If the slot comes out of a pickle.
+        """
         return self.trace.parts(*self.place)
 
     @property
     def explanation(self) -> Explanation:
-        """Return why this slot holds what it holds; worked out when asked for."""
+        """Return why this slot holds its article; computed when asked for.
+
+        Raises
+        ------
+        ValueError
+            If the slot comes out of a pickle.
+        """
         return self.trace.explanation(*self.place, self.rules)
+
+
+_ARTICLE_FIELDS = [n for n in get_type_hints(SlotDict) if n not in Recommendation._fields]
+
+
+def _plain(value: object) -> object:
+    """Return a field of a slot as a value that JSON has."""
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _pydantic_schema(
+    cls: "type[Recommendation | Page]", fields: Mapping[str, Any], handler: "GetCoreSchemaHandler"
+) -> "CoreSchema":
+    """Return a pydantic schema of a class with `as_dict`: a JSON object with these fields."""
+    from pydantic_core import core_schema
+
+    shown = core_schema.typed_dict_schema(
+        {
+            name: core_schema.typed_dict_field(handler.generate_schema(kind))
+            for name, kind in fields.items()
+        },
+        cls_name=cls.__name__,
+        ref=f"{cls.__module__}.{cls.__qualname__}",
+    )
+    return core_schema.no_info_before_validator_function(
+        lambda value: value.as_dict() if isinstance(value, cls) else value, shown
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,12 +285,15 @@ class Ranked:
 
     article_id: str
     score: float
-    parts: Mapping[str, float]
+    parts: Mapping[str, float] = field(hash=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Page(Mapping[str, tuple[Recommendation, ...]]):
     """The lists of one page, by name, and the run they come from.
+
+    A page never changes. It compares, hashes, copies and pickles; see `Recommendation` for what
+    a pickle leaves out. A page is itself a mapping from the name of a list to its slots.
 
     Attributes
     ----------
@@ -181,7 +302,7 @@ class Page(Mapping[str, tuple[Recommendation, ...]]):
     notes
         What a list could not do, such as "must_reads: 3 of 5 slots, no candidates left".
     lists
-        The lists; a page is itself a mapping of them.
+        The slots of each list, best first, by name.
     titles
         The titles of the lists in English, by name.
     """
@@ -202,6 +323,44 @@ class Page(Mapping[str, tuple[Recommendation, ...]]):
             MappingProxyType({name: self.titles[name] for name in wanted}),
         )
 
+    def as_dict(self) -> PageDict:
+        """Return the page as values that JSON has."""
+        return {
+            "run_id": self.run_id,
+            "titles": dict(self.titles),
+            "lists": {name: [slot.as_dict() for slot in slots] for name, slots in self.items()},
+            "notes": list(self.notes),
+        }
+
+    def to_json(self) -> str:
+        """Return `as_dict` as JSON; equal pages give the same text."""
+        return msgspec.json.encode(self.as_dict()).decode("utf-8")
+
+    def __hash__(self) -> int:
+        """Return a hash of the fields."""
+        lists, titles = frozenset(self.lists.items()), frozenset(self.titles.items())
+        return hash((self.run_id, self.notes, lists, titles))
+
+    def __copy__(self) -> "Page":
+        """Return the page itself, which never changes."""
+        return self
+
+    def __deepcopy__(self, memo: object) -> "Page":
+        """Return the page itself, which never changes."""
+        return self
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Return a pickle's content."""
+        return _page_of, (self.run_id, self.notes, dict(self.lists), dict(self.titles))
+
+    @classmethod
+    def __get_pydantic_core_schema__(
+        cls, source: object, handler: "GetCoreSchemaHandler"
+    ) -> "CoreSchema":
+        """Return how pydantic, and so FastAPI, writes and documents a page."""
+        fields = get_type_hints(PageDict) | {"lists": dict[str, list[Recommendation]]}
+        return _pydantic_schema(cls, fields, handler)
+
     def __getitem__(self, name: str) -> tuple[Recommendation, ...]:
         """Return one list."""
         return self.lists[name]
@@ -213,6 +372,16 @@ class Page(Mapping[str, tuple[Recommendation, ...]]):
     def __len__(self) -> int:
         """Return the number of lists."""
         return len(self.lists)
+
+
+def _page_of(
+    run_id: str,
+    notes: tuple[str, ...],
+    lists: dict[str, tuple[Recommendation, ...]],
+    titles: dict[str, str],
+) -> Page:
+    """Return a page out of a pickle's content."""
+    return Page(run_id, notes, MappingProxyType(lists), MappingProxyType(titles))
 
 
 @dataclass(frozen=True, slots=True)

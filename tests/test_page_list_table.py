@@ -73,13 +73,3 @@ def test_a_page_may_have_16_lists_of_100_slots():
 def test_rules_may_name_every_list_of_every_layout():
     config = Config(layouts={"front": {"politics": ListConfig(scorer="latest")}})
     assert list_names(config) == (*(row.name for row in LISTS), "politics")
-
-
-def test_layouts_are_read_back_from_toml_as_they_were():
-    import tomllib
-
-    from recsys.config_file import toml_of
-
-    tables = {"front": {"a": {"scorer": "latest", "filter": {"premium": False, "tag": ["x", "y"]}}}}
-    config = config_of({"layouts": tables}, "recsys.toml")
-    assert config_of(tomllib.loads(toml_of(config)), "again") == config

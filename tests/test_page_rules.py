@@ -5,7 +5,7 @@ import re
 
 import numpy as np
 import pytest
-from conftest import LISTS
+from conftest import LISTS, rule
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import asdict, replace
@@ -17,18 +17,11 @@ from recsys.page.rules import (
     EVERY,
     Described,
     Resolved,
-    Rule,
     conflicts,
     problem_of,
     rule_of,
     rules_of,
 )
-
-
-def rule(kind, value, **fields):
-    given = {"by": "article", "author": "Ann", "reason": "because", "starts_ms": 0} | fields
-    return Rule(**{"rule_id": "r1", "kind": kind, "value": value} | given)
-
 
 ARTICLES = Described(
     article_ids=["a", "b", "c", "d", "e"],

@@ -5,17 +5,15 @@ import shutil
 from datetime import timedelta
 
 import pytest
+from conftest import rule
 from msgspec.structs import replace
-from test_rules import rule
 
-from recsys.config import Config
 from recsys.errors import RuleError, SnapshotError
 from recsys.operations.rulebook import Rulebook
 from recsys.published import folder as published_folder
 from recsys.rows import HOUR_MS, to_ms
 from recsys.serving.recommender import Recommender
 from recsys.store.database import Store
-from recsys.training.window import read_training_window
 
 
 @pytest.fixture
@@ -164,23 +162,6 @@ def test_a_damaged_rules_file_leaves_the_last_good_rules_in_force(newsroom):
         assert shown not in str(ids(recommender.recommend(as_of=as_of)))
     book.publish_rules()
     assert list(published_folder.load_rules(book._published)) == book.rules()
-
-
-def test_a_pinned_article_is_live_however_old(sample, tmp_path):
-    shutil.copy(sample.store, tmp_path / "recsys.db")
-    now_ms = to_ms(sample.as_of)
-    with Store(tmp_path / "recsys.db") as store:
-        before = read_training_window(store, now_ms, Config())
-        old = set(before.articles.id_map.ids)
-        old -= {before.articles.id_map.ids[row] for row in before.live_rows}
-        pinned = sorted(old)[0]
-        Rulebook(store, tmp_path).add(
-            rule("pin", pinned, list_name="must_reads", slot=1, ends_ms=now_ms + 10), now_ms=now_ms
-        )
-        for at, is_live in ((now_ms, True), (now_ms + 10, False)):
-            night = read_training_window(store, at, Config())
-            live = {night.articles.id_map.ids[row] for row in night.live_rows}
-            assert (pinned in live) == is_live
 
 
 def test_a_rule_on_a_word_that_no_title_has_is_added_with_a_note(newsroom):

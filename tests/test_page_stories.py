@@ -4,7 +4,7 @@ from contextlib import nullcontext
 import msgspec
 import numpy as np
 import pytest
-from conftest import BY_HAND, SHARED, needs_shared
+from conftest import BY_HAND, SHARED, current_run, needs_shared
 from scipy.sparse import csr_matrix
 
 from recsys.config import PageConfig, TextConfig
@@ -73,3 +73,22 @@ def test_stories_of_real_news_are_its_copies():
     assert len(alike & found_pairs) / len(found_pairs) >= 0.99
     one_day = pairs_of(story_index(similar, np.zeros(len(texts), np.int64), PageConfig()).tolist())
     assert len(alike & one_day) / len(one_day) >= 0.99
+
+
+def test_planted_copies_belong_to_the_story_of_their_original(sample):
+    run = current_run(sample.folder)
+    live = [run.articles[row] for row in run.model.live.live_rows]
+    title_of = {live_index: article.title for live_index, article in enumerate(live)}
+    stories, written_ms = {}, {}
+    for live_index, story in enumerate(run.model.story.tolist()):
+        title = title_of[live_index]
+        stories.setdefault(story, []).append(title)
+        written_ms[title] = run.rank.written_ms[run.model.live.live_rows[live_index]]
+    for titles in stories.values():
+        # A story consists of copies, or of reports of one event within a day of each other.
+        if len({title.removeprefix("Update: ") for title in titles}) > 1:
+            assert np.diff(sorted(written_ms[t] for t in titles)).max() <= 24 * HOUR_MS
+    copies = {title for title in title_of.values() if title.startswith("Update: ")}
+    with_original = {t for t in copies if t.removeprefix("Update: ") in title_of.values()}
+    in_a_story = {title for titles in stories.values() if len(titles) > 1 for title in titles}
+    assert with_original <= in_a_story

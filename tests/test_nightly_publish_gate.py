@@ -1,9 +1,10 @@
 import dataclasses
+import json
 import math
 
 import numpy as np
 import pytest
-from conftest import LISTS, current_run, user_state
+from conftest import IDS_ALONE, LISTS, current_run, user_state
 
 from recsys import Recommender
 from recsys.config import Config, PublishConfig
@@ -17,6 +18,8 @@ from recsys.nightly.publish_gate import (
     non_finite_signals,
     publish_problems,
 )
+from recsys.nightly.run import run_nightly
+from recsys.published import folder as published_folder
 from recsys.rows import HOUR_MS
 
 LAST = Vitals(
@@ -31,6 +34,7 @@ LAST = Vitals(
     never_shown=[],
     auc={"retrieval": 0.9, "ranking, nightly": 0.65},
 )
+
 NEXT = dataclasses.replace(
     LAST,
     as_of_ms=1024 * HOUR_MS,
@@ -159,3 +163,22 @@ def test_a_run_is_compared_with_the_last_run_of_the_folder(by_hand, tmp_path):
     found = publish_problems(run.meta, few, run.model, by_hand.folder, {})
     assert len(found) == 1
     assert f"1 clicks, {vitals.counts['clicks']} in {run.meta.run_id}" in found[0]
+
+
+def test_a_refresh_is_not_compared_with_the_clicks_of_a_nightly_run(store, load, tmp_path):
+    """Most clicks are older than the days that a refresh reads."""
+    day = 24 * 3600
+    lines = [
+        {"user_id": f"u{i % 40}", "article_id": f"a{i % 30}", "clicked_at": 1_772_400_000 - age}
+        for i in range(200)
+        for age in ((12 * day + i,) if i % 10 else (12 * day + i, 3600 + i))
+    ]
+    load({"c.jsonl": "".join(json.dumps(line) + "\n" for line in lines)})
+    folder, as_of_ms = tmp_path / "p", 1_772_400_000_000
+    nightly = run_nightly(store, folder, as_of_ms=as_of_ms, config=IDS_ALONE)
+    for _ in range(2):
+        fresh = run_nightly(
+            store, folder, as_of_ms=as_of_ms + HOUR_MS, config=IDS_ALONE, kind="refresh"
+        )
+    assert fresh.counts["clicks"] < 0.5 * nightly.counts["clicks"]
+    assert published_folder.current_run(folder) == fresh.run_id

@@ -1,0 +1,57 @@
+"""Examples that the store keeps, and heads that are learned from them."""
+
+import json
+
+import numpy as np
+from conftest import RECEIVED_MS, SAMPLE
+
+from recsys.config import Config, LearnConfig
+from recsys.ingest.detect import expand
+from recsys.ingest.load_files import load_files
+from recsys.learn.examples import ExampleBuilder
+from recsys.learn.heads import learn_heads
+from recsys.learn.past_runs import PastRuns
+from recsys.learn.protocols import DAY_MS
+from recsys.rows import from_ms
+from recsys.store.database import Store
+
+
+def test_heads_learned_from_kept_examples_are_the_same(sample_store, tmp_path):
+    begin, end = RECEIVED_MS - 2 * DAY_MS, RECEIVED_MS - DAY_MS
+    config = Config(learn=LearnConfig(days=1, max_choices=300))
+    protocols = ["nightly", "hourly"]
+    expected = learn_heads(ExampleBuilder(PastRuns(sample_store, config)), end, protocols)
+    trained = []  # the names of the past runs that had to be trained
+
+    def learn(store):
+        past = PastRuns(store, config, on_progress=trained.append)
+        return learn_heads(ExampleBuilder(past, keep_in_store=True), end, protocols)
+
+    def load_click(store, clicked_ms):
+        path = tmp_path / f"{clicked_ms}.jsonl"
+        click = {"user_id": "u0001", "article_id": "a0001"}
+        path.write_text(json.dumps(click | {"clicked_at": from_ms(clicked_ms).isoformat()}) + "\n")
+        load_files(store, [path], received_ms=RECEIVED_MS)
+
+    with Store(tmp_path / "recsys.db") as store:
+        load_files(store, expand([SAMPLE]), received_ms=RECEIVED_MS)
+        assert_same_heads(learn(store), expected)
+        assert trained
+        trained.clear()
+        assert_same_heads(learn(store), expected)
+        assert trained == []  # the store had kept the examples
+        load_click(store, end)  # a click after the day does not change its examples
+        assert_same_heads(learn(store), expected)
+        assert trained == []
+        load_click(store, begin - DAY_MS)  # an earlier click does
+        learn(store)
+        assert trained
+
+
+def assert_same_heads(found, expected):
+    assert found.weights == expected.weights
+    assert found.reports == expected.reports
+    for protocol, curves in expected.curves.items():
+        assert found.curves[protocol].keys() == curves.keys()
+        for name, curve in curves.items():
+            np.testing.assert_array_equal(found.curves[protocol][name], curve)

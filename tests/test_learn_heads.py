@@ -1,0 +1,27 @@
+from conftest import RECEIVED_MS
+
+from recsys.blend.signal_table import signal_weights
+from recsys.config import Config, LearnConfig
+from recsys.learn.examples import ExampleBuilder
+from recsys.learn.heads import learn_heads
+from recsys.learn.past_runs import PastRuns
+
+
+def test_with_too_few_choices_the_shipped_weights_are_served_and_the_report_says_so(sample_store):
+    config = Config(learn=LearnConfig(min_choices=10**6))
+    builder = ExampleBuilder(PastRuns(sample_store, config))
+    learned = learn_heads(builder, RECEIVED_MS, ["nightly"])
+    assert learned.weights == signal_weights(config.blend)
+    assert learned.curves == {"nightly": {}}
+    assert all("needed to learn" in report.why for report in learned.reports.values())
+
+
+def test_each_head_is_reported_with_its_validation(sample_store):
+    config = Config(learn=LearnConfig(days=2))
+    builder = ExampleBuilder(PastRuns(sample_store, config))
+    learned = learn_heads(builder, RECEIVED_MS, ["nightly", "hourly"])
+    assert set(learned.reports) == {"retrieval", "ranking, nightly", "ranking, hourly"}
+    for report in learned.reports.values():
+        assert report.n >= config.learn.min_choices
+        assert report.used == (report.learned > report.shipped)
+    assert learned.reports["ranking, nightly"].used  # users of the sample have tastes
