@@ -316,9 +316,11 @@ def number_lists(column: pl.Series) -> tuple[pl.Series, pl.Series]:
     inner = column.dtype.inner if isinstance(column.dtype, pl.List) else None
     if inner is not None and inner.is_numeric():
         lists, is_wrong = column.cast(pl.List(pl.Float64)), column.is_null() & False
+    elif inner is not None:
+        lists = column.list.eval(pl.element().cast(pl.Float64, strict=False))
+        is_wrong = column.is_null() & False
     else:
-        text_lists, is_wrong = item_lists(column)
-        lists = text_lists.list.eval(pl.element().cast(pl.Float64, strict=False))
+        lists, is_wrong = _read_distinct(column, values.numbers_of, pl.List(pl.Float64()))
     is_finite = lists.list.eval(pl.element().is_finite().fill_null(False)).list.all()
     is_wrong |= ~is_finite.fill_null(True)
     return lists.set(is_wrong | (lists.list.len() == 0).fill_null(False), None), is_wrong

@@ -2,7 +2,9 @@
 
 import io
 import json
+import math
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 
 import polars as pl
@@ -10,6 +12,7 @@ import polars as pl
 from recsys.errors import InputRefusedError
 from recsys.ingest.batches import UNREADABLE_LINES, Batch, clip
 from recsys.ingest.blocks import Block, read_blocks
+from recsys.ingest.text import encodable
 from recsys.rows import FIELDS, LIST_FIELDS, ROW, Kind, Reject
 
 
@@ -55,7 +58,7 @@ def _first_names(data: bytes) -> set[str] | None:
 def _parse_object(line: bytes) -> dict[str, object] | str:
     """Return the object on a line, or the reason for rejecting the line."""
     try:
-        value = json.loads(line.decode("utf-8"))
+        value = json.loads(line.decode("utf-8"), object_pairs_hook=_first_of_each)
     except UnicodeDecodeError:
         return "broken UTF-8"
     except (ValueError, RecursionError):
@@ -107,7 +110,7 @@ def _parse_line_by_line(
     return Batch(kind, frame, rejects, block.position, nulls_are_absent=True)
 
 
-def _field_value(value: object, name: str) -> str | list[str] | None:
+def _field_value(value: object, name: str) -> str | list[str | None] | None:
     """Return a JSON value as text, or as a list of texts for a list field, as polars does."""
     if name not in LIST_FIELDS:
         return None if value is None else _as_text(value)
@@ -115,10 +118,20 @@ def _field_value(value: object, name: str) -> str | list[str] | None:
         value = value.split()
     if not isinstance(value, list):
         return None
-    return [_as_text(item) for item in value if item is not None]
+    return [None if item is None else _as_text(item) for item in value]
 
 
 def _as_text(value: object) -> str:
-    text = value if isinstance(value, str) else json.dumps(value)
-    # JSON may hold half of a surrogate pair, which UTF-8 cannot encode.
-    return text.encode("utf-8", "replace").decode("utf-8")
+    """Return a JSON value as the text that polars makes of it."""
+    if isinstance(value, float) and math.isfinite(value):
+        return format(Decimal(repr(value)), "f").removesuffix(".0")
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return encodable(text)
+
+
+def _first_of_each(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """Return an object whose keys may be repeated; the first counts, as for polars."""
+    values: dict[str, object] = {}
+    for key, value in pairs:
+        values.setdefault(key, value)
+    return values

@@ -14,6 +14,7 @@ _BLANKS = re.compile(r"[^\S\n]+")
 _BREAKS = re.compile(r" ?\n[ \n]*")
 _LINE_ENDS = re.compile("[\r\x0b\x0c\x85\u2028\u2029]")
 _NEVER_TEXT = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x9f\u202d\u202e\ufeff]")
+_SURROGATES = re.compile("[\ud800-\udfff]")
 _LONG_REFERENCE = re.compile(r"&#0*(\d{8})\d*")
 # Unicode's stream-safe format allows 30 marks on a letter (UAX #15, section 13). Converting more to
 # NFC takes time with the square of their number.
@@ -23,7 +24,7 @@ _LONG_RUN = re.compile(rf"[^\w\s\x00-\u02ff]{{{MAX_MARKS + 1},}}")
 _INLINE = (
     "a abbr acronym area audio b bdi bdo big cite code data del dfn em embed font i img input ins"
     " kbd label map mark nobr object param picture q rp rt ruby s samp small source span strike"
-    " strong sub sup time track tt u var video wbr"
+    " strong sub sup time track tt u var video wbr o:p amp-[a-z-]+"
 )
 _BLOCKS = (
     "address article aside blockquote body br button canvas caption center col colgroup dd details"
@@ -70,6 +71,19 @@ def normalise_line(text: str) -> str:
     'LIFESTYLE'
     """
     return normalise_body(text).replace("\n", " ")
+
+
+def encodable(text: str) -> str:
+    r"""Return a text that UTF-8 can encode; half of a surrogate pair becomes a NUL.
+
+    JSON may hold half of a pair. No id has a NUL, and other texts lose it.
+
+    Examples
+    --------
+    >>> encodable("a\ud800")
+    'a\x00'
+    """
+    return _SURROGATES.sub("\x00", text)
 
 
 def nfc(text: str) -> str:

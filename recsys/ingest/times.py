@@ -111,7 +111,7 @@ def _polars_times(text: pl.Series, form: str) -> pl.Series:
 
 
 def _common_forms(text: pl.Series) -> tuple[pl.Series, pl.Series]:
-    """Read ISO 8601 with seconds; return the instants, and which of them are local times."""
+    """Read ISO 8601 with seconds, and most numbers; return the instants, and which are local."""
     parts = text.str.extract_groups(
         r"^\s*([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt ]([0-9]{2}:[0-9]{2}:[0-5][0-9])(?:[.,]([0-9]+))?"
         r" ?(Z|z|UTC|[+-][0-9]{2}:?[0-9]{2})?\s*$"
@@ -127,7 +127,26 @@ def _common_forms(text: pl.Series) -> tuple[pl.Series, pl.Series]:
         return_dtype=pl.Int64,
     )
     is_naive = offset.is_null() & local_ms.is_not_null()
-    return (local_ms - offset_ms).fill_null(local_ms.set(~is_naive, None)), is_naive
+    iso_ms = (local_ms - offset_ms).fill_null(local_ms.set(~is_naive, None))
+    return iso_ms.fill_null(_common_numbers(text)), is_naive
+
+
+def _common_numbers(text: pl.Series) -> pl.Series:
+    """Read the numbers since 1970 whose unit is certain by how many digits they have."""
+    found = text.str.extract_groups(
+        r"^\s*([0-9]{9,10}|[0-9]{13}|[0-9]{16}|[0-9]{19})(?:\.([0-9]*))?\s*$"
+    ).struct.unnest()
+    digits, fraction = found.to_series(0), found.to_series(1)
+    number = digits.cast(pl.Int64, strict=False)  # null beyond 2**63
+    n_digits = digits.str.len_bytes()
+    ms_of_second = (fraction.fill_null("") + "000").str.slice(0, 3).cast(pl.Int64)
+    by_unit = [
+        (n_digits < 13, number * 1000 + ms_of_second),
+        (n_digits == 13, number),
+        (n_digits == 16, number // 10**3),
+        (n_digits == 19, number // 10**6),
+    ]
+    return pl.select(pl.coalesce(ms.set(~is_unit, None) for is_unit, ms in by_unit)).to_series()
 
 
 def _offset_ms(offset: str) -> int | None:

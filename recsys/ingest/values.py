@@ -42,7 +42,7 @@ def structure_of(cell: str) -> list[object] | dict[str, object] | None:
         return None
     for write in (str, _json_of_python):
         try:
-            found = json.loads(write(text))
+            found = json.loads(write(text), strict=False)  # polars leaves control characters
         except (ValueError, RecursionError):
             continue
         return found if isinstance(found, list | dict) else None
@@ -246,7 +246,7 @@ def distinct(names: Iterable[str]) -> list[str]:
 
 
 def items_of(cell: str) -> list[str] | None:
-    """Return the items of a list of ids or numbers; blanks separate those of a plain text.
+    """Return the items of a list of ids; blanks separate those of a plain text.
 
     Examples
     --------
@@ -267,3 +267,24 @@ def items_of(cell: str) -> list[str] | None:
         if item is not None:
             items.append(item if isinstance(item, str) else json.dumps(item))
     return items
+
+
+def numbers_of(cell: str) -> list[float] | None:
+    """Return a list of numbers; blanks and commas separate those of a plain text.
+
+    Examples
+    --------
+    >>> numbers_of("[0.5, 1]"), numbers_of("0.5 1"), numbers_of("[0.5, null]")
+    ([0.5, 1.0], [0.5, 1.0], None)
+    """
+    found = _list_of(cell)
+    items = cell.replace(",", " ").split() if found is None else found
+    numbers = []
+    for item in items:
+        if isinstance(item, bool) or not isinstance(item, str | int | float):
+            return None
+        try:
+            numbers.append(float(item))
+        except (ValueError, OverflowError):
+            return None
+    return numbers
