@@ -24,11 +24,14 @@ _AROUND = (
 _WHOLE_FLOAT = re.compile(r"(-?(?:0|[1-9]\d{0,15}))\.0*", re.ASCII)
 # As a spreadsheet shortens a long number. `1e22` may be a hexadecimal id.
 _ROUNDED = re.compile(r"-?\d+(?:\.\d+e[+-]?|e\+)\d+|-?\d{16,}\.0*", re.ASCII | re.IGNORECASE)
+_STRUCTURE = re.compile(
+    r"""\{\s*(?:".*)?\}|\[\s*(?:["'\[{\d-].*|(?:true|false|null)\b.*)?\]""", re.DOTALL | re.ASCII
+)
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 _UNREADABLE = re.compile("[\ufffd\ud800-\udfff]")
 # A pattern (of Rust) for texts that `usable_id` may change or refuse; any other text stays.
 MAY_CHANGE = (
-    r"^$|[^!-~]|^-?[0-9]+(?:\.0*$|\.[0-9]+[eE]|[eE]\+)"
+    r"^$|^[\[{]|[^!-~]|^-?[0-9]+(?:\.0*$|\.[0-9]+[eE]|[eE]\+)"
     rf"|^(?:{'|'.join(NOT_GIVEN)}|(?i:true|false))$"
 )
 
@@ -83,6 +86,8 @@ def usable_id(text: str) -> str | None:
     id_ = spelled_id(text)
     if not id_ or id_ in NOT_GIVEN:
         return None
+    if _STRUCTURE.fullmatch(id_):
+        raise ValueError("a list or an object is not an id")
     if len(id_) > MOST_CHARACTERS:
         raise ValueError("id too long")
     if _UNREADABLE.search(id_):

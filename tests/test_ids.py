@@ -84,6 +84,9 @@ def test_a_text_of_a_file_holds_an_id_or_says_that_there_is_none(text, id_):
         ("True", "true or false"),
         ("1.23457E+17", "rounded"),
         ("1e+22", "rounded"),
+        ('{"id": 7}', "list or an object"),
+        ("[7]", "list or an object"),
+        ("[]", "list or an object"),
         ("9007199254740993000.0", "rounded"),
     ],
 )

@@ -85,10 +85,19 @@ def parse_block(block: Block, kind: Kind) -> Batch:
     except UNREADABLE_LINES:
         frame = None
     # polars drops blank lines, so a different number of rows means that row numbers are lost.
-    if frame is None or len(frame) != n_lines:
+    if frame is None or len(frame) != n_lines or (b"\\" in block.data and _has_lost_escapes(frame)):
         return _parse_line_by_line(block, kind, schema, rejects)
     frame = frame.with_row_index(ROW, offset=block.first_line)
     return Batch(kind, frame, rejects, block.position, nulls_are_absent=True)
+
+
+def _has_lost_escapes(frame: pl.DataFrame) -> bool:
+    """Return whether a text is that of a list or object with a backslash or control character.
+
+    polars writes them as they are, so the text is not JSON.
+    """
+    lost = r"(?s)^[\[{].*[\\\x00-\x1f]"
+    return any(column.dtype == pl.String and column.str.contains(lost).any() for column in frame)
 
 
 def _parse_line_by_line(
@@ -125,8 +134,18 @@ def _as_text(value: object) -> str:
     """Return a JSON value as the text that polars makes of it."""
     if isinstance(value, float) and math.isfinite(value):
         return format(Decimal(repr(value)), "f").removesuffix(".0")
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    text = value if isinstance(value, str) else json.dumps(_whole(value), ensure_ascii=False)
     return encodable(text)
+
+
+def _whole(value: object) -> object:
+    """Return a JSON value in which whole numbers are integers."""
+    if isinstance(value, dict):
+        return {key: _whole(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_whole(inner) for inner in value]
+    is_whole = isinstance(value, float) and value.is_integer()
+    return int(Decimal(repr(value))) if is_whole else value
 
 
 def _first_of_each(pairs: list[tuple[str, object]]) -> dict[str, object]:
