@@ -237,6 +237,9 @@ class Articles:
     published_ms, expires_ms, modified_ms, withdrawn_ms : array of int64
         Instants in ms; UNKNOWN_TIME if the publisher gave none. An article is not shown from
         `expires_ms` on, nor from `withdrawn_ms` on.
+    first_published_ms : array of int64
+        The earliest instant at which the article was published, of all that its publisher gave;
+        UNKNOWN_TIME if it gave none.
     added_ms : array of int64
         Instant at which the article was first stored; UNKNOWN_TIME for an id without an article.
     digests
@@ -260,6 +263,7 @@ class Articles:
     expires_ms: NDArray[np.int64]
     modified_ms: NDArray[np.int64]
     withdrawn_ms: NDArray[np.int64]
+    first_published_ms: NDArray[np.int64]
     added_ms: NDArray[np.int64]
     digests: Sequence[str]
 

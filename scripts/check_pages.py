@@ -68,7 +68,7 @@ def check(published: Path, n_users: int, n_articles: int, seed: int) -> dict[str
     rng = np.random.default_rng(seed)
     recommender = Recommender(published)
     run = LoadedRun(published, published_folder.require_current(published))
-    rules = Resolved(published_folder.load_rules(published), run.described)
+    rules = Resolved(published_folder.load_rules(published, run.list_names), run.described)
     live_ids = [run.articles[row].article_id for row in run.model.live.live_rows.tolist()]
     live_index_of = {article_id: index for index, article_id in enumerate(live_ids)}
     known = known_users(run)

@@ -82,6 +82,34 @@ def test_user_ids_are_hashed_by_the_key_of_the_environment(tmp_path):
     assert "--hash-users" in again.said
 
 
+def test_a_hashed_store_forgets_with_its_own_key_only(tmp_path):
+    (tmp_path / "log.csv").write_text("user_id,article_id,clicked_at\nu1,a1,2026-03-01T00:00:00Z\n")
+    keys = [environment(RECSYS_USER_KEY=f"a secret of sixteen {i}") for i in range(2)]
+    run(tmp_path, "ingest", "log.csv", "--store", "s.db", "--hash-users", env=keys[0])
+    for env in (None, keys[1]):
+        refused = run(tmp_path, "forget", "u1", *BOTH, env=env)
+        assert refused.status == 1
+        assert "RECSYS_USER_KEY" in refused.said
+    assert run(tmp_path, "forget", " u1", *BOTH, env=keys[0]).status == 0
+
+
+def test_forgetting_says_where_a_user_was_found_or_that_there_is_none(here):
+    run_id = published_folder.current_run(here / "p")
+    done = well(here, "forget", "u0007", *BOTH)
+    assert re.search(r"^s\.db: deleted [1-9]\d* clicks, .* 1 users", done.out, re.MULTILINE)
+    assert re.search(r"^p: deleted the user from [1-9] runs$", done.out, re.MULTILINE)
+    assert "not searched: backups" in done.out
+    again = run(here, "forget", "u0007", *BOTH)
+    assert (again.status, again.said) == (
+        1,
+        "no such user in s.db or in the runs of p; check the id\n",
+    )
+    published_folder.run_path(here / "p", run_id).write_bytes(b"damaged")
+    unread = run(here, "forget", "u0008", *BOTH)
+    assert unread.status == 1
+    assert f"{run_id}.sqlite: " in unread.said
+
+
 def test_no_command_prints_a_user_id(here):
     said = [
         well(here, *NIGHT, at(1)).out,
@@ -95,3 +123,18 @@ def test_no_command_prints_a_user_id(here):
     for text in (*said, ledger):
         assert "u0007" not in text
         assert not names & set(text.replace('"', " ").split())
+
+
+def test_health_names_the_run_and_each_problem_with_its_remedy(here):
+    run_id = published_folder.current_run(here / "p")
+    ask = ("health", "--published", "p", "--as-of", at(1))
+    assert well(here, *ask).out.startswith(f"{run_id}: ")
+    well(here, "rules", "list", *BOTH)
+    (here / "p" / "rules.json").write_text("[{")
+    done = run(here, *ask)
+    assert done.status == 1
+    assert re.search(r"problem: not served: p/rules.json: damaged: .*`recsys rules list", done.out)
+    found = run(here, *ask, "--json", "--max-hours", "0.5")
+    assert found.status == 1
+    assert json.loads(found.out)["run_id"] == run_id
+    assert len(json.loads(found.out)["problems"]) == 2

@@ -5,11 +5,12 @@ import shutil
 from datetime import timedelta
 
 import pytest
-from conftest import rule
+from conftest import LISTS, rule
 from msgspec.structs import replace
 
 from recsys.errors import RuleError, SnapshotError
 from recsys.operations.rulebook import Rulebook
+from recsys.page.rules import rules_of
 from recsys.published import folder as published_folder
 from recsys.rows import HOUR_MS, to_ms
 from recsys.serving.recommender import Recommender
@@ -136,7 +137,7 @@ def test_history_keeps_every_version_and_files_come_back(newsroom, tmp_path):
     ]
     assert json.loads(changes[0].rule)["ends_ms"] is None
     # Servers read the latest versions of all rules.
-    assert list(published_folder.load_rules(book._published)) == book.rules()
+    assert list(published_folder.load_rules(book._published, LISTS)) == book.rules()
     imported = book.add_all([replace(added, rule_id="x"), rule("block", shown)], now_ms=now_ms + 9)
     assert [r.rule_id for r in imported] == ["r2", "r3"]
     with pytest.raises(RuleError):
@@ -150,18 +151,65 @@ def test_a_damaged_rules_file_leaves_the_last_good_rules_in_force(newsroom):
     shown = ids(recommender.recommend(as_of=as_of))["must_reads"][0]
     book.add(rule("block", shown, starts_ms=now_ms), now_ms=now_ms)
     assert shown not in str(ids(recommender.recommend(as_of=as_of)))
+    assert recommender.health(as_of=as_of).problems == ()
+    path = book._published / "rules.json"
+    good = path.read_text()
     for damage in (
+        "",
         "[{",
         "[3]",
         '[{"kind": "pin"}]',
-        (book._published / "rules.json").read_text().replace('"slot": 0', '"slot": "x"'),
+        good.replace('"slot": 0', '"slot": "x"'),
+        good.replace('"kind": "block"', '"kind": "blok"'),
+        good.replace('"list_name": ""', '"list_name": "must_reaes"'),
+        None,
     ):
-        (book._published / "rules.json").write_text(damage)
+        path.unlink() if damage is None else path.write_text(damage)
         with pytest.raises(SnapshotError, match="damaged"):
-            published_folder.load_rules(book._published)
-        assert shown not in str(ids(recommender.recommend(as_of=as_of)))
+            published_folder.load_rules(book._published, LISTS)
+        # A server that starts now follows the rules that a command last wrote.
+        for server in (recommender, Recommender(book._published)):
+            assert shown not in str(ids(server.recommend(as_of=as_of)))
+            (problem,) = server.health(as_of=as_of).problems
+            assert problem.startswith(f"not served: {path}: damaged: ")
+            assert "`recsys rules list --store DB --published" in problem
     book.publish_rules()
-    assert list(published_folder.load_rules(book._published)) == book.rules()
+    assert recommender.health(as_of=as_of).problems == ()
+    assert list(published_folder.load_rules(book._published, LISTS)) == book.rules()
+
+
+def test_without_a_copy_a_damaged_rules_file_stops_a_server_from_starting(newsroom):
+    book, _, _ = newsroom
+    (book._published / "rules.json").write_text("[3]")
+    with pytest.raises(SnapshotError, match="rules.json: damaged"):
+        Recommender(book._published)
+
+
+def test_rules_about_a_list_that_another_run_lacks_stay_and_are_reported(newsroom):
+    book, recommender, as_of = newsroom
+    now_ms = to_ms(as_of)
+    shown = ids(recommender.recommend(as_of=as_of))["must_reads"][0]
+    # As if the run that is served now had other layouts than the run before.
+    hero = rule("pin", "a0133", rule_id="r1", list_name="hero", slot=1, starts_ms=now_ms)
+    block = rule("block", shown, rule_id="r2", starts_ms=now_ms)
+    published_folder.write_rules(book._published, [hero, block])
+    started = Recommender(book._published)
+    assert shown not in str(ids(started.recommend(as_of=as_of)))
+    (problem,) = started.health(as_of=as_of).problems
+    assert "r1: list_name must be one of" in problem
+    assert "`recsys rules end`" in problem
+
+
+def test_a_typo_in_a_list_is_refused_when_a_file_is_imported(newsroom):
+    book, _, _ = newsroom
+    text = json.dumps(
+        [
+            {"kind": "pin", "by": "article", "value": "a0133", "list_name": "must_reaes"}
+            | {"slot": 1, "author": "Ann", "reason": "front", "starts_ms": 0}
+        ]
+    )
+    with pytest.raises(RuleError, match="rule 1 of the file: .*must_reads.*'must_reaes'"):
+        rules_of(text.encode(), book.list_names())
 
 
 def test_a_rule_on_a_word_that_no_title_has_is_added_with_a_note(newsroom):

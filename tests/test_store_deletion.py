@@ -1,9 +1,13 @@
+import json
+import sqlite3
+from contextlib import closing
+
 import msgspec
 import pytest
 from conftest import BY_HAND, RECEIVED_MS, SAMPLE
 
 from recsys.config import DataConfig
-from recsys.errors import ConfigError
+from recsys.errors import ConfigError, StoreError
 from recsys.ingest.detect import expand
 from recsys.ingest.load_files import load_files
 from recsys.nightly.run import run_nightly
@@ -42,6 +46,31 @@ def test_rows_before_the_instant_are_deleted_and_all_others_are_kept(filled):
     assert set(filled.users().keys.tolist()) == user_keys
     assert n_deleted["users"] > 0
     assert set(filled.deletion.delete_before(instant_ms).values()) == {0}
+
+
+def test_rejected_rows_are_deleted_however_json_writes_the_id(tmp_path):
+    rejected = {"user_id": "jürgen", "article_id": "a1", "clicked_at": "never"}
+    path = tmp_path / "log.jsonl"
+    texts = [json.dumps(rejected), json.dumps(rejected, ensure_ascii=False)]
+    path.write_text("\n".join([*texts, texts[0].replace("rgen", "rg")]), "utf-8")
+    with Store(tmp_path / "s.db") as store:
+        load_files(store, [path], received_ms=RECEIVED_MS)
+        assert store.deletion.delete_user("jürgen")["rejected_rows"] == 2
+
+
+def test_a_reader_that_keeps_deleted_bytes_in_the_log_is_reported(tmp_path, monkeypatch):
+    path = tmp_path / "log.csv"
+    path.write_text("user_id,article_id,clicked_at\nu1,a1,2026-03-01T00:00:00Z\n")
+    with Store(tmp_path / "s.db") as store:
+        load_files(store, [path], received_ms=RECEIVED_MS)
+        store._conn.execute("PRAGMA busy_timeout = 10")
+        with closing(sqlite3.connect(tmp_path / "s.db", isolation_level=None)) as reader:
+            reader.execute("BEGIN")
+            reader.execute("SELECT * FROM users").fetchall()
+            with pytest.raises(StoreError, match="another process reads the store"):
+                store.deletion.delete_user("u1")
+        assert set(store.deletion.delete_user("u1").values()) == {0}
+    assert b"u1" not in (tmp_path / "s.db").read_bytes()
 
 
 def test_a_nightly_run_keeps_as_many_days_as_the_settings_say(filled, tmp_path):

@@ -19,12 +19,11 @@ from recsys.cli.options import (
     StoreOption,
     UserOption,
     now,
-    out,
     parse_instant,
-    print_json,
     stored_user_id,
     usage_errors,
 )
+from recsys.cli.terminal import out, print_json
 from recsys.errors import RuleError
 from recsys.files import atomic_replacement
 from recsys.operations.rulebook import Rulebook
@@ -281,7 +280,8 @@ def explain(
 
 def _print_explanations(page: Page) -> None:
     for name, slots in page.items():
-        out.print(f"\n{page.titles[name]}", style="bold", markup=False)
+        out.print()
+        out.print(page.titles[name], style="bold", markup=False)
         for rank, slot in enumerate(slots, start=1):
             why = slot.explanation
             out.print(f"  {rank}  {slot.title or slot.article_id}", markup=False)
@@ -303,7 +303,8 @@ def _print_explanations(page: Page) -> None:
                 )
                 out.print(f"     {line}", style="dim", markup=False)
     for note in page.notes:
-        out.print(f"\nnote: {note}", markup=False)
+        out.print()
+        out.print(f"note: {note}", markup=False)
 
 
 def _signal_lines(parts: Mapping[str, float], ranks: Mapping[str, int]) -> Sequence[str]:

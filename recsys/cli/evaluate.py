@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
-from recsys.cli.options import ConfigOption, StoreOption, err, load_settings, out, parse_instant
+from recsys.cli.options import ConfigOption, StoreOption, load_settings, parse_instant
+from recsys.cli.terminal import Terminal, err, out
 from recsys.config_file import toml_of
 from recsys.files import atomic_replacement
 from recsys.rows import iso, to_ms
@@ -186,4 +186,4 @@ def _print_metrics(
             cells.append(f"{value.mean:.3f}{interval}")
         table.add_row(name, *cells)
     # A fixed width, so that no number is cut off where the output is no terminal.
-    Console(highlight=False, width=120).print(table)
+    Terminal(width=120).print(table)

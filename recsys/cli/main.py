@@ -32,6 +32,7 @@ from recsys.cli.lazy_import import load_on_first_use
 from recsys.cli.operator import (
     diff,
     forget,
+    health,
     publish,
     rebuild,
     rollback,
@@ -48,16 +49,14 @@ from recsys.cli.options import (
     PublishedOption,
     StoreOption,
     UserOption,
-    err,
     load_settings,
     now,
-    out,
     parse_instant,
-    print_json,
     stored_user_id,
     usage_errors,
     user_key,
 )
+from recsys.cli.terminal import accept_any_encoding, err, out, print_json
 from recsys.config import Config
 from recsys.errors import HeldBackError, InputRefusedError, RecsysError, RunActiveError
 from recsys.files import atomic_replacement, create_private_file
@@ -252,6 +251,8 @@ def _print_load_report(report: LoadReport) -> None:
             out.print(f"    {sample}", markup=False)
     for (entry, reason), n in report.ignored.most_common():
         out.print(f"ignored: {n} x {entry}: {reason}", markup=False)
+    if report.n_naive:
+        out.print(f"{report.n_naive} times without an offset were taken as UTC; see --timezone")
     if report.unknown_columns:
         columns = ", ".join(report.unknown_columns)
         out.print(f"columns that hold no field: {columns}", markup=False)
@@ -414,13 +415,15 @@ def _plain_page(page: Page) -> dict[str, object]:
 
 def _print_page(page: Page) -> None:
     for name, slots in page.items():
-        out.print(f"\n{page.titles[name]}", style="bold", markup=False)
+        out.print()
+        out.print(page.titles[name], style="bold", markup=False)
         for rank, slot in enumerate(slots, start=1):
             section = f"  [{slot.category}]" if slot.category else ""
             out.print(f"  {rank}  {slot.title or slot.article_id}{section}", markup=False)
             out.print(f"     {slot.reason}", style="dim", markup=False)
     for note in page.notes:
-        out.print(f"\nnote: {note}", markup=False)
+        out.print()
+        out.print(f"note: {note}", markup=False)
 
 
 @app.command()
@@ -477,8 +480,9 @@ def demo() -> None:
             )
         recommender = Recommender(published)
         for user, article in about["pages"]:
+            out.print()
             out.print(
-                f"\n$ recsys recommend --published published --user {user} --article {article}",
+                f"$ recsys recommend --published published --user {user} --article {article}",
                 style="green",
             )
             context = recommender.article(article, as_of=as_of)
@@ -486,14 +490,16 @@ def demo() -> None:
             _print_page(recommender.recommend(user, article, as_of=as_of))
 
 
-for command in (evaluate, tune, explain, preview, runs, rollback, publish, diff, rebuild, forget):
+for command in (evaluate, tune, explain, preview, runs, health, rollback, publish, diff, rebuild):
     app.command()(command)
+app.command()(forget)
 app.command("config")(show_config)
 app.add_typer(rules, name="rules")
 
 
 def main() -> None:
     """Run the command line; an error of this package is one line and an exit status."""
+    accept_any_encoding()
     try:
         app(standalone_mode=True)
     except HeldBackError as error:

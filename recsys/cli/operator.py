@@ -10,23 +10,27 @@ from typing import Annotated, Any
 import typer
 
 from recsys.cli.options import (
+    USER_KEY,
+    AsOfOption,
     ConfigOption,
     JsonOption,
     PublishedOption,
     StoreOption,
-    err,
     load_settings,
-    out,
-    print_json,
-    stored_user_id,
+    user_key,
 )
+from recsys.cli.terminal import err, out, print_json
 from recsys.config_file import config_of, load_tables
+from recsys.errors import StoreError
 from recsys.files import locked
+from recsys.ids import spelled_id
 from recsys.operations.compare_runs import RunDifference, compare_runs
 from recsys.operations.describe_settings import settings_of, toml_with_comments
 from recsys.operations.forget_user import forget_user
+from recsys.pseudonym import hashed_user, key_fingerprint
 from recsys.published import folder as published_folder
 from recsys.rows import to_ms
+from recsys.serving.recommender import Recommender
 from recsys.store.database import Store
 
 RunArgument = Annotated[str, typer.Argument(help="The id of a run, see `recsys runs`.")]
@@ -62,26 +66,50 @@ def runs(
     marks = {"held back": "h", "kept": " ", "deleted": "-"}
     for run in found:
         line = f"{'*' if run['is_current'] else marks[run['file']]} {run['run_id']}"
-        if (report := run["report"]) is not None:
-            line += _report_text(report)
-        out.print(line, markup=False)
+        if (report := run["report"]) is None:
+            out.print(line, markup=False)
+            continue
+        out.print(line + _report_text(report), markup=False)
+        for problem in report["problems"]:
+            out.print(f"    {problem}", markup=False)
+        for warning in report.get("warnings", ()):
+            out.print(f"    warning: {warning}", markup=False)
+        if report.get("forced"):
+            out.print(f"    published all the same: {report['forced']}", markup=False)
     out.print("* current run, h held back, - file deleted")
 
 
 def _report_text(report: dict[str, Any]) -> str:
-    """Return the ledger's report of a run as the rest of its line, and a line per problem."""
+    """Return the ledger's report of a run as the rest of its line."""
     counts = report["counts"]
-    text = (
+    return (
         f"  {report['kind']}, {report['status']}, as of {report['as_of']},"
         f" {counts.get('live_articles', 0)} live articles,"
         f" {counts.get('users', 0)} users,"
         f" {sum(report['seconds'].values()):.1f} s, {report['peak_mb']} MiB"
     )
-    problems = list(report["problems"])
-    problems += [f"warning: {warning}" for warning in report.get("warnings", ())]
-    if report.get("forced"):
-        problems.append(f"published all the same: {report['forced']}")
-    return "\n    ".join((text, *problems))
+
+
+def health(
+    published: PublishedOption,
+    max_hours: Annotated[
+        float, typer.Option(help="How old the data of the run may be, in hours.")
+    ] = 36.0,
+    as_of: AsOfOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Print which run servers of a folder serve, and what is wrong with it (exit status 1)."""
+    found = Recommender(published).health(as_of=as_of, max_hours=max_hours)
+    if as_json:
+        print_json(asdict(found))
+    else:
+        out.print(f"{found.run_id}: {found.hours:g} hours old")
+        for problem in found.problems:
+            out.print(f"problem: {problem}", style="red")
+        for note in found.notes:
+            out.print(f"note: {note}")
+    if found.problems:
+        raise typer.Exit(1)
 
 
 def rollback(
@@ -222,24 +250,48 @@ def show_config(config: ConfigOption = None, as_json: JsonOption = False) -> Non
         print_json([asdict(setting) for setting in settings])
     else:
         text = toml_with_comments(settings, "" if config is None else config.name)
-        out.print(text, markup=False, end="")
+        for line in text.removesuffix("\n").split("\n"):
+            out.print(line)
 
 
 def forget(
-    user: Annotated[str, typer.Argument(help="The exact id of the user.")],
+    user: Annotated[str, typer.Argument(help="The id of the user.")],
     store: StoreOption,
     published: PublishedOption,
 ) -> None:
     """Delete a user from the store and from every run, then search the files for the id."""
     with Store(store, must_exist=True) as opened:
-        user_id = stored_user_id(user) if opened.user_key_fingerprint else user
-        found = forget_user(opened, published, user_id or user)
+        found = forget_user(opened, published, _id_in_store(opened, user))
     rows = ", ".join(f"{n} {table}" for table, n in found.rows.items())
-    out.print(f"deleted {rows}; from {found.n_runs} runs", markup=False)
+    out.print(f"{store}: deleted {rows}")
+    out.print(f"{published}: deleted the user from {found.n_runs} runs")
+    if not found.is_found:
+        err.print(f"no such user in {store} or in the runs of {published}; check the id")
     for path, n in found.left.items():
-        out.print(
-            f"{path}: the bytes of the id are still in {n} places, within other ids or texts",
-            markup=False,
-        )
+        out.print(f"{path}: the bytes of the id are still in {n} places, within other ids or texts")
     if not found.left:
-        out.print("no byte of the id is left in the store or in any run", markup=False)
+        out.print("no byte of the id is left in the store or in any run")
+    out.print("not searched: backups, exported lists and the files that were ingested")
+    for problem in found.unread:
+        err.print(f"the user may still be in a run that cannot be read: {problem}", style="red")
+    if found.unread or not found.is_found:
+        raise typer.Exit(1)
+
+
+def _id_in_store(store: Store, user: str) -> str:
+    """Return a user's id as the store has it: a hash if it hashes user ids.
+
+    Raises
+    ------
+    StoreError
+        If the store hashes user ids, and the key is not the one of the environment.
+    """
+    if store.user_key_fingerprint is None:
+        return spelled_id(user)
+    key = user_key()
+    if key is None or key_fingerprint(key) != store.user_key_fingerprint:
+        raise StoreError(
+            f"{store.path}: user ids in this store are hashed with a key that {USER_KEY} does not"
+            " have; set it to the key that they were ingested with"
+        )
+    return hashed_user(user, key)

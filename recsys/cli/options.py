@@ -1,8 +1,6 @@
-"""What all commands share: options and their parsers, the terminal, JSON."""
+"""What all commands share: options and their parsers."""
 
-import json
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -10,7 +8,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from recsys.config import Config
 from recsys.config_file import load_config
@@ -18,8 +15,6 @@ from recsys.errors import ConfigError
 from recsys.page.list_table import require_known_names
 from recsys.pseudonym import hashed_user
 
-out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
 USER_KEY = "RECSYS_USER_KEY"  # the environment variable of the key of hashed user ids
 
 
@@ -47,11 +42,6 @@ def stored_user_id(user: str | None) -> str | None:
     """Return the id that the store and its runs have for a user: a hash if there is a key."""
     key = user_key()
     return user if user is None or key is None else hashed_user(user, key)
-
-
-def print_json(value: object) -> None:
-    """Print a value as JSON."""
-    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2) + "\n")
 
 
 def load_settings(path: Path | None) -> Config:

@@ -4,6 +4,7 @@
     000042-20260302T060000Z.held      a run that was not: held back, or not looked at yet
     current                           the name of the run that is served
     rules.json                        editors' rules
+    rules.last.json                   a copy of them, for servers that start while it is damaged
 
 A file with one of these names is complete: it was written under another name and then renamed.
 """
@@ -23,6 +24,7 @@ from recsys.published import connection, run_file
 
 POINTER = "current"
 RULES = "rules.json"
+RULES_COPY = "rules.last.json"
 
 
 def run_path(folder: Path, run_id: str) -> Path:
@@ -115,17 +117,34 @@ def publish(folder: Path, run_id: str) -> None:
     write_text(folder / POINTER, run_id + "\n")
 
 
-def forget(folder: Path, user_id: str) -> int:
-    """Delete a user from every run of a folder; return how many runs had them.
+def forget(folder: Path, user_id: str) -> tuple[int, list[str]]:
+    """Delete a user from every run of a folder, and what failed runs left half written.
 
-    Each of these files is written again, and servers open the current one again.
+    Each run that has the user is written again. Servers notice that, and open what they serve
+    again.
+
+    Returns
+    -------
+    n_runs
+        How many runs had the user.
+    unread
+        Why runs could not be read: they may still have the user.
     """
-    n_runs = 0
+    n_runs, unread = 0, []
     for path in sorted(folder.glob("*.sqlite")) + sorted(folder.glob("*.held")):
-        n_runs += run_file.forget(path, user_id)
-    if n_runs and (current := current_run(folder)) is not None:
-        publish(folder, current)
-    return n_runs
+        try:
+            n_runs += run_file.forget(path, user_id)
+        except SnapshotError as error:
+            unread.append(str(error))
+    _delete_partials(folder)
+    if (current := current_run(folder)) is not None:  # also after a `forget` that was killed
+        write_text(folder / POINTER, current + "\n")
+    return n_runs, unread
+
+
+def _delete_partials(folder: Path) -> None:
+    for partial in folder.glob("[0-9]*-*.partial*"):  # SQLite leaves a journal beside one
+        partial.unlink()
 
 
 def prune(folder: Path, keep: int) -> list[str]:
@@ -134,8 +153,7 @@ def prune(folder: Path, keep: int) -> list[str]:
     The `keep` newest published runs stay, the `keep` newest that were held back, the current run,
     and the base runs of all these.
     """
-    for partial in folder.glob("[0-9]*-*.partial"):
-        partial.unlink()
+    _delete_partials(folder)
     runs, held = run_ids(folder), run_ids(folder, ".held")
     kept: set[str | None] = {*runs[-keep:], current_run(folder)}
     stays = [run_path(folder, run_id) for run_id in runs if run_id in kept]
@@ -157,26 +175,43 @@ def write_rules(folder: Path, rules: Sequence[Rule]) -> None:
     """Let servers of a folder follow these rules from now on."""
     folder.mkdir(parents=True, exist_ok=True)
     text = msgspec.json.format(msgspec.json.encode(rules), indent=1)
-    write_text(folder / RULES, text.decode("utf-8") + "\n")
+    for name in (RULES, RULES_COPY):
+        write_text(folder / name, text.decode("utf-8") + "\n")
 
 
-def load_rules(folder: Path) -> tuple[Rule, ...]:
+def load_rules(folder: Path, list_names: Sequence[str]) -> tuple[Rule, ...]:
     """Return the rules that servers of a folder follow; none before the first.
 
-    A rule may name a list that the served run does not have: it then applies to no list.
+    Parameters
+    ----------
+    folder
+        The published folder.
+    list_names
+        The lists of the served run: a rule about another list is refused.
 
     Raises
     ------
     SnapshotError
-        If the file is damaged, or holds a rule that cannot be.
+        If the file is damaged or missing, or holds a rule that cannot be.
     """
     path = folder / RULES
-    try:
-        return tuple(rules_of(path.read_bytes(), None))
-    except FileNotFoundError:
+    if not path.exists() and not (folder / RULES_COPY).exists():
         return ()
+    try:
+        return tuple(rules_of(path.read_bytes(), list_names))
     except (OSError, RuleError) as error:
         raise SnapshotError(
-            f"{path}: damaged: {error}; `recsys rules list --store DB --published {folder}`"
-            " writes it again"
+            f"{path}: damaged: {error}; `recsys rules list --store DB --published {folder}` writes"
+            " the file again, and `recsys rules end` ends a rule"
         ) from error
+
+
+def last_rules(folder: Path) -> tuple[Rule, ...] | None:
+    """Return the rules as a command last wrote them, whatever lists they name; None for no copy.
+
+    Servers that start while `load_rules` refuses the file follow these.
+    """
+    try:
+        return tuple(rules_of((folder / RULES_COPY).read_bytes(), None))
+    except (OSError, RuleError):
+        return None

@@ -78,11 +78,12 @@ def wanted_lists(lists: Iterable[str] | None, layout: Layout) -> tuple[str, ...]
     """
     if lists is None:
         return layout.names
-    names = [] if isinstance(lists, str) or not isinstance(lists, Iterable) else list(lists)
+    is_list = isinstance(lists, Iterable) and not isinstance(lists, str)
+    names = list(lists) if is_list else []
     unknown = [name for name in names if name not in layout.names]
-    if not isinstance(lists, Iterable) or isinstance(lists, str) or unknown:
+    if unknown or not is_list:
         raise ValueError(
-            f"lists must be a list with some of {', '.join(layout.names)}, got"
+            f"lists must be some of {', '.join(layout.names)}, as a list, got"
             f" {reprlib.repr(unknown or lists)}"
         )
     return tuple(name for name in layout.names if name in names)

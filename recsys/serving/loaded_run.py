@@ -1,7 +1,9 @@
 """One run in a server's memory: its articles, its pages, and the words of its slots."""
 
-from collections.abc import Mapping, Sequence
-from contextlib import closing
+import sqlite3
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from datetime import datetime
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -17,7 +19,7 @@ from recsys.files import version_of
 from recsys.page.build import NOTHING, PageBuilder, Slot, unpack_page
 from recsys.page.explain import PageTrace
 from recsys.page.known_articles import KnownArticle
-from recsys.page.list_table import Layout
+from recsys.page.list_table import Layout, list_names
 from recsys.page.reasons import BECAUSE_READ, reason_text
 from recsys.page.rules import Described, Editorial, Resolved
 from recsys.published import folder as published_folder
@@ -29,6 +31,7 @@ from recsys.serving.responses import Page, Recommendation
 PAGES_KEPT = 1000  # of anonymous users, in memory: the latest asked for
 LAYOUTS_KEPT = 256  # with other numbers of slots than the settings say
 NEVER = np.iinfo(np.int64).max
+Connections = list[tuple[sqlite3.Connection, Path]]
 
 
 class Hidden(NamedTuple):
@@ -52,12 +55,20 @@ def _card(article: KnownArticle) -> tuple[str, str, str, str, datetime | None]:
     return *name, article.category, article.url, article.published_at
 
 
+def _close(conns: Connections) -> None:
+    for conn, _ in conns:
+        conn.close()
+
+
 def _titles(layout: Layout) -> Mapping[str, str]:
     return MappingProxyType({of.name: of.title() for of in layout.lists})
 
 
 class LoadedRun:
     """A run in memory; it never changes, so threads share it without a lock.
+
+    Threads take turns with its connections (`connected`). `retire` closes them, so that no idle
+    thread keeps the files of a run that is no longer served.
 
     Raises
     ------
@@ -66,8 +77,8 @@ class LoadedRun:
     """
 
     def __init__(self, folder: Path, run_id: str) -> None:
-        path = self.path = published_folder.run_path(folder, run_id)
-        self.state = version_of(path)
+        path = published_folder.run_path(folder, run_id)
+        version = version_of(path)
         with closing(connect(path)) as conn, reading(path):
             self.meta = run_file.load_meta(conn, path)
             self.model, self.rank = run_file.load_model(conn, path)
@@ -76,10 +87,15 @@ class LoadedRun:
                 raise ValueError("its articles are not as many as its arrays say")
             self.builder, self.users = PageBuilder(self.model), UserStateBuilder(self.model)
             self.as_of_ms = to_ms(datetime.fromisoformat(self.meta.as_of))
-        self.paths = [self.path]
+        self.list_names = list_names(self.meta.config)
+        self.paths, self._versions = [path], [version]
         if self.meta.base is not None:
-            self.paths.append(published_folder.run_path(folder, self.meta.base))
-            connect(self.paths[1]).close()
+            base = published_folder.run_path(folder, self.meta.base)
+            self.paths.append(base)
+            self._versions.append(version_of(base))
+            connect(base).close()
+        self._lock, self._is_retired = threading.Lock(), False
+        self._idle: list[Connections] = []
         live = [self.articles[row] for row in self.model.live.live_rows.tolist()]
         ids = self.articles.column("article_id")
         self.known = dict(zip(ids, range(len(ids)), strict=True))
@@ -96,6 +112,42 @@ class LoadedRun:
         self.anonymous_page = lru_cache(maxsize=PAGES_KEPT)(self._anonymous_page)
         self.resized = lru_cache(maxsize=LAYOUTS_KEPT)(self._resized)
         self._titles = lru_cache(maxsize=LAYOUTS_KEPT)(_titles)
+
+    @property
+    def has_changed(self) -> bool:
+        """Return whether the run's file or that of its base run was written again."""
+        return [version_of(path) for path in self.paths] != self._versions
+
+    @contextmanager
+    def connected(self) -> Iterator[Connections]:
+        """Give the caller connections to the run's file and, for a refresh, to its base run.
+
+        Raises
+        ------
+        SnapshotError
+            If a file cannot be opened.
+        """
+        with self._lock:
+            conns = self._idle.pop() if self._idle else None
+        if conns is None:
+            conns = [(connect(path), path) for path in self.paths]
+        try:
+            yield conns
+        finally:
+            with self._lock:
+                is_kept = not self._is_retired
+                if is_kept:
+                    self._idle.append(conns)
+            if not is_kept:
+                _close(conns)
+
+    def retire(self) -> None:
+        """Close the connections, those in use when their callers are done with them."""
+        with self._lock:
+            self._is_retired = True
+            idle, self._idle = self._idle, []
+        for conns in idle:
+            _close(conns)
 
     @cached_property
     def described(self) -> Described:

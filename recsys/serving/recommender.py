@@ -8,11 +8,11 @@ import reprlib
 import threading
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from functools import lru_cache
 from operator import index
 from pathlib import Path
-from sqlite3 import Connection
 from typing import SupportsIndex
 
 import numpy as np
@@ -26,9 +26,8 @@ from recsys.ids import Id
 from recsys.page.build import Slot
 from recsys.page.known_articles import KnownArticle
 from recsys.page.list_table import Layout
-from recsys.page.rules import NO_RULES, Resolved
+from recsys.page.rules import NO_RULES, Resolved, Rule
 from recsys.published import folder as published_folder
-from recsys.published.connection import connect
 from recsys.published.user_rows import find_profile
 from recsys.rows import HOUR_MS, is_anonymous, is_text
 from recsys.serving.arguments import (
@@ -70,13 +69,11 @@ class Recommender:
             str(self._folder / name) for name in (published_folder.POINTER, published_folder.RULES)
         )
         self._lock = threading.Lock()
-        self._local = threading.local()
         self._refused: dict[str, str] = {}  # by file or run: why what is published is not served
         self._seen = version_of(self._pointer)
         self._run = self._opened()
         state = version_of(self._rules_file)
-        rules = Resolved(published_folder.load_rules(self._folder), self._run.described)
-        self._rules = (state, self._run, rules)
+        self._rules = (state, self._run, Resolved(self._first_rules(), self._run.described))
 
     @property
     def run(self) -> LoadedRun:
@@ -88,19 +85,28 @@ class Recommender:
         state = version_of(self._pointer)
         if state != self._seen and state is not None and self._lock.acquire(blocking=False):
             try:
-                run_id = published_folder.current_run(self._folder)
-                if run_id and (
-                    run_id != self._run.meta.run_id or version_of(self._run.path) != self._run.state
-                ):
-                    self._run = LoadedRun(self._folder, run_id)
-                self._refused.pop(published_folder.POINTER, None)
-                self._seen = state
-            except SnapshotError as error:
-                self._refused[published_folder.POINTER] = str(error)
+                self._follow()
                 self._seen = state
             finally:
                 self._lock.release()
         return self._run
+
+    def _follow(self) -> None:
+        """Open the run that is published now, or the one that is served if its file has changed."""
+        try:
+            run_id = published_folder.current_run(self._folder) or self._run.meta.run_id
+            if run_id != self._run.meta.run_id or self._run.has_changed:
+                self._serve(run_id)
+            self._refused.pop(published_folder.POINTER, None)
+        except SnapshotError as error:
+            self._refused[published_folder.POINTER] = str(error)
+            if self._run.has_changed:  # `recsys forget` has deleted a user from it
+                with suppress(SnapshotError):
+                    self._serve(self._run.meta.run_id)
+
+    def _serve(self, run_id: str) -> None:
+        before, self._run = self._run, LoadedRun(self._folder, run_id)
+        before.retire()
 
     def _opened(self) -> LoadedRun:
         """Return the current run or, if it cannot be opened, the last one before that can."""
@@ -130,6 +136,17 @@ class Recommender:
     def _unnamed(self) -> str:
         return f"{self._folder / published_folder.POINTER}: missing; `recsys rollback RUN`"
 
+    def _first_rules(self) -> tuple[Rule, ...]:
+        """Return the rules of the folder; if they are damaged, those that a command last wrote."""
+        try:
+            return published_folder.load_rules(self._folder, self._run.list_names)
+        except SnapshotError as error:
+            last = published_folder.last_rules(self._folder)
+            if last is None:
+                raise
+            self._refused[published_folder.RULES] = str(error)
+            return last
+
     def _resolved(self, run: LoadedRun) -> Resolved:
         """Return the rules of the folder, resolved against a run; read again when they change.
 
@@ -141,23 +158,13 @@ class Recommender:
             return resolved
         rules = resolved.rules
         try:
-            rules = published_folder.load_rules(self._folder)
+            rules = published_folder.load_rules(self._folder, run.list_names)
             self._refused.pop(published_folder.RULES, None)
         except SnapshotError as error:
             self._refused[published_folder.RULES] = str(error)
         resolved = Resolved(rules, run.described)
         self._rules = (state, run, resolved)
         return resolved
-
-    def _connections(self, run: LoadedRun) -> list[tuple[Connection, Path]]:
-        """Return this thread's connections: to the run, and to its base run."""
-        local = self._local
-        if getattr(local, "run", None) is not run:
-            for conn, _ in getattr(local, "conns", ()):
-                conn.close()
-            local.conns, local.run = [(connect(path), path) for path in run.paths], run
-        conns: list[tuple[Connection, Path]] = local.conns
-        return conns
 
     def recommend(
         self,
@@ -371,10 +378,11 @@ class Recommender:
         if user_id is None or is_anonymous(user_id) or not is_text(user_id):
             return b"", None
         try:
-            for conn, path in self._connections(run):
-                row = find_profile(conn, user_id, path)
-                if row is not None:
-                    return row[0], None if run.meta.base else row[1]
+            with run.connected() as conns:
+                for conn, path in conns:
+                    row = find_profile(conn, user_id, path)
+                    if row is not None:
+                        return row[0], None if run.meta.base else row[1]
         except SnapshotError as error:
             self._refused[run.meta.run_id] = str(error)
         return b"", None

@@ -30,7 +30,8 @@ INSTANT_FIELDS = ("published_at", "expires_at", "modified_at")
 FIELDS = (*TEXT_FIELDS, *INSTANT_FIELDS, "premium", "importance", "withdrawn_at")
 # What a typed row holds for a field that its publisher cleared; None is a field that is not given.
 CLEARED: dict[str, int] = dict.fromkeys(INSTANT_FIELDS, UNKNOWN_TIME) | {"premium": -1}
-_COLUMNS = (*FIELDS, "versions", "text_digest", "reading_minutes")
+_DERIVED = ("first_published_at", "versions", "text_digest", "reading_minutes", "added_at")
+_COLUMNS = (*FIELDS, *_DERIVED)
 
 
 def add_articles(
@@ -40,7 +41,8 @@ def add_articles(
 
     A row gives some fields of an article; the others stay as they are. Of two versions of a field
     the later one counts: the version of a row is its `modified_at`, or else the time of arrival.
-    Between equal versions the row that is read last counts.
+    Between equal versions the row that is read last counts. `first_published_at` follows from all
+    rows, see `_first_published_at`.
 
     Parameters
     ----------
@@ -78,19 +80,21 @@ def add_articles(
             version = min(row["modified_at"], at_ms)
         elif is_known and found:
             continue
-        merged = dict(stored)
+        merged = stored | {"added_at": stored["added_at"] or at_ms}
         for name, value in _given(row, version).items():
             if version >= versions.get(name, version):
                 merged[name], versions[name] = value, version
+        merged["first_published_at"] = _first_published_at(row, stored, merged, at_ms)
         merged["versions"] = json.dumps(versions, separators=(",", ":"))
         if row["vector"] is not None and version >= versions.get("vector", version):
             vectors.append((key, np.asarray(row["vector"], dtype="<f4").tobytes() or None))
         if found and merged == stored:
             continue
-        is_changed = not found or any(merged[name] != stored[name] for name in FIELDS)
+        compared = (*FIELDS, "first_published_at")
+        is_changed = not found or any(merged[name] != stored[name] for name in compared)
         if is_changed:
             n_withdrawn += merged["withdrawn_at"] is not None and stored["withdrawn_at"] is None
-            published_ms += [merged["published_at"] or 0]
+            published_ms += [merged["published_at"] or 0, merged["first_published_at"] or 0]
             published_ms += [stored["published_at"] or 0] if found else []
             is_new[key] = is_new.get(key, not found)
             merged["text_digest"] = text_digest(merged["title"], merged["body"], merged["category"])
@@ -126,6 +130,25 @@ def _given(row: dict[str, Any], version: int) -> dict[str, Any]:
     return given
 
 
+def _first_published_at(
+    row: dict[str, Any], stored: dict[str, Any], merged: dict[str, Any], at_ms: int
+) -> int | None:
+    """Return the earliest date of publication that came true, of all that an article was given.
+
+    A date that is replaced before it has come was no publication, and an article that had no date
+    was published when it arrived. Without a date that has come it is the date of the merged row,
+    None if that has none.
+    """
+    if merged["published_at"] is None and stored["first_published_at"] is None:
+        return None
+    given = [stored["first_published_at"], row["published_at"]]
+    if given[0] is None and stored["added_at"] not in (None, at_ms):
+        given.append(stored["added_at"])
+    past = [date for date in given if date not in (None, UNKNOWN_TIME) and date <= at_ms]
+    earliest: int | None = min(past, default=merged["published_at"])
+    return earliest
+
+
 def _write(
     conn: sqlite3.Connection,
     article_key: int,
@@ -137,10 +160,10 @@ def _write(
 ) -> None:
     """Insert or update the columns of an article; only a change of a field is a revision."""
     if is_new:
-        names = ["article_key", *columns, "added_at", "updated_at"]
+        names = ["article_key", *columns, "updated_at"]
         conn.execute(
             f"INSERT INTO articles ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})",
-            (article_key, *columns.values(), at_ms, at_ms),
+            (article_key, *columns.values(), at_ms),
         )
         return
     assignments = [f"{name} = ?" for name in columns]
@@ -175,7 +198,7 @@ def read_articles(
 ) -> Articles:
     """Read the articles known by an instant, see `Store.articles`."""
     names = [name for name in FIELDS if name != "body"]
-    names += ["added_at", "reading_minutes", "text_digest"]
+    names += ["first_published_at", "added_at", "reading_minutes", "text_digest"]
     rows = conn.execute(
         f"SELECT i.article_id, i.article_key, {', '.join(f'a.{name}' for name in names)}"
         " FROM article_ids i LEFT JOIN articles a USING (article_key)"
@@ -211,6 +234,7 @@ def read_articles(
         expires_ms=nullable_instants(columns["expires_at"]),
         modified_ms=nullable_instants(columns["modified_at"]),
         withdrawn_ms=nullable_instants(columns["withdrawn_at"]),
+        first_published_ms=nullable_instants(columns["first_published_at"]),
         added_ms=nullable_instants(columns["added_at"]),
         digests=texts("text_digest"),
     )

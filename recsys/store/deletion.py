@@ -3,10 +3,12 @@
 Deleted content is overwritten with zeros (`PRAGMA secure_delete`).
 """
 
+import json
 import sqlite3
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 
+from recsys.errors import StoreError
 from recsys.rows import HOUR_MS
 from recsys.store.derived import DerivedTables
 
@@ -35,8 +37,15 @@ class Deletion:
     def delete_user(self, user_id: str) -> dict[str, int]:
         """Delete a user and all rows about them; return the number of deleted rows by table.
 
-        Rejected rows whose text contains the id are deleted too, and all training examples are
-        dropped. The database file is rewritten afterwards, so that no byte of the rows is left.
+        Rejected rows whose text contains the id, as it is or as JSON writes it, are deleted too,
+        and all training examples are dropped. The database file is rewritten afterwards and its
+        write-ahead log emptied, so that no byte of the rows is left.
+
+        Raises
+        ------
+        StoreError
+            If another process reads the store all the while: the rows are deleted, but the log
+            cannot be emptied.
         """
         n_deleted = {}
         self._conn.execute("PRAGMA secure_delete = ON")
@@ -53,14 +62,21 @@ class Deletion:
             for table in ("clicks", "impressions", "users"):
                 deleted = self._conn.execute(f"DELETE FROM {table} WHERE user_key = ?", (user_key,))
                 n_deleted[table] = deleted.rowcount
+            spellings = {user_id, json.dumps(user_id)[1:-1]}
             deleted = self._conn.execute(
-                "DELETE FROM rejected_rows WHERE instr(raw, ?) OR instr(reason, ?)",
-                (user_id, user_id),
+                "DELETE FROM rejected_rows WHERE EXISTS (SELECT 1 FROM json_each(?)"
+                " WHERE instr(raw, value) OR instr(reason, value))",
+                (json.dumps(list(spellings)),),
             )
             n_deleted["rejected_rows"] = deleted.rowcount
             self._derived.drop_examples(0)
         self._conn.execute("VACUUM")
-        self._conn.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        is_busy = self._conn.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        if is_busy:
+            raise StoreError(
+                "the user is deleted, but another process reads the store, so deleted bytes are"
+                " still in its files: end that process and run the command again"
+            )
         return n_deleted
 
     def delete_before(self, instant_ms: int) -> dict[str, int]:

@@ -131,6 +131,8 @@ MIGRATIONS = (
     ALTER TABLE articles ADD COLUMN modified_at INTEGER;
     ALTER TABLE articles ADD COLUMN withdrawn_at INTEGER;
     ALTER TABLE articles ADD COLUMN reading_minutes REAL NOT NULL DEFAULT 0;
+    -- Tags are one a line, because a tag may have a comma.
+    UPDATE articles SET tags = replace(replace(tags, ', ', ','), ',', char(10));
     -- JSON: the version (instant in ms) of each field that was given; see recsys.store.articles.
     ALTER TABLE articles ADD COLUMN versions TEXT NOT NULL DEFAULT '{}';
     CREATE TABLE article_vectors (
@@ -153,6 +155,11 @@ MIGRATIONS = (
     -- Finds the impressions from which a click was derived.
     CREATE INDEX impressions_clicked ON impressions (user_key, coalesce(clicked_at, shown_at))
         WHERE instr(clicked, x'01') > 0;
+    """,
+    """
+    -- The earliest date of publication that came true, of all that the publisher gave.
+    ALTER TABLE articles ADD COLUMN first_published_at INTEGER;
+    UPDATE articles SET first_published_at = published_at;
     """,
 )
 

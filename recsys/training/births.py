@@ -18,6 +18,8 @@ class Births:
     ----------
     published_ms : array of int64, shape (n_articles,)
         When the article was published, as the publisher says; UNKNOWN_TIME where it does not.
+    first_published_ms : array of int64, shape (n_articles,)
+        The earliest of all such times that the publisher gave; UNKNOWN_TIME where it gave none.
     first_seen_ms : array of int64, shape (n_articles,)
         When the log first has a click or an impression of the article; the far future for an
         article that the log does not have.
@@ -28,6 +30,7 @@ class Births:
     """
 
     published_ms: NDArray[np.int64]
+    first_published_ms: NDArray[np.int64]
     first_seen_ms: NDArray[np.int64]
     added_ms: NDArray[np.int64]
     serial: NDArray[np.float64]
@@ -35,12 +38,19 @@ class Births:
     def born_ms_at(self, as_of_ms: int) -> NDArray[np.int64]:
         """Return when each article came to the site, as known at `as_of_ms`.
 
-        This is the time of publication. Where the publisher gave none, it is the first click or
-        impression before `as_of_ms`, or else the arrival of the text. UNKNOWN_TIME means that
-        none of the three is known.
+        This is the time of publication. If the publisher gave several times, a later one does not
+        make an article new that users have seen since the first: such an article came when it was
+        first clicked or shown, as far as the events before `as_of_ms` reach back.
+
+        Where the publisher gave no time, it is the first click or impression before `as_of_ms`, or
+        else the arrival of the text. UNKNOWN_TIME means that none of the three is known.
         """
-        seen = np.where(self.first_seen_ms < as_of_ms, self.first_seen_ms, self.added_ms)
-        return np.where(self.published_ms == UNKNOWN_TIME, seen, self.published_ms)
+        is_seen = self.first_seen_ms < as_of_ms
+        undated = np.where(is_seen, self.first_seen_ms, self.added_ms)
+        seen_since = np.maximum(self.first_seen_ms, self.first_published_ms)
+        came = np.minimum(self.published_ms, seen_since)
+        dated = np.where(is_seen, came, self.published_ms)
+        return np.where(self.published_ms == UNKNOWN_TIME, undated, dated)
 
     def written_ms_at(self, as_of_ms: int) -> NDArray[np.int64]:
         """Return when each article was written, as known at `as_of_ms`.
@@ -65,6 +75,7 @@ def births_of(articles: Articles, events: Events) -> Births:
     ids = articles.id_map.ids
     return Births(
         published_ms=articles.published_ms,
+        first_published_ms=articles.first_published_ms,
         first_seen_ms=events.first_seen_ms(articles.id_map.keys),
         added_ms=articles.added_ms,
         serial=np.array([float(i) if i.isdecimal() else np.nan for i in ids], dtype=np.float64),

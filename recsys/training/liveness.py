@@ -29,7 +29,8 @@ def live_articles(
 
     An article is live if it is young, or if it was clicked lately. An article that editors pin
     is live however old it is, once it is published. No article is live once it has expired or
-    was withdrawn. Without a title, an id is live only if the settings do not require one.
+    was withdrawn, or while its date of publication is in the future. Without a title, an id is
+    live only if the settings do not require one.
 
     Parameters
     ----------
@@ -58,6 +59,7 @@ def live_articles(
     pinned = set(pinned_ids)
     is_pinned = np.array([id_ in pinned for id_ in articles.id_map.ids], dtype=bool)
     is_live: NDArray[np.bool_] = is_young | is_active | (is_pinned & is_born)
+    is_live &= articles.published_ms <= as_of_ms  # also if an earlier date was given before
     for ends_ms in (articles.expires_ms, articles.withdrawn_ms):
         is_live &= (ends_ms == UNKNOWN_TIME) | (ends_ms > as_of_ms)
     if config.require_title:

@@ -388,6 +388,7 @@ def _select_articles(articles: Articles, article_index: Ints) -> Articles:
         expires_ms=articles.expires_ms[article_index],
         modified_ms=articles.modified_ms[article_index],
         withdrawn_ms=articles.withdrawn_ms[article_index],
+        first_published_ms=articles.first_published_ms[article_index],
         added_ms=articles.added_ms[article_index],
         digests=pick(articles.digests),
     )
