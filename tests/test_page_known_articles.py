@@ -7,7 +7,7 @@ from newsroom import well
 
 from recsys.nightly.run import run_nightly
 from recsys.page.known_articles import KnownArticle, KnownArticles
-from recsys.rows import iso, to_ms
+from recsys.rows import to_ms
 from recsys.serving.recommender import Recommender
 
 AS_OF = datetime(2026, 3, 2, tzinfo=UTC)
@@ -43,7 +43,7 @@ FRONT_END = {  # of FULL and of BARE
 
 def written_as(value):
     """Return a value as JSON has it."""
-    return iso(to_ms(value)) if isinstance(value, datetime) else value
+    return value.isoformat() if isinstance(value, datetime) else value
 
 
 @pytest.fixture
