@@ -3,8 +3,7 @@
 A field's annotation carries its range and description: the checks, the error messages, `recsys
 config` and docs/settings.md all read them there. Variants are made by `msgspec.structs.replace`.
 An unknown table or key in the file is an error, since a misspelt setting that is silently ignored
-is worse than none. Numbers without another source are chosen by us; `recsys evaluate` judges
-them.
+is worse than none. Numbers without another source are ours; `recsys evaluate` judges them.
 """
 
 import hashlib
@@ -489,14 +488,14 @@ class IngestConfig(Settings, frozen=True, kw_only=True):
             self.zone()
             re.compile(self.article_pattern)
         except re.error as error:
-            raise ConfigError(f"article_pattern is no regular expression: {error}") from error
+            raise ConfigError(f"article_pattern: {error}") from error
         except (ZoneInfoNotFoundError, ValueError, OSError) as error:
             raise ConfigError(f"timezone: no zone is named {self.timezone!r}") from error
         for kind, fields in FIELDS.items():
             for name, source in self.mapping(kind).items():
                 if name not in fields:
                     raise ConfigError(f"{kind}.{name}: no such field{suggestion(name, fields)}")
-                if isinstance(source, dict) and set(source) != {"constant"}:
+                if isinstance(source, dict) and [*source] != ["constant"]:
                     raise ConfigError(f"{kind}.{name}: a table must have one key, constant")
 
     def zone(self) -> tzinfo | None:

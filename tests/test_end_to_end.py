@@ -70,7 +70,7 @@ def test_mistakes_get_one_clear_line_and_their_status(tmp_path, arguments, statu
 
 def test_an_empty_store_is_held_back_with_status_3(tmp_path):
     (tmp_path / "a.csv").write_text("article_id,title\n")
-    run("ingest", "a.csv", "--store", "e.db", cwd=tmp_path)
+    run("ingest", "a.csv", "--store", "e.db", cwd=tmp_path, status=1)
     done = run("nightly", "--store", "e.db", "--published", "p", cwd=tmp_path, status=3)
     assert "held back" in done.stderr
 

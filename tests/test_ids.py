@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recsys import hashed_user
-from recsys.ids import MOST_CHARACTERS, spelled_id
+from recsys.ids import MOST_CHARACTERS, spelled_id, usable_id
 
 
 @pytest.mark.parametrize(
@@ -16,7 +16,9 @@ from recsys.ids import MOST_CHARACTERS, spelled_id
     [
         ("a7", "a7"),
         (" a7\t", "a7"),
-        ("7.0", "7.0"),
+        ("7.0", "7"),
+        ("\ufeffa7\u200b", "a7"),
+        ("7.50", "7.50"),
         ("", ""),
         (np.str_("a7"), "a7"),
         (7, "7"),
@@ -49,6 +51,48 @@ def test_a_text_is_composed_and_a_whole_number_is_its_digits(value, spelled):
 def test_any_other_value_is_refused(value):
     with pytest.raises(TypeError, match="a text or a whole number"):
         spelled_id(value)
+
+
+@pytest.mark.parametrize(
+    ("text", "id_"),
+    [
+        ("a7", "a7"),
+        ("\ufeff 7.00 ", "7"),
+        ("-0.0", "0"),
+        ("007.0", "007.0"),
+        ("12e45", "12e45"),
+        ("9007199254740991.0", "9007199254740991"),
+        ("/2026/03/a b,c", "/2026/03/a b,c"),
+        ("{110D559F}", "{110D559F}"),
+        ("None", None),
+        ("\u200b", None),
+    ],
+)
+def test_a_text_of_a_file_holds_an_id_or_says_that_there_is_none(text, id_):
+    assert usable_id(text) == id_
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("x" * (MOST_CHARACTERS + 1), "too long"),
+        ("a\x00", "control"),
+        ("a\x9b1m", "control"),
+        ("a\u202eb", "control"),
+        ("a\ufffd", "unreadable"),
+        ("\ud800b", "unreadable"),
+        ("True", "true or false"),
+        ("1.23457E+17", "rounded"),
+        ("1e+22", "rounded"),
+        ('{"id": 7}', "list or an object"),
+        ("[7]", "list or an object"),
+        ("[]", "list or an object"),
+        ("9007199254740993000.0", "rounded"),
+    ],
+)
+def test_a_text_that_cannot_be_an_id_is_refused(text, reason):
+    with pytest.raises(ValueError, match=reason):
+        usable_id(text)
 
 
 @given(st.text() | st.integers())

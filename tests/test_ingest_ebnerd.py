@@ -76,5 +76,5 @@ def test_articles_reach_the_store(load, store):
     assert list(articles.id_map.ids) == ["9001", "9002"]
     assert list(articles.categories) == ["nyheder", "sport"]
     assert list(articles.premium) == [True, False]
-    assert articles.tags[0] == "Vej, Oslo, Ana"
+    assert articles.tags[0] == "Vej\nOslo\nAna"
     assert articles.published_ms[0] == 1_684_567_800_000  # 2023-05-20T07:30:00Z

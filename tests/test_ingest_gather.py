@@ -44,7 +44,7 @@ def test_rows_of_a_kind_that_is_not_wanted_are_left_out():
     rows.add("impressions", 1, {"shown": ["a"]})
     rows.add("clicks", 1, {"article_id": "half \ud800"})
     (batch,) = rows.batches(0)
-    assert (batch.kind, batch.frame["article_id"].to_list()) == ("clicks", ["half ?"])
+    assert (batch.kind, batch.frame["article_id"].to_list()) == ("clicks", ["half \x00"])
 
 
 def test_a_gatherer_is_full_by_text_and_by_number(monkeypatch):

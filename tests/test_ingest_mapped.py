@@ -71,7 +71,7 @@ def test_a_mapping_is_checked():
         IngestConfig(clicks={"user_id": {"default": "x"}})
     with pytest.raises(ConfigError, match="no zone is named 'Berlin'"):
         IngestConfig(timezone="Berlin")
-    with pytest.raises(ConfigError, match="regular expression"):
+    with pytest.raises(ConfigError, match="article_pattern: missing"):
         IngestConfig(article_pattern="(")
 
 

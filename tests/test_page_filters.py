@@ -13,7 +13,9 @@ def article(**fields):
 
 ARTICLES = [
     article(category="Politics", url="https://www.news.example/a", language="en-GB", premium=True),
-    article(category="Sports", url="https://wire.example/b", language="en", tags="goals, Cup"),
+    article(
+        category="Sports", url="https://wire.example/b", language="en", tags="goals\nCup, final"
+    ),
     article(category="politics", url="", language="de", premium=False),
 ]
 AGES = np.array([1.0, 5.0, 30.0])
@@ -25,7 +27,9 @@ AGES = np.array([1.0, 5.0, 30.0])
         ({"section": "POLITICS"}, [True, False, True]),
         ({"section": ["Sports", "Politics"]}, [True, True, True]),
         ({"source": "news.example"}, [True, False, False]),
-        ({"tag": "cup"}, [False, True, False]),
+        ({"tag": "GOALS"}, [False, True, False]),
+        ({"tag": "cup, Final"}, [False, True, False]),
+        ({"tag": "cup"}, [False, False, False]),
         ({"language": "en"}, [True, True, False]),
         ({"premium": True}, [True, False, False]),
         ({"premium": False}, [False, True, True]),

@@ -7,7 +7,7 @@ from newsroom import well
 
 from recsys.nightly.run import run_nightly
 from recsys.page.known_articles import KnownArticle, KnownArticles
-from recsys.rows import to_ms
+from recsys.rows import iso, to_ms
 from recsys.serving.recommender import Recommender
 
 AS_OF = datetime(2026, 3, 2, tzinfo=UTC)
@@ -41,6 +41,11 @@ FRONT_END = {  # of FULL and of BARE
 }
 
 
+def written_as(value):
+    """Return a value as JSON has it."""
+    return iso(to_ms(value)) if isinstance(value, datetime) else value
+
+
 @pytest.fixture
 def folder(store, load, tmp_path):
     load({"a.jsonl": json.dumps(FULL) + "\n" + json.dumps(BARE) + "\n"})
@@ -57,7 +62,7 @@ def test_a_slot_and_an_article_have_the_fields_of_a_front_end(folder):
             article = recommender.article(article_id, as_of=AS_OF)
             assert getattr(article, name) == value
             assert getattr(slots[article_id], name) == value
-            assert slots[article_id].as_dict()[name] == value
+            assert slots[article_id].as_dict()[name] == written_as(value)
     assert recommender.article("full", as_of=AS_OF).tags == "tunnel, traffic"
     assert recommender.article("full", as_of=AS_OF).url == slots["full"].url == FULL["url"]
     assert recommender.article("bare", as_of=AS_OF).published_at == slots["bare"].published_at
@@ -69,8 +74,7 @@ def test_the_command_prints_them_as_json(folder, tmp_path):
     lists = json.loads(done.out)["lists"]
     slots = {slot["article_id"]: slot for found in lists.values() for slot in found}
     for name, values in FRONT_END.items():
-        written = "2026-03-01T21:00:00+00:00" if name == "modified_at" else values[0]
-        assert slots["full"][name] == written
+        assert slots["full"][name] == written_as(values[0])
         assert slots["bare"][name] == values[1]
 
 

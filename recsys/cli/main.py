@@ -249,6 +249,8 @@ def _print_load_report(report: LoadReport) -> None:
             out.print(f"    {sample}", markup=False)
     for (entry, reason), n in report.ignored.most_common():
         out.print(f"ignored: {n} x {entry}: {reason}", markup=False)
+    if report.n_naive:
+        out.print(f"{report.n_naive} times without an offset were taken as UTC; see --timezone")
     if report.unknown_columns:
         columns = ", ".join(report.unknown_columns)
         out.print(f"columns that hold no field: {columns}", markup=False)

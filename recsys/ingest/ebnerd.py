@@ -15,7 +15,7 @@ import polars as pl
 
 from recsys.errors import InputRefusedError
 from recsys.ingest import parquet
-from recsys.ingest.batches import Batch
+from recsys.ingest.batches import BATCH_ROWS, Batch
 from recsys.rows import ROW, Kind
 
 BEHAVIORS = {"impression_time", "article_ids_inview", "article_ids_clicked", "user_id"}
@@ -50,7 +50,7 @@ def read(path: Path, kind: Kind | None) -> Iterator[Batch]:
     size = path.stat().st_size
     if found >= BEHAVIORS:
         names = BEHAVIORS | ({"article_id", "read_time", "next_read_time"} & found)
-        for frame in map(_with_times, parquet.read_frames(path, sorted(names))):
+        for frame in map(_with_times, _read_frames(path, names)):
             if kind in (None, "impressions"):
                 yield Batch("impressions", _impressions(frame), position=size)
             if kind in (None, "clicks"):
@@ -58,13 +58,13 @@ def read(path: Path, kind: Kind | None) -> Iterator[Batch]:
     elif found >= HISTORY:
         names = HISTORY | ({"read_time_fixed"} & found)
         # A row holds the whole history of a user, so a batch takes fewer rows.
-        for frame in parquet.read_frames(path, sorted(names), batch_rows=1_000):
+        for frame in _read_frames(path, names, batch_rows=1_000):
             if kind in (None, "clicks"):
                 yield Batch("clicks", _history(frame), position=size)
     elif found >= ARTICLES:
         names = found & {*_FIELD_OF_COLUMN, *_TAG_COLUMNS}
         # Bodies make rows large, so a batch takes fewer rows.
-        for frame in parquet.read_frames(path, sorted(names), batch_rows=5_000):
+        for frame in _read_frames(path, names, batch_rows=5_000):
             if kind in (None, "articles"):
                 yield Batch("articles", _articles(frame), position=size)
     else:
@@ -78,6 +78,28 @@ def read(path: Path, kind: Kind | None) -> Iterator[Batch]:
 def is_ebnerd(names: set[str]) -> bool:
     """Return whether a file with these columns is one of EB-NeRD's."""
     return any(names >= columns for columns in (BEHAVIORS, HISTORY, ARTICLES))
+
+
+def _read_frames(
+    path: Path, names: set[str], batch_rows: int = BATCH_ROWS
+) -> Iterator[pl.DataFrame]:
+    """Yield some columns of a file in batches, with times that say that they are UTC."""
+    for frame in parquet.read_frames(path, sorted(names), batch_rows):
+        yield frame.with_columns(
+            pl.col(name).cast(_in_utc(dtype))
+            for name, dtype in frame.schema.items()
+            if dtype.is_temporal() or isinstance(dtype, pl.List)
+        )
+
+
+def _in_utc(dtype: object) -> pl.DataType:
+    """Return the type of times in UTC for one without a zone; any other type as it is."""
+    if isinstance(dtype, pl.List):
+        return pl.List(_in_utc(dtype.inner))
+    if isinstance(dtype, pl.Datetime) and dtype.time_zone is None:
+        return pl.Datetime(dtype.time_unit, "UTC")
+    assert isinstance(dtype, pl.DataType)
+    return dtype
 
 
 def _optional(frame: pl.DataFrame, name: str) -> pl.Expr:

@@ -9,6 +9,7 @@ import polars as pl
 
 from recsys.ingest.batches import BATCH_BYTES, BATCH_ROWS, Batch, clip
 from recsys.ingest.rss import strip_tags
+from recsys.ingest.text import encodable
 from recsys.rows import FIELDS, LIST_FIELDS, ROW, Kind, Reject
 
 Value = str | float | bool | list[str] | None
@@ -59,7 +60,7 @@ class Gatherer:
 
     def ignore(self, entry: str, reason: str) -> None:
         """Count an entry that holds no row of ours."""
-        self._ignored[entry, _as_text(reason[:MAX_REASON])] += 1
+        self._ignored[entry, encodable(reason[:MAX_REASON])] += 1
 
     def is_full(self) -> bool:
         """Return whether the rows should be taken now."""
@@ -97,12 +98,12 @@ def _schema(kind: Kind) -> dict[str, pl.DataType]:
 def _as_column_value(name: str, value: Value) -> str | list[str] | None:
     """Return a value as its column holds it."""
     if isinstance(value, list) and _is_list(name):
-        return [_as_text(item) for item in value]
+        return [encodable(item) for item in value]
     if value is None or isinstance(value, list) or _is_list(name):
         return None
     if isinstance(value, bool):
         return "true" if value else "false"
-    return _without_tags(_as_text(str(value))) if name in _HTML_FIELDS else _as_text(str(value))
+    return _without_tags(encodable(str(value))) if name in _HTML_FIELDS else encodable(str(value))
 
 
 def _without_tags(text: str) -> str:
@@ -116,8 +117,3 @@ def _without_tags(text: str) -> str:
     if "<" not in text:
         return text
     return html.escape(strip_tags(_NOT_TEXT.sub("", text)), quote=False)
-
-
-def _as_text(text: str) -> str:
-    """Return a text that UTF-8 can encode: JSON may hold half of a surrogate pair."""
-    return text.encode("utf-8", "replace").decode()

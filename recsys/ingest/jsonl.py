@@ -2,7 +2,9 @@
 
 import io
 import json
+import math
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 
 import polars as pl
@@ -10,6 +12,7 @@ import polars as pl
 from recsys.errors import InputRefusedError
 from recsys.ingest.batches import UNREADABLE_LINES, Batch, clip
 from recsys.ingest.blocks import Block, read_blocks
+from recsys.ingest.text import encodable
 from recsys.rows import FIELDS, LIST_FIELDS, ROW, Kind, Reject
 
 
@@ -55,7 +58,7 @@ def _first_names(data: bytes) -> set[str] | None:
 def _parse_object(line: bytes) -> dict[str, object] | str:
     """Return the object on a line, or the reason for rejecting the line."""
     try:
-        value = json.loads(line.decode("utf-8"))
+        value = json.loads(line.decode("utf-8"), object_pairs_hook=_first_of_each)
     except UnicodeDecodeError:
         return "broken UTF-8"
     except (ValueError, RecursionError):
@@ -82,10 +85,19 @@ def parse_block(block: Block, kind: Kind) -> Batch:
     except UNREADABLE_LINES:
         frame = None
     # polars drops blank lines, so a different number of rows means that row numbers are lost.
-    if frame is None or len(frame) != n_lines:
+    if frame is None or len(frame) != n_lines or (b"\\" in block.data and _has_lost_escapes(frame)):
         return _parse_line_by_line(block, kind, schema, rejects)
     frame = frame.with_row_index(ROW, offset=block.first_line)
     return Batch(kind, frame, rejects, block.position, nulls_are_absent=True)
+
+
+def _has_lost_escapes(frame: pl.DataFrame) -> bool:
+    """Return whether a text is that of a list or object with a backslash or control character.
+
+    polars writes them as they are, so the text is not JSON.
+    """
+    lost = r"(?s)^[\[{].*[\\\x00-\x1f]"
+    return any(column.dtype == pl.String and column.str.contains(lost).any() for column in frame)
 
 
 def _parse_line_by_line(
@@ -107,7 +119,7 @@ def _parse_line_by_line(
     return Batch(kind, frame, rejects, block.position, nulls_are_absent=True)
 
 
-def _field_value(value: object, name: str) -> str | list[str] | None:
+def _field_value(value: object, name: str) -> str | list[str | None] | None:
     """Return a JSON value as text, or as a list of texts for a list field, as polars does."""
     if name not in LIST_FIELDS:
         return None if value is None else _as_text(value)
@@ -115,10 +127,30 @@ def _field_value(value: object, name: str) -> str | list[str] | None:
         value = value.split()
     if not isinstance(value, list):
         return None
-    return [_as_text(item) for item in value if item is not None]
+    return [None if item is None else _as_text(item) for item in value]
 
 
 def _as_text(value: object) -> str:
-    text = value if isinstance(value, str) else json.dumps(value)
-    # JSON may hold half of a surrogate pair, which UTF-8 cannot encode.
-    return text.encode("utf-8", "replace").decode("utf-8")
+    """Return a JSON value as the text that polars makes of it."""
+    if isinstance(value, float) and math.isfinite(value):
+        return format(Decimal(repr(value)), "f").removesuffix(".0")
+    text = value if isinstance(value, str) else json.dumps(_whole(value), ensure_ascii=False)
+    return encodable(text)
+
+
+def _whole(value: object) -> object:
+    """Return a JSON value in which whole numbers are integers."""
+    if isinstance(value, dict):
+        return {key: _whole(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_whole(inner) for inner in value]
+    is_whole = isinstance(value, float) and value.is_integer()
+    return int(Decimal(repr(value))) if is_whole else value
+
+
+def _first_of_each(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """Return an object whose keys may be repeated; the first counts, as for polars."""
+    values: dict[str, object] = {}
+    for key, value in pairs:
+        values.setdefault(key, value)
+    return values

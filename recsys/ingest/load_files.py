@@ -44,7 +44,10 @@ class LoadReport:
     samples
         Up to `MAX_SAMPLES` rejected rows of each (reason, field), as "file, row 7: text".
     ignored
-        Number of entries that hold no row of ours, by (kind of entry, reason).
+        Number of entries that hold no row of ours, by (kind of entry, reason), and of values that
+        were left out of their rows, by (field, problem).
+    n_naive
+        Number of times without an offset that were taken as UTC; see `IngestConfig.timezone`.
     unknown_columns
         Names of columns of JSON, CSV and Parquet files that hold no field, in order.
     refused
@@ -59,6 +62,7 @@ class LoadReport:
     rejected: Counter[tuple[str, str]] = field(default_factory=Counter)
     samples: dict[tuple[str, str], list[str]] = field(default_factory=dict)
     ignored: Counter[tuple[str, str]] = field(default_factory=Counter)
+    n_naive: int = 0
     unknown_columns: dict[str, None] = field(default_factory=dict)
     refused: list[InputRefusedError] = field(default_factory=list)
     without_rows: list[str] = field(default_factory=list)
@@ -91,6 +95,7 @@ class LoadReport:
                 {"entry": entry, "reason": reason, "entries": n}
                 for (entry, reason), n in self.ignored.most_common()
             ],
+            "times_without_offset": self.n_naive,
             "unknown_columns": list(self.unknown_columns),
             "refused": [str(error) for error in self.refused],
             "without_rows": self.without_rows,
@@ -174,6 +179,8 @@ def load_files(
                     report.added[added_kind] = report.added.get(added_kind, Added()) + counts
                 report.count_rejects(name, checked.rejects)
                 report.ignored.update(batch.ignored)
+                report.ignored.update(checked.ignored)
+                report.n_naive += checked.n_naive
                 progress(path, batch.position)
             if not n_rows.total():
                 report.without_rows.append(name)

@@ -147,9 +147,9 @@ def _history(frame: pl.DataFrame, first_day: datetime | None) -> pl.DataFrame:
             ROW,
             "user_id",
             "article_id",
-            (pl.lit(first_day, pl.Datetime("ms")) - pl.duration(milliseconds="_ms_back")).alias(
-                "clicked_at"
-            ),
+            (pl.lit(first_day, pl.Datetime("ms")) - pl.duration(milliseconds="_ms_back"))
+            .dt.replace_time_zone("UTC")
+            .alias("clicked_at"),
             pl.lit(f"{SOURCE}:history").alias("source"),
             pl.lit(True).alias(TIME_IS_BOUND),
         )

@@ -3,23 +3,17 @@
 Checks work on whole columns; a Python loop runs only over values of an unusual form.
 """
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 from datetime import tzinfo
 
 import polars as pl
 
 from recsys.errors import InputRefusedError
+from recsys.ingest import columns as convert
+from recsys.ingest import times
 from recsys.ingest.batches import Batch, clip
-from recsys.ingest.columns import (
-    id_lists,
-    is_out_of_range,
-    normalised_text,
-    nulls,
-    read_flags,
-    read_times,
-    readable,
-    stripped_text,
-)
+from recsys.ingest.values import distinct
 from recsys.rows import (
     ANONYMOUS,
     FIELDS,
@@ -32,7 +26,6 @@ from recsys.rows import (
     Reject,
 )
 
-MAX_ID_LENGTH = 512
 WITHDRAWN = ("withdrawn", "unpublished", "draft", "private", "archived", "deleted", "trash")
 PUBLISHED = ("published", "publish", "public", "live")
 # What a typed column holds for a field that its row clears; see `recsys.store.articles.CLEARED`.
@@ -45,6 +38,9 @@ CLEARED_VALUES: dict[str, object] = {
     "vector": [],
 }
 CLOCK_SKEW_MS = 5 * 60_000  # clocks of web servers differ; a later time is in the future
+# A row whose value of one of these fields cannot be read is rejected, and so is one whose value of
+# a field of `REQUIRED` cannot. Any other value is then unknown, and its row stays.
+STRICT = ("title", "expires_at", "deleted", "user_id", "article_id")
 _FIELD, _PROBLEM = "_field", "_problem"
 
 
@@ -60,11 +56,17 @@ class Checked:
         The usable rows with all fields of their kind; times are integers in ms.
     rejects
         One for each row that cannot be used.
+    ignored
+        Number of values that were left out of usable rows, by (field, problem).
+    n_naive
+        Number of times without an offset that were taken as UTC, because no zone was given.
     """
 
     kind: Kind
     rows: pl.DataFrame
     rejects: list[Reject]
+    ignored: Counter[tuple[str, str]] = field(default_factory=Counter)
+    n_naive: int = 0
 
 
 def check(batch: Batch, *, received_ms: int, path: str, zone: tzinfo | None = None) -> Checked:
@@ -98,10 +100,12 @@ def check(batch: Batch, *, received_ms: int, path: str, zone: tzinfo | None = No
         raise InputRefusedError(
             path, "articles need a column besides 'article_id', such as 'title'"
         )
-    typed = _typed(batch, received_ms)
+    problems = _Problems(len(frame), kind)
+    typed = _typed(batch, received_ms, zone, problems)
     is_bad = typed[_PROBLEM].is_not_null()
     rejects = [*batch.rejects, *_rejects(typed.filter(is_bad), frame.filter(is_bad))]
-    return Checked(kind, typed.filter(~is_bad).drop(_PROBLEM, _FIELD), rejects)
+    rows = typed.filter(~is_bad).drop(_PROBLEM, _FIELD)
+    return Checked(kind, rows, rejects, problems.ignored(), problems.n_naive)
 
 
 def _rejects(bad: pl.DataFrame, raw: pl.DataFrame) -> list[Reject]:
@@ -121,7 +125,8 @@ def _rejects(bad: pl.DataFrame, raw: pl.DataFrame) -> list[Reject]:
     raw = raw.with_columns(
         pl.col(name).to_physical()
         for name, dtype in raw.schema.items()
-        if isinstance(dtype, pl.Datetime) and is_out_of_range(raw[name].dt.epoch("ms")).any()
+        if isinstance(dtype, pl.Datetime)
+        and not raw[name].dt.epoch("ms").is_between(times.EARLIEST_MS, times.LATEST_MS).all()
     )
     return [
         Reject(row, field, problem, clip(_as_text(values)))
@@ -136,49 +141,96 @@ def _as_text(row: dict[str, object]) -> str:
 
 
 class _Problems:
-    """The first problem noted for each row of a batch, and the field it was noted for."""
+    """What is wrong with the rows of a batch.
 
-    def __init__(self, n_rows: int) -> None:
-        self.field = pl.Series(_FIELD, [None] * n_rows, dtype=pl.String)
-        self.problem = pl.Series(_PROBLEM, [None] * n_rows, dtype=pl.String)
+    Attributes
+    ----------
+    field, problem
+        For each row, the field for which it is rejected and why; null for a usable row.
+    n_naive
+        See `Checked`.
+    """
 
-    def note(self, field: str, is_wrong: pl.Series, problem: str) -> None:
-        """Note a problem of a field for the rows that have no problem so far."""
+    def __init__(self, n_rows: int, kind: Kind) -> None:
+        self.field = convert.nulls(_FIELD, n_rows)
+        self.problem = convert.nulls(_PROBLEM, n_rows)
+        self.n_naive = 0
+        self._strict = {*STRICT, *REQUIRED[kind]}
+        self._ignored: list[tuple[str, str, pl.Series]] = []
+
+    def note(self, name: str, is_wrong: pl.Series, problem: str) -> None:
+        """Note a problem of a field: it rejects the row, or makes the value unknown."""
+        if not is_wrong.any():
+            return
+        if name not in self._strict:
+            self._ignored.append((name, problem, is_wrong))
+        else:
+            self.reject(name, is_wrong, problem)
+
+    def note_each(self, name: str, problems: pl.Series) -> None:
+        """Note a problem of a field for each row that has a text in `problems`."""
+        for problem in problems.drop_nulls().unique(maintain_order=True):
+            self.note(name, (problems == problem).fill_null(False), problem)
+
+    def reject(self, name: str, is_wrong: pl.Series, problem: str) -> None:
+        """Reject the rows that were not rejected so far."""
         is_first = is_wrong & self.problem.is_null()
         if is_first.any():
-            self.field = self.field.set(is_first, field)
+            self.field = self.field.set(is_first, name)
             self.problem = self.problem.set(is_first, problem)
 
+    def unknown(self, name: str) -> pl.Series | None:
+        """Mark the rows whose value of a field is unknown; None if there are none."""
+        masks = [mask for of, _, mask in self._ignored if of == name]
+        return None if not masks else pl.DataFrame(masks).select(pl.any_horizontal("*")).to_series()
 
-def _typed(batch: Batch, received_ms: int) -> pl.DataFrame:
+    def ignored(self) -> Counter[tuple[str, str]]:
+        """Count the unknown values of rows that are not rejected."""
+        is_usable = self.problem.is_null()
+        counts: Counter[tuple[str, str]] = Counter()
+        for name, problem, mask in self._ignored:
+            counts[name, problem] += int((mask & is_usable).sum())
+        return +counts
+
+
+def _typed(
+    batch: Batch, received_ms: int, zone: tzinfo | None, problems: _Problems
+) -> pl.DataFrame:
     """Return typed columns for all fields of a kind, and the first problem of each row."""
     frame, kind = batch.frame, batch.kind
     columns: dict[str, pl.Series] = {ROW: frame[ROW]}
-    problems = _Problems(len(frame))
     for name in FIELDS[kind]:
-        column = frame[name] if name in frame.columns else nulls(name, len(frame))
-        column, is_wrong = readable(column)
+        column = frame[name] if name in frame.columns else convert.nulls(name, len(frame))
+        column, is_wrong = convert.readable(column)
         problems.note(name, is_wrong, f"column type {frame.schema.get(name)} cannot be read")
-        is_required = name in REQUIRED[kind]
         if name == "propensities":
             columns[name] = _typed_propensities(column, columns["shown"], problems)
         elif name == "vector":
-            columns[name] = _typed_vectors(column, problems)
+            columns[name], is_wrong = convert.number_lists(column)
+            problems.note(name, is_wrong, "not a list of finite numbers")
         elif name in LIST_FIELDS:
-            columns[name] = id_lists(column)
-            if is_required:
+            columns[name], each = convert.id_lists(column)
+            problems.note_each(name, each)
+            if name in REQUIRED[kind]:
                 is_empty = columns[name].list.len().fill_null(0) == 0
-                problems.note(name, is_empty, "missing, or not a list of ids")
+                problems.reject(name, is_empty, "missing, or not a list of ids")
+        elif name in ("category", "tags"):
+            columns[name], is_wrong = convert.name_lists(name, column)
+            problems.note(name, is_wrong, "neither a text nor a list of names")
         else:
-            columns[name] = _typed_value(column, received_ms, problems)
-            if is_required:
-                problems.note(name, columns[name].is_null(), "missing")
+            columns[name] = _typed_value(column, received_ms, zone, problems)
+            if name in REQUIRED[kind]:
+                problems.reject(name, columns[name].is_null(), "missing")
     if kind == "articles":
-        _tell_absent_from_cleared(batch, columns)
+        has_more_sections = _first_section(columns)
+        _tell_absent_from_cleared(batch, columns, has_more_sections)
         columns["withdrawn"] = _withdrawn(columns.pop("deleted"), columns.pop("status"))
         has_no_text = (columns["title"] == "") & (columns["body"].fill_null("") == "")
         has_no_text &= ~columns["withdrawn"].fill_null(False)
-        problems.note("title", has_no_text, "neither title nor body has text")
+        problems.reject("title", has_no_text, "neither title nor body has text")
+        for name, column in columns.items():
+            if (is_unknown := problems.unknown(name)) is not None:
+                columns[name] = column.set(is_unknown, None)
     else:
         user_id, session_id = columns["user_id"], columns.pop("session_id")
         columns["user_id"] = user_id.zip_with(
@@ -189,20 +241,43 @@ def _typed(batch: Batch, received_ms: int) -> pl.DataFrame:
     return pl.DataFrame(columns).with_columns(problems.field, problems.problem)
 
 
-def _tell_absent_from_cleared(batch: Batch, columns: dict[str, pl.Series]) -> None:
+def _first_section(columns: dict[str, pl.Series]) -> pl.Series:
+    """Make the first of several sections the section, the others tags, and tags one text.
+
+    Returns
+    -------
+    Series of bool
+        Whether a row has sections besides its first one.
+    """
+    sections, tags = columns["category"], columns["tags"]
+    has_more = sections.list.len() > 1
+    if has_more.any():
+        more = sections.zip_with(has_more, sections.list.head(0)).list.slice(1)
+        both = tags.list.concat(more)
+        tags = pl.Series("tags", [distinct(names) for names in both], dtype=pl.List(pl.String))
+    columns["category"] = sections.list.first().fill_null("")
+    columns["tags"] = tags.list.join("\n")
+    return has_more
+
+
+def _tell_absent_from_cleared(
+    batch: Batch, columns: dict[str, pl.Series], has_more_sections: pl.Series
+) -> None:
     """Make a field that its row does not give null, and one that it clears a value of its own.
 
-    See `recsys.store.articles.CLEARED`.
+    Sections besides the first give a row its tags. See `recsys.store.articles.CLEARED`.
     """
     for name, column in columns.items():
         if name in (ROW, "article_id", "deleted", "status"):
             continue
         read = batch.frame[name] if name in batch.frame.columns else None
         if column.dtype == pl.String:
-            if read is None:
-                columns[name] = nulls(name, len(column))
-            elif batch.nulls_are_absent:
-                columns[name] = column.set(read.is_null(), None)
+            is_absent = column.is_null() | (read is None)
+            if read is not None and batch.nulls_are_absent:
+                is_absent = read.is_null()
+            if name == "tags":
+                is_absent &= ~has_more_sections
+            columns[name] = column.set(is_absent, None)
             continue
         cleared = CLEARED_VALUES[name]
         if name == "premium":
@@ -223,72 +298,51 @@ def _withdrawn(deleted: pl.Series, status: pl.Series) -> pl.Series:
     return either.set(deleted.is_null() & by_status.is_null(), None)
 
 
-def _typed_value(column: pl.Series, received_ms: int, problems: _Problems) -> pl.Series:
+def _typed_value(
+    column: pl.Series, received_ms: int, zone: tzinfo | None, problems: _Problems
+) -> pl.Series:
     """Return a column of single values, typed by the name of its field."""
     name = column.name
-    if name == "tags" and column.dtype == pl.List(pl.String):
-        column = column.list.join(", ", ignore_nulls=True)
-    if column.dtype.is_nested():
-        problems.note(name, column.is_not_null(), f"column type {column.dtype} cannot be read")
-        column = nulls(name, len(column))
     if name.endswith("_at"):
-        values, is_wrong = read_times(column)
-        problems.note(name, is_wrong, "not a time (use ISO 8601 with an offset)")
-        if name in ("clicked_at", "shown_at"):
-            is_future = (values > received_ms + CLOCK_SKEW_MS).fill_null(False)
-            problems.note(name, is_future, "in the future")
-        return values
-    if name == "importance":
-        values = column.cast(pl.Float64, strict=False)
-        return values.set(~values.is_finite().fill_null(True), None)
+        read = times.read_times(column, zone=zone)
+        problems.note(name, read.is_wrong, times.EXPECTED)
+        problems.n_naive += read.n_naive
+        if name not in ("clicked_at", "shown_at"):
+            return read.values
+        is_future = (read.values > received_ms + CLOCK_SKEW_MS).fill_null(False)
+        problems.note(name, is_future, "in the future")
+        return read.values.set(is_future, None)
     if name == "status":
-        return stripped_text(column).str.to_lowercase()
-    if name == "dwell_seconds":
-        values = column.cast(pl.Float64, strict=False)
-        is_given = column.is_not_null() & (column.cast(pl.String) != "")
-        is_wrong = (is_given & values.is_null()) | ((values < 0) | ~values.is_finite()).fill_null(
-            False
-        )
-        problems.note(name, is_wrong, "not a number of seconds from 0 up")
-        return values
+        status, is_wrong = convert.texts(name, column)
+        status = status.str.to_lowercase()
+        is_wrong |= (status != "") & ~status.is_in([*WITHDRAWN, *PUBLISHED])
+        problems.note(name, is_wrong, "not a known status")
+        return status
+    if name in ("dwell_seconds", "importance"):
+        values, is_wrong = convert.numbers(column)
+        is_negative = (values < 0).fill_null(False) & (name == "dwell_seconds")
+        expected = "a number of seconds from 0 up" if name == "dwell_seconds" else "a number"
+        problems.note(name, is_wrong | is_negative, f"not {expected}")
+        return values.set(is_negative, None)
     if name in ("premium", "deleted"):
-        values, is_wrong = read_flags(column)
+        values, is_wrong = convert.flags(column)
         problems.note(name, is_wrong, "neither true nor false")
         return values
     if name.endswith("_id"):
-        values = stripped_text(column)
-        is_long = (values.str.len_chars() > MAX_ID_LENGTH).fill_null(False)
-        problems.note(name, is_long, "id too long")
+        values, each = convert.ids(column)
+        problems.note_each(name, each)
         return values
-    return normalised_text(name, column)
-
-
-def _typed_vectors(column: pl.Series, problems: _Problems) -> pl.Series:
-    """Return lists of finite numbers; null where none is given."""
-    if not column.is_not_null().any():
-        return pl.Series(column.name, [None] * len(column), dtype=pl.List(pl.Float64))
-    values = id_lists(column).list.eval(pl.element().cast(pl.Float64, strict=False))
-    is_given = column.is_not_null()
-    if column.dtype == pl.String:
-        is_given &= (column.str.strip_chars() != "").fill_null(False)
-    is_valid = values.list.eval(pl.element().is_finite().fill_null(False)).list.all()
-    problems.note(
-        column.name, is_given & ~is_valid.fill_null(False), "not a list of finite numbers"
-    )
-    return values.set(~is_given, None)
+    values, is_wrong = convert.texts(name, column)
+    expected = "an http or https address" if name in ("url", "image_url") else "a text"
+    problems.note(name, is_wrong, f"not {expected}")
+    return values
 
 
 def _typed_propensities(column: pl.Series, shown: pl.Series, problems: _Problems) -> pl.Series:
     """Return lists of probabilities, one for each article of `shown`; null where none are given."""
-    values = id_lists(column).list.eval(pl.element().cast(pl.Float64, strict=False))
-    is_valid = (values.list.len() == shown.list.len()) & values.list.eval(
-        pl.element().is_between(0.0, 1.0, closed="right").fill_null(False)
-    ).list.all()
-    is_given = column.is_not_null()
-    if isinstance(column.dtype, pl.List):
-        is_given &= column.list.len().fill_null(0) > 0
-    elif column.dtype == pl.String:
-        is_given &= (column.str.strip_chars() != "").fill_null(False)
-    is_wrong = is_given & ~is_valid.fill_null(False)
+    values, is_wrong = convert.number_lists(column)
+    is_chance = values.list.eval(pl.element().is_between(0.0, 1.0, closed="right")).list.all()
+    is_valid = is_chance & (values.list.len() == shown.list.len())
+    is_wrong |= ~is_valid.fill_null(True)
     problems.note(column.name, is_wrong, "not a chance above 0 and up to 1 for each article shown")
-    return values.set(~is_given, None)
+    return values.set(is_wrong, None)

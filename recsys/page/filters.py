@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.config import Config, FilterConfig
-from recsys.page.known_articles import KnownArticle
+from recsys.page.known_articles import KnownArticle, split_tags
 from recsys.page.list_table import layouts_of
 from recsys.page.rules import host_of
 
@@ -62,7 +62,7 @@ def _is_one_of(value: str, names: Sequence[str]) -> bool:
 
 
 def _has_tag(tags: str, names: Sequence[str]) -> bool:
-    found = {tag.strip() for tag in tags.casefold().split(",")}
+    found = {tag.casefold() for tag in split_tags(tags)}
     return not names or any(name.casefold().strip() in found for name in names)
 
 

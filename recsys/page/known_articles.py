@@ -23,7 +23,7 @@ class KnownArticle(NamedTuple):
     Attributes
     ----------
     article_id, title, category, author, tags, url, language, image_url, summary, kicker
-        As ingested; "" where the publisher did not say.
+        As ingested; "" where the publisher did not say. Tags are one a line, see `split_tags`.
     premium
         Whether it is for subscribers only; None where not known.
     importance
@@ -62,6 +62,17 @@ class KnownArticle(NamedTuple):
     def modified_at(self) -> datetime | None:
         """Return when its publisher last modified it, in UTC; None where not known."""
         return None if self.modified_ms is None else from_ms(self.modified_ms)
+
+
+def split_tags(tags: str) -> list[str]:
+    r"""Return the tags of an article, which are stored one a line.
+
+    Examples
+    --------
+    >>> split_tags("Paris, France\nrail")
+    ['Paris, France', 'rail']
+    """
+    return tags.splitlines()
 
 
 class KnownArticles:

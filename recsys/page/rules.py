@@ -20,7 +20,7 @@ from recsys.checked import struct_of
 from recsys.config import MOST_SLOTS
 from recsys.errors import RuleError
 from recsys.page.compose import Cap, Pin
-from recsys.page.known_articles import KnownArticles
+from recsys.page.known_articles import KnownArticles, split_tags
 from recsys.rows import is_text
 from recsys.words import fold, has_words, words_to_find
 
@@ -252,7 +252,7 @@ class Described:
             return np.array([id_ == value for id_ in self.article_ids], dtype=bool)
         name = fold(value).strip()
         if by == "tag":
-            tags = ([tag.strip() for tag in fold(text).split(",")] for text in self.tags)
+            tags = ([fold(tag) for tag in split_tags(text)] for text in self.tags)
             return np.array([name in found for found in tags], dtype=bool)
         return np.array([fold(v) == name for v in self._by(by)], dtype=bool)
 

@@ -57,18 +57,21 @@ class ClickTable:
         """
         if TIME_IS_BOUND not in rows.columns:
             rows = rows.with_columns(pl.lit(False).alias(TIME_IS_BOUND))
-        if rows[TIME_IS_BOUND].any():
+        n_new, n_merged = self._insert_timed(rows.filter(~pl.col(TIME_IS_BOUND)))
+        changes_before = self._conn.total_changes
+        self._insert_bounds(rows.filter(TIME_IS_BOUND))
+        n_bounds = self._conn.total_changes - changes_before
+        if n_bounds:
             # A new bound may move a stored click out of any hour.
             self._conn.execute("UPDATE click_hours SET packed = NULL")
+        if n_bounds or n_merged:
             self._invalidate_hours(rows["clicked_at"] // HOUR_MS)
-        else:
+        elif n_new:
             self._pack_with(rows)
-        changes_before = self._conn.total_changes
-        self._insert_timed(rows.filter(~pl.col(TIME_IS_BOUND)))
-        self._insert_bounds(rows.filter(TIME_IS_BOUND))
-        n_new = self._conn.total_changes - changes_before
-        self._derived.drop_examples(min(rows["clicked_at"].to_list()) if n_new else None)
-        return Added(new=n_new, known=len(rows) - n_new)
+        if n_new + n_merged + n_bounds:
+            self._derived.drop_examples(min(rows["clicked_at"].to_list()))
+        n_new += n_bounds
+        return Added(new=n_new, changed=n_merged, known=len(rows) - n_new - n_merged)
 
     def add_derived(
         self, clicks: Sequence[DerivedClick], outdated: Sequence[DerivedClick]
@@ -97,9 +100,13 @@ class ClickTable:
             },
             orient="row",
         )
-        self._pack_with(rows)
-        n_new = self._insert_timed(rows, from_log=False)
-        return Added(new=n_new, changed=n_changed, known=len(rows) - n_new)
+        n_new, n_merged = self._insert_timed(rows, from_log=False)
+        if n_new == len(rows):
+            self._pack_with(rows)
+        elif n_new or n_merged:  # a stored reading time may come before a derived one
+            self._invalidate_hours(rows["clicked_at"] // HOUR_MS)
+        n_known = len(rows) - n_new - n_merged
+        return Added(new=n_new, changed=n_changed + n_merged, known=n_known)
 
     def _remove_outdated(self, outdated: Sequence[DerivedClick]) -> int:
         """Remove what clicks have from impressions that changed; return how many are deleted."""
@@ -131,8 +138,8 @@ class ClickTable:
         )
         return 0
 
-    def _insert_timed(self, rows: pl.DataFrame, *, from_log: bool = True) -> int:
-        """Insert clicks whose time is known, merge them with stored ones; return how many are new.
+    def _insert_timed(self, rows: pl.DataFrame, *, from_log: bool = True) -> tuple[int, int]:
+        """Insert clicks whose time is known; return how many are new, and how many changed others.
 
         The longest reading time and the smallest source count, so that the order of files does not
         matter; but what comes from a log of clicks comes before what impressions report.
@@ -142,7 +149,7 @@ class ClickTable:
         insert_columns(self._conn, "INSERT OR IGNORE INTO clicks", columns)
         n_new = self._conn.total_changes - changes_before
         if n_new == len(rows):
-            return n_new
+            return n_new, 0
         # Some clicks were stored before. A field of a log replaces a derived one.
         dwell = _MERGED.format(field="dwell_seconds", bit=2, choose="max")
         source = _MERGED.format(field="source", bit=4, choose="min")
@@ -155,9 +162,7 @@ class ClickTable:
             f" WHERE dwell_seconds IS NOT {dwell} OR source IS NOT {source}"
             " OR from_log <> from_log | excluded.from_log",
         )
-        if self._conn.total_changes - changes_before > n_new:
-            self._invalidate_hours(rows["clicked_at"] // HOUR_MS)
-        return n_new
+        return n_new, self._conn.total_changes - changes_before - n_new
 
     def _insert_bounds(self, rows: pl.DataFrame) -> None:
         """Insert clicks whose time is a bound; an earlier bound replaces a later one."""

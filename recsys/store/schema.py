@@ -131,6 +131,8 @@ MIGRATIONS = (
     ALTER TABLE articles ADD COLUMN modified_at INTEGER;
     ALTER TABLE articles ADD COLUMN withdrawn_at INTEGER;
     ALTER TABLE articles ADD COLUMN reading_minutes REAL NOT NULL DEFAULT 0;
+    -- Tags are one a line, because a tag may have a comma.
+    UPDATE articles SET tags = replace(replace(tags, ', ', ','), ',', char(10));
     -- JSON: the version (instant in ms) of each field that was given; see recsys.store.articles.
     ALTER TABLE articles ADD COLUMN versions TEXT NOT NULL DEFAULT '{}';
     CREATE TABLE article_vectors (
