@@ -18,7 +18,7 @@ with atheris.instrument_imports(include=["recsys.ingest", "recsys.ingest.load_fi
     from recsys.store.database import Store
 
 RECEIVED_MS = 1_772_431_200_000  # 2 March 2026, 06:00 UTC
-NAMES = {"mind": "behaviors.tsv", "html": "page.html", "rss": "feed.xml"}
+NAMES = {"mind": "behaviors.tsv", "html": "page.html", "rss": "feed.xml", "sitemap": "sitemap.xml"}
 
 
 def main() -> None:

@@ -140,8 +140,8 @@ MOBILEDOC = {
 @pytest.mark.parametrize(
     ("changes", "body"),
     [
-        ({"lexical": json.dumps(LEXICAL)}, "5 &lt; 6, linked\n\ncard"),
-        ({"mobiledoc": json.dumps(MOBILEDOC)}, "5 &lt; 6, bold\n\ncard\n\nitem"),
+        ({"lexical": json.dumps(LEXICAL)}, "5 &lt; 6, linked\ncard"),
+        ({"mobiledoc": json.dumps(MOBILEDOC)}, "5 &lt; 6, bold\ncard\nitem"),
         ({"lexical": "{broken", "plaintext": "5 < 6"}, "5 &lt; 6"),
         ({"lexical": "[1]", "mobiledoc": '{"sections": [1, [10, "x"], [1, 2, 3]]}'}, None),
     ],

@@ -40,7 +40,7 @@ EMBEDDED = {
 FIELDS = {
     "article_id": "42",
     "title": "Harbour &#038; bridge",
-    "body": "One\n\ntwo",
+    "body": "One\ntwo",
     "summary": "Short…",
     "url": "https://n.example/2026/harbour/",
     "published_at": "2026-03-02T04:00:00Z",

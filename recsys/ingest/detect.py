@@ -20,12 +20,14 @@ from recsys.ingest import (
     mind,
     parquet,
     rss,
+    sitemap,
     snowplow,
     wordpress,
     wxr,
 )
 from recsys.ingest.batches import Batch, FormatReader
 from recsys.ingest.blocks import BYTE_ORDER_MARK, read_start
+from recsys.ingest.markup import decode_markup, root_name
 from recsys.rows import Kind
 
 Format = Literal[
@@ -36,6 +38,7 @@ Format = Literal[
     "ebnerd",
     "html",
     "rss",
+    "sitemap",
     "wordpress",
     "wxr",
     "ghost",
@@ -53,6 +56,7 @@ READERS: dict[Format, FormatReader] = {
     "ebnerd": ebnerd.read,
     "html": html.read,
     "rss": rss.read,
+    "sitemap": sitemap.read,
     "wordpress": wordpress.read,
     "wxr": wxr.read,
     "ghost": ghost.read,
@@ -82,6 +86,7 @@ _MATCHES: dict[Format, Callable[[bytes], bool]] = {
     "matomo": matomo.matches,
     "snowplow": snowplow.matches,
     "access_log": access_log.matches,
+    "sitemap": sitemap.matches,
 }
 _FORMAT_OF_ENDING: dict[str, Format] = {
     ".jsonl": "jsonl",
@@ -298,6 +303,11 @@ def _format_of_start(start: bytes, by_name: Format | None = None) -> Format | No
     for name, matches in _MATCHES.items():
         if matches(start):
             return name
+    root = root_name(decode_markup(start))
+    if root in rss.ROOTS:
+        return "rss"
+    if root == "html" and by_name in (None, "rss"):
+        return "html"
     if by_name:
         return by_name
     start = start.lstrip(BYTE_ORDER_MARK + b" \r\n\t")
@@ -305,9 +315,4 @@ def _format_of_start(start: bytes, by_name: Format | None = None) -> Format | No
         return "parquet"
     if start.startswith(b"{"):
         return "jsonl"
-    lowered = start[:2048].lower()
-    if lowered.startswith((b"<?xml", b"<rss", b"<feed")) and b"<html" not in lowered:
-        return "rss"
-    if b"<html" in lowered or b"<!doctype html" in lowered:
-        return "html"
-    return None
+    return "html" if b"<html" in start[:2048].lower() else None

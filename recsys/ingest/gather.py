@@ -8,16 +8,12 @@ from collections.abc import Iterator, Mapping
 import polars as pl
 
 from recsys.ingest.batches import BATCH_BYTES, BATCH_ROWS, Batch, clip
-from recsys.ingest.rss import strip_tags
-from recsys.ingest.text import encodable
+from recsys.ingest.text import body_of_html, encodable
 from recsys.rows import FIELDS, LIST_FIELDS, ROW, Kind, Reject
 
 Value = str | float | bool | list[str] | None
 _HTML_FIELDS = ("title", "body", "summary")  # of articles
-_NOT_TEXT = re.compile(
-    r"<(script|style)\b(?:(?!<\1\b).)*?</\1\s*>|<!DOCTYPE[^<>]*>|<!\[CDATA\[|\]\]>",
-    re.DOTALL | re.IGNORECASE,
-)
+_NOT_TEXT = re.compile(r"<!DOCTYPE[^<>]*>|<!\[CDATA\[|\]\]>", re.IGNORECASE)
 MAX_REASON = 60  # characters of a text from the file that names a reason
 
 
@@ -116,4 +112,4 @@ def _without_tags(text: str) -> str:
     """
     if "<" not in text:
         return text
-    return html.escape(strip_tags(_NOT_TEXT.sub("", text)), quote=False)
+    return html.escape(body_of_html(_NOT_TEXT.sub("", text)), quote=False)

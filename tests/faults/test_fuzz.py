@@ -51,6 +51,7 @@ SUFFIX = {
     "ebnerd": ".parquet",
     "html": ".html",
     "rss": ".xml",
+    "sitemap": ".xml",
     "wordpress": ".json",
     "wxr": ".xml",
     "ghost": ".json",
@@ -130,6 +131,8 @@ def seeds() -> dict[str, bytes]:
     html += " enough to be one.</p></article></body></html>"
     rss = "<rss version='2.0'><channel><title>t</title><item><title>One</title><guid>g1</guid>"
     rss += "<description>text &amp; more</description></item></channel></rss>"
+    sitemap = "<urlset xmlns:news='n'><url><loc>https://n.example/a</loc><news:news><news:title>One"
+    sitemap += "</news:title></news:news></url></urlset>"
     event = [""] * 131
     event[3], event[5], event[15] = "2026-03-01 06:00:00.123", "page_view", "u1"
     event[29], event[52] = "https://n.example/a1", '{"data": [{"schema": "x", "data": {"id": 1}}]}'
@@ -151,6 +154,7 @@ def seeds() -> dict[str, bytes]:
         "mind": mind.encode(),
         "html": html.encode(),
         "rss": rss.encode(),
+        "sitemap": sitemap.encode(),
     }
 
 
