@@ -63,7 +63,7 @@ def test_a_slot_and_an_article_have_the_fields_of_a_front_end(folder):
             assert getattr(article, name) == value
             assert getattr(slots[article_id], name) == value
             assert slots[article_id].as_dict()[name] == written_as(value)
-    assert recommender.article("full", as_of=AS_OF).tags == "tunnel, traffic"
+    assert recommender.article("full", as_of=AS_OF).tags == "tunnel\ntraffic"
     assert recommender.article("full", as_of=AS_OF).url == slots["full"].url == FULL["url"]
     assert recommender.article("bare", as_of=AS_OF).published_at == slots["bare"].published_at
 
