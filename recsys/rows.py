@@ -23,7 +23,7 @@ ARTICLE_FIELDS = (
     "author",
     "url",
     "language",
-    "tags",  # one text, tags separated by commas
+    "tags",  # list of names
     "premium",  # whether it is for subscribers only
     "published_at",
     "expires_at",
@@ -331,13 +331,15 @@ class Impressions:
 class Added:
     """Counts of added rows: new ones, ones that changed a stored row, and ones already known.
 
-    `withdrawn` counts those of the new and changed articles that are no longer to be shown.
+    `withdrawn` counts those of the new and changed articles that are no longer to be shown, and
+    `vectors_left_out` the vectors whose length is not that of the others.
     """
 
     new: int = 0
     changed: int = 0
     known: int = 0
     withdrawn: int = 0
+    vectors_left_out: int = 0
 
     def __add__(self, other: "Added") -> "Added":
         """Add the counts of two batches."""
@@ -346,4 +348,5 @@ class Added:
             self.changed + other.changed,
             self.known + other.known,
             self.withdrawn + other.withdrawn,
+            self.vectors_left_out + other.vectors_left_out,
         )

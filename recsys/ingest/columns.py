@@ -321,6 +321,9 @@ def number_lists(column: pl.Series) -> tuple[pl.Series, pl.Series]:
         is_wrong = column.is_null() & False
     else:
         lists, is_wrong = _read_distinct(column, values.numbers_of, pl.List(pl.Float64()))
-    is_finite = lists.list.eval(pl.element().is_finite().fill_null(False)).list.all()
+    # Vectors are stored as float32, in which larger numbers are infinite.
+    is_finite = lists.list.eval(
+        pl.element().cast(pl.Float32).is_finite().fill_null(False)
+    ).list.all()
     is_wrong |= ~is_finite.fill_null(True)
     return lists.set(is_wrong | (lists.list.len() == 0).fill_null(False), None), is_wrong

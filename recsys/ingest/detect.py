@@ -18,6 +18,7 @@ from recsys.ingest import (
     jsonl,
     matomo,
     mind,
+    npy,
     parquet,
     rss,
     sitemap,
@@ -34,6 +35,7 @@ Format = Literal[
     "jsonl",
     "csv",
     "parquet",
+    "npy",
     "mind",
     "ebnerd",
     "html",
@@ -52,6 +54,7 @@ READERS: dict[Format, FormatReader] = {
     "jsonl": jsonl.read,
     "csv": delimited.read,
     "parquet": parquet.read,
+    "npy": npy.read,
     "mind": mind.read,
     "ebnerd": ebnerd.read,
     "html": html.read,
@@ -79,6 +82,7 @@ NAMED_READERS: dict[Format, Callable[[Path, Kind | None, str], Iterator[Batch]]]
 }
 # How the files of a format begin, if their names are those of other formats.
 _MATCHES: dict[Format, Callable[[bytes], bool]] = {
+    "npy": npy.matches,
     "wxr": wxr.matches,
     "ghost": ghost.matches,
     "wordpress": wordpress.matches,
@@ -93,6 +97,7 @@ _FORMAT_OF_ENDING: dict[str, Format] = {
     ".ndjson": "jsonl",
     ".csv": "csv",
     ".parquet": "parquet",
+    ".npy": "npy",
     ".tsv": "mind",
     ".html": "html",
     ".htm": "html",
@@ -144,7 +149,8 @@ def expand(paths: Iterable[Path]) -> Iterator[InputFile]:
     """
     read: dict[str, str] = {}
     for path in paths:
-        found = _files_below(path) if os.path.isdir(path) else [_input_file(path, path.parent)]
+        is_folder = os.path.isdir(path)
+        found = _files_below(path) if is_folder else [_input_file(path, path.parent, _ids(path))]
         for file in found:
             real = os.path.realpath(file.path)
             if not file.skipped and real in read:
@@ -153,7 +159,7 @@ def expand(paths: Iterable[Path]) -> Iterator[InputFile]:
             if not file.skipped:
                 read[real] = printable_path(str(file.path))
             yield file
-        if all(file.skipped for file in found):
+        if is_folder and all(file.skipped for file in found):
             yield _input_file(path, path.parent)
 
 
@@ -229,10 +235,12 @@ def _not_data(name: str) -> str:
 
 
 def _unknown(path: Path) -> str:
-    """Return why a file of a folder is skipped: no known format; "" if it is to be read.
+    """Return why a file of a folder is skipped, such as an unknown format; "" if it is to be read.
 
     What cannot be opened is not skipped, so that it is refused.
     """
+    if reason := _ids(path):
+        return reason
     if _ending(path) in _FORMAT_OF_ENDING or not os.path.isfile(path):
         return ""
     try:
@@ -240,6 +248,11 @@ def _unknown(path: Path) -> str:
     except InputRefusedError:
         return ""
     return "" if _format_of_start(start) else "its format is not known, by its name or its content"
+
+
+def _ids(path: Path) -> str:
+    """Return why a file of ids is skipped; "" for any other file."""
+    return "the ids of the vectors beside it" if npy.is_ids_file(path) else ""
 
 
 def _ending(path: Path) -> str:

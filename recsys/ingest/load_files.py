@@ -37,6 +37,7 @@ T = TypeVar("T")
 NO_MAPPING = IngestConfig()
 MAX_SAMPLES = 3  # rejected rows of a kind that the report shows; the store keeps them all
 MAX_SAMPLE_LENGTH = 200  # characters
+VECTOR_LEFT_OUT = ("vector", "not as long as the other vectors of this store")
 
 
 @dataclass(slots=True)
@@ -192,6 +193,8 @@ def load_files(
                 n_rows[checked.kind] += len(checked.rows)
                 for added_kind, counts in added.items():
                     report.added[added_kind] = report.added.get(added_kind, Added()) + counts
+                    if counts.vectors_left_out:
+                        report.ignored[VECTOR_LEFT_OUT] += counts.vectors_left_out
                 report.count_rejects(name, checked.rejects)
                 report.ignored.update(batch.ignored)
                 report.ignored.update(checked.ignored)

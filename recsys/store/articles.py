@@ -11,6 +11,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from recsys.rows import UNKNOWN_TIME, Added, Articles, IdMap, nullable_instants
+from recsys.store.article_vectors import put_vector
 from recsys.store.id_keys import IdKeys
 from recsys.store.reading_time import reading_minutes
 
@@ -59,7 +60,8 @@ def add_articles(
     Returns
     -------
     added
-        Numbers of new, changed and known articles, and of those that were withdrawn.
+        Numbers of new, changed and known articles, of those that were withdrawn, and of vectors
+        that were left out.
     oldest_ms
         Earliest publication among the articles that are new or changed, before or after the
         change; 0 if one of them has no publication time, None if nothing changed.
@@ -68,7 +70,7 @@ def add_articles(
     is_new: dict[int, bool] = {}  # of the articles that changed
     n_withdrawn = 0
     published_ms: list[int] = []
-    vectors: list[tuple[int, bytes | None]] = []
+    n_vectors_left_out = 0
     query = f"SELECT {', '.join(_COLUMNS)} FROM articles WHERE article_key = ?"
     for row in rows.iter_rows(named=True):
         key = row["article_key"]
@@ -85,9 +87,13 @@ def add_articles(
             if version >= versions.get(name, version):
                 merged[name], versions[name] = value, version
         merged["first_published_at"] = _first_published_at(row, stored, merged, at_ms)
-        merged["versions"] = json.dumps(versions, separators=(",", ":"))
+        has_new_vector: bool | None = False
         if row["vector"] is not None and version >= versions.get("vector", version):
-            vectors.append((key, np.asarray(row["vector"], dtype="<f4").tobytes() or None))
+            has_new_vector = put_vector(conn, key, row["vector"])
+            n_vectors_left_out += has_new_vector is None
+            if has_new_vector:
+                versions["vector"] = version
+        merged["versions"] = json.dumps(versions, separators=(",", ":"))
         if found and merged == stored:
             continue
         compared = (*FIELDS, "first_published_at")
@@ -99,11 +105,13 @@ def add_articles(
             is_new[key] = is_new.get(key, not found)
             merged["text_digest"] = text_digest(merged["title"], merged["body"], merged["category"])
             merged["reading_minutes"] = reading_minutes(merged["body"])
+        elif has_new_vector:
+            is_new.setdefault(key, False)
         _write(conn, key, merged, at_ms, is_new=not found, is_changed=is_changed)
-    put_vectors(conn, vectors)
     n_new = sum(is_new.values())
     n_articles = rows["article_key"].n_unique()
-    added = Added(n_new, len(is_new) - n_new, n_articles - len(is_new), n_withdrawn)
+    n_known = n_articles - len(is_new)
+    added = Added(n_new, len(is_new) - n_new, n_known, n_withdrawn, n_vectors_left_out)
     return added, min(published_ms, default=None)
 
 
@@ -172,18 +180,6 @@ def _write(
     conn.execute(
         f"UPDATE articles SET {', '.join(assignments)} WHERE article_key = ?",
         (*values, article_key),
-    )
-
-
-def put_vectors(conn: sqlite3.Connection, vectors: Sequence[tuple[int, bytes | None]]) -> None:
-    """Store the vectors of articles (key, float32 bytes), and delete those that are None."""
-    conn.executemany(
-        "INSERT OR REPLACE INTO article_vectors VALUES (?, ?)",
-        [(key, vector) for key, vector in vectors if vector is not None],
-    )
-    conn.executemany(
-        "DELETE FROM article_vectors WHERE article_key = ?",
-        [(key,) for key, vector in vectors if vector is None],
     )
 
 
