@@ -54,7 +54,7 @@ def test_rejected_rows_are_deleted_however_json_writes_the_id(tmp_path):
     texts = [json.dumps(rejected), json.dumps(rejected, ensure_ascii=False)]
     path.write_text("\n".join([*texts, texts[0].replace("rgen", "rg")]), "utf-8")
     with Store(tmp_path / "s.db") as store:
-        load_files(store, [path], received_ms=RECEIVED_MS)
+        load_files(store, expand([path]), received_ms=RECEIVED_MS)
         assert store.deletion.delete_user("jürgen")["rejected_rows"] == 2
 
 
@@ -62,7 +62,7 @@ def test_a_reader_that_keeps_deleted_bytes_in_the_log_is_reported(tmp_path, monk
     path = tmp_path / "log.csv"
     path.write_text("user_id,article_id,clicked_at\nu1,a1,2026-03-01T00:00:00Z\n")
     with Store(tmp_path / "s.db") as store:
-        load_files(store, [path], received_ms=RECEIVED_MS)
+        load_files(store, expand([path]), received_ms=RECEIVED_MS)
         store._conn.execute("PRAGMA busy_timeout = 10")
         with closing(sqlite3.connect(tmp_path / "s.db", isolation_level=None)) as reader:
             reader.execute("BEGIN")

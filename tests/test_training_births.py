@@ -6,6 +6,7 @@ from conftest import BY_HAND, RECEIVED_MS
 
 from recsys import Recommender
 from recsys.config import Config
+from recsys.ingest.detect import expand
 from recsys.ingest.load_files import load_files
 from recsys.nightly.run import run_nightly
 from recsys.rows import HOUR_MS, UNKNOWN_TIME, from_ms, iso
@@ -96,7 +97,7 @@ def test_an_article_dated_again_each_hour_does_not_lead_for_ever(store, load, tm
         again = articles[0] | {"published_at": iso(as_of_ms - 60_000)}
         path = tmp_path / f"again{as_of_ms}.jsonl"
         path.write_text(json.dumps(again))
-        load_files(store, [path], received_ms=as_of_ms)
+        load_files(store, expand([path]), received_ms=as_of_ms)
         run_nightly(store, folder, as_of_ms=as_of_ms, config=BY_HAND, kind="refresh")
         assert "a0" not in leads(as_of_ms)
     # A night that begins without a base run finds the same.
