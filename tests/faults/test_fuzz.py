@@ -438,7 +438,7 @@ BOMBS = {
 def test_a_bomb_is_ingested_or_refused_in_bounded_memory(name, tmp_path):
     (tmp_path / name).write_bytes(BOMBS[name]())
     status, peak_mb, output = run_ingest(tmp_path, name)
-    assert status in (0, 2), output
+    assert status in (0, 1, 2), output[:1000]
     assert "Traceback" not in output
     assert peak_mb < PEAK_MB, peak_mb
 
