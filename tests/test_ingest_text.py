@@ -89,3 +89,8 @@ def test_normalised_text_is_nfc_and_has_no_control_characters(text):
         assert found == found.strip()
         assert not any(unicodedata.category(c) == "Cc" and c != "\n" for c in found)
     assert unicodedata.is_normalized("NFC", line_of_html(text))
+
+
+def test_a_text_of_invisible_characters_is_empty_and_others_keep_theirs():
+    assert normalise_line("\u200b \u00ad\ufeff") == ""
+    assert normalise_line("co\u00adoperate") == "co\u00adoperate"

@@ -41,6 +41,8 @@ def _tags(names: str) -> re.Pattern[str]:
     return re.compile(rf"</?(?:{names.replace(' ', '|')}){_ATTRIBUTES}", re.IGNORECASE)
 
 
+# Not white space, a soft hyphen, of no width, or a direction.
+_VISIBLE = re.compile(r"[^\s\xad\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
 _INLINE_TAG, _BLOCK_TAG = _tags(_INLINE), _tags(_BLOCKS)
 _ESCAPED_BLOCK = re.compile(rf"\s*&lt;(?:{_BLOCKS.replace(' ', '|')})(?:\s|/?&gt;)", re.IGNORECASE)
 
@@ -48,7 +50,7 @@ _ESCAPED_BLOCK = re.compile(rf"\s*&lt;(?:{_BLOCKS.replace(' ', '|')})(?:\s|/?&gt
 def normalise_body(text: str) -> str:
     r"""Decode entities, convert to Unicode NFC, and collapse white space.
 
-    A paragraph break becomes one newline. Of more than `MAX_MARKS` combining marks on one letter,
+    A paragraph break becomes one newline. A text of invisible characters alone is empty. Of more than `MAX_MARKS` combining marks on one letter,
     the others are dropped.
 
     Examples
@@ -59,7 +61,8 @@ def normalise_body(text: str) -> str:
     # Python refuses to convert thousands of digits; no character has a number of eight.
     text = html.unescape(_LONG_REFERENCE.sub(r"&#\1", text))
     text = _NEVER_TEXT.sub("", _LINE_ENDS.sub("\n", text))
-    return _BREAKS.sub("\n", _BLANKS.sub(" ", nfc(text))).strip()
+    text = _BREAKS.sub("\n", _BLANKS.sub(" ", nfc(text))).strip()
+    return text if _VISIBLE.search(text) else ""
 
 
 def normalise_line(text: str) -> str:
