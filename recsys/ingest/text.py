@@ -50,8 +50,8 @@ _ESCAPED_BLOCK = re.compile(rf"\s*&lt;(?:{_BLOCKS.replace(' ', '|')})(?:\s|/?&gt
 def normalise_body(text: str) -> str:
     r"""Decode entities, convert to Unicode NFC, and collapse white space.
 
-    A paragraph break becomes one newline. A text of invisible characters alone is empty. Of more than `MAX_MARKS` combining marks on one letter,
-    the others are dropped.
+    A paragraph break becomes one newline. A text of invisible characters alone is empty. Of more
+    than `MAX_MARKS` combining marks on one letter, the others are dropped.
 
     Examples
     --------
