@@ -35,6 +35,10 @@ class Batch:
     nulls_are_absent
         Whether a null of the frame is a field that its row does not give, as in JSON, and "" one
         that it clears. Otherwise every column of the frame is given by every row.
+    n_lines
+        Lines of the file that these rows and rejects took, without blank ones; 0 if the format has
+        no lines. Far fewer rows than lines are a sign of damage, except where texts of several
+        lines are quoted, as the bodies of articles.
     """
 
     kind: Kind
@@ -42,6 +46,7 @@ class Batch:
     rejects: list[Reject] = field(default_factory=list)
     position: int = 0
     nulls_are_absent: bool = False
+    n_lines: int = 0
 
 
 # Reads a file and yields its rows; the kind of rows is None if the file decides it.

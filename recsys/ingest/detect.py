@@ -81,6 +81,8 @@ def format_of(path: Path) -> Format:
     if by_name == "parquet" or start.startswith(parquet.MAGIC):
         found = set(parquet.column_names(path))
         return "ebnerd" if found >= ebnerd.BEHAVIORS or found >= ebnerd.HISTORY else "parquet"
+    if by_name == "mind" and delimited.has_header(path):
+        return "csv"
     if by_name:
         return by_name
     if start.startswith(b"{"):
