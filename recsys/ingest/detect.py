@@ -308,7 +308,7 @@ def format_of(path: Path) -> Format:
         raise InputRefusedError(
             str(path), f"unknown format; add --format with one of {', '.join(FORMATS)}"
         )
-    return detected
+    return "csv" if detected == "mind" and delimited.has_header(path) else detected
 
 
 def _format_of_start(start: bytes, by_name: Format | None = None) -> Format | None:
