@@ -21,7 +21,7 @@ def rows_of(kind, data):
     """The typed rows, the rejects and the ignored values of a block of JSON Lines."""
     checked = check(parse_block(Block(data, 1, 0), kind), received_ms=RECEIVED_MS, path="x")
     rejects = [(reject.row, reject.field, reject.reason) for reject in checked.rejects]
-    return checked.rows.rows(), rejects, checked.ignored
+    return repr(checked.rows.rows()), rejects, checked.ignored  # as text, because NaN is not NaN
 
 
 @pytest.mark.parametrize("kind", ["articles", "impressions", "clicks"])
@@ -48,11 +48,11 @@ def test_a_number_is_one_id_whatever_lines_are_beside_it(number):
     assert rows_of("clicks", line) == rows_of("clicks", line + b"\n")
 
 
-def test_of_a_repeated_key_the_first_counts():
+def test_of_a_repeated_key_the_last_counts():
     line = b'{"user_id": "u", "user_id": "v", "article_id": "a", "clicked_at": 1772359200}\n'
     for data in (line, line + b"\n"):
-        rows, rejects, _ = rows_of("clicks", data)
-        assert ([row[1] for row in rows], rejects) == (["u"], [])
+        batch = parse_block(Block(data, 1, 0), "clicks")
+        assert (batch.frame["user_id"].to_list(), batch.rejects) == (["v"], [])
 
 
 def test_half_a_surrogate_pair_is_no_id():

@@ -195,7 +195,7 @@ def test_the_first_publication_is_the_earliest_date_that_came_true(tmp_path):
         ([(0, dated(3)), (4, dated(4))], 3),
         ([(0, dated(3)), (1, dated(2))], 2),  # brought forward
         ([(0, dated(-5)), (1, {"published_at": None}), (2, dated(2))], -5),
-        ([(0, dated(3)), (1, {"published_at": None}), (2, dated(5))], 5),
+        ([(0, dated(3)), (1, {"published_at": None}), (2, dated(5))], 0),  # shown without a date
         ([(0, {}), (4, dated(4))], 0),  # shown without a date since it arrived
         ([(0, {}), (4, dated(-2))], -2),
     ):

@@ -7,6 +7,7 @@ better than the others (other scripts). A file of UTF-8 with single broken lines
 """
 
 import codecs
+import re
 from collections.abc import Iterable, Iterator
 
 SAMPLE_BYTES = 1 << 20  # the beginning of a file, by which its encoding is recognised
@@ -62,7 +63,11 @@ _OTHER_SCRIPTS = (
     "big5",
     "cp949",
 )
+_JAPANESE = ("cp932", "euc_jp")
+MIN_HIRAGANA = 0.2  # of the letters of a Japanese text
 _OF_ONE_BYTE = _OTHER_SCRIPTS[:5]
+_FOREIGN = re.compile(rb"[\x80-\xff]+")
+MIN_UNKNOWN = 8  # broken bytes; with fewer, the lines that have them are rejected instead
 MIN_EVIDENCE = 32  # broken bytes; fewer among lines of ASCII may be damage
 MAX_CHAOS = 0.1  # of charset-normalizer; above it, the text looks like a wrong decoding
 
@@ -103,6 +108,8 @@ def encoding_of(sample: bytes) -> str | None:
     lines = [line for line in sample.split(b"\n") if line.strip()]
     foreign = [line for line in lines if not line.isascii()]
     evidence = b"\n".join(foreign)[:MAX_EVIDENCE_BYTES]
+    if all(map(_is_cut_character, _FOREIGN.findall(evidence))):
+        return UTF_8  # some lines were cut within a character
     latin = _latin_encoding(evidence)
     if latin:
         return latin
@@ -111,7 +118,7 @@ def encoding_of(sample: bytes) -> str | None:
         other = _other_encoding(evidence)
         if other:
             return other
-    return None if is_mostly_foreign else UTF_8
+    return None if is_mostly_foreign and n_broken >= MIN_UNKNOWN else UTF_8
 
 
 def _without_cut_character(sample: bytes) -> bytes:
@@ -122,6 +129,15 @@ def _without_cut_character(sample: bytes) -> bytes:
             length = 2 + (lead >= b"\xe0") + (lead >= b"\xf0")
             return sample[:-n_bytes] if n_bytes < length else sample
     return sample
+
+
+def _is_cut_character(run: bytes) -> bool:
+    """Return whether bytes outside ASCII are the first ones, two at least, of one character."""
+    try:
+        run.decode(UTF_8)
+    except UnicodeDecodeError as error:
+        return len(run) > 1 and error.start == 0 and error.reason == "unexpected end of data"
+    return False
 
 
 def _latin_encoding(evidence: bytes) -> str | None:
@@ -146,6 +162,12 @@ def _other_encoding(evidence: bytes) -> str | None:
     found = list(charset_normalizer.from_bytes(evidence, cp_isolation=list(_OTHER_SCRIPTS)))
     if not found or found[0].chaos > MAX_CHAOS:
         return None
+    # Other double-byte encodings give Japanese bytes a meaning too, but no hiragana.
+    for one in found:
+        if one.encoding in _JAPANESE and one.chaos == found[0].chaos:
+            text = [c for c in str(one) if c > "\x7f"]
+            if sum("\u3041" <= c <= "\u309f" for c in text) >= MIN_HIRAGANA * len(text):
+                return one.encoding
     best = found[0]
     # Any bytes A1 to DF are half-width kana, which are rare in text.
     halves = sum("\uff61" <= c <= "\uff9f" for c in str(best))
