@@ -63,7 +63,7 @@ def test_a_wrong_value_names_its_option_and_the_allowed_ones(tmp_path, by_hand):
         (("evaluate", "--store", "s", "--protocol", "x"), "--protocol must be one of nightly, "),
         (
             (*explain, "--list", "x"),
-            "lists must be a list with some of you_may_also_like",
+            "lists must be some of you_may_also_like",
         ),
         ((*explain, "--layout", "x"), "layout must be one of article, got 'x'"),
         (("export", "--published", "p", "--to", "x.xls"), "--to must end in one of .csv, "),

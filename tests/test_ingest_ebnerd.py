@@ -1,5 +1,5 @@
 import io
-from datetime import datetime
+from datetime import UTC, datetime
 
 import polars as pl
 import pytest
@@ -46,8 +46,8 @@ def test_articles_have_the_name_of_their_section_and_their_entities_as_tags(tmp_
         "category": "nyheder",
         "url": "https://n.example/9001",
         "premium": True,
-        "published_at": AT,
-        "modified_at": AT,
+        "published_at": AT.replace(tzinfo=UTC),
+        "modified_at": AT.replace(tzinfo=UTC),
         "tags": ["Vej", "Oslo", "Ana"],
         "language": "da",
     }

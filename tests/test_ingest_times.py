@@ -1,10 +1,11 @@
+import unicodedata
 from datetime import UTC, datetime, timedelta, timezone
 from email.utils import format_datetime
 from zoneinfo import ZoneInfo
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from recsys.ingest.times import LATEST_MS, parse_time, read_times
@@ -287,9 +288,12 @@ def test_whole_columns_and_single_texts_are_read_alike(text):
 
 
 @settings(deadline=None)
+@example(instant_ms=94_694_400_000, zone="ÀT")
 @given(instant_ms=INSTANTS, zone=st.text(st.characters(categories=["L"]), min_size=2, max_size=5))
 def test_a_zone_name_is_used_or_the_time_is_refused(instant_ms, zone):
     local = from_ms(instant_ms).strftime("%Y-%m-%d %H:%M:%S")
     found = read_times(pl.Series([f"{local} {zone}"]))
-    if not found.is_wrong[0] and zone.casefold() not in {"am", "pm", "at", "of", "on", "um", "uhr"}:
+    letters = unicodedata.normalize("NFKD", zone.casefold())
+    name = "".join(letter for letter in letters if not unicodedata.combining(letter))
+    if not found.is_wrong[0] and name not in {"am", "pm", "at", "of", "on", "um", "uhr"}:
         assert found.n_naive == 0

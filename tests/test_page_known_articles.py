@@ -7,7 +7,7 @@ from newsroom import well
 
 from recsys.nightly.run import run_nightly
 from recsys.page.known_articles import KnownArticle, KnownArticles
-from recsys.rows import iso, to_ms
+from recsys.rows import to_ms
 from recsys.serving.recommender import Recommender
 
 AS_OF = datetime(2026, 3, 2, tzinfo=UTC)
@@ -43,7 +43,7 @@ FRONT_END = {  # of FULL and of BARE
 
 def written_as(value):
     """Return a value as JSON has it."""
-    return iso(to_ms(value)) if isinstance(value, datetime) else value
+    return value.isoformat() if isinstance(value, datetime) else value
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def test_a_slot_and_an_article_have_the_fields_of_a_front_end(folder):
             assert getattr(article, name) == value
             assert getattr(slots[article_id], name) == value
             assert slots[article_id].as_dict()[name] == written_as(value)
-    assert recommender.article("full", as_of=AS_OF).tags == "tunnel, traffic"
+    assert recommender.article("full", as_of=AS_OF).tags == "tunnel\ntraffic"
     assert recommender.article("full", as_of=AS_OF).url == slots["full"].url == FULL["url"]
     assert recommender.article("bare", as_of=AS_OF).published_at == slots["bare"].published_at
 

@@ -58,11 +58,11 @@ PAGE = Page(
 AS_JSON = (
     '{"run_id":"000001-x","titles":{"latest_stories":"Latest Stories"},'
     '"lists":{"latest_stories":[{"article_id":"a1","title":"Straße gesperrt","category":"Local",'
-    '"url":"https://n.example/1","published_at":"2026-03-02T05:30:00Z","score":0.25,'
+    '"url":"https://n.example/1","published_at":"2026-03-02T05:30:00+00:00","score":0.25,'
     '"reason":"Just in","reason_code":"new_anywhere","propensity":1.0,"rules":["r1"],'
     '"author":"Ann Lee","language":"de","image_url":"https://n.example/1.jpg",'
     '"summary":"The bridge is closed.","kicker":"Traffic","premium":false,"importance":null,'
-    '"reading_minutes":1.5,"modified_at":"2026-03-02T05:31:00Z"}]},'
+    '"reading_minutes":1.5,"modified_at":"2026-03-02T05:31:00+00:00"}]},'
     '"notes":["latest_stories: 1 of 6 slots"]}'
 )
 

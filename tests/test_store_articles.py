@@ -14,6 +14,7 @@ from recsys.ingest.detect import expand
 from recsys.ingest.load_files import load_files
 from recsys.rows import HOUR_MS, Added, iso
 from recsys.store.database import Store
+from recsys.store.schema import MIGRATIONS
 
 FULL = {
     "title": "Title",
@@ -145,6 +146,7 @@ VERSIONED = st.fixed_dictionaries(
         "url": st.sampled_from([None, "https://n.example/1", "https://n.example/2"]),
         "premium": st.sampled_from([None, True, False]),
         "expires_at": st.sampled_from([None, iso(RECEIVED_MS)]),
+        "published_at": st.sampled_from([None, *(iso(RECEIVED_MS - HOUR_MS * h) for h in (3, 20))]),
         "status": st.sampled_from(["draft", "published"]),
     },
 )
@@ -166,3 +168,67 @@ def test_versions_give_the_same_article_in_any_order(rows, data):
             unstable = {"revision", "added_at", "updated_at", "versions"}
             found.append({k: v for k, v in stored(store).items() if k not in unstable})
     assert found[0] == found[1]
+
+
+AT = RECEIVED_MS
+
+
+def first_published(tmp_path, *arrivals):
+    """Return when article a was first published, after rows that arrive hours after AT."""
+    with Store(tmp_path / "first.db") as store:
+        for n, (hours, row) in enumerate(arrivals):
+            row = {"title": "Title"} | row
+            load_rows(store, tmp_path, row, name=f"{n}.jsonl", hours_later=hours)
+        return stored(store)["first_published_at"]
+
+
+def dated(hours):
+    return {"published_at": iso(AT + hours * HOUR_MS)}
+
+
+def test_the_first_publication_is_the_earliest_date_that_came_true(tmp_path):
+    for arrivals, hours in (
+        ([(0, dated(-5))], -5),
+        ([(0, dated(-5)), (1, dated(1)), (2, dated(2))], -5),  # dated again and again
+        ([(0, dated(-5)), (1, dated(-9))], -9),  # corrected to an earlier date
+        ([(0, dated(3)), (1, dated(8))], 8),  # put off before it was published
+        ([(0, dated(3)), (4, dated(4))], 3),
+        ([(0, dated(3)), (1, dated(2))], 2),  # brought forward
+        ([(0, dated(-5)), (1, {"published_at": None}), (2, dated(2))], -5),
+        ([(0, dated(3)), (1, {"published_at": None}), (2, dated(5))], 5),
+        ([(0, {}), (4, dated(4))], 0),  # shown without a date since it arrived
+        ([(0, {}), (4, dated(-2))], -2),
+    ):
+        (tmp_path / "first.db").unlink(missing_ok=True)
+        assert first_published(tmp_path, *arrivals) == AT + hours * HOUR_MS, arrivals
+    (tmp_path / "first.db").unlink()
+    assert first_published(tmp_path, (0, {})) is None
+
+
+def test_an_earlier_date_of_an_older_version_counts_as_a_change(store, tmp_path):
+    version = {"modified_at": iso(AT)}
+    load_rows(store, tmp_path, {"title": "Title"} | dated(-1) | version)
+    older = dated(-6) | {"modified_at": iso(AT - HOUR_MS)}
+    report = load_rows(store, tmp_path, older, name="b.jsonl", hours_later=1)
+    assert report.added["articles"] == Added(changed=1)
+    found = stored(store)
+    assert (found["published_at"], found["first_published_at"]) == (
+        AT - HOUR_MS,
+        AT - 6 * HOUR_MS,
+    )
+
+
+def test_a_store_of_an_earlier_version_takes_its_dates_as_the_first(tmp_path):
+    with Store(tmp_path / "s.db") as store:
+        load_rows(store, tmp_path, {"title": "Title"} | dated(-5))
+    with closing(sqlite3.connect(tmp_path / "s.db", isolation_level=None)) as conn:
+        conn.execute("ALTER TABLE articles DROP COLUMN first_published_at")
+        version = next(
+            number
+            for number, statements in enumerate(MIGRATIONS)
+            if "COLUMN first_published_at" in statements
+        )
+        conn.execute(f"PRAGMA user_version = {version}")
+    with Store(tmp_path / "s.db") as store:
+        load_rows(store, tmp_path, dated(1), name="b.jsonl", hours_later=2)
+        assert stored(store)["first_published_at"] == AT - 5 * HOUR_MS

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from recsys.blas import blas_on_one_thread
 from recsys.config import Config
 from recsys.evaluation.backtest import evaluated_runs
 from recsys.evaluation.full_list import make_full_lists
@@ -78,23 +79,24 @@ def evaluate(
     on_progress
         Called with the name of each step.
     """
-    past = PastRuns(store, config, on_progress)
-    builder = ExampleBuilder(past)
-    runs = evaluated_runs(builder, protocols, from_ms=from_ms, before_ms=before_ms)
-    full_list = full_list_report(make_full_lists(past, runs))
-    chance = position_propensities(
-        store.impressions(from_ms=0, before_ms=from_ms), list_names(config)
-    )
-    in_view: dict[Protocol, InViewReport] = {}
-    ablation: dict[Protocol, dict[str, Interval]] = {}
-    for protocol, served in served_impressions(past, runs, protocols).items():
-        scored = score_in_view(served, protocol, position_propensity=chance)
-        in_view[protocol] = in_view_report(scored)
-        ablation[protocol] = {}
-        for group in FEATURE_GROUPS if ablate else ():
-            on_progress(f"{protocol} without {group}")
-            names = features_of_group(group, list(scored.parts))
-            fewer = without_features(builder, served, protocol, names)
-            without = score_in_view(fewer, protocol, position_propensity=chance)
-            ablation[protocol][group] = paired_difference(scored, without)
+    with blas_on_one_thread():
+        past = PastRuns(store, config, on_progress)
+        builder = ExampleBuilder(past)
+        runs = evaluated_runs(builder, protocols, from_ms=from_ms, before_ms=before_ms)
+        full_list = full_list_report(make_full_lists(past, runs))
+        chance = position_propensities(
+            store.impressions(from_ms=0, before_ms=from_ms), list_names(config)
+        )
+        in_view: dict[Protocol, InViewReport] = {}
+        ablation: dict[Protocol, dict[str, Interval]] = {}
+        for protocol, served in served_impressions(past, runs, protocols).items():
+            scored = score_in_view(served, protocol, position_propensity=chance)
+            in_view[protocol] = in_view_report(scored)
+            ablation[protocol] = {}
+            for group in FEATURE_GROUPS if ablate else ():
+                on_progress(f"{protocol} without {group}")
+                names = features_of_group(group, list(scored.parts))
+                fewer = without_features(builder, served, protocol, names)
+                without = score_in_view(fewer, protocol, position_propensity=chance)
+                ablation[protocol][group] = paired_difference(scored, without)
     return Evaluation(from_ms, before_ms, in_view, full_list, ablation)

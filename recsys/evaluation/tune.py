@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 
 from recsys import metrics
+from recsys.blas import blas_on_one_thread
 from recsys.config import Config
 from recsys.errors import RecsysError
 from recsys.evaluation.backtest import evaluated_runs
@@ -159,7 +160,8 @@ def search_settings(
     sampler = optuna.samplers.TPESampler(seed=random_state)
     study = optuna.create_study(direction="maximize", sampler=sampler)
     study.enqueue_trial({f"{t}.{k}": getattr(getattr(config, t), k) for t, k, *_ in SEARCH_SPACE})
-    study.optimize(score_of, n_trials=n_trials)
+    with blas_on_one_thread():
+        study.optimize(score_of, n_trials=n_trials)
     scores = [float(trial.value or 0.0) for trial in study.trials]
     best = changed_settings(config, study.best_params)
     return SearchResult(best, study.best_value, scores[0], n_trials)

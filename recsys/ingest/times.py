@@ -7,7 +7,7 @@ milliseconds, microseconds and nanoseconds since 1970. A text is refused if any 
 used, if it does not give a whole date, if day and month could be exchanged (`03/04/2026`), or if
 its zone name means several zones (`IST`).
 
-A time that stands for "no time" is null, and it is not wrong: a zero date of a database (years 0
+A time that means "no time" is null, and it is not wrong: a zero date of a database (years 0
 and 1, 1601-01-01, 1753-01-01, 1899-12-30, 1899-12-31, 1900-01-01), and a time after 2249, which
 means "never".
 

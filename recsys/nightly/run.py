@@ -9,8 +9,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Literal
 
-from threadpoolctl import threadpool_limits
-
+from recsys.blas import blas_on_one_thread
 from recsys.blend.live_model import PageModel, UserState
 from recsys.blend.profiles import UserStateBuilder
 from recsys.config import Config
@@ -132,7 +131,8 @@ def run_nightly(
         job = _Job(store, folder, as_of_ms, config, n_processes, report, stage)
         _enter_in_ledger(job, "begun")  # a run that is killed leaves this entry
         try:
-            _write_and_publish(job)
+            with blas_on_one_thread():
+                _write_and_publish(job)
         except BaseException as error:
             _fail(job, error)
             raise
@@ -240,7 +240,7 @@ def _write_nightly(job: _Job) -> tuple[run_file.RunMeta, PageModel]:
     rank = dataclasses.replace(
         model.rank, curves=heads.curves["nightly"], refresh_curves=heads.curves["hourly"]
     )
-    with stage("score and write"), threadpool_limits(1, "blas"):
+    with stage("score and write"):
         # No page can be made of numbers that are not finite: the run is held back without any.
         is_sound = not non_finite_signals(model.page)
         rows = score_users(model.users, model.page, job.as_of_ms, n_processes) if is_sound else ()
@@ -255,7 +255,7 @@ def _workers(n_processes: int) -> Iterator[ProcessPoolExecutor | None]:
     if n_processes == 1:
         yield None
         return
-    with ProcessPoolExecutor(n_processes, get_context("spawn")) as workers:
+    with ProcessPoolExecutor(n_processes, get_context("spawn"), blas_on_one_thread) as workers:
         yield workers
 
 

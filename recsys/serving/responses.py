@@ -246,7 +246,7 @@ _ARTICLE_FIELDS = [n for n in get_type_hints(SlotDict) if n not in Recommendatio
 def _plain(value: object) -> object:
     """Return a field of a slot as a value that JSON has."""
     if isinstance(value, datetime):
-        return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+        return value.astimezone(UTC).isoformat()
     return list(value) if isinstance(value, tuple) else value
 
 

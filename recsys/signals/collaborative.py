@@ -13,8 +13,8 @@ from implicit.als import AlternatingLeastSquares
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, diags
 from sparse_dot_topn import sp_matmul_topn
-from threadpoolctl import threadpool_limits
 
+from recsys.blas import blas_on_one_thread
 from recsys.config import N_THREADS, CollaborativeConfig
 
 MIN_DWELL_SHARE = 0.2  # weight of the shortest reading time
@@ -134,7 +134,7 @@ def fit_als(user_items: csr_matrix, config: CollaborativeConfig) -> Factors:
     user = np.zeros((user_items.shape[0], config.factors), dtype=np.float32)
     article = np.zeros((user_items.shape[1], config.factors), dtype=np.float32)
     ridge = config.regularization * np.eye(config.factors, dtype=np.float32)
-    with threadpool_limits(1, "blas"):  # with more threads, sums differ in the last digit
+    with blas_on_one_thread():
         if trained.nnz:
             trained.data = 1.0 + config.alpha * trained.data
             model = AlternatingLeastSquares(

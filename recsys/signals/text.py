@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, vstack
 from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer
-from threadpoolctl import threadpool_limits
 
+from recsys.blas import blas_on_one_thread
 from recsys.config import N_THREADS, TextConfig
 from recsys.kernels.text import LiveTerms
 from recsys.kernels.text import heaviest as largest_of_rows
@@ -240,7 +240,7 @@ def similar_articles(
             least=config.min_similarity,
         )
 
-    with threadpool_limits(1, "blas"), ThreadPoolExecutor(N_THREADS) as pool:
+    with blas_on_one_thread(), ThreadPoolExecutor(N_THREADS) as pool:
         blocks = list(pool.map(neighbours_of_block, range(0, queries.shape[0], BLOCK_ARTICLES)))
     sizes, live_index, cosine = (np.concatenate(part) for part in zip(*blocks, strict=True))
     start = np.concatenate(([0], np.cumsum(sizes)))

@@ -139,10 +139,8 @@ def _first_published_at(
     was published when it arrived. Without a date that has come it is the date of the merged row,
     None if that has none.
     """
-    if merged["published_at"] is None and stored["first_published_at"] is None:
-        return None
     given = [stored["first_published_at"], row["published_at"]]
-    if given[0] is None and stored["added_at"] not in (None, at_ms):
+    if given[0] is None and merged["published_at"] is not None and stored["added_at"] != at_ms:
         given.append(stored["added_at"])
     past = [date for date in given if date not in (None, UNKNOWN_TIME) and date <= at_ms]
     earliest: int | None = min(past, default=merged["published_at"])

@@ -1,0 +1,93 @@
+"""What is written to a run is computed on one thread of BLAS, and so is what judges it."""
+
+import shutil
+from contextlib import closing
+
+import pytest
+import threadpoolctl
+from conftest import RECEIVED_MS
+
+from recsys.blas import blas_on_one_thread
+from recsys.config import Config, LearnConfig
+from recsys.evaluation.run import evaluate
+from recsys.evaluation.tune import search_settings
+from recsys.nightly import run as nightly_run
+from recsys.nightly.run import run_nightly
+from recsys.published import connection, run_file
+from recsys.published import folder as published_folder
+from recsys.store.database import Store
+
+DAY_MS = 24 * 3_600_000
+
+
+def blas_threads(info=None):
+    """Return the numbers of threads of the BLAS libraries, each once."""
+    info = threadpoolctl.threadpool_info() if info is None else info
+    return {library["num_threads"] for library in info if library["user_api"] == "blas"}
+
+
+@pytest.fixture
+def many_threads():
+    with threadpoolctl.threadpool_limits(3, "blas"):
+        assert blas_threads() == {3}
+        yield
+
+
+def test_blas_has_its_threads_again_after_the_block(many_threads):
+    with blas_on_one_thread():
+        assert blas_threads() == {1}
+    assert blas_threads() == {3}
+
+
+def test_processes_of_a_run_use_one_thread_of_blas():
+    with nightly_run._workers(2) as workers:
+        assert blas_threads(workers.submit(threadpoolctl.threadpool_info).result()) == {1}
+
+
+def test_a_run_is_the_same_on_any_number_of_threads(sample, tmp_path):
+    found = []
+    for n_threads in (1, 2, 3):
+        path, folder = tmp_path / f"{n_threads}.db", tmp_path / str(n_threads)
+        shutil.copy(sample.store, path)
+        with Store(path) as store, threadpoolctl.threadpool_limits(n_threads):
+            store.derived.drop_examples(0)
+            config = Config(learn=LearnConfig(days=2))
+            report = run_nightly(store, folder, as_of_ms=RECEIVED_MS, config=config)
+            assert all(head.n > 200 for head in report.heads.values())
+            run_nightly(store, folder, as_of_ms=RECEIVED_MS + 1000, kind="refresh")
+        for run_id in published_folder.run_ids(folder):
+            run = published_folder.run_path(folder, run_id)
+            with closing(connection.connect(run)) as conn:
+                found.append(run_file.digests(conn, run))
+    assert found[0::2] == [found[0]] * 3  # the nightly runs
+    assert found[1::2] == [found[1]] * 3  # the refreshes
+
+
+class Seen(Exception):
+    """Ends a command at its first step."""
+
+
+def test_evaluation_and_tuning_use_one_thread_of_blas(sample, many_threads):
+    def see(what):
+        raise Seen(blas_threads())
+
+    with Store(sample.store) as store:
+        with pytest.raises(Seen, match=r"\{1\}"):
+            evaluate(
+                store,
+                Config(),
+                ["nightly"],
+                from_ms=RECEIVED_MS - DAY_MS,
+                before_ms=RECEIVED_MS,
+                on_progress=see,
+            )
+        with pytest.raises(Seen, match=r"\{1\}"):
+            search_settings(
+                store,
+                Config(),
+                "nightly",
+                before_ms=RECEIVED_MS,
+                n_days=1,
+                n_trials=1,
+                on_progress=see,
+            )
