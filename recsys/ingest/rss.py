@@ -71,9 +71,13 @@ def read(path: Path, kind: Kind | None, name: str | None = None) -> Iterator[Bat
     import feedparser
 
     # feedparser gets a stream, because it opens a text that looks like an address or a path.
-    feed = feedparser.parse(
-        io.BytesIO(text.encode()), sanitize_html=True, resolve_relative_uris=False
-    )
+    try:
+        feed = feedparser.parse(
+            io.BytesIO(text.encode()), sanitize_html=True, resolve_relative_uris=False
+        )
+    except Exception as error:  # it fails in many ways on feeds that are damaged
+        problem = f"this feed cannot be read: {type(error).__name__}"
+        raise InputRefusedError(str(path), problem) from error
     if not feed.get("version") and not feed.entries:
         raise InputRefusedError(str(path), "not RSS or Atom")
     article_of = _article_reader(feed, name or path.name)
