@@ -148,8 +148,10 @@ def _json_objects(tree: Any) -> Iterator[dict[str, Any]]:
 
 def _unwrapped(script: str) -> str:
     """Return the JSON of a script without the comments or CDATA marks around it."""
+    script = script.rpartition("]]>")[0] or script
     begin = re.search(r"[\[{](?!CDATA\[)", script)
-    return script[begin.start() : max(script.rfind("}"), script.rfind("]>")) + 1] if begin else ""
+    end = max(script.rfind("}"), script.rfind("]")) + 1
+    return script[begin.start() : end] if begin else ""
 
 
 def _article_object(tree: Any, url: str) -> dict[str, Any]:
