@@ -265,6 +265,12 @@ def _print_load_report(report: LoadReport) -> None:
         out.print(_unknown_columns(list(report.unknown_columns)), markup=False)
     if report.rejected:
         out.print("rejected rows are in the store, table rejected_rows", markup=False)
+    for path, n_rows, n_lines in report.few_rows:
+        err.print(
+            f"{path}: only {n_rows} rows were found in {n_lines} lines; is a quote not closed?",
+            style="red",
+            markup=False,
+        )
     for path, reason in report.skipped:
         out.print(f"skipped: {path}: {reason}", markup=False)
     for file in report.without_rows:
