@@ -73,6 +73,8 @@ def _text_column(name: str, values: list[Any]) -> pl.Series:
         return pl.Series(name, [None] * len(values), dtype=pl.String)
     if types == {str}:
         return pl.Series(name, values, dtype=pl.String)
+    if types == {int} and max(map(abs, values)) < 2**63:
+        return pl.Series(name, values, dtype=pl.Int64).cast(pl.String)
     if types == {float}:
         numbers = pl.Series(name, values, dtype=pl.Float64)
         # Between these bounds polars writes numbers as Python does.
