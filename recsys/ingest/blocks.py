@@ -194,16 +194,42 @@ def read_start(path: Path, n_bytes: int = 64 << 10) -> bytes:
     InputRefusedError
         If the file cannot be opened.
     """
-    start = b""
+    return _read_up_to(path, n_bytes)[0]  # damage is reported when the whole file is read
+
+
+def read_whole(path: Path, max_bytes: int) -> tuple[bytes, str]:
+    """Return the decompressed bytes of a file that is parsed as a whole, and a problem.
+
+    The problem says why a damaged archive ends early; it is "" if the file is sound.
+
+    Raises
+    ------
+    InputRefusedError
+        If the file cannot be opened, or has more than `max_bytes` bytes.
+    """
+    data, problem = _read_up_to(path, max_bytes + 1)
+    if len(data) > max_bytes:
+        raise InputRefusedError(str(path), f"larger than {max_bytes >> 20} MB")
+    return data, problem
+
+
+def _read_up_to(path: Path, n_bytes: int) -> tuple[bytes, str]:
+    """Return the first bytes of a file, decompressed, and why they end early; "" if they do not."""
+    start = bytearray()
     with _open(path) as raw:
         try:
             for chunk in decompress(raw):
                 start += chunk
                 if len(start) >= n_bytes:
                     break
-        except DAMAGE:
-            pass  # the damage is reported when the whole file is read
-    return start[:n_bytes]
+        except DAMAGE as error:
+            return bytes(start[:n_bytes]), reason_of_damage(error)
+    return bytes(start[:n_bytes]), ""
+
+
+def reason_of_damage(error: Exception) -> str:
+    """Return what a reject says of an archive that cannot be read to its end."""
+    return f"truncated or damaged archive: {error}"
 
 
 def _open(path: Path) -> IO[bytes]:
@@ -266,7 +292,7 @@ def read_chunks(path: Path) -> Iterator[Chunk]:
         except UnicodeDecodeError as error:
             problem = f"the text is damaged: {error.reason}"
         except DAMAGE as error:
-            problem = f"truncated or damaged archive: {error}"
+            problem = reason_of_damage(error)
         yield Chunk(b"".join(chunks), raw.tell(), problem)
 
 

@@ -9,6 +9,10 @@ better than the others (other scripts). A file of UTF-8 with single broken lines
 import codecs
 import re
 from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from charset_normalizer import CharsetMatch
 
 SAMPLE_BYTES = 1 << 20  # the beginning of a file, by which its encoding is recognised
 MAX_EVIDENCE_BYTES = 64 << 10  # charset-normalizer takes seconds for a megabyte
@@ -27,6 +31,9 @@ _NULLS: dict[tuple[bool, ...], str] = {
     (False, True, False, True): "utf-16-le",
     (True, False, True, False): "utf-16-be",
 }
+# The beginning of a character of UTF-8, as damage leaves it. Letters of other encodings are mostly
+# single bytes between ASCII.
+_CUT_UTF_8 = re.compile(rb"[\xc2-\xf4][\x80-\xbf]+")
 # The letters outside ASCII of the languages that each encoding was made for. Where several
 # encodings fit, the first one is taken, as it is the most frequent on the web.
 _LATIN_LETTERS = {
@@ -63,11 +70,9 @@ _OTHER_SCRIPTS = (
     "big5",
     "cp949",
 )
-_JAPANESE = ("cp932", "euc_jp")
-MIN_HIRAGANA = 0.2  # of the letters of a Japanese text
 _OF_ONE_BYTE = _OTHER_SCRIPTS[:5]
-_FOREIGN = re.compile(rb"[\x80-\xff]+")
-MIN_UNKNOWN = 8  # broken bytes; with fewer, the lines that have them are rejected instead
+_KANA, _HALF_KANA = ("\u3041", "\u30ff"), ("\uff61", "\uff9f")
+MIN_KANA = 0.2  # of Japanese text, which Korean encodings can read as well
 MIN_EVIDENCE = 32  # broken bytes; fewer among lines of ASCII may be damage
 MAX_CHAOS = 0.1  # of charset-normalizer; above it, the text looks like a wrong decoding
 
@@ -108,17 +113,14 @@ def encoding_of(sample: bytes) -> str | None:
     lines = [line for line in sample.split(b"\n") if line.strip()]
     foreign = [line for line in lines if not line.isascii()]
     evidence = b"\n".join(foreign)[:MAX_EVIDENCE_BYTES]
-    if all(map(_is_cut_character, _FOREIGN.findall(evidence))):
-        return UTF_8  # some lines were cut within a character
     latin = _latin_encoding(evidence)
     if latin:
         return latin
-    is_mostly_foreign = 2 * len(foreign) >= len(lines)
-    if is_mostly_foreign or n_broken >= MIN_EVIDENCE:
+    if 2 * len(foreign) >= len(lines) or n_broken >= MIN_EVIDENCE:
         other = _other_encoding(evidence)
         if other:
             return other
-    return None if is_mostly_foreign and n_broken >= MIN_UNKNOWN else UTF_8
+    return None if 2 * len(foreign) > len(lines) else UTF_8
 
 
 def _without_cut_character(sample: bytes) -> bytes:
@@ -131,17 +133,10 @@ def _without_cut_character(sample: bytes) -> bytes:
     return sample
 
 
-def _is_cut_character(run: bytes) -> bool:
-    """Return whether bytes outside ASCII are the first ones, two at least, of one character."""
-    try:
-        run.decode(UTF_8)
-    except UnicodeDecodeError as error:
-        return len(run) > 1 and error.start == 0 and error.reason == "unexpected end of data"
-    return False
-
-
 def _latin_encoding(evidence: bytes) -> str | None:
     """Return the encoding in which all letters of the lines are those of one language."""
+    if _CUT_UTF_8.sub(b"", evidence).isascii():
+        return None
     for encoding, languages in _LATIN_LETTERS.items():
         text = evidence.decode(encoding, "replace")
         if any(
@@ -162,24 +157,28 @@ def _other_encoding(evidence: bytes) -> str | None:
     found = list(charset_normalizer.from_bytes(evidence, cp_isolation=list(_OTHER_SCRIPTS)))
     if not found or found[0].chaos > MAX_CHAOS:
         return None
-    # Other double-byte encodings give Japanese bytes a meaning too, but no hiragana.
-    for one in found:
-        if one.encoding in _JAPANESE and one.chaos == found[0].chaos:
-            text = [c for c in str(one) if c > "\x7f"]
-            if sum("\u3041" <= c <= "\u309f" for c in text) >= MIN_HIRAGANA * len(text):
-                return one.encoding
-    best = found[0]
+    best = {str(match): match for match in found if _fit(match) == _fit(found[0])}
+    if len(best) > 1:
+        best = {text: match for text, match in best.items() if _share(text, _KANA) > MIN_KANA}
+    if len(best) != 1:
+        return None
+    ((text, match),) = best.items()
     # Any bytes A1 to DF are half-width kana, which are rare in text.
-    halves = sum("\uff61" <= c <= "\uff9f" for c in str(best))
-    if 2 * halves > sum(c > "\x7f" for c in str(best)):
+    if _share(text, _HALF_KANA) > 0.5:
         return None
     # In an encoding of one byte a character, any bytes have a meaning; the language must be known.
-    if best.encoding in _OF_ONE_BYTE and not best.coherence:
-        return None
-    as_good = [other for other in found[1:] if other.chaos == best.chaos]
-    if any(other.coherence == best.coherence and str(other) != str(best) for other in as_good):
-        return None
-    return best.encoding
+    return match.encoding if match.encoding not in _OF_ONE_BYTE or match.coherence else None
+
+
+def _fit(match: "CharsetMatch") -> tuple[float, float]:
+    return match.chaos, -match.coherence
+
+
+def _share(text: str, characters: tuple[str, str]) -> float:
+    """Return the share of the characters outside ASCII that lie in a range."""
+    first, last = characters
+    foreign = [character for character in text if character > "\x7f"]
+    return sum(first <= character <= last for character in foreign) / len(foreign)
 
 
 def decode_text(data: bytes) -> str | None:
@@ -194,6 +193,14 @@ def decode_text(data: bytes) -> str | None:
     """
     encoding = encoding_of(data[:SAMPLE_BYTES])
     return encoding and data.decode(encoding, "replace").removeprefix("\ufeff")
+
+
+def unicode_as_utf8(start: bytes) -> bytes:
+    """Convert the beginning of a file to UTF-8 if it is UTF-16 or UTF-32; return other bytes."""
+    encoding = encoding_of(start)
+    if encoding is None or not encoding.startswith(("utf-16", "utf-32")):
+        return start
+    return start.decode(encoding, "ignore").encode()
 
 
 def to_utf8(chunks: Iterable[bytes], encoding: str) -> Iterator[bytes]:

@@ -15,8 +15,8 @@ import polars as pl
 
 from recsys.errors import InputRefusedError
 from recsys.ingest.batches import Batch, clip
-from recsys.ingest.blocks import read_start
-from recsys.ingest.markup import clean_markup, decode_markup, require_size
+from recsys.ingest.blocks import read_whole
+from recsys.ingest.markup import clean_markup, decode_markup
 from recsys.ingest.page_facts import facts_of
 from recsys.ingest.text import body_of_html, normalise_line
 from recsys.rows import ROW, Kind, Reject
@@ -35,7 +35,7 @@ _BYLINE = re.compile(r"^(?:by\s+)?(?P<name>[^\d@|:]{3,60}?)\s+views\b", re.IGNOR
 
 
 def read(path: Path, kind: Kind | None, name: str | None = None) -> Iterator[Batch]:
-    """Yield the article of a page, or a reject if the page has no text.
+    """Yield the article of a page; a page without text, and a damaged archive, give a reject.
 
     Parameters
     ----------
@@ -53,8 +53,7 @@ def read(path: Path, kind: Kind | None, name: str | None = None) -> Iterator[Bat
     """
     if kind not in (None, "articles"):
         raise InputRefusedError(str(path), f"a page holds an article, not {kind}")
-    data = read_start(path, MAX_PAGE_BYTES + 1)
-    require_size(str(path), data, MAX_PAGE_BYTES)
+    data, damage = read_whole(path, MAX_PAGE_BYTES)
     text = decode_markup(data)
     if "\x00" in text[:1024]:
         raise InputRefusedError(str(path), "not a page: binary data")
@@ -62,7 +61,7 @@ def read(path: Path, kind: Kind | None, name: str | None = None) -> Iterator[Bat
     size = path.stat().st_size
     try:
         fields = _from_html(text) if _TAG.search(text[:65536]) else _from_text(text)
-        reason = "no article text found in this page"
+        reason = damage or "no article text found in this page"
     except Exception as error:  # the libraries fail in many ways on pages that are damaged
         fields, reason = {}, f"this page cannot be read: {type(error).__name__}"
     if not fields.get("title") and not fields.get("body"):
@@ -70,9 +69,10 @@ def read(path: Path, kind: Kind | None, name: str | None = None) -> Iterator[Bat
         empty = pl.DataFrame(schema={ROW: pl.UInt32, "article_id": pl.String, "title": pl.String})
         yield Batch("articles", empty, [reject], size)
         return
+    rejects = [Reject(1, "body", f"only a part of this page: {damage}", "")] if damage else []
     columns = {field: pl.Series([value]) for field, value in fields.items()}
     frame = pl.DataFrame({ROW: [1], "article_id": [article_id_of(name or path.name)]} | columns)
-    yield Batch("articles", frame, position=size)
+    yield Batch("articles", frame, rejects, size)
 
 
 def article_id_of(name: str) -> str:
@@ -106,8 +106,6 @@ def _from_html(text: str) -> dict[str, str | list[str]]:
         body = body or trafilatura.html2txt(tree)
     guessed = {
         "title": document.title if document else tree.findtext(".//title"),
-        "category": (document and document.categories or [""])[0],
-        "tags": document and document.tags,
         "author": document and document.author,
         "language": document and document.language,
         "body": html.escape(body, quote=False),  # a body may be HTML, and this one is text

@@ -1,7 +1,9 @@
 """Convert the values of JSON objects to columns of text and of lists."""
 
+import json
 from collections.abc import Sequence
 from functools import cache
+from itertools import chain
 from operator import attrgetter
 from typing import Any
 
@@ -9,12 +11,12 @@ import msgspec
 import polars as pl
 from msgspec import UNSET, UnsetType
 
-from recsys.ingest.batches import clip
-from recsys.ingest.values import items_of, numbers_of
-from recsys.rows import FIELDS, LIST_FIELDS, ROW, Kind, Reject
+from recsys.rows import FIELDS, LIST_FIELDS, ROW, Kind
 
 MAX_EXACT = 2**53  # larger whole numbers are not exact as JSON numbers of most programs
 _NUMBER_FIELDS = ("propensities", "vector")
+# A value without a meaning for any field, for one that is nested as deeply as can be decoded.
+_TOO_DEEP = "[[0]]"
 
 
 @cache
@@ -24,10 +26,8 @@ def row_type(kind: Kind) -> type[msgspec.Struct]:
     return msgspec.defstruct(kind, [(name, value, UNSET) for name in FIELDS[kind]], gc=False)
 
 
-def frame_of(
-    kind: Kind, numbers: Sequence[int], rows: Sequence[Any]
-) -> tuple[pl.DataFrame, list[Reject]]:
-    """Return decoded rows as columns, and a reject for each row without a list where one belongs.
+def frame_of(kind: Kind, numbers: Sequence[int], rows: Sequence[Any]) -> pl.DataFrame:
+    """Return decoded rows as columns.
 
     Parameters
     ----------
@@ -40,29 +40,16 @@ def frame_of(
 
     Returns
     -------
-    frame : DataFrame
-        The column `row`, and one for each field of the kind. Texts are "" and lists empty where a
-        row gives null; both are null where the row has no such field.
-    rejects : list of Reject
-        The rows that are left out.
+    DataFrame
+        The column `row`, and one for each field of the kind: texts, see `as_text`, or lists. Null
+        where a row has no such field, and "" where it is null.
     """
-    series = {ROW: pl.Series(ROW, numbers, dtype=pl.UInt32)}
-    wrong: dict[int, str] = {}
+    columns = [pl.Series(ROW, numbers, dtype=pl.UInt32)]
     for name in FIELDS[kind]:
         values = list(map(attrgetter(name), rows))
-        if name in LIST_FIELDS:
-            series[name], places = _list_column(name, values)
-            wrong = dict.fromkeys(places, name) | wrong
-        else:
-            series[name] = _text_column(name, values)
-    frame = pl.DataFrame(series)
-    rejects = [
-        Reject(numbers[i], name, "not a list", clip(as_text(rows[i]))) for i, name in wrong.items()
-    ]
-    if wrong:
-        keep = [i not in wrong for i in range(len(rows))]
-        frame = frame.filter(pl.Series(keep, dtype=pl.Boolean))
-    return frame, rejects
+        lists = _list_column(name, values) if name in LIST_FIELDS else None
+        columns.append(_text_column(name, values) if lists is None else lists)
+    return pl.DataFrame(columns)
 
 
 def _text_column(name: str, values: list[Any]) -> pl.Series:
@@ -88,12 +75,12 @@ def as_text(value: object) -> str:
     """Return a JSON value as text.
 
     A whole number has no decimal point, so that 7 and 7.0 are the same id; null is ""; arrays and
-    objects stay JSON, except for "" where they are nested about as deeply as can be decoded.
+    objects stay JSON.
 
     Examples
     --------
     >>> [as_text(value) for value in ("a", 7.0, 1e3, 0.5, True, None, ["a", 1])]
-    ['a', '7', '1000', '0.5', 'true', '', '["a",1]']
+    ['a', '7', '1000', '0.5', 'true', '', '["a", 1]']
     """
     if isinstance(value, str):
         return value
@@ -107,62 +94,33 @@ def as_text(value: object) -> str:
     if isinstance(value, int):
         return str(value)
     try:
-        return msgspec.json.encode(value).decode()
+        return json.dumps(value, ensure_ascii=False)
     except RecursionError:
-        return ""
+        return _TOO_DEEP
 
 
-def _list_column(name: str, values: list[Any]) -> tuple[pl.Series, list[int]]:
-    """Return values as lists of texts or of numbers, and the places of values that are no lists.
+def _list_column(name: str, values: list[Any]) -> pl.Series | None:
+    """Return values as lists; None unless each is a list of texts, or of numbers.
 
-    A row without the field has null, and one where it is null an empty list.
+    Other lists are read from their texts, as those of a CSV file are.
     """
     # Imported here, because every command would otherwise wait for the import.
     import pyarrow as pa
 
-    holds_numbers = name in _NUMBER_FIELDS
-    dtype = pl.List(pl.Float64 if holds_numbers else pl.String)
-    if values.count(UNSET) == len(values):
-        return pl.Series(name, [None] * len(values), dtype=dtype), []
-    arrow_type = pa.large_list(pa.float64() if holds_numbers else pa.large_string())
-    wrong: list[int] = []
-    array = None
-    if set(map(type, values)) == {list}:
-        try:
-            array = pa.array(values, type=arrow_type)
-        except (pa.ArrowException, TypeError):
-            pass  # not all items are of that type
-    if array is None or array.flatten().null_count:
-        lists = [None if value is UNSET else _items(value, holds_numbers) for value in values]
-        wrong = [i for i, items in enumerate(lists) if items is None and values[i] is not UNSET]
-        array = pa.array(lists, type=arrow_type)
-    column = pl.from_arrow(array)
-    assert isinstance(column, pl.Series)
-    return column.alias(name).cast(dtype), wrong
-
-
-def _items(value: object, holds_numbers: bool) -> list[str] | list[float] | None:
-    """Return the items of a list as texts or as numbers; None if the value is no list of either.
-
-    A text is a list as JSON, Python or numpy write it, or items separated by blanks; a number is a
-    list of one.
-    """
-    if isinstance(value, str):
-        return numbers_of(value) if holds_numbers else items_of(value)
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        value = [value]
-    elif value is None:
-        value = []
-    if not isinstance(value, list) or any(isinstance(item, list | dict) for item in value):
+    if set(map(type, values)) != {list}:
         return None
-    if holds_numbers:
-        return [_number(item) for item in value]
-    return [as_text(item) for item in value if item is not None]
-
-
-def _number(item: object) -> float:
-    """Return an item as a number; NaN, which is no probability and no part of a vector, if not."""
+    types = set(map(type, chain.from_iterable(values)))
+    if types <= {str}:
+        inner, dtype = pa.large_string(), pl.List(pl.String)
+    elif name not in _NUMBER_FIELDS and types == {int}:
+        inner, dtype = pa.int64(), pl.List(pl.Int64)
+    elif name in _NUMBER_FIELDS and types <= {int, float}:
+        inner, dtype = pa.float64(), pl.List(pl.Float64)
+    else:
+        return None
     try:
-        return float(item)  # type: ignore[arg-type] # what is no number raises TypeError
-    except (TypeError, ValueError, OverflowError):
-        return float("nan")
+        column = pl.from_arrow(pa.array(values, type=pa.large_list(inner)))
+    except (pa.ArrowException, OverflowError):  # a number is too large to be exact
+        return None
+    assert isinstance(column, pl.Series)
+    return column.alias(name).cast(dtype)

@@ -6,10 +6,10 @@ whatever its neighbours are. What msgspec refuses and the json module reads (NaN
 double) is read by the json module.
 """
 
-import json
 import re
 from collections.abc import Iterator, Sequence
 from functools import cache
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +18,21 @@ import msgspec
 from recsys.errors import InputRefusedError
 from recsys.ingest.batches import Batch, clip
 from recsys.ingest.blocks import Block, read_blocks
-from recsys.ingest.json_columns import frame_of, row_type
-from recsys.ingest.json_objects import UNREADABLE, checked_object, object_of
+from recsys.ingest.json_columns import as_text, frame_of, row_type
+from recsys.ingest.json_objects import (
+    JSON,
+    NOT_OBJECT,
+    UNREADABLE,
+    encodable_object,
+    object_of,
+)
 from recsys.ingest.json_values import json_values
 from recsys.ingest.records import readable
 from recsys.rows import FIELDS, Kind, Reject
 
 ARRAY_ROWS = 10_000  # of an array in one batch
-# The first line of an array of objects, or of an object printed over many lines.
-_MANY_LINES = re.compile(rb"\s*(?:\[\s*(?:[\[{\]]|\Z)|\{\s*\n\s*\")")
+# The beginning of an array of objects, or of an object printed over many lines.
+_MANY_LINES = re.compile(rb"\s*(?:\[\s*(?:[\[{\]]|\Z)|\{(?:[^\n]*[,:\[{])?\s*\n\s*\")")
 
 
 def guess_kind(names: set[str]) -> Kind:
@@ -52,8 +58,8 @@ def read(path: Path, kind: Kind | None) -> Iterator[Batch]:
     """
     for block in read_blocks(path):
         if block.first_line == 1:
-            if _MANY_LINES.match(block.data):
-                yield from _read_array(path, kind)
+            if not _has_rows_in_lines(block):
+                yield from _read_values(path, kind)
                 return
             names = _first_names(block)
             if names is None:
@@ -62,32 +68,26 @@ def read(path: Path, kind: Kind | None) -> Iterator[Batch]:
         yield parse_block(block, kind or "articles")
 
 
+def _has_rows_in_lines(block: Block) -> bool:
+    """Return False for an array, and for objects of several lines, or several on a line."""
+    if _MANY_LINES.match(block.data):
+        return False
+    _, first_line = next(_lines(block), (0, b""))
+    try:
+        text = first_line.decode("utf-8", "replace").lstrip()
+        _, end = JSON.raw_decode(text)
+    except UNREADABLE:
+        return True
+    return not (text.startswith("{") and text[end:].lstrip().startswith(("{", ",")))
+
+
 def _first_names(block: Block) -> set[str] | None:
     """Return the field names of the first JSON object among the first 1,000 lines."""
-    lines = b"\n".join(block.data.split(b"\n", 1000)[:1000])
-    objects, _ = parse_objects(Block(lines, 1, 0))
-    return set(objects[0][1]) if objects else None
-
-
-def parse_objects(block: Block) -> tuple[list[tuple[int, dict[str, object]]], list[Reject]]:
-    """Return the objects of a block of lines with all their fields, and the other lines.
-
-    Returns
-    -------
-    objects : list of (int, dict)
-        The number of each line, and its object.
-    rejects : list of Reject
-        One for each line that is not a JSON object.
-    """
-    objects: list[tuple[int, dict[str, object]]] = []
-    rejects: list[Reject] = []
-    for number, line in _lines(block):
+    for _, line in islice(_lines(block), 1000):
         value = object_of(line)
-        if isinstance(value, str):
-            rejects.append(Reject(number, "", value, _readable(line)))
-        else:
-            objects.append((number, value))
-    return objects, [*rejects, *_block_problem(block)]
+        if isinstance(value, dict):
+            return set(value)
+    return None
 
 
 def parse_block(block: Block, kind: Kind) -> Batch:
@@ -107,8 +107,8 @@ def parse_block(block: Block, kind: Kind) -> Batch:
     if rows is None or len(rows) != n_lines:
         numbers, rows, rejects = _rows_line_by_line(block, kind)
         n_lines = len(rows) + len(rejects)
-    frame, wrong = frame_of(kind, numbers, rows)
-    rejects += [*wrong, *_block_problem(block)]
+    frame = frame_of(kind, numbers, rows)
+    rejects += _block_problem(block)
     return Batch(kind, frame, rejects, block.position, nulls_are_absent=True, n_lines=n_lines)
 
 
@@ -160,30 +160,27 @@ def _readable(line: bytes) -> str:
     return readable(line.decode("utf-8", "surrogateescape").rstrip("\r\n"))
 
 
-def _read_array(path: Path, kind: Kind | None) -> Iterator[Batch]:
-    """Yield the rows of arrays of objects."""
+def _read_values(path: Path, kind: Kind | None) -> Iterator[Batch]:
+    """Yield the rows of an array of objects, or of objects that are printed over many lines."""
     numbers: list[int] = []
     rows: list[msgspec.Struct] = []
     rejects: list[Reject] = []
-    last_position = 0
+    position = 0
 
     def batch() -> Batch:
-        frame, wrong = frame_of(kind or "articles", numbers, rows)
-        all_rejects = [*rejects, *wrong]
-        return Batch(kind or "articles", frame, all_rejects, last_position, nulls_are_absent=True)
+        frame = frame_of(kind or "articles", numbers, rows)
+        return Batch(kind or "articles", frame, rejects, position, nulls_are_absent=True)
 
     for found in json_values(path):
         if isinstance(found, Reject):
             rejects.append(found)
-            continue
-        last_position = found.position
-        value = checked_object(found.value)
-        if isinstance(value, str):
-            rejects.append(Reject(found.row, "", value, clip(json.dumps(found.value))))
+        elif not isinstance(found.value, dict):
+            rejects.append(Reject(found.row, "", NOT_OBJECT, clip(as_text(found.value))))
         else:
-            kind = kind or guess_kind(set(value))
+            position = found.position
+            kind = kind or guess_kind(set(found.value))
             numbers.append(found.row)
-            rows.append(_row(kind, value))
+            rows.append(_row(kind, encodable_object(found.value)))
         if len(rows) + len(rejects) == ARRAY_ROWS:
             yield batch()
             numbers, rows, rejects = [], [], []

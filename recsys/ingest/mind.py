@@ -82,6 +82,7 @@ def _first_day(path: Path) -> datetime | None:
 
 def _news(frame: pl.DataFrame) -> pl.DataFrame:
     """Return articles; subcategories such as "football_nfl" are too fine for sections."""
+    frame = frame.with_columns(map(_unquoted, ("title", "body", "_entities", "_mentions")))
     tags = [
         list(dict.fromkeys([*([subcategory] if subcategory else []), *_labels(title, body)]))
         for subcategory, title, body in frame.select(
@@ -89,13 +90,7 @@ def _news(frame: pl.DataFrame) -> pl.DataFrame:
         ).iter_rows()
     ]
     return frame.select(
-        ROW,
-        "article_id",
-        _unquoted("title"),
-        _unquoted("body"),
-        "category",
-        "url",
-        pl.lit("en").alias("language"),
+        ROW, "article_id", "title", "body", "category", "url", pl.lit("en").alias("language")
     ).with_columns(pl.Series("tags", tags, dtype=pl.List(pl.String)))
 
 
@@ -153,7 +148,7 @@ def _impressions(frame: pl.DataFrame, batch: Batch) -> Batch:
     ignored = Counter(
         {("impression", "does not say what was clicked"): n_ignored} if n_ignored else {}
     )
-    return Batch("impressions", impressions, batch.rejects, batch.position, ignored=ignored)
+    return replace(batch, kind="impressions", frame=impressions, ignored=ignored)
 
 
 def _history(frame: pl.DataFrame, first_day: datetime | None) -> pl.DataFrame:

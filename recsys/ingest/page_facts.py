@@ -6,12 +6,13 @@ Nothing is guessed: a year in an address is no date, and a date in the text is n
 import json
 import re
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from itertools import islice
 from typing import Any
-from urllib.parse import urljoin
 
 import polars as pl
 
+from recsys.ingest.text import absolute_url
 from recsys.ingest.times import read_times
 
 Facts = dict[str, str | list[str]]
@@ -20,10 +21,16 @@ MAX_NODES = 10_000  # objects and lists of JSON-LD that are looked at
 _ARTICLE_TYPE = re.compile(r"(?:.*[/:])?(?:\w*Article|\w*BlogPosting|Report)", re.DOTALL)
 _PAGE_TYPE = re.compile(r"(?:.*[/:])?\w*WebPage", re.DOTALL)
 _JSON_NAMES = re.compile(r'"(@type|datePublished|dateModified)"\s*:\s*"([^"\\]*)"')
-_IS_WEB = re.compile("https?://", re.IGNORECASE)
 _BY = re.compile(r"^by\s+", re.IGNORECASE)
 _CLOCK = re.compile(r"\d:\d\d")
 _OFFSET = re.compile(r"(?:z|[+-]\d\d:?\d\d|\b[A-Z]{2,5})\s*$", re.IGNORECASE)
+# Classes of a `<time>`.
+_CLASSES = {
+    "datePublished": {"published", "dt-published", "entry-date"},
+    "dateModified": {"updated", "dt-updated"},
+}
+_BESIDE = ("aside", "nav", "footer")  # what is not of the article
+_TEXTS = ("p", "li", "blockquote", "table", "figure")
 # Instants within this time may be the same one, once with and once without its time of day.
 _SAME_DAY_MS = 36 * 3_600_000
 _PUBLISHED = (
@@ -51,11 +58,16 @@ def facts_of(tree: Any) -> Facts:
     canonical = _first(
         link.get("href") for link in tree.iter("link") if "canonical" in _words(link.get("rel"))
     )
-    own = _address(base, metas.get("og:url", ""))
-    url = _address(own or base, canonical) or own
+    own = absolute_url(base, metas.get("og:url", ""))
+    url = absolute_url(own or base, canonical) or own
     article = _article_object(tree, url)
-    tags = _names(article.get("keywords")) or _tags_of_metas(tree, metas)
-    sections = _names(article.get("articleSection")) or _names(metas.get("article:section"))
+    linked_sections, linked_tags = _linked(tree)
+    tags = _names(article.get("keywords")) or _tags_of_metas(tree, metas) or linked_tags
+    sections = (
+        _names(article.get("articleSection"))
+        or _names(_first(map(metas.get, ("article:section", "parsely-section", "section"))))
+        or linked_sections
+    )
     facts: Facts = {
         "title": _text(article.get("headline")),
         "category": sections[0] if sections else "",
@@ -63,11 +75,11 @@ def facts_of(tree: Any) -> Facts:
         "author": ", ".join(
             _BY.sub("", name) for name in _names(article.get("author"), split=False)
         ),
-        "url": url or _address(base, _text(article.get("url"))),
+        "url": url or absolute_url(base, _text(article.get("url"))),
         "language": _language(tree, article, metas),
         "summary": _first(map(metas.get, ("og:description", "description", "twitter:description")))
         or _text(article.get("description")),
-        "image_url": _address(
+        "image_url": absolute_url(
             url or base,
             _first(map(metas.get, ("og:image:secure_url", "og:image", "og:image:url")))
             or _picture(article.get("image"))
@@ -91,15 +103,6 @@ def _words(text: str | None) -> list[str]:
     return (text or "").lower().split()
 
 
-def _address(base: str, link: str) -> str:
-    """Return a link as an absolute address; "" if it cannot be one."""
-    try:
-        address = urljoin(base, link)
-    except ValueError:  # such as an unclosed bracket in the host
-        return ""
-    return address if link and _IS_WEB.match(address) else ""
-
-
 def _metas(tree: Any) -> dict[str, str]:
     """Return the contents of meta elements by their names in lower case; the first one counts."""
     found: dict[str, str] = {}
@@ -121,6 +124,17 @@ def _tags_of_metas(tree: Any, metas: dict[str, str]) -> list[str]:
     if len(given) == 1:
         given = given[0].split(",")
     return _names(given) or _names(metas.get("news_keywords") or metas.get("keywords"))
+
+
+def _linked(tree: Any) -> tuple[list[str], list[str]]:
+    """Return the sections and the tags that links name, such as `rel="category tag"`."""
+    names: dict[bool, list[str]] = {True: [], False: []}
+    for link in tree.iter("a"):
+        rel = _words(link.get("rel"))
+        name = " ".join("".join(link.itertext()).split())
+        if "tag" in rel and name and not _within(link, *_BESIDE):
+            names["category" in rel].append(name)
+    return names[True], names[False]
 
 
 def _json_objects(tree: Any) -> Iterator[dict[str, Any]]:
@@ -164,8 +178,19 @@ def _article_object(tree: Any, url: str) -> dict[str, Any]:
     found = found or [
         node for node in nodes if _is_of(node, _PAGE_TYPE) and "datePublished" in node
     ]
-    own = (node for node in found if url and url in map(_text, (node.get("url"), _page_of(node))))
+    page = _page_key(url)
+    own = (
+        node
+        for node in found
+        if page and page in (_page_key(_text(node.get("url"))), _page_key(_text(_page_of(node))))
+    )
     return next(own, found[0] if found else {})
+
+
+def _page_key(url: str) -> str:
+    """Return an address without what differs between spellings of the same page."""
+    address = url.partition("#")[0].partition("://")[2]
+    return address.removeprefix("www.").rstrip("/")
 
 
 def _is_of(node: dict[str, Any], wanted: re.Pattern[str]) -> bool:
@@ -247,16 +272,7 @@ def _time(
         Names of meta elements that state it.
     """
     stated = [_text(article.get(name)), *(metas.get(meta, "") for meta in metas_of)]
-    marked = tree.xpath("//*[@itemprop]")
-    stated += [_datetime(item) for item in marked if name in item.get("itemprop").split()]
-    times = list(tree.iter("time"))
-    if name == "datePublished":
-        is_marked: list[Callable[[Any], bool]] = [
-            lambda time: "pubdate" in time.attrib,
-            lambda time: next(time.iterancestors("article", "main", "header"), None) is not None,
-        ]
-        for is_own in is_marked:
-            stated += [_datetime(time) for time in filter(is_own, times)][:1]
+    stated += [_datetime(item) for item in _marked_times(tree, name)]
     stated = [text for text in stated if text]
     if not stated:
         return ""
@@ -270,6 +286,38 @@ def _time(
     first_ms = usable[0][1]
     same = [text for text, ms in usable if abs(ms - first_ms) <= _SAME_DAY_MS]
     return max(same, key=_precision)
+
+
+def _marked_times(tree: Any, name: str) -> Iterator[Any]:
+    """Yield the elements that are marked as the time of the page's article.
+
+    That are microdata, the classes of hAtom and microformats, and `<time>` in the heading of the
+    article; a `<time>` in its text may be that of anything.
+    """
+    for item in tree.xpath("//*[@itemprop]"):
+        if name in item.get("itemprop").split() and not _within(item, *_BESIDE):
+            yield item
+    times = [time for time in tree.iter("time") if not _within(time, *_BESIDE)]
+    yield from [time for time in times if _CLASSES[name] & set(_words(time.get("class")))][:1]
+    if name == "datePublished":
+        headed = [_closest(heading, "article", "main") for heading in tree.iter("h1")]
+        articles = {article for article in headed if article is not None}
+        of_heading = (
+            time
+            for time in times
+            if "pubdate" in time.attrib
+            or (_closest(time, "article", "main") in articles and not _within(time, *_TEXTS))
+        )
+        yield from islice(of_heading, 1)
+
+
+def _closest(item: Any, *names: str) -> Any:
+    """Return the innermost of the elements with these names around an element; None without one."""
+    return next(item.iterancestors(*names), None)
+
+
+def _within(item: Any, *names: str) -> bool:
+    return _closest(item, *names) is not None
 
 
 def _datetime(item: Any) -> str:
