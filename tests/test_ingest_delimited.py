@@ -83,6 +83,16 @@ def test_what_a_csv_program_writes_is_read_back(tmp_path_factory, rows, separato
         ('article_id,title\na,5" disk\n', [("a", '5" disk')]),
         ('article_id,title\na,"Big" news\n', [("a", '"Big" news')]),
         ("article_id,title\na,\n", [("a", None)]),
+        ('"article_id","title"\n"a","b"', [("a", "b")]),  # no newline at the end
+        ('article_id,title\na,"b, c"\n', [("a", "b, c")]),
+        ('article_id,title\na,""\n', [("a", None)]),
+        ('article_id,title\na,""""\n', [("a", '"')]),
+        ('article_id,title\na,"{""k"": ""v, w""}"\n', [("a", '{"k": "v, w"}')]),
+        ('article_id,title\r\na,"b\r\nc"\r\nd,e\r\n', [("a", "b\r\nc"), ("d", "e")]),
+        ('article_id,title\na, "b"\n', [("a", "b")]),  # blanks before a quote
+        ("article_id,title\na,b;c|d\n", [("a", "b;c|d")]),
+        ("article_id,title\na,ʤ 日本\n", [("a", "ʤ 日本")]),
+        ("title\n1\n2\n", [("1",), ("2",)]),  # one column
     ],
 )
 def test_the_forms_of_csv(tmp_path, data, rows):

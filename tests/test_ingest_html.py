@@ -208,3 +208,21 @@ def test_bodies_of_saved_news_pages_are_those_that_people_marked():
         scores.append(words_f1(body_of_html(batch.frame["body"][0]), expected))
     assert sum(scores) / len(scores) >= 0.97
     assert min(scores) >= 0.8
+
+
+@pytest.mark.parametrize(
+    ("encoding", "sentence"),
+    [
+        ("cp1252", "Der Bürgermeister sprach am Montag über den Preis der Brücken und der Züge."),
+        ("cp1251", "В понедельник совет района долго говорил о цене новых мостов и дорог города."),
+        ("utf-16", "Το συμβούλιο μίλησε τη Δευτέρα για την τιμή των νέων γεφυρών στην πόλη μας."),
+    ],
+)
+def test_the_text_of_a_page_is_read_in_its_encoding(read, encoding, sentence):
+    row, _ = read(f"{sentence}\n{sentence}\n".encode(encoding), "b.txt")
+    assert row["body"] == f"{sentence}\n{sentence}"
+
+
+def test_a_text_whose_encoding_cannot_be_recognised_is_refused(read):
+    with pytest.raises(InputRefusedError, match="save the file as UTF-8"):
+        read(b"\x81\x8d\x8f\x90\x9d\xff\n" * 3, "b.txt")

@@ -74,6 +74,17 @@ def test_an_empty_cell_of_csv_clears_and_a_missing_column_does_not(store, tmp_pa
     assert (found["body"], found["premium"]) == ("Text.", 1)
 
 
+def test_null_clears_a_field(store, tmp_path):
+    load_rows(store, tmp_path, FULL)
+    cleared = dict.fromkeys(set(FULL) - {"title", "vector"}) | {"vector": []}
+    load_rows(store, tmp_path, cleared, name="c.jsonl", hours_later=2)
+    found = stored(store)
+    for name in cleared.keys() - {"vector", "tags"}:
+        assert found[name] == EMPTY.get(name, ""), name
+    assert found["title"] == "Title"
+    assert found["vector"] is None
+
+
 def test_a_later_version_counts_whenever_it_arrives(store, tmp_path):
     new = {"title": "New", "modified_at": iso(RECEIVED_MS - HOUR_MS)}
     old = {"title": "Old", "url": "https://n.example/old", "modified_at": iso(RECEIVED_MS - 9)}

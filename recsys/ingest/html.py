@@ -16,6 +16,7 @@ import polars as pl
 from recsys.errors import InputRefusedError
 from recsys.ingest.batches import Batch, clip
 from recsys.ingest.blocks import read_whole
+from recsys.ingest.encodings import decode_text
 from recsys.ingest.markup import clean_markup, decode_markup
 from recsys.ingest.page_facts import facts_of
 from recsys.ingest.text import body_of_html, normalise_line
@@ -49,7 +50,8 @@ def read(path: Path, kind: Kind | None, name: str | None = None) -> Iterator[Bat
     Raises
     ------
     InputRefusedError
-        If `kind` asks for clicks or impressions, or the file is binary.
+        If `kind` asks for clicks or impressions, the file is binary, or its encoding cannot be
+        recognised.
     """
     if kind not in (None, "articles"):
         raise InputRefusedError(str(path), f"a page holds an article, not {kind}")
@@ -57,10 +59,11 @@ def read(path: Path, kind: Kind | None, name: str | None = None) -> Iterator[Bat
     text = decode_markup(data)
     if "\x00" in text[:1024]:
         raise InputRefusedError(str(path), "not a page: binary data")
-    text = clean_markup(text)
+    is_html = _TAG.search(text[:65536]) is not None
+    text = clean_markup(text if is_html else _decode_text(path, data))
     size = path.stat().st_size
     try:
-        fields = _from_html(text) if _TAG.search(text[:65536]) else _from_text(text)
+        fields = _from_html(text) if is_html else _from_text(text)
         reason = damage or "no article text found in this page"
     except Exception as error:  # the libraries fail in many ways on pages that are damaged
         fields, reason = {}, f"this page cannot be read: {type(error).__name__}"
@@ -75,6 +78,16 @@ def read(path: Path, kind: Kind | None, name: str | None = None) -> Iterator[Bat
     yield Batch("articles", frame, rejects, size)
 
 
+def _decode_text(path: Path, data: bytes) -> str:
+    """Decode the text of a page, which does not declare its encoding as HTML does."""
+    text = decode_text(data)
+    if text is None:
+        raise InputRefusedError(
+            str(path), "its encoding cannot be recognised; save the file as UTF-8"
+        )
+    return text
+
+
 def article_id_of(name: str) -> str:
     """Return the article id of a saved page: its name without endings.
 
@@ -83,7 +96,7 @@ def article_id_of(name: str) -> str:
     >>> article_id_of("politics/kim-visit.html.gz")
     'politics/kim-visit'
     """
-    for ending in (".gz", ".zst", *ENDINGS):
+    for ending in (".gz", ".zst", ".bz2", ".xz", *ENDINGS):
         name = name.removesuffix(ending)
     return name
 
