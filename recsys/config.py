@@ -20,14 +20,14 @@ from recsys.errors import ConfigError
 from recsys.rows import FIELDS, Kind
 
 N_THREADS = 2  # of sparse products: rows are independent, the same result on any number
-
 MOST_SLOTS = 100  # in one list of a page
 MOST_LISTS = 16  # of one layout
 MOST_LAYOUTS = 32
 
-Scorer = Literal["personal", "similar", "popular", "rising", "important", "latest", "popular_in"]
+Scorer = Literal[
+    "personal", "similar", "popular", "expected", "rising", "important", "latest", "popular_in"
+]
 Names = tuple[str, ...]
-
 Count = Annotated[int, Meta(ge=1)]
 Slots = Annotated[int, Meta(ge=1, le=MOST_SLOTS)]
 Seed = Annotated[int, Meta(ge=0, le=2**32 - 1)]
@@ -383,9 +383,9 @@ class ListConfig(Settings, frozen=True, kw_only=True):
         Meta(
             description="What ranks the articles: `personal` (this user and the article being"
             " read), `similar` (text like the article being read), `popular` (clicks of the last"
-            " hours), `rising` (more clicks than expected), `important`, `latest` (newest, those of"
-            " the section being read first), `popular_in` (clicks, those of the section being read"
-            " first)."
+            " hours), `expected` (clicks expected in the next ones), `rising` (more clicks than"
+            " usual), `important`, `latest` (newest, those of the section being read first),"
+            " `popular_in` (clicks, those of the section being read first)."
         ),
     ] = None
     slots: Annotated[

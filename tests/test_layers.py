@@ -99,7 +99,11 @@ def test_signals_do_not_know_each_other():
         "event_counts.py": {
             f"{signals}.{name}" for name in ("event_features", "popularity", "timeline")
         },
-        "static_signals.py": {f"{signals}.event_counts", f"{signals}.recency"},
+        "static_signals.py": {
+            signals,
+            *(f"{signals}.{name}" for name in ("event_counts", "forecast", "recency")),
+        },
+        "forecast.py": {f"{signals}.event_features"},
     }
     for path in (ROOT / "recsys" / "signals").glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):

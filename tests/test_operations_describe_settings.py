@@ -62,7 +62,9 @@ def test_each_setting_says_what_it_means_and_where_its_value_comes_from():
     assert "days = 4  # recsys.toml\n" in printed  # the file says what the default is
     assert "als = 2.0  # recsys.toml\n" in printed
     assert "text = 30.0  # default\n" in printed
-    assert '[layouts.front.popular_now]\nscorer = "rising"  # default\nslots = 9  # rec' in printed
+    assert (
+        '[layouts.front.popular_now]\nscorer = "expected"  # default\nslots = 9  # rec' in printed
+    )
     assert "[layouts.front.politics.filter]\n" in printed
     assert 'section = ["Politics"]  # recsys.toml\n' in printed
     assert (

@@ -7,10 +7,11 @@ from naive_pages import random_model
 
 from recsys.config_file import config_of
 from recsys.page.list_table import layouts_of
-from recsys.page.rankings import Rankings, boosts_of, top_n
+from recsys.page.rankings import Rankings, boosts_of, expected_clicks, top_n
 from recsys.page.rules import EVERY, NO_RULES
 
-SCORERS = ("personal", "similar", "popular", "rising", "important", "latest", "popular_in")
+SCORERS = ("personal", "similar", "popular", "expected", "rising", "important", "latest")
+SCORERS += ("popular_in",)
 CONFIG = config_of({"layouts": {"all": {name: {"scorer": name} for name in SCORERS}}}, "test")
 ALL = {of.scorer: of for of in layouts_of(CONFIG)["all"].lists}
 
@@ -66,3 +67,18 @@ def test_boosts_of_the_page_and_of_the_list_add_up():
     assert boosts_of(ALL["latest"], editorial).tolist() == [1.0, 3.0, 1.0]
     assert boosts_of(ALL["popular"], editorial).tolist() == [1.0, 1.0, 1.0]
     assert boosts_of(ALL["popular"], NO_RULES) is None
+
+
+def test_an_article_without_clicks_comes_after_all_that_have_some():
+    static = {
+        "forecast_clicks": np.array([0.0, 1.0, 0.5, 0.0], dtype=np.float32),
+        "forecast_views": np.zeros(4, dtype=np.float32),
+        "forecast_age": np.array([9.0, 0.0, 0.0, 8.0], dtype=np.float32),
+        "popularity": np.array([0.0, 2.0, 1.0, 0.0], dtype=np.float32),
+    }
+    values = expected_clicks(static)
+    assert np.argsort(-values).tolist() == [1, 2, 0, 3]
+    assert values[1:3].tolist() == [1.0, 0.5]  # those with clicks keep their forecast
+    for popularity in (np.zeros(4), np.ones(4)):
+        found = expected_clicks(static | {"popularity": popularity.astype(np.float32)})
+        assert found.tolist() == [9.0, 1.0, 0.5, 8.0]

@@ -69,7 +69,7 @@ from recsys.serving.responses import Page
 from recsys.store.database import Store
 
 if TYPE_CHECKING:
-    from recsys.learn.heads import HeadReport
+    from recsys.learn.head_report import HeadReport
     from recsys.nightly.run import Kind as RunKind
     from recsys.nightly.run_report import RunReport
 

@@ -21,7 +21,7 @@ T = TypeVar("T")
 ARTICLE, FRONT = "article", "front"  # layouts that are asked for without a name
 
 # Orders that hold on all pages, or on all pages beside one section.
-Order = Literal["risen", "popular", "latest", "popular_in"]
+Order = Literal["expected", "risen", "popular", "latest", "popular_in"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +33,7 @@ class ScorerRow:
     kernel_score
         The score that the kernels rank by, a constant of `kernels.h`.
     values
-        For a given score, the array of it: "rise", "popularity" or "recency".
+        For a given score, the array of it: "expected", "rise", "popularity" or "recency".
     order
         The order that the list shows, where it is the same for all users.
     by_turn
@@ -45,7 +45,7 @@ class ScorerRow:
     """
 
     kernel_score: int
-    values: Literal["", "rise", "popularity", "recency"] = ""
+    values: Literal["", "expected", "rise", "popularity", "recency"] = ""
     order: Order | None = None
     by_turn: bool = False
     reason: str = ""
@@ -61,6 +61,13 @@ SCORERS: Mapping[Scorer, ScorerRow] = MappingProxyType(
             values="popularity",
             order="popular",
             reason="popular",
+            purpose="clicks in the next hour",
+        ),
+        "expected": ScorerRow(
+            kernel_score=library.GIVEN_SCORE,
+            values="expected",
+            order="expected",
+            reason="popular_now",
             purpose="clicks in the next hour",
         ),
         "rising": ScorerRow(
@@ -151,7 +158,7 @@ LISTS: tuple[ListRow, ...] = (
             "es": "Popular ahora",
             "ko": "지금 인기",
         },
-        scorer="rising",
+        scorer="expected",
     ),
     ListRow(
         name="must_reads",
