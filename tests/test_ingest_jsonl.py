@@ -165,3 +165,8 @@ def test_a_text_beside_a_list_is_not_split_by_the_reader():
     shown = parse_block(Block(data, 1, 0), "impressions").frame["shown"]
     assert shown.to_list() == ['["a", "b"]', "['a' 'b']", "a b"]
     assert id_lists(shown)[0].to_list()[:2] == [["a", "b"], ["a", "b"]]
+
+
+def test_a_number_beyond_decimals_is_no_time():
+    line = b'{"user_id": "u", "article_id": "a", "clicked_at": 1e9991772344800000000}\n'
+    assert [field for _, field, _ in rows_of("clicks", line)[1]] == ["clicked_at"]

@@ -8,7 +8,7 @@ from conftest import LISTS, RECEIVED_MS
 from recsys.ingest.batches import Batch
 from recsys.ingest.validate import check
 from recsys.learn.impressions import positions
-from recsys.rows import HOUR_MS
+from recsys.rows import HOUR_MS, ROW
 
 
 def test_logged_propensities_are_stored_and_wrong_ones_unknown(store, load):
@@ -168,3 +168,18 @@ def test_a_clicked_article_that_was_not_shown_is_counted_and_the_others_stay():
     )
     assert found.ignored == {("clicked", "not one of the articles shown"): 1}
     assert found.rows["clicked"].to_list() == [["b", "c"]]  # the store takes those that were shown
+
+
+@pytest.mark.parametrize(
+    "far",
+    [
+        pl.Series([10**7], dtype=pl.Int32).cast(pl.Date),  # days
+        pl.Series([10**15]).cast(pl.Datetime("ms")),
+        pl.Series([[10**15]]).cast(pl.List(pl.Datetime("ms"))),
+    ],
+)
+def test_a_rejected_row_with_a_time_beyond_the_years_of_python_shows_a_number(far):
+    frame = pl.DataFrame({ROW: [1], "article_id": [None], "published_at": far})
+    found = check(Batch("articles", frame), received_ms=RECEIVED_MS, path="x")
+    assert [reject.field for reject in found.rejects] == ["article_id"]
+    assert "published_at=" in found.rejects[0].raw

@@ -28,9 +28,7 @@ Ints = NDArray[np.int64]
 
 # Baselines that are the sum of some signals of the linear score.
 SIGNALS_OF_SYSTEM: dict[str, tuple[str, ...]] = {
-    "popularity": ("popularity",),
-    "ctr": ("ctr",),
-    "recency": ("recency",),
+    **{name: (name,) for name in signal_names("static") if name not in FORECAST},
     "forecast": FORECAST,
     "text": ("text",),
     "collaborative": ("als", "context_item_item"),

@@ -66,16 +66,17 @@ def readable(column: pl.Series) -> tuple[pl.Series, pl.Series]:
 def _json_texts(column: pl.Series) -> pl.Series:
     """Convert nested values to JSON."""
     # Python has no datetimes of years before 1 and after 9999, so instants become numbers.
-    column = column.cast(_without_instants(column.dtype))
+    column = column.cast(without_instants(column.dtype))
     texts = [None if v is None else json.dumps(_plain(v), default=str) for v in column.to_list()]
     return pl.Series(column.name, texts, dtype=pl.String)
 
 
-def _without_instants(dtype: pl.DataType) -> pl.DataType:
+def without_instants(dtype: pl.DataType) -> pl.DataType:
+    """Return a type with whole numbers in the place of dates and times, also of nested ones."""
     if isinstance(dtype, pl.Struct):
-        return pl.Struct({f.name: _without_instants(_instance(f.dtype)) for f in dtype.fields})
+        return pl.Struct({f.name: without_instants(_instance(f.dtype)) for f in dtype.fields})
     if isinstance(dtype, pl.List | pl.Array):
-        inner = _without_instants(_instance(dtype.inner))
+        inner = without_instants(_instance(dtype.inner))
         return pl.List(inner) if isinstance(dtype, pl.List) else pl.Array(inner, dtype.shape[0])
     return pl.Int64() if dtype.is_temporal() else dtype
 

@@ -5,7 +5,7 @@ surrogates, which become NUL (see `recsys.ingest.text.encodable`).
 """
 
 import json
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 
 from recsys.ingest.text import encodable
 
@@ -17,7 +17,12 @@ NOT_OBJECT = "not a JSON object"
 def _read_float(text: str) -> float | str:
     """Return a number as float; as text if it is too large for one."""
     number = float(text)
-    return number if abs(number) < float("inf") else str(Decimal(text))
+    if abs(number) < float("inf"):
+        return number
+    try:
+        return str(Decimal(text))
+    except InvalidOperation:  # an exponent beyond that of decimals
+        return text
 
 
 def _read_int(text: str) -> int | str:

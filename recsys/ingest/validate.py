@@ -121,17 +121,17 @@ def _rejects(bad: pl.DataFrame, raw: pl.DataFrame) -> list[Reject]:
     if not len(bad):
         return []
     raw = raw.drop(ROW)
-    # Python has no years before 1 or after 9999; a column with such times is shown as integers.
-    raw = raw.with_columns(
-        pl.col(name).to_physical()
-        for name, dtype in raw.schema.items()
-        if isinstance(dtype, pl.Datetime)
-        and not raw[name].dt.epoch("ms").is_between(times.EARLIEST_MS, times.LATEST_MS).all()
-    )
+    try:
+        rows = raw.rows(named=True)
+    except (ValueError, OverflowError):
+        # Python has no years before 1 or after 9999; such times are shown as integers.
+        rows = raw.select(
+            column.cast(convert.without_instants(column.dtype)) for column in raw
+        ).rows(named=True)
     return [
         Reject(row, field, problem, clip(_as_text(values)))
         for row, field, problem, values in zip(
-            bad[ROW], bad[_FIELD], bad[_PROBLEM], raw.iter_rows(named=True), strict=True
+            bad[ROW], bad[_FIELD], bad[_PROBLEM], rows, strict=True
         )
     ]
 
