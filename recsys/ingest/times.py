@@ -72,6 +72,9 @@ def read_times(column: pl.Series, *, zone: tzinfo | None = None) -> Times:
     zone
         The zone of times that give no offset, and of dates; by default UTC.
     """
+    if column.dtype.is_nested():
+        no_time = pl.Series([None] * len(column), dtype=pl.Int64)
+        return Times(no_time, column.is_not_null())
     if column.dtype == pl.Date:
         column = column.cast(pl.Datetime("ms"))
     if isinstance(column.dtype, pl.Datetime):
