@@ -68,7 +68,7 @@ def read_times(column: pl.Series, *, zone: tzinfo | None = None) -> Times:
     Parameters
     ----------
     column
-        A column of any type that is not nested; see the module's docstring.
+        A column of any type, see the module's docstring. Lists and objects are no times.
     zone
         The zone of times that give no offset, and of dates; by default UTC.
     """
