@@ -22,7 +22,9 @@ import zstandard
 
 from recsys.errors import InputRefusedError
 from recsys.ingest.batches import BATCH_BYTES
-from recsys.ingest.encodings import SAMPLE_BYTES, encoding_of, to_utf8
+from recsys.ingest.encodings import SAMPLE_BYTES, UNRECOGNISED, encoding_of, to_utf8
+from recsys.ingest.records import readable
+from recsys.rows import Reject
 
 MAX_LINE_BYTES = 4 * BATCH_BYTES
 MAX_OUTPUT_BYTES = 8 << 20  # decompressed at once
@@ -83,6 +85,14 @@ class Block:
     def n_lines(self) -> int:
         """The number of lines, blank ones included."""
         return self.data.count(b"\n") + (bool(self.data) and not self.data.endswith(b"\n"))
+
+    def rejects(self) -> list[Reject]:
+        """Return the problem as a reject of the line after these; none if there is no problem."""
+        if not self.problem:
+            return []
+        line_number = self.first_line + self.data.count(b"\n")
+        raw = readable(self.dropped.decode("utf-8", "surrogateescape"))
+        return [Reject(line_number, "", self.problem, raw)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,9 +268,7 @@ def _as_utf8(path: Path, chunks: Iterator[bytes]) -> Iterator[bytes]:
         problem = "a zip archive or an Excel workbook; unpack it, or save the sheet as CSV UTF-8"
         raise InputRefusedError(str(path), problem)
     if encoding is None:
-        raise InputRefusedError(
-            str(path), "its encoding cannot be recognised; save the file as UTF-8"
-        )
+        raise InputRefusedError(str(path), UNRECOGNISED)
     # A carriage return at the end of the sample may belong to a newline after it.
     start = next(to_utf8([sample], encoding), b"").rstrip(b"\r")
     is_old_mac = b"\r" in start and b"\n" not in start

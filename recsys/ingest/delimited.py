@@ -16,7 +16,7 @@ from recsys.errors import InputRefusedError
 from recsys.ingest.batches import UNREADABLE_LINES, Batch, clip
 from recsys.ingest.blocks import MAX_LINE_BYTES, Block, read_blocks
 from recsys.ingest.jsonl import guess_kind
-from recsys.ingest.records import Rows, readable, split_line, split_rows
+from recsys.ingest.records import Rows, split_line, split_rows
 from recsys.rows import FIELDS, ROW, Kind, Reject
 
 MAX_COLUMNS = 1000  # a log has some ten; a file of a million columns would exhaust memory
@@ -213,8 +213,7 @@ def parse_block(
     """
     frame = None if rest.text else _parse_regular(block, table)
     if frame is not None:
-        rejects = _block_problem(block)
-        return Batch(kind, frame, rejects, block.position, n_lines=len(frame)), Rest()
+        return Batch(kind, frame, block.rejects(), block.position, n_lines=len(frame)), Rest()
     text = rest.text + block.data.decode("utf-8", "surrogateescape")
     rows = split_rows(
         text,
@@ -228,7 +227,7 @@ def parse_block(
     batch = Batch(
         kind,
         _frame(rows, table),
-        [*rows.rejects, *_block_problem(block)],
+        [*rows.rejects, *block.rejects()],
         block.position,
         n_lines=rows.n_lines,
     )
@@ -291,11 +290,3 @@ def _frame(rows: Rows, table: Table) -> pl.DataFrame:
     fields = _named(fields, table).with_columns(pl.when(pl.all() != "").then(pl.all()))
     numbers = pl.Series(ROW, rows.numbers, dtype=pl.UInt32)
     return fields.insert_column(0, numbers)
-
-
-def _block_problem(block: Block) -> list[Reject]:
-    """Return the problem of a block as a reject of the line after it."""
-    if not block.problem:
-        return []
-    line_number = block.first_line + block.data.count(b"\n")
-    return [Reject(line_number, "", block.problem, readable(readable_line(block.dropped)))]

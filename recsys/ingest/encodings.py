@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 SAMPLE_BYTES = 1 << 20  # the beginning of a file, by which its encoding is recognised
 MAX_EVIDENCE_BYTES = 64 << 10  # charset-normalizer takes seconds for a megabyte
 UTF_8 = "utf-8"
+UNRECOGNISED = "its encoding cannot be recognised; save the file as UTF-8"
 _MARKS = (  # UTF-32 first, because its mark begins as that of UTF-16
     (codecs.BOM_UTF32_LE, "utf-32-le"),
     (codecs.BOM_UTF32_BE, "utf-32-be"),
@@ -77,6 +78,11 @@ MIN_EVIDENCE = 32  # broken bytes; fewer among lines of ASCII may be damage
 MAX_CHAOS = 0.1  # of charset-normalizer; above it, the text looks like a wrong decoding
 
 
+def marked_encoding(start: bytes) -> tuple[bytes, str] | None:
+    """Return the byte order mark with which a text begins, and its encoding; None without one."""
+    return next((marked for marked in _MARKS if start.startswith(marked[0])), None)
+
+
 def encoding_of(sample: bytes) -> str | None:
     r"""Return the encoding of a text by its beginning; None if it cannot be recognised.
 
@@ -92,9 +98,8 @@ def encoding_of(sample: bytes) -> str | None:
     >>> encoding_of("a1,Der Bürgermeister von Köln\n".encode("cp1252"))
     'cp1252'
     """
-    for mark, name in _MARKS:
-        if sample.startswith(mark):
-            return name
+    if marked := marked_encoding(sample):
+        return marked[1]
     # Four characters are enough, as the texts that are read here begin with names in ASCII.
     by_nulls = _NULLS.get(tuple(byte == 0 for byte in sample[:4]))
     if by_nulls:

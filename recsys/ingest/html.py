@@ -16,7 +16,7 @@ import polars as pl
 from recsys.errors import InputRefusedError
 from recsys.ingest.batches import Batch, clip
 from recsys.ingest.blocks import read_whole
-from recsys.ingest.encodings import decode_text
+from recsys.ingest.encodings import UNRECOGNISED, decode_text
 from recsys.ingest.markup import clean_markup, decode_markup
 from recsys.ingest.page_facts import facts_of
 from recsys.ingest.text import body_of_html, normalise_line
@@ -82,9 +82,7 @@ def _decode_text(path: Path, data: bytes) -> str:
     """Decode the text of a page, which does not declare its encoding as HTML does."""
     text = decode_text(data)
     if text is None:
-        raise InputRefusedError(
-            str(path), "its encoding cannot be recognised; save the file as UTF-8"
-        )
+        raise InputRefusedError(str(path), UNRECOGNISED)
     return text
 
 

@@ -108,7 +108,7 @@ def parse_block(block: Block, kind: Kind) -> Batch:
         numbers, rows, rejects = _rows_line_by_line(block, kind)
         n_lines = len(rows) + len(rejects)
     frame = frame_of(kind, numbers, rows)
-    rejects += _block_problem(block)
+    rejects += block.rejects()
     return Batch(kind, frame, rejects, block.position, nulls_are_absent=True, n_lines=n_lines)
 
 
@@ -146,14 +146,6 @@ def _lines(block: Block) -> Iterator[tuple[int, bytes]]:
     for number, line in enumerate(block.data.split(b"\n"), start=block.first_line):
         if line and not line.isspace():
             yield number, line
-
-
-def _block_problem(block: Block) -> list[Reject]:
-    """Return the problem of a block as a reject of the line after it."""
-    if not block.problem:
-        return []
-    line_number = block.first_line + block.data.count(b"\n")
-    return [Reject(line_number, "", block.problem, _readable(block.dropped))]
 
 
 def _readable(line: bytes) -> str:

@@ -1,9 +1,10 @@
 """Decode XML and HTML, and mend what their parsers cannot bear, in linear time."""
 
-import codecs
 import html
 import re
 from html.entities import html5
+
+from recsys.ingest.encodings import marked_encoding
 
 # Characters that XML does not allow, and half of a surrogate pair.
 _NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
@@ -20,11 +21,6 @@ _ENCODINGS_OF_PAGES = re.compile(
 )
 _LIKE_WINDOWS = re.compile("iso-8859-1|latin-?1|(us-)?ascii")  # as browsers take them
 _NULLS = {b"<\0": "utf-16-le", b"\0<": "utf-16-be"}
-_MARKS = {
-    codecs.BOM_UTF8: "utf-8",
-    codecs.BOM_UTF16_LE: "utf-16-le",
-    codecs.BOM_UTF16_BE: "utf-16-be",
-}
 _PROLOG = re.compile(r"\s*<(\?|!--|!DOCTYPE)", re.IGNORECASE)
 _PROLOG_ENDS = {"?": "?>", "!--": "-->"}
 _DOCTYPE_PART = re.compile(r"""[^"'\[\]<>]+|"[^"]*"|'[^']*'|<!--""")
@@ -53,9 +49,9 @@ def decode_markup(data: bytes) -> str:
     >>> decode_markup(b'<meta charset="windows-1253">\xe1')
     '<meta charset="windows-1253">α'
     """
-    for mark, encoding in _MARKS.items():
-        if data.startswith(mark):
-            return data[len(mark) :].decode(encoding, "replace")
+    if marked := marked_encoding(data):
+        mark, encoding = marked
+        return data[len(mark) :].decode(encoding, "replace")
     if encoding_by_nulls := _NULLS.get(data[:2]):
         return data.decode(encoding_by_nulls, "replace")
     match = _DECLARED.search(data[:DECLARATION_BYTES])
