@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from recsys.config import Config
 from recsys.learn.choice import Choices, CurveFit, mean_auc
-from recsys.learn.head_report import HeadReport
+from recsys.learn.head_report import VALIDATION_SHARE, HeadReport, judged
 from recsys.rows import HOUR_MS, UNKNOWN_TIME
 from recsys.signals import forecast
 from recsys.signals.forecast import Curves
@@ -28,14 +28,12 @@ from recsys.training.liveness import live_articles
 from recsys.training.window import TrainingWindow
 
 Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 HORIZON_HOURS = 12  # clicks of so many hours after a moment are forecast
 FIRST_HOURS = 12  # of the log before the first moment, so that its features mean something
 STEP_HOURS = 2  # between moments; 1 and 4 learn curves as good
 MIN_MOMENTS = 6
 MAX_ALTERNATIVES = 60_000  # fewer moments are taken where many articles are live
 BEND_PENALTY = 1000.0  # 10 and 100 do as well on EB-NeRD, and worse on the shorter log of MIND
-VALIDATION_SHARE = 0.25  # of the moments: the latest ones
 
 
 def learn_forecast(window: TrainingWindow, config: Config) -> tuple[Curves, HeadReport]:
@@ -70,10 +68,9 @@ def learn_forecast(window: TrainingWindow, config: Config) -> tuple[Curves, Head
     forecast_features = forecast.FORECAST_FEATURES
     learned = mean_auc(forecast.summed_curves(early, latest.features, forecast_features), latest)
     shipped_auc = mean_auc(shipped[-len(latest.chosen) :], latest)
-    used = learned > shipped_auc
-    why = f"{len(choices)} moments" if used else "no better than the shipped forecast"
-    report = HeadReport(n_clicks, round(learned, 4), round(shipped_auc, 4), used, why)
-    return (fit.curves(BEND_PENALTY) if used else {}), report
+    chosen = f"{len(choices)} moments"
+    report = judged(n_clicks, learned, shipped_auc, chosen, shipped_is="forecast")
+    return (fit.curves(BEND_PENALTY) if report.used else {}), report
 
 
 def _moments(window: TrainingWindow) -> list[int]:

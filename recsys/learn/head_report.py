@@ -2,6 +2,10 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+
+VALIDATION_SHARE = 0.25  # of the choices: the latest ones
+
 
 @dataclass(frozen=True, slots=True)
 class HeadReport:
@@ -25,3 +29,25 @@ class HeadReport:
     shipped: float | None
     used: bool
     why: str
+
+
+def judged(
+    n: int, learned: float, shipped: float, chosen: str, *, shipped_is: str = "weights"
+) -> HeadReport:
+    """Return the report of a head, which is served if it does better than the shipped one.
+
+    Parameters
+    ----------
+    n, learned, shipped
+        See `HeadReport`; NaN for an AUC that is not defined.
+    chosen
+        What the report says of a head that is served.
+    shipped_is
+        What is served otherwise.
+    """
+    if not np.isfinite([learned, shipped]).all():
+        why = f"none of the latest {VALIDATION_SHARE:.0%} of {n} choices holds a click"
+        return HeadReport(n, None, None, False, why)
+    used = learned > shipped
+    why = chosen if used else f"no better than the shipped {shipped_is}"
+    return HeadReport(n, round(learned, 4), round(shipped, 4), used, why)

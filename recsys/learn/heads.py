@@ -25,14 +25,13 @@ from recsys.learn.choice import (
     mean_auc,
 )
 from recsys.learn.examples import RETRIEVAL, ExampleBuilder, ranking_head
-from recsys.learn.head_report import HeadReport
+from recsys.learn.head_report import VALIDATION_SHARE, HeadReport, judged
 from recsys.learn.impressions import POSITION
 from recsys.learn.protocols import Protocol
 
 Floats = NDArray[np.float64]
 # Straight curves first, since each fit starts from the result of the one before.
 BEND_PENALTIES = (1000.0, 100.0, 10.0)
-VALIDATION_SHARE = 0.25  # of the choices: the latest ones
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +108,7 @@ def _fit_retrieval_head(
     early = fit_weights(choices.select(0, edge), shipped, may_be_negative=may_be_negative)
     scores = [linear_score(validation.features, weights) for weights in (early, shipped)]
     learned_auc, shipped_auc = (mean_auc(score, validation) for score in scores)
-    report = _head_report(len(choices), learned_auc, shipped_auc, "")
+    report = judged(len(choices), learned_auc, shipped_auc, "")
     # The mean AUC looks at whole lists, the likelihood at their tops, which are all that is shown.
     likelihood = ChoiceLikelihood(validation.chosen, validation.start)
     if report.used and likelihood(scores[0])[0] <= likelihood(scores[1])[0]:
@@ -167,7 +166,7 @@ def fit_ranking_head(
         for name in signal_names()
     }
     shipped = mean_auc(linear_score(signals, signal_weights(config.blend)), validation)
-    report = _head_report(len(choices), auc_of[best], shipped, f"bend penalty {best:g}")
+    report = judged(len(choices), auc_of[best], shipped, f"bend penalty {best:g}")
     return (_without_position(fit.curves(best)) if report.used else {}), report
 
 
@@ -186,16 +185,6 @@ def linear_score(signals: Mapping[str, Floats], weights: Mapping[str, float]) ->
     """Return the linear score of candidates from their unweighted signals, by name."""
     score: Floats = np.sum([weights[name] * signals[name] for name in signal_names()], axis=0)
     return score
-
-
-def _head_report(n: int, learned: float, shipped: float, chosen: str) -> HeadReport:
-    """Return the report of a head, which is served if it does better than the shipped one."""
-    if not np.isfinite([learned, shipped]).all():
-        why = f"none of the latest {VALIDATION_SHARE:.0%} of {n} choices holds a click"
-        return HeadReport(n, None, None, False, why)
-    used = learned > shipped
-    why = chosen if used else "no better than the shipped weights"
-    return HeadReport(n, round(learned, 4), round(shipped, 4), used, why)
 
 
 def _too_few(n: int, config: Config) -> HeadReport:
