@@ -6,7 +6,7 @@ and receive a `datetime` with an offset.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
@@ -343,10 +343,4 @@ class Added:
 
     def __add__(self, other: "Added") -> "Added":
         """Add the counts of two batches."""
-        return Added(
-            self.new + other.new,
-            self.changed + other.changed,
-            self.known + other.known,
-            self.withdrawn + other.withdrawn,
-            self.vectors_left_out + other.vectors_left_out,
-        )
+        return Added(*map(sum, zip(astuple(self), astuple(other), strict=True)))

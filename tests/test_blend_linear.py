@@ -38,9 +38,9 @@ def test_the_score_is_the_sum_of_its_parts():
     scores = total_score(built.parts, len(model.story))
     liked, must = built.layout.lists[0], built.layout.lists[2]
     for slot in built.lists[liked.name]:
-        parts = slot_parts(model, built.parts, liked, slot.live_index)
+        parts = slot_parts(builder, built.parts, liked, slot.live_index)
         assert sum(parts.values()) == pytest.approx(slot.score, abs=1e-3)
         assert slot.score == pytest.approx(float(scores[slot.live_index]), abs=1e-4)
     for slot in built.lists[must.name]:
-        parts = slot_parts(model, built.parts, must, slot.live_index)
+        parts = slot_parts(builder, built.parts, must, slot.live_index)
         assert sum(parts.values()) == pytest.approx(slot.score, abs=1e-3)

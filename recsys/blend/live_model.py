@@ -4,7 +4,7 @@ Serving needs no scipy for it.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -100,6 +100,10 @@ class LiveModel:
     weights: Mapping[str, float]
     blend: BlendConfig
     click_confidence: float
+
+    def unweighted(self) -> "LiveModel":
+        """Return the model with each signal at weight 1."""
+        return replace(self, weights=dict.fromkeys(signal_names(), 1.0))
 
     def static_parts(self) -> dict[str, Floats]:
         """Return the weighted static signals, by name."""

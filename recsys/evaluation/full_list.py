@@ -1,7 +1,7 @@
 """Make lists from all live articles by each system, to compare them with the next clicks."""
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,10 +42,6 @@ PAGE_METHOD_TITLES = {
     "separate lists": "each list alone",
 }
 PAGE_METHODS = tuple(PAGE_METHOD_TITLES)
-# The gain of an article for a list with a purpose of its own, by the list's scorer, counted in so
-# many hours after the list was made: reading time (in full reads) for `important`, clicks for the
-# others.
-GAIN_HOURS = {"popular": 1, "expected": 1, "rising": 1, "important": 24}
 NOON_HOUR = 12  # of the day, UTC: when the lists are made
 LIST_LENGTH = 10
 
@@ -72,7 +68,7 @@ class FullList:
     pages
         By method of `PAGE_METHODS`, for each user: the indices of each list of the page.
     gains : dict of array of float64, shape (n_articles,)
-        By list whose scorer is in `GAIN_HOURS`: the gain of each article.
+        By list with a purpose of its own: the gain of each article.
     gain_titles
         The title and the gain of each of those lists, in words.
     read_share : array of float64, shape (n_articles,)
@@ -147,14 +143,15 @@ def _lists_of_noon(
     builder = PageBuilder(dataclasses.replace(model, live=learned))
     layout = builder.layout(None, has_context=False)
     personal = layout.of_scorer("personal")
-    judged = [of for of in layout.lists if of.scorer in GAIN_HOURS]
+    judged = [of for of in layout.lists if of.row.purpose]
     choices = list(live_choices(past, run, before_ms=before_ms))
     rows: dict[str, list[Ints]] = {name: [] for name in SYSTEMS}
     if personal is not None:
         rows["page"], longer = [], layout.resized({personal.name: LIST_LENGTH})
     pages: dict[str, list[dict[str, list[int]]]] = {name: [] for name in PAGE_METHODS}
+    unweighted = model.live.unweighted()
     for choice in choices:
-        for name, ranked in _rankings(run, learned, choice.user, rng).items():
+        for name, ranked in _rankings(unweighted, learned.weights, choice.user, rng).items():
             rows[name].append(_padded(ranked))
         if personal is not None:
             liked = builder.page(choice.user, None, longer).lists[personal.name]
@@ -264,11 +261,14 @@ def pages_by_method(builder: PageBuilder, built: Built) -> dict[str, dict[str, l
 def _gains(
     past: PastRuns, run: PastRun, judged: Sequence[PageList], before_ms: int
 ) -> dict[str, Floats]:
-    """Return the gain of each live article for lists whose scorers are in `GAIN_HOURS`."""
+    """Return the gain of each live article for lists with a purpose of their own.
+
+    It is reading time, in full reads, for `important`, and clicks for the others.
+    """
     n_live = len(run.model.page.live.live_rows)
     gains = {}
     for of in judged:
-        until_ms = min(run.window.as_of_ms + GAIN_HOURS[of.scorer] * HOUR_MS, before_ms)
+        until_ms = min(run.window.as_of_ms + of.row.gain_hours * HOUR_MS, before_ms)
         clicks, live_index = later_clicks(past, run, until_ms)
         users, articles = clicks.user_key, clicks.article_key
         shared_key = run.window.shared_key
@@ -295,20 +295,36 @@ def _article_facts(run: PastRun) -> tuple[Floats, NDArray[np.bool_], csr_matrix]
 
 
 def _rankings(
-    run: PastRun, learned: LiveModel, user: UserState | None, rng: np.random.Generator
+    unweighted: LiveModel,
+    learned: Mapping[str, float],
+    user: UserState | None,
+    rng: np.random.Generator,
 ) -> dict[str, Ints]:
-    """Return the best live, unread articles of a user by each system, best first."""
-    live = run.model.page.live
-    n_live = len(live.live_rows)
-    ones = dataclasses.replace(live, weights=dict.fromkeys(signal_names(), 1.0))
-    alone = score_parts(ones, user, None)
-    scores = {
-        name: total_score({part: alone[part] for part in used if part in alone}, n_live)
-        for name, used in SIGNALS_OF_SYSTEM.items()
+    """Return the best live, unread articles of a user by each system, best first.
+
+    Parameters
+    ----------
+    unweighted
+        The live articles, with each signal at weight 1.
+    learned
+        Weights of the retrieval head.
+    user, rng
+        The user, and what draws the random system.
+    """
+    n_live = len(unweighted.live_rows)
+    signals = score_parts(unweighted, user, None)
+    weights_of_system = {
+        **{name: dict.fromkeys(used, 1.0) for name, used in SIGNALS_OF_SYSTEM.items()},
+        "hand weights": HAND_WEIGHTS,
+        "blend": learned,
     }
-    by_hand = score_parts(dataclasses.replace(live, weights=HAND_WEIGHTS), user, None)
-    scores["hand weights"] = total_score(by_hand, n_live)
-    scores["blend"] = total_score(score_parts(learned, user, None), n_live)
+    scores = {
+        name: total_score(
+            {part: weights[part] * values for part, values in signals.items() if part in weights},
+            n_live,
+        )
+        for name, weights in weights_of_system.items()
+    }
     scores["random"] = rng.random(n_live).astype(np.float32)
     for values in scores.values():
         if user is not None:

@@ -44,7 +44,7 @@ class FullListReport:
         Share of the lists whose user the run did not know.
     purposes
         By list that has a purpose of its own: nDCG@5 of the gains of its articles (see
-        `recsys.evaluation.full_list.GAIN_HOURS`), as each method fills it, and of baselines.
+        `recsys.page.list_table.ScorerRow`), as each method fills it, and of baselines.
     purpose_titles
         Title and gain of each of those lists, in words.
     """

@@ -1,6 +1,5 @@
 """Choices among all live articles: the clicked ones, and live articles sampled beside them."""
 
-import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -120,7 +119,7 @@ def sampled_live_choices(
     live = run.model.page.live
     n_live = len(live.live_rows)
     names = signal_names()
-    unweighted = dataclasses.replace(live, weights=dict.fromkeys(names, 1.0))
+    unweighted = live.unweighted()
     features: list[Floats] = [np.zeros((0, len(names)))]
     chosen: list[NDArray[np.bool_]] = [np.zeros(0, dtype=bool)]
     choices = list(live_choices(past, run, before_ms=before_ms))

@@ -255,10 +255,7 @@ def frozen_lists(vitals: Vitals, last: run_file.RunMeta, config: Config) -> list
     before = last.vitals or {}
     hours = (vitals.as_of_ms - before["as_of_ms"]) / HOUR_MS
     moving = {
-        of.name
-        for layout in layouts_of(config).values()
-        for of in layout.lists
-        if of.scorer in ("expected", "rising", "latest")
+        of.name for layout in layouts_of(config).values() for of in layout.lists if of.row.moves
     }
     frozen = [
         name

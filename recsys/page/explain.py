@@ -7,12 +7,11 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.blend.live_model import Floats, PageModel, UserState
+from recsys.blend.live_model import Floats, UserState
 from recsys.blend.signal_table import SIGNALS, signal_names
 from recsys.page.build import Built, PageBuilder
 from recsys.page.known_articles import KnownArticle, KnownArticles
 from recsys.page.list_table import Layout, PageList
-from recsys.page.rankings import expected_clicks
 from recsys.page.reasons import reads_behind
 from recsys.page.rules import EVERY, Editorial, Rule
 
@@ -131,7 +130,7 @@ class PageTrace:
 
     def parts(self, name: str, live_index: int) -> dict[str, float]:
         """Return what the score of a live article in a list is made of."""
-        return slot_parts(self.builder.model, self.built.parts, self._list(name), live_index)
+        return slot_parts(self.builder, self.built.parts, self._list(name), live_index)
 
     def title(self, name: str, known_index: int) -> str:
         """Return the title of a known article; "" where a list must not name it.
@@ -256,25 +255,23 @@ class PageTrace:
 
 
 def slot_parts(
-    model: PageModel, parts: Mapping[str, Floats], of: PageList, article: int
+    builder: PageBuilder, parts: Mapping[str, Floats], of: PageList, article: int
 ) -> dict[str, float]:
     """Return what the score of a live article in a list is made of; zero parts are left out.
 
     Parameters
     ----------
-    model
-        The run.
+    builder
+        Of the run.
     parts
         From `recsys.blend.linear.score_parts`, for the user and article of the page.
     of, article
         The list, and the live index.
     """
-    if of.scorer == "rising":
-        found = {"rise": float(model.rise[article])}
-    elif of.scorer == "expected":
-        found = {"expected": float(expected_clicks(model.live.static)[article])}
-    elif of.row.values:
-        found = {of.row.values: float(model.live.static[of.row.values][article])}
+    model = builder.model
+    found: dict[str, float]
+    if of.row.values:
+        found = {of.row.values: float(builder.rankings.values[of.row.values][article])}
     elif of.scorer == "similar":
         weight = model.live.weights["context_text"]
         text = float(parts["context_text"][article]) if "context_text" in parts else 0.0

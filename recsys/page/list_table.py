@@ -42,6 +42,10 @@ class ScorerRow:
         Code of the reason; "" where the leading signal gives it.
     purpose
         What the list is judged by in an evaluation; "" for nothing of its own.
+    gain_hours
+        In so many hours after the list was made, an evaluation counts what `purpose` names.
+    moves
+        Whether the list must change with the hours, so that one which does not is reported.
     """
 
     kernel_score: int
@@ -50,6 +54,8 @@ class ScorerRow:
     by_turn: bool = False
     reason: str = ""
     purpose: str = ""
+    gain_hours: int = 0
+    moves: bool = False
 
 
 SCORERS: Mapping[Scorer, ScorerRow] = MappingProxyType(
@@ -62,6 +68,7 @@ SCORERS: Mapping[Scorer, ScorerRow] = MappingProxyType(
             order="popular",
             reason="popular",
             purpose="clicks in the next hour",
+            gain_hours=1,
         ),
         "expected": ScorerRow(
             kernel_score=library.GIVEN_SCORE,
@@ -69,6 +76,8 @@ SCORERS: Mapping[Scorer, ScorerRow] = MappingProxyType(
             order="expected",
             reason="popular_now",
             purpose="clicks in the next hour",
+            gain_hours=1,
+            moves=True,
         ),
         "rising": ScorerRow(
             kernel_score=library.GIVEN_SCORE,
@@ -76,11 +85,14 @@ SCORERS: Mapping[Scorer, ScorerRow] = MappingProxyType(
             order="risen",
             reason="popular_now",
             purpose="clicks in the next hour",
+            gain_hours=1,
+            moves=True,
         ),
         "important": ScorerRow(
             kernel_score=library.IMPORTANCE_SCORE,
             reason="must_read",
             purpose="reading time of the next day",
+            gain_hours=24,
         ),
         "latest": ScorerRow(
             kernel_score=library.GIVEN_SCORE,
@@ -88,6 +100,7 @@ SCORERS: Mapping[Scorer, ScorerRow] = MappingProxyType(
             order="latest",
             by_turn=True,
             reason="new",
+            moves=True,
         ),
         "popular_in": ScorerRow(
             kernel_score=library.GIVEN_SCORE,

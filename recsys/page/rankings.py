@@ -11,7 +11,7 @@ from recsys.blend.live_model import PageModel
 from recsys.blend.signal_table import FORECAST
 from recsys.kernels.best import tops
 from recsys.page.compose import Cap
-from recsys.page.list_table import Layout, PageList
+from recsys.page.list_table import Layout, Order, PageList
 from recsys.page.rules import EVERY, Editorial
 
 SPARE = 12  # candidates beyond those that can matter: some are of the same story
@@ -42,6 +42,14 @@ class Scored:
     context: int | None
 
 
+# The orders that hold on all pages, whatever section the article being read is in.
+_VALUES_OF_ORDER: dict[Order, str] = {
+    "expected": "expected",
+    "risen": "rise",
+    "popular": "popularity",
+}
+
+
 class Rankings:
     """Ranks the live articles of one run for each list of its layouts.
 
@@ -65,9 +73,10 @@ class Rankings:
         self._section_groups = np.where(
             self.section > 0, np.searchsorted(sections, self.section), -1
         )
-        self._popular = top_n(self.values["popularity"], len(model.story))
-        self._risen = top_n(model.rise, len(model.rise))
-        self._expected = top_n(self.values["expected"], len(model.story))
+        self._orders = {
+            order: top_n(self.values[values], len(model.story))
+            for order, values in _VALUES_OF_ORDER.items()
+        }
         self._by_section = lru_cache(maxsize=1024)(self._section_first)
 
     def caps(self, layout: Layout) -> list[Cap]:
@@ -87,17 +96,15 @@ class Rankings:
             Section of the article being read, 0 for none.
         """
         order = of.row.order
-        if order == "expected":
-            return self._expected
-        if order == "risen":
-            return self._risen
-        if order == "popular":
-            return self._popular
-        return None if order is None else self._by_section(order == "latest", section)
+        if order is None:
+            return None
+        if order in self._orders:
+            return self._orders[order]
+        return self._by_section(order == "latest", section)
 
     def _section_first(self, is_latest: bool, section: int) -> Ints:
         """Return the newest or the most popular articles, those of a section first."""
-        order = self.model.newest if is_latest else self._popular
+        order = self.model.newest if is_latest else self._orders["popular"]
         if section <= 0:
             return order
         same = self.section[order] == section
