@@ -14,7 +14,7 @@ import polars as pl
 
 from recsys.errors import InputRefusedError
 from recsys.ingest.batches import UNREADABLE_LINES, Batch, clip
-from recsys.ingest.blocks import MAX_LINE_BYTES, Block, read_blocks
+from recsys.ingest.blocks import BYTE_ORDER_MARK, MAX_LINE_BYTES, Block, read_blocks
 from recsys.ingest.jsonl import guess_kind
 from recsys.ingest.records import Rows, split_line, split_rows
 from recsys.rows import FIELDS, ROW, Kind, Reject
@@ -247,7 +247,7 @@ def _parse_regular(block: Block, table: Table) -> pl.DataFrame | None:
     is_regular = (
         n_lines > 0
         and b"\n\n" not in data
-        and not data.startswith(b"\n")
+        and not data.startswith((b"\n", BYTE_ORDER_MARK))  # polars drops both
         and b"\x00" not in data
         and data.count(table.separator.encode()) == n_lines * (n_columns - 1)
         and not any(
