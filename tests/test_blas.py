@@ -44,6 +44,7 @@ def test_processes_of_a_run_use_one_thread_of_blas():
         assert blas_threads(workers.submit(threadpoolctl.threadpool_info).result()) == {1}
 
 
+@pytest.mark.slow
 def test_a_run_is_the_same_on_any_number_of_threads(sample, tmp_path):
     found = []
     for n_threads in (1, 2, 3):

@@ -81,6 +81,7 @@ def test_a_wrong_value_names_its_option_and_the_allowed_ones(tmp_path, by_hand):
     )
 
 
+@pytest.mark.slow
 def test_every_table_is_printed_as_json_too(here):
     who = ("--author", "Ann", "--reason", "front page", "--from", at(-30))
     well(here, "rules", "add", "block", "a0133", *BOTH, *who)

@@ -16,6 +16,7 @@ def here(newsroom, tmp_path):
     return copied(newsroom, tmp_path / "here")
 
 
+@pytest.mark.slow
 def test_a_run_held_back_is_published_only_with_a_reason(here):
     served = page_of(here)
     done = run(here, *NIGHT, at(48))
@@ -42,6 +43,7 @@ def test_a_run_held_back_is_published_only_with_a_reason(here):
     assert page_of(here) == served
 
 
+@pytest.mark.slow
 def test_differences_are_printed_and_a_run_is_built_again(here):
     well(here, "refresh", *BOTH, "--as-of", at(1))
     first, second, third = published_folder.run_ids(here / "p")

@@ -97,6 +97,7 @@ def test_recommend_prints_json_of_one_page(site):
     )
 
 
+@pytest.mark.slow
 def test_runs_rollback_and_export(site):
     run("nightly", "--store", "recsys.db", "--published", "published", "--as-of", AS_OF, cwd=site)
     listed = run("runs", "--published", "published", "--store", "recsys.db", cwd=site).stdout
@@ -164,6 +165,7 @@ def test_rank_orders_given_articles(site):
     assert sorted(line.split()[1] for line in done.stdout.splitlines()) == ["a0030", "a0031", "new"]
 
 
+@pytest.mark.slow
 def test_editors_rule_explain_and_look(site):
     book = ("--store", "recsys.db", "--published", "published")
     who = ("--author", "Ann", "--reason", "front page", "--from", "2026-03-01T00:00:00Z")
