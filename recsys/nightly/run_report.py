@@ -7,11 +7,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from recsys.learn.head_report import HeadReport
 from recsys.nightly.publish_gate import Vitals
 
 LIBRARIES = ("recsys", "numpy", "scipy", "scikit-learn", "implicit", "polars", "sqlite-utils")
+LINUX_STATUS = Path("/proc/self/status")
 
 
 @dataclass(slots=True)
@@ -107,10 +109,18 @@ def library_versions() -> dict[str, str]:
 
 
 def peak_memory_mb() -> int:
-    """Return the largest resident memory of the process so far, in MiB; 0 on Windows."""
+    """Return the largest resident memory of the process so far, in MiB; 0 on Windows.
+
+    Linux is asked for the peak of this program, because the peak in `getrusage` includes the memory
+    of the program that started this one.
+    """
+    if LINUX_STATUS.exists():
+        lines = LINUX_STATUS.read_text().splitlines()
+        peak = next(line for line in lines if line.startswith("VmHWM:"))
+        return int(peak.split()[1]) // 1024
     try:
         import resource
     except ImportError:  # Windows has none
         return 0
-    unit = 1 if sys.platform == "darwin" else 1024  # macOS counts bytes, Linux kibibytes
+    unit = 1 if sys.platform == "darwin" else 1024  # macOS counts bytes, the BSDs kibibytes
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit // 2**20

@@ -6,8 +6,8 @@ Files that decompress or nest without bound must not exhaust memory.
 import gzip
 import io
 import json
-import os
 import subprocess
+import sys
 import tempfile
 from datetime import datetime
 from pathlib import Path
@@ -396,19 +396,27 @@ def test_any_argument_gives_a_page_or_a_documented_error(recommender, n_inputs):
     assert recommender.health(as_of=AS_OF).problems == ()  # the recommender still works
 
 
+# A new process inherits the peak memory of the one that started it, and pytest's own may be large.
+# So a small process starts the command, and prints the peak of its child.
+MEASURE = """
+import os, subprocess, sys
+process = subprocess.Popen(sys.argv[1:], stdout=2)
+_, status, usage = os.wait4(process.pid, 0)
+print(usage.ru_maxrss / 1024)
+sys.exit(os.waitstatus_to_exitcode(status))
+"""
+
+
 def run_ingest(folder: Path, *arguments: str) -> tuple[int, float, str]:
     """Run `recsys ingest`; return its exit status, its peak memory in MB, and its output."""
-    with (folder / "output").open("w+") as output:
-        process = subprocess.Popen(
-            [*COMMAND, "ingest", *arguments, "--store", "s.db"],
-            cwd=folder,
-            stdout=output,
-            stderr=output,
-        )
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        output.seek(0)
-        return process.returncode, usage.ru_maxrss / 1024, output.read()
+    command = [*COMMAND, "ingest", *arguments, "--store", "s.db"]
+    process = subprocess.run(
+        [sys.executable, "-c", MEASURE, *command],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+    )
+    return process.returncode, float(process.stdout), process.stderr
 
 
 def compressed(compressor, chunk: bytes, times: int) -> bytes:
@@ -488,4 +496,4 @@ def test_paths_in_data_are_never_opened_and_only_web_addresses_are_stored(tmp_pa
 def test_ingesting_the_sample_takes_half_of_that_memory_at_most(tmp_path):
     status, peak_mb, _ = run_ingest(tmp_path, str(SAMPLE))
     assert status == 0
-    assert peak_mb < PEAK_MB / 2
+    assert 50 < peak_mb < PEAK_MB / 2
