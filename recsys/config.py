@@ -17,6 +17,7 @@ from msgspec import Meta
 
 from recsys.checked import check_fields, suggestion
 from recsys.errors import ConfigError
+from recsys.languages import primary_language
 from recsys.rows import FIELDS, Kind
 
 N_THREADS = 2  # of sparse products: rows are independent, the same result on any number
@@ -40,6 +41,7 @@ Priority = Annotated[float, Meta(gt=0, le=1000)]
 Diversity = Annotated[float, Meta(ge=0, le=100)]
 Weight = Annotated[float, Meta(ge=-1e6, le=1e6)]
 Limit = Annotated[int, Meta(ge=0, le=MOST_SLOTS)]
+Language = Annotated[str, Meta(max_length=35)]
 Seconds = Annotated[float, Meta(gt=0, extra={"unit": "seconds"})]
 
 
@@ -338,6 +340,31 @@ class PageConfig(Settings, frozen=True, kw_only=True):
             " list fills more.",
         ),
     ] = 3
+    language: Annotated[
+        Language,
+        Meta(
+            description="The language of the site, such as `de`: that of a page without an article"
+            " being read, and beside an article that does not say its language. Without it, the"
+            " language of most live articles."
+        ),
+    ] = ""
+    languages: Annotated[
+        dict[str, Language],
+        Meta(
+            description="The language of a layout's pages, by the name of the layout, such as"
+            ' `{ front_fr = "fr" }`: whatever article is being read.'
+        ),
+    ] = {}
+
+    def __post_init__(self) -> None:
+        """Check every value, and that languages are codes."""
+        super().__post_init__()
+        codes = {f"languages.{name}": code for name, code in self.languages.items()}
+        if self.language:
+            codes["language"] = self.language
+        for name, code in codes.items():
+            if not primary_language(code):
+                raise ConfigError(f"{name} must be a code such as `de` or `de-AT`, got {code!r}")
 
 
 class FilterConfig(Settings, frozen=True, kw_only=True):

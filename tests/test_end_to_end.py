@@ -148,20 +148,14 @@ def test_forget_leaves_no_byte(site):
 
 
 def test_rank_orders_given_articles(site):
-    done = run(
-        "rank",
-        "--published",
-        "published",
-        "--user",
-        "u0007",
-        "a0030",
-        "a0031",
-        "new",
-        "--as-of",
-        AS_OF,
-        cwd=site,
-    )
-    assert sorted(line.split()[1] for line in done.stdout.splitlines()) == ["a0030", "a0031", "new"]
+    command = ("rank", "--published", "published", "--user", "u0007", "a0030", "a0031", "new")
+    command += ("--as-of", AS_OF)
+    done = run(*command, cwd=site)
+    lines = [line.split() for line in done.stdout.splitlines()]
+    assert sorted(line[1] for line in lines[:2]) == ["a0030", "a0031"]
+    assert lines[2] == ["3", "new", "unknown"]
+    ranked = run(*command, "--new", "new", cwd=site).stdout
+    assert "unknown" not in ranked
 
 
 def test_editors_rule_explain_and_look(site):

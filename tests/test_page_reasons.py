@@ -6,9 +6,10 @@ from recsys.page.reasons import (
     CODES,
     REASONS,
     code_table,
+    filled,
     leading_signal,
     reason_code,
-    reason_text,
+    reason_words,
 )
 
 
@@ -53,8 +54,17 @@ def test_the_first_of_equal_signals_leads():
 
 
 def test_every_reason_has_words_and_fills_them():
-    for code in REASONS:
-        text = reason_text(code, title="A {category} title", category="Politics")
+    for code, words in REASONS.items():
+        text, values = filled(words, title="A {category} title", category="Politics")
         assert text
-        if "{title}" in REASONS[code]:
+        if "{title}" in words:
             assert "A {category} title" in text
+            assert values == (("title", "A {category} title"),)
+        assert REASONS[code].format(**dict(values)) == text
+
+
+def test_reasons_are_in_the_language_asked_for_and_else_in_english():
+    assert reason_words("de")["new_anywhere"] == "Gerade erschienen"
+    assert reason_words("en") == reason_words("xx") == REASONS
+    filled_ko, _ = filled(reason_words("ko")["new"], title="", category="정치")
+    assert filled_ko == "정치 새 기사"

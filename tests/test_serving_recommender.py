@@ -305,6 +305,7 @@ def test_rank_serves_the_features_that_the_curves_were_learned_from(sample_store
         ranked = recommender.rank(
             user_id_of[int(shown.user_key[row])],
             ids,
+            new=ids,  # learning takes an article that the run does not know as new
             article_id=article_id_of.get(int(shown.context_key[row])),
             as_of=from_ms(int(shown.shown_ms[row])),
         )
@@ -314,11 +315,24 @@ def test_rank_serves_the_features_that_the_curves_were_learned_from(sample_store
         assert scores == sorted(scores, reverse=True)
 
 
-def test_unknown_candidates_are_ranked_too(published):
+def test_unknown_candidates_come_last_unless_the_caller_says_that_they_are_new(published):
     recommender = Recommender(published[0])
     at = datetime(2026, 3, 2, tzinfo=UTC)
-    found = recommender.rank(None, ["unknown", "a0030", "new"], as_of=at)
-    assert {r.article_id for r in found} == {"unknown", "a0030", "new"}
+
+    def order(candidates, new=()):
+        found = recommender.rank("u0007", candidates, new=new, as_of=at)
+        return [(ranked.article_id, ranked.score is None) for ranked in found]
+
+    candidates = ["z9", "a0030", "b9", "a0031"]
+    known = {"a0030", "a0031"}
+    unknown = [("z9", True), ("b9", True)]  # in the order given
+    assert order(candidates)[2:] == unknown
+    assert dict(order(candidates)[:2]) == dict.fromkeys(known, False)
+    assert order(candidates)[:2] == order([id_ for id_ in candidates if id_ in known])
+    found = order(candidates, new=["b9", "a0030", "elsewhere"])
+    assert dict(found[:3]) == dict.fromkeys([*known, "b9"], False)
+    assert found[3:] == order(candidates, new={"b9"})[3:] == [("z9", True)]
+    assert dict(recommender.rank(None, ["z9"], as_of=at)[0].parts) == {}
     assert recommender.rank("u0007", [], as_of=at) == ()
     fresh = recommender.rank("u0007", ["a0030", "a0031"], recent_clicks=["a0031"], as_of=at)
     plain = recommender.rank("u0007", ["a0030", "a0031"], as_of=at)
@@ -335,7 +349,8 @@ def test_without_curves_rank_orders_by_the_linear_score(sample_store, tmp_path):
     recommender = Recommender(tmp_path)
     found = recommender.rank("u0007", ["a0030", "a0031", "unknown"], as_of=from_ms(RECEIVED_MS))
     assert {name for ranked in found for name in ranked.parts} <= set(signal_names())
-    assert found[0].score >= found[1].score >= found[2].score
+    assert found[0].score >= found[1].score
+    assert (found[2].article_id, found[2].score) == ("unknown", None)
 
 
 def test_a_user_who_has_read_every_article_gets_an_empty_page_not_an_error(store, load, tmp_path):

@@ -14,6 +14,7 @@ from recsys.cli.options import (
     ArticleOption,
     AsOfOption,
     JsonOption,
+    LanguageOption,
     LayoutOption,
     PublishedOption,
     StoreOption,
@@ -255,6 +256,7 @@ def explain(
         typer.Option("--list", help="Name of a list; repeat it. By default: all."),
     ] = None,
     layout: LayoutOption = None,
+    language: LanguageOption = None,
     as_of: AsOfOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -262,7 +264,12 @@ def explain(
     recommender = Recommender(published)
     with usage_errors():
         page = recommender.recommend(
-            stored_user_id(user), article, layout=layout, lists=lists, as_of=as_of
+            stored_user_id(user),
+            article,
+            layout=layout,
+            lists=lists,
+            language=language,
+            as_of=as_of,
         )
     if as_json:
         explained = {
@@ -322,6 +329,7 @@ def preview(
     user: UserOption = None,
     article: ArticleOption = None,
     layout: LayoutOption = None,
+    language: LanguageOption = None,
     as_of: AsOfOption = None,
 ) -> None:
     """Write an article page as HTML: as the user sees it, and why each slot holds its article."""
@@ -330,7 +338,12 @@ def preview(
     recommender = Recommender(published)
     with usage_errors():
         text = render_preview(
-            recommender, stored_user_id(user), article, layout=layout, as_of=as_of
+            recommender,
+            stored_user_id(user),
+            article,
+            layout=layout,
+            language=language,
+            as_of=as_of,
         )
     with atomic_replacement(to) as partial:
         partial.write_text(text, "utf-8")

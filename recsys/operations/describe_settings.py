@@ -214,11 +214,14 @@ def toml_value(value: object) -> str:
 
     Examples
     --------
-    >>> toml_value(("a", "b")), toml_value(3.0)
-    ('["a", "b"]', '3.0')
+    >>> toml_value(("a", "b")), toml_value(3.0), toml_value({"front": "fr"})
+    ('["a", "b"]', '3.0', '{ front = "fr" }')
     """
     if isinstance(value, tuple):
         return f"[{', '.join(map(toml_value, value))}]"
+    if isinstance(value, dict):
+        cells = ", ".join(f"{key} = {toml_value(cell)}" for key, cell in value.items())
+        return f"{{ {cells} }}" if cells else "{}"
     return tomli_w.dumps({"v": value}).removeprefix("v = ").rstrip("\n")
 
 

@@ -16,6 +16,7 @@ def render_preview(
     article_id: str | None,
     *,
     layout: str | None,
+    language: str | None = None,
     as_of: datetime | None,
 ) -> str:
     """Return the page as HTML; every text that comes from data is escaped.
@@ -24,7 +25,7 @@ def render_preview(
     ----------
     recommender
         Serves the page.
-    user_id, article_id, layout, as_of
+    user_id, article_id, layout, language, as_of
         See `recsys.recommend`.
 
     Raises
@@ -36,7 +37,7 @@ def render_preview(
         from jinja2 import Environment
     except ImportError as error:
         raise RecsysError("preview needs Jinja2: pip install 'recsys[report]'") from error
-    page = recommender.recommend(user_id, article_id, layout=layout, as_of=as_of)
+    page = recommender.recommend(user_id, article_id, layout=layout, language=language, as_of=as_of)
     slots = {name: [(slot, slot.explanation) for slot in found] for name, found in page.items()}
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters["safe_url"] = safe_url

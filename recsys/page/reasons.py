@@ -1,9 +1,14 @@
 """Why a slot holds what it holds, in words for a reader.
 
-A reason is a code, so that a site can translate it, and the English text. `{title}` is an article
-that the user read, `{category}` the section of the article in the slot. A code that needs a
-section falls back where the article has none.
+A reason is a code, a text, and the values that the text names, so that a site can write its own.
+`{title}` is an article that the user read, `{category}` the section of the article in the slot. A
+code that needs a section falls back where the article has none. The texts are here in English;
+`recsys.page.translations` has them in other languages.
 """
+
+from collections.abc import Mapping
+from functools import lru_cache
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +17,7 @@ from recsys.blend.linear import recent_weights
 from recsys.blend.live_model import LiveModel
 from recsys.blend.signal_table import SIGNALS, signal_names
 from recsys.page.list_table import ScorerRow
+from recsys.page.translations import LANGUAGES_KEPT, translated
 
 CHOSEN, BECAUSE_READ = "chosen", "because_read"
 REASONS = {
@@ -37,6 +43,7 @@ _WITHOUT_SECTION = {
     "same_section": "related",
 }
 CODES = tuple(REASONS)
+Values = tuple[tuple[str, str], ...]  # what a reason names: ("title" or "category", its text)
 _EITHER = (False, True)
 
 
@@ -90,20 +97,24 @@ def code_table(scorer: ScorerRow) -> NDArray[np.uint8]:
     )
 
 
-def reason_text(code: str, *, title: str, category: str) -> str:
-    """Return the English text of a reason.
+@lru_cache(maxsize=LANGUAGES_KEPT)
+def reason_words(language: str) -> Mapping[str, str]:
+    """Return the texts of all reasons by code in a language, in English where there is none."""
+    return MappingProxyType({code: translated(text, language) for code, text in REASONS.items()})
+
+
+def filled(words: str, *, title: str, category: str) -> tuple[str, Values]:
+    """Return a text of `reason_words` with the values that it names, and these values.
 
     Examples
     --------
-    >>> reason_text("popular", title="", category="Politics")
-    'Popular in Politics'
+    >>> filled(reason_words("de")["popular"], title="", category="Politik")
+    ('Beliebt in Politik', (('category', 'Politik'),))
     """
-    words = REASONS[code]
     if "{" not in words:
-        return words
-    if "{title}" in words:
-        return words.replace("{title}", title)
-    return words.replace("{category}", category)
+        return words, ()
+    name, value = ("title", title) if "{title}" in words else ("category", category)
+    return words.replace(f"{{{name}}}", value), ((name, value),)
 
 
 def closest_read(live: LiveModel, reads: NDArray[np.int64], live_index: int) -> int:

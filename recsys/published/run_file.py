@@ -30,7 +30,7 @@ from recsys.published.connection import connect, reading
 from recsys.published.sound_model import require_sound
 from recsys.published.user_rows import digest_of_user, find_profile, load_profiles
 
-FORMAT = 10
+FORMAT = 11
 _CARRY = "carry."
 
 _SCHEMA = """
@@ -132,6 +132,7 @@ def arrays_of(model: PageModel, rank: RankModel, carry: Carry) -> dict[str, NDAr
         "warm": live.warm,
         "gram": live.gram,
         "category": live.category,
+        "language": model.language,
         "story": model.story,
         "importance": model.importance,
         "rise": model.rise,
@@ -253,6 +254,7 @@ def _about_of(meta: RunMeta, model: PageModel, _: RankModel, carry: Carry) -> di
         "config": tables_of(meta.config),
         "vitals": meta.vitals,
         "n_categories": model.n_categories,
+        "languages": list(model.languages),
         "click_confidence": model.live.click_confidence,
         "n_trained": carry.n_trained,
         "n_terms": len(carry.n_having),
@@ -332,6 +334,7 @@ class _About(msgspec.Struct):
     config: dict[str, Any]
     vitals: dict[str, Any] | None
     n_categories: int
+    languages: list[str]
     click_confidence: float
     n_trained: int
     n_terms: int
@@ -418,6 +421,8 @@ def load_model(conn: sqlite3.Connection, path: Path) -> tuple[PageModel, RankMod
             newest=arrays["newest"],
             filters=named("filter."),
             n_categories=about["n_categories"],
+            language=arrays["language"],
+            languages=about["languages"],
             config=config,
         )
         rank = RankModel(

@@ -1,11 +1,9 @@
 """One run in a server's memory: its articles, its pages, and the words of its slots."""
 
-import sqlite3
-import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import closing
 from datetime import datetime
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
@@ -15,23 +13,24 @@ from numpy.typing import NDArray
 
 from recsys.blend.live_model import UserState
 from recsys.blend.profiles import UserStateBuilder
+from recsys.computed_once import computed_once
 from recsys.files import version_of
 from recsys.page.build import NOTHING, PageBuilder, Slot, unpack_page
 from recsys.page.explain import PageTrace
 from recsys.page.known_articles import KnownArticle
 from recsys.page.list_table import Layout, list_names
-from recsys.page.reasons import BECAUSE_READ, reason_text
+from recsys.page.reasons import BECAUSE_READ, filled, reason_words
 from recsys.page.rules import Described, Editorial, Resolved
 from recsys.published import folder as published_folder
 from recsys.published import run_file
 from recsys.published.connection import connect, reading
 from recsys.rows import UNKNOWN_TIME, to_ms
+from recsys.serving.connections import ConnectionPool
 from recsys.serving.responses import Page, Recommendation
 
 PAGES_KEPT = 1000  # of anonymous users, in memory: the latest asked for
 LAYOUTS_KEPT = 256  # with other numbers of slots than the settings say
 NEVER = np.iinfo(np.int64).max
-Connections = list[tuple[sqlite3.Connection, Path]]
 
 
 class Hidden(NamedTuple):
@@ -55,20 +54,18 @@ def _card(article: KnownArticle) -> tuple[str, str, str, str, datetime | None]:
     return *name, article.category, article.url, article.published_at
 
 
-def _close(conns: Connections) -> None:
-    for conn, _ in conns:
-        conn.close()
-
-
-def _titles(layout: Layout) -> Mapping[str, str]:
-    return MappingProxyType({of.name: of.title() for of in layout.lists})
+def _titles(layout: Layout, language: str) -> Mapping[str, str]:
+    return MappingProxyType({of.name: of.title(language) for of in layout.lists})
 
 
 class LoadedRun:
     """A run in memory; it never changes, so threads share it without a lock.
 
-    Threads take turns with its connections (`connected`). `retire` closes them, so that no idle
-    thread keeps the files of a run that is no longer served.
+    Attributes
+    ----------
+    connections
+        To its file and, for a refresh, to that of its base run. They are to be retired when the
+        run is no longer served, so that its files are free.
 
     Raises
     ------
@@ -94,8 +91,7 @@ class LoadedRun:
             self.paths.append(base)
             self._versions.append(version_of(base))
             connect(base).close()
-        self._lock, self._is_retired = threading.Lock(), False
-        self._idle: list[Connections] = []
+        self.connections = ConnectionPool(self.paths)
         live = [self.articles[row] for row in self.model.live.live_rows.tolist()]
         ids = self.articles.column("article_id")
         self.known = dict(zip(ids, range(len(ids)), strict=True))
@@ -118,38 +114,7 @@ class LoadedRun:
         """Return whether the run's file or that of its base run was written again."""
         return [version_of(path) for path in self.paths] != self._versions
 
-    @contextmanager
-    def connected(self) -> Iterator[Connections]:
-        """Give the caller connections to the run's file and, for a refresh, to its base run.
-
-        Raises
-        ------
-        SnapshotError
-            If a file cannot be opened.
-        """
-        with self._lock:
-            conns = self._idle.pop() if self._idle else None
-        if conns is None:
-            conns = [(connect(path), path) for path in self.paths]
-        try:
-            yield conns
-        finally:
-            with self._lock:
-                is_kept = not self._is_retired
-                if is_kept:
-                    self._idle.append(conns)
-            if not is_kept:
-                _close(conns)
-
-    def retire(self) -> None:
-        """Close the connections, those in use when their callers are done with them."""
-        with self._lock:
-            self._is_retired = True
-            idle, self._idle = self._idle, []
-        for conns in idle:
-            _close(conns)
-
-    @cached_property
+    @computed_once
     def described(self) -> Described:
         """Return what rules may ask of the articles."""
         return Described.of(self.articles, self.model.live.live_rows)
@@ -177,6 +142,7 @@ class LoadedRun:
         blocked: NDArray[np.int64],
         rules: Resolved,
         editorial: Editorial,
+        language: str,
         withheld: NDArray[np.bool_],
     ) -> PageTrace:
         """Return how one page is made; see `PageTrace`."""
@@ -189,6 +155,7 @@ class LoadedRun:
             layout=layout,
             blocked=blocked,
             editorial=editorial,
+            language=self.builder.rankings.language_number(language),
             withheld=withheld,
         )
 
@@ -216,13 +183,17 @@ class LoadedRun:
         lists: Mapping[str, list[Slot]],
         notes: Mapping[str, str],
         propensity: Mapping[int, float],
+        language: str,
     ) -> Page:
-        """Return a page to serve; `propensity` is of the live articles that were drawn."""
-        names = trace.layout.names
-        shown = {name: self._shown(trace, name, lists[name], propensity) for name in names}
+        """Return a page to serve, with its words in a language.
+
+        `propensity` is of the live articles that were drawn.
+        """
+        names, words = trace.layout.names, reason_words(language)
+        shown = {name: self._shown(trace, name, lists[name], propensity, words) for name in names}
         said = tuple(f"{name}: {notes[name]}" for name in names if name in notes)
-        titles = self._titles(trace.layout)
-        return Page(self.meta.run_id, said, MappingProxyType(shown), titles)
+        titles = self._titles(trace.layout, language)
+        return Page(self.meta.run_id, language, said, MappingProxyType(shown), titles)
 
     def _shown(
         self,
@@ -230,6 +201,7 @@ class LoadedRun:
         list_name: str,
         slots: Sequence[Slot],
         propensity: Mapping[int, float],
+        words: Mapping[str, str],
     ) -> tuple[Recommendation, ...]:
         found = []
         for live_index, score, code, because, rules in slots:
@@ -238,14 +210,16 @@ class LoadedRun:
             if code == BECAUSE_READ and not title:
                 title = trace.title_read(list_name, live_index)
                 code = BECAUSE_READ if title else "taste"
+            reason, named = filled(words[code], title=title, category=card[2])
             found.append(
                 Recommendation(
                     *card,
                     score,
-                    reason_text(code, title=title, category=card[2]),
+                    reason,
                     code,
                     propensity.get(live_index, 1.0),
                     rules,
+                    named,
                     trace,
                     (list_name, live_index),
                 )
@@ -259,11 +233,12 @@ class LoadedRun:
         blocked: bytes,
         rules: Resolved,
         editorial: Editorial,
+        language: str,
     ) -> Page:
         """Return the page of an anonymous user; most page views are theirs."""
         hidden = np.frombuffer(blocked, dtype=np.int64)
         # Of an anonymous page only live articles can be named, in explanations.
         withheld = np.zeros(len(self.articles), dtype=bool)
         withheld[self.model.live.live_rows[hidden]] = True
-        trace = self.trace(None, context, layout, hidden, rules, editorial, withheld)
-        return self.page(trace, trace.built.lists, trace.built.notes, {})
+        trace = self.trace(None, context, layout, hidden, rules, editorial, language, withheld)
+        return self.page(trace, trace.built.lists, trace.built.notes, {}, language)

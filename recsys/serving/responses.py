@@ -1,17 +1,20 @@
 """What a server answers: a page with its lists, slots and reasons; an order; its health."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict, cast, get_type_hints
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypedDict, cast, get_type_hints
 
 import msgspec
 
 from recsys.page.explain import Explanation, PageTrace
 from recsys.page.known_articles import KnownArticle
+from recsys.page.reasons import Values
 
 if TYPE_CHECKING:
+    from wsgiref.types import StartResponse, WSGIEnvironment
+
     from pydantic import GetCoreSchemaHandler
     from pydantic_core import CoreSchema
 
@@ -19,7 +22,7 @@ if TYPE_CHECKING:
 class SlotDict(TypedDict):
     """A slot as values that JSON has; see `Recommendation` for the meaning of the fields.
 
-    Instants are ISO 8601 in UTC, such as "2026-03-02T05:30:00Z".
+    Instants are ISO 8601 in UTC, such as "2026-03-02T05:30:00+00:00".
     """
 
     article_id: str
@@ -32,6 +35,7 @@ class SlotDict(TypedDict):
     reason_code: str
     propensity: float
     rules: list[str]
+    reason_values: dict[str, str]
     author: str
     language: str
     image_url: str
@@ -47,6 +51,7 @@ class PageDict(TypedDict):
     """A page as values that JSON has; see `Page` for the meaning of the fields."""
 
     run_id: str
+    language: str
     titles: dict[str, str]
     lists: dict[str, list[SlotDict]]
     notes: list[str]
@@ -93,14 +98,17 @@ class Recommendation(NamedTuple):
     score
         In its list; comparable within the list only.
     reason
-        Why it is here, for the reader, in English.
+        Why it is here, for the reader, in the language of the page.
     reason_code
-        The same for translation; see `recsys.page.reasons.REASONS`.
+        The same as a code, for texts of your own; see `recsys.page.reasons.REASONS` and
+        `reason_values`.
     propensity
-        Chance this article had of standing here: 1.0 but in a slot drawn to explore. To be
+        Chance this article had of being here: 1.0 but in a slot drawn to explore. To be
         logged with the impression.
     rules
         Editors' rules that put it here, or lifted or lowered it.
+    named
+        The items of `reason_values`.
     trace, place
         How the page was made, and the slot's list and live index: `parts`, `explanation` and the
         fields of the article are computed from them. They are neither compared nor printed.
@@ -116,15 +124,21 @@ class Recommendation(NamedTuple):
     reason_code: str
     propensity: float
     rules: tuple[str, ...]
+    named: Values
     trace: PageTrace | ArticleAlone
     place: tuple[str, int]
 
     def as_dict(self) -> SlotDict:
         """Return the slot as values that JSON has: its fields, and those of its article."""
-        shown = zip(self._fields, self._shown(), strict=False)
         article = self.article
-        fields = dict(shown) | {name: getattr(article, name) for name in _ARTICLE_FIELDS}
+        fields = {name: getattr(self, name) for name in _OWN_FIELDS}
+        fields |= {name: getattr(article, name) for name in _ARTICLE_FIELDS}
         return cast(SlotDict, {name: _plain(value) for name, value in fields.items()})
+
+    @property
+    def reason_values(self) -> dict[str, str]:
+        """Return the values that the reason names, by `title` or `category`; {} for none."""
+        return dict(self.named)
 
     @property
     def article(self) -> KnownArticle:
@@ -240,7 +254,12 @@ class Recommendation(NamedTuple):
         return self.trace.explanation(*self.place, self.rules)
 
 
-_ARTICLE_FIELDS = [n for n in get_type_hints(SlotDict) if n not in Recommendation._fields]
+_ARTICLE_FIELDS = tuple(
+    name
+    for name in get_type_hints(SlotDict)
+    if name in (*KnownArticle._fields, "modified_at") and name not in Recommendation._fields
+)
+_OWN_FIELDS = tuple(name for name in get_type_hints(SlotDict) if name not in _ARTICLE_FIELDS)
 
 
 def _plain(value: object) -> object:
@@ -278,13 +297,13 @@ class Ranked:
     article_id
         As given.
     score
-        Comparable within one call only.
+        Comparable within one call only; None for an article that the run does not know.
     parts
         What the score is made of, by feature.
     """
 
     article_id: str
-    score: float
+    score: float | None
     parts: Mapping[str, float] = field(hash=False)
 
 
@@ -293,21 +312,27 @@ class Page(Mapping[str, tuple[Recommendation, ...]]):
     """The lists of one page, by name, and the run they come from.
 
     A page never changes. It compares, hashes, copies and pickles; see `Recommendation` for what
-    a pickle leaves out. A page is itself a mapping from the name of a list to its slots.
+    a pickle leaves out. A page is itself a mapping from the name of a list to its slots, and a
+    WSGI application that answers with its JSON: a view of Flask may return it.
 
     Attributes
     ----------
     run_id
         The run.
+    language
+        The language of the page, such as "en"; see `recsys.recommend`.
     notes
         What a list could not do, such as "must_reads: 3 of 5 slots, no candidates left".
     lists
         The slots of each list, best first, by name.
     titles
-        The titles of the lists in English, by name.
+        The titles of the lists in the language of the page, by name.
     """
 
+    do_not_call_in_templates: ClassVar[bool] = True  # Django's templates call what they can
+
     run_id: str
+    language: str
     notes: tuple[str, ...]
     lists: Mapping[str, tuple[Recommendation, ...]]
     titles: Mapping[str, str]
@@ -318,6 +343,7 @@ class Page(Mapping[str, tuple[Recommendation, ...]]):
             return self
         return Page(
             self.run_id,
+            self.language,
             tuple(note for note in self.notes if note.partition(":")[0] in wanted),
             MappingProxyType({name: self.lists[name] for name in wanted}),
             MappingProxyType({name: self.titles[name] for name in wanted}),
@@ -327,6 +353,7 @@ class Page(Mapping[str, tuple[Recommendation, ...]]):
         """Return the page as values that JSON has."""
         return {
             "run_id": self.run_id,
+            "language": self.language,
             "titles": dict(self.titles),
             "lists": {name: [slot.as_dict() for slot in slots] for name, slots in self.items()},
             "notes": list(self.notes),
@@ -336,10 +363,19 @@ class Page(Mapping[str, tuple[Recommendation, ...]]):
         """Return `as_dict` as JSON; equal pages give the same text."""
         return msgspec.json.encode(self.as_dict()).decode("utf-8")
 
+    def __call__(
+        self, environ: "WSGIEnvironment", start_response: "StartResponse"
+    ) -> Iterable[bytes]:
+        """Answer a request of a WSGI server with the page as JSON."""
+        body = self.to_json().encode("utf-8")
+        headers = [("Content-Type", "application/json"), ("Content-Length", str(len(body)))]
+        start_response("200 OK", headers)
+        return [body]
+
     def __hash__(self) -> int:
         """Return a hash of the fields."""
         lists, titles = frozenset(self.lists.items()), frozenset(self.titles.items())
-        return hash((self.run_id, self.notes, lists, titles))
+        return hash((self.run_id, self.language, self.notes, lists, titles))
 
     def __copy__(self) -> "Page":
         """Return the page itself, which never changes."""
@@ -351,7 +387,8 @@ class Page(Mapping[str, tuple[Recommendation, ...]]):
 
     def __reduce__(self) -> tuple[object, ...]:
         """Return a pickle's content."""
-        return _page_of, (self.run_id, self.notes, dict(self.lists), dict(self.titles))
+        mappings = dict(self.lists), dict(self.titles)
+        return _page_of, (self.run_id, self.language, self.notes, *mappings)
 
     @classmethod
     def __get_pydantic_core_schema__(
@@ -376,12 +413,13 @@ class Page(Mapping[str, tuple[Recommendation, ...]]):
 
 def _page_of(
     run_id: str,
+    language: str,
     notes: tuple[str, ...],
     lists: dict[str, tuple[Recommendation, ...]],
     titles: dict[str, str],
 ) -> Page:
     """Return a page out of a pickle's content."""
-    return Page(run_id, notes, MappingProxyType(lists), MappingProxyType(titles))
+    return Page(run_id, language, notes, MappingProxyType(lists), MappingProxyType(titles))
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,11 @@ from recsys.published import run_file
 from recsys.rows import UNKNOWN_TIME, Articles
 from recsys.signals import affinity, collaborative
 from recsys.store.database import Store
-from recsys.training.article_signals import article_signals, assign_sections
+from recsys.training.article_signals import (
+    article_signals,
+    assign_languages,
+    assign_sections,
+)
 from recsys.training.carry_over import (
     BaseRun,
     came_live_since,
@@ -158,6 +162,7 @@ def train_articles(
         click_confidence=1.0 + config.collaborative.alpha,
     )
     known = _known_articles(articles, category, sections)
+    language, languages = assign_languages(articles.languages)
     live_ages = age_hours(window.born_ms[live], window.as_of_ms)
     return ArticleModel(
         page=PageModel(
@@ -168,6 +173,8 @@ def train_articles(
             newest=signals.newest,
             filters=filter_masks(config, [known[row] for row in live.tolist()], live_ages),
             n_categories=len(sections),
+            language=language,
+            languages=languages,
             config=config,
         ),
         rank=RankModel(
