@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+from hypothesis import settings
 from newsroom import SAMPLE, make
 
 from recsys.blend.live_model import UserState
@@ -28,6 +29,10 @@ from recsys.rows import HOUR_MS, Impressions, to_ms
 from recsys.serving.loaded_run import LoadedRun
 from recsys.serving.recommender import Recommender
 from recsys.store.database import Store
+
+# The time that an example takes says how busy the computer is, and nothing about the code.
+settings.register_profile("any computer", deadline=None)
+settings.load_profile("any computer")
 
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared" / "data"

@@ -25,7 +25,7 @@ def rows_of(matrix):
     )
 
 
-def random_model(seed, n_live=60, n_known=80, n_categories=4, config=None):
+def random_model(seed, n_live=60, n_known=80, n_categories=4, config=None, languages=()):
     rng = np.random.default_rng(seed)
     config = config or Config()
     live_rows = np.sort(rng.choice(n_known, n_live, replace=False))
@@ -58,8 +58,8 @@ def random_model(seed, n_live=60, n_known=80, n_categories=4, config=None):
         newest=rng.permutation(n_live),
         filters={},
         n_categories=n_categories,
-        language=np.zeros(n_known, dtype=np.int64),
-        languages=[""],
+        language=rng.integers(0, len(languages) + 1, n_known),
+        languages=["", *languages],
         config=config,
     )
 

@@ -1,8 +1,13 @@
-"""Read a file by one format module, without the checks of `recsys.ingest.validate`."""
+"""Read a file by one format module, without the checks of `recsys.ingest.validate`.
+
+Bodies and summaries are given as text, as `validate` reads them.
+"""
 
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from recsys.ingest.text import body_of_html
 
 
 @dataclass
@@ -22,7 +27,11 @@ def read_file(read, folder: Path, data: str | bytes, kind=None, **options) -> Fo
     found = Found()
     for batch in read(path, kind, **options):
         rows = [{k: v for k, v in row.items() if v is not None} for row in batch.frame.to_dicts()]
-        getattr(found, batch.kind).extend(rows)
+        getattr(found, batch.kind).extend({**row, **_texts(row)} for row in rows)
         found.rejects += batch.rejects
         found.ignored += batch.ignored
     return found
+
+
+def _texts(row: dict) -> dict[str, str]:
+    return {name: body_of_html(row[name]) for name in ("body", "summary") if name in row}

@@ -104,7 +104,7 @@ def test_anonymous_clicks_count_for_rise_and_importance(logged):
     config = Config()
     window = read_training_window(store, AS_OF_MS, config)
     category = np.zeros(len(IDS), dtype=np.int64)
-    signals = article_signals(window, window_user_items(window, config), category, config)
+    signals = article_signals(window, window_user_items(window, config), category, config, {})
     short = config.popularity.now_half_life_hours
     long = config.popularity.expected_half_life_hours
 

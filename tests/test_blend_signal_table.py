@@ -21,7 +21,7 @@ def test_every_signal_has_a_reason_with_words():
 def test_settings_replace_single_weights():
     weights = signal_weights(BlendConfig(weights={"als": 2.5}))
     assert weights["als"] == 2.5
-    assert weights["recency"] == 3.3
+    assert weights["text"] == 30.0
 
 
 def test_a_misspelt_signal_is_refused_with_the_closest_name():
@@ -46,5 +46,5 @@ def test_static_signals_are_computed_by_their_rows(monkeypatch):
     )
     monkeypatch.setattr(signal_table, "SIGNALS", (row,))
     ages = np.array([1.0, 2.0])
-    articles = signal_table.ArticlesAt(None, np.arange(2), ages, np.zeros(2, np.int64), None)
+    articles = signal_table.ArticlesAt(None, np.arange(2), ages, np.zeros(2, np.int64), {}, None)
     assert signal_table.static_values(articles)["age"].tolist() == [1.0, 2.0]

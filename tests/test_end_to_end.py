@@ -294,7 +294,8 @@ def test_saved_pages_give_their_bodies(tmp_path):
     from recsys.store.database import Store
 
     truth = json.loads((SHARED / "html" / "ground-truth.json").read_text("utf-8"))
-    run("ingest", SHARED / "html", SHARED.parent / "page.txt", "--store", "h.db", cwd=tmp_path)
+    pages = SHARED / "html" / "pages"
+    run("ingest", pages, SHARED.parent / "page.txt", "--store", "h.db", cwd=tmp_path)
     with Store(tmp_path / "h.db") as store:
         articles = store.articles(known_by_ms=2**53)
         texts = store.bodies(articles.id_map.keys.tolist())

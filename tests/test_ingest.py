@@ -10,11 +10,11 @@ import polars as pl
 import pytest
 import zstandard
 from conftest import RECEIVED_MS
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from recsys.errors import InputRefusedError
-from recsys.ingest import blocks, delimited, detect, jsonl
+from recsys.ingest import detect
 from recsys.ingest.batches import Batch
 from recsys.ingest.validate import check
 from recsys.rows import to_ms
@@ -290,59 +290,6 @@ def test_an_address_other_than_http_or_https_is_dropped(store, load):
     assert store.articles(known_by_ms=RECEIVED_MS).urls == ("",)
 
 
-def test_long_lines_are_dropped_in_bounded_memory(tmp_path, monkeypatch):
-    monkeypatch.setattr(blocks, "BATCH_BYTES", 64)
-    monkeypatch.setattr(blocks, "MAX_LINE_BYTES", 256)
-    path = tmp_path / "long.jsonl"
-    path.write_bytes(b"one\n" + b"x" * 5_000 + b"\nthree\n")
-    found = list(blocks.read_blocks(path))
-    assert b"".join(block.data for block in found) == b"one\nthree\n"
-    assert [block.problem for block in found if block.problem] == ["line of more than 256 bytes"]
-
-
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-@given(lines=st.lists(st.binary(max_size=30).filter(lambda b: b"\n" not in b), max_size=40))
-def test_concatenated_blocks_equal_the_file(tmp_path, monkeypatch, lines):
-    monkeypatch.setattr(blocks, "BATCH_BYTES", 16)
-    path = tmp_path / "lines"
-    text = b"".join(line + b"\n" for line in lines)
-    if text.startswith((blocks.GZIP_MAGIC, blocks.ZSTD_MAGIC, b"\xef\xbb\xbf")):
-        return
-    path.write_bytes(text)
-    found = list(blocks.read_blocks(path))
-    assert b"".join(block.data for block in found) == text
-    line_number = 1
-    for block in found:
-        assert block.first_line == line_number
-        line_number += block.data.count(b"\n")
-
-
-FIELD = st.text(st.characters(codec="utf-8", exclude_characters='\r\n",'), min_size=1, max_size=8)
-
-
-@settings(deadline=None)
-@given(ids=st.lists(FIELD, min_size=1, max_size=20))
-@example(ids=["x^"])  # polars takes these bytes for the beginning of a zlib archive
-def test_csv_parsing_by_polars_and_line_by_line_agree(ids):
-    text = "".join(f"{id_},a,1\n" for id_ in ids).encode()
-    names = ["user_id", "article_id", "clicked_at"]
-    block = blocks.Block(text, 2, 0)
-    by_polars = delimited.parse_block(block, names, "clicks", separator=",", quoted=True)
-    line_by_line = delimited.parse_line_by_line(block, names, "clicks", separator=",", quoted=True)
-    assert by_polars.frame.rows() == line_by_line.frame.rows()
-
-
-@settings(deadline=None)
-@given(ids=st.lists(st.text(st.characters(codec="utf-8"), max_size=8), min_size=1, max_size=20))
-def test_json_parsing_by_polars_and_line_by_line_agree(ids):
-    text = "".join(json.dumps(CLICK | {"user_id": id_}) + "\n" for id_ in ids).encode()
-    block = blocks.Block(text, 1, 0)
-    by_polars = jsonl.parse_block(block, "clicks").frame
-    # A blank line makes the block one that is parsed line by line.
-    line_by_line = jsonl.parse_block(blocks.Block(text + b"\n", 1, 0), "clicks").frame
-    assert by_polars.rows() == line_by_line.rows()
-
-
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(data=st.binary(max_size=200), name=st.sampled_from(["a.jsonl", "a.csv", "a.tsv", "a.bin"]))
 def test_any_bytes_are_read_or_refused(tmp_path, data, name):
@@ -389,10 +336,3 @@ def test_ingest_is_idempotent_and_order_does_not_matter(tmp_path_factory, entrie
 
 def test_to_ms_agrees_with_hand_arithmetic():
     assert to_ms(datetime.fromisoformat("2026-03-01T10:00:00+00:00")) == CLICKED_MS
-
-
-def test_a_block_of_json_lines_that_begins_like_an_archive_loses_one_row_only():
-    good = b'{"user_id": "u", "article_id": "a", "clicked_at": "2026-03-01T10:00:00Z"}\n'
-    batch = jsonl.parse_block(blocks.Block(b"x^a\n" + good, 7, 0), "clicks")
-    assert [(reject.row, reject.reason) for reject in batch.rejects] == [(7, "not a JSON object")]
-    assert batch.frame["user_id"].to_list() == ["u"]

@@ -84,7 +84,7 @@ def test_a_damaged_line_is_rejected_without_the_address_in_it(read):
 
 
 def test_a_path_that_is_not_utf_8_is_rejected(tmp_path):
-    data = (line() + line("/caf\xe9")).encode("latin-1")
+    data = (line() + line("/caf\xc3")).encode("latin-1")
     found = read_file(access_log.read, tmp_path, data)
     assert [reject.reason for reject in found.rejects] == ["broken UTF-8"]
 

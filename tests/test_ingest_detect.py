@@ -93,6 +93,17 @@ def test_an_unknown_ending_is_read_if_its_content_is_known(folder):
     assert format_of(folder / "page.php") == "html"
 
 
+def test_a_file_is_recognised_with_the_white_space_at_its_beginning(folder):
+    # An event of Snowplow without an app id begins with a tab.
+    values = [""] * 131
+    values[3], values[5], values[6] = "2026-03-01 10:00:00.000", "page_view", "e1"
+    values[126] = "page_view"
+    (folder / "events").write_text("\t".join(values) + "\n")
+    (folder / "feed").write_text("\n\n <?xml version='1.0'?>\n<rss><channel></channel></rss>")
+    assert format_of(folder / "events") == "snowplow"
+    assert format_of(folder / "feed") == "rss"
+
+
 def test_a_folder_of_unknown_files_is_refused_and_its_files_are_named(folder, store):
     (folder / "notes.docx").write_bytes(b"PK\x03\x04")
     report = load_files(store, expand([folder]), received_ms=RECEIVED_MS)

@@ -13,18 +13,6 @@ def test_a_field_that_a_row_lacks_is_null_and_a_cleared_one_is_empty():
     assert row["title"] is None
 
 
-def test_titles_bodies_and_summaries_lose_their_tags_and_keep_what_looks_like_one():
-    rows = Gatherer(None, "articles")
-    body = "<p>One <b>two</b></p><style>p {}</style><script>x()</script><p>&lt;three&gt;</p>"
-    fields = {"title": "Tom &amp; <i>Jerry</i>", "body": body, "summary": "5 &lt; 6"}
-    rows.add("articles", 1, {**fields, "url": "https://n.example/<x>"})
-    (batch,) = rows.batches(0)
-    row = batch.frame.to_dicts()[0]
-    assert (row["title"], row["summary"]) == ("Tom &amp; Jerry", "5 &lt; 6")
-    assert row["body"] == "One two\n&lt;three&gt;"
-    assert row["url"] == "https://n.example/<x>"
-
-
 def test_rejects_and_ignored_entries_come_without_rows_and_only_once():
     rows = Gatherer("clicks", "clicks")
     rows.reject(3, "user_id", "missing", "x\ud800" + "y" * 5_000)

@@ -1,10 +1,15 @@
 """Feeds are read as they are meant: texts, addresses, ids and times."""
 
+import contextlib
+import gzip
+import random
 import time
 from pathlib import Path
 
 import pytest
 from conftest import RECEIVED_MS
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from recsys.errors import InputRefusedError
 from recsys.ingest import rss
@@ -150,6 +155,17 @@ def test_xml_base_is_the_base_of_links(rows):
     assert row["article_id"] == "tag:news.example,2026:7"
 
 
+def test_xml_base_is_the_base_of_pictures_too(rows):
+    picture = '<media:group><media:content url="i.jpg" medium="image"/></media:group>'
+    (row,) = rows(
+        atom_feed(
+            f'<id>tag:news.example,2026:7</id><title xml:base="/y/">T</title>{picture}',
+            attributes=f'{NAMESPACES} xml:base="https://news.example/x/"',
+        )
+    )
+    assert row["image_url"] == "https://news.example/y/i.jpg"
+
+
 def test_a_number_as_guid_is_an_id_of_its_feed_only(rows):
     item = '<guid isPermaLink="false">1</guid><title>T</title>'
     own = '<atom:link rel="self" href="https://{}/feed"/>'
@@ -237,6 +253,7 @@ def test_every_field_of_an_entry_has_its_place(rows):
     [
         ('<enclosure url="https://n.example/i.jpg" type="image/jpeg"/>', "https://n.example/i.jpg"),
         ('<media:thumbnail url="https://n.example/t"/>', "https://n.example/t"),
+        ('<itunes:image href="https://n.example/i"/>', "https://n.example/i"),
         ('<media:content url="https://n.example/x.webp?w=5"/>', "https://n.example/x.webp?w=5"),
         ('<enclosure url="https://n.example/a.mp3" type="audio/mpeg"/>', None),
     ],
@@ -301,6 +318,95 @@ def test_control_characters_cost_no_entry_and_no_other_file(load, store):
     assert not report.refused
     assert not report.rejected
     assert store.articles(known_by_ms=RECEIVED_MS).titles == ("Ferry runs", "H")
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        "<guid>a</guid><title>A",
+        "<guid>a</guid><title>A</item>",
+        "<guid>a</guid><title>A</title><description><p>Text</b></description></item>",
+        "<guid>a</guid><title>A < B <</title></item>",
+        "<guid>a</guid><title>A</title><enclosure url=https://n.example/i.jpg></item>",
+        "<guid>a</guid><title>A</title>",
+    ],
+)
+def test_a_damaged_entry_is_a_reject_with_its_text_and_costs_no_other(tmp_path, damaged):
+    path = tmp_path / "f.xml"
+    others = [f"<item><guid>{guid}</guid><title>T {guid}</title></item>" for guid in "zbc"]
+    path.write_text(
+        f"<rss><channel>{others[0]}<item>{damaged}<!-- <item> -->{others[1]}"
+        f"<!-- <item> -->{others[2]}</channel></rss>"
+    )
+    (batch,) = rss.read(path, None)
+    found = {row["article_id"]: (row["row"], row["title"]) for row in batch.frame.to_dicts()}
+    assert found.pop("a")[0] == 2
+    assert found == {"z": (1, "T z"), "b": (3, "T b"), "c": (4, "T c")}
+    (reject,) = batch.rejects
+    assert (reject.row, reject.raw.removesuffix("<!-- <item> -->")) == (2, f"<item>{damaged}")
+    assert reject.reason.startswith("this entry is malformed; what can be read of it is kept: ")
+
+
+def test_prefixes_that_a_feed_does_not_declare_are_those_that_others_use(tmp_path):
+    path = tmp_path / "f.xml"
+    path.write_text(
+        "<rss><channel><item><guid>g</guid><title>T</title><dc:creator>Ana</dc:creator>"
+        "<content:encoded>&lt;p>Body&lt;/p></content:encoded>"
+        "<media:content url='https://n.example/i.jpg' medium='image'/></item></channel></rss>"
+    )
+    (batch,) = rss.read(path, None)
+    (row,) = batch.frame.to_dicts()
+    assert (row["author"], row["body"]) == ("Ana", "<p>Body</p>")
+    assert row["image_url"] == "https://n.example/i.jpg"
+    assert batch.rejects == []
+
+
+@pytest.mark.parametrize("text", ["&nbsp;", "Tom & Jerry", "&unknown;", "a&b=c"])
+def test_entities_and_ampersands_are_no_damage(load, text):
+    assert not load({"f.xml": rss_feed(f"<guid>g</guid><title>T {text}</title>")}).rejected
+
+
+def test_an_ampersand_that_is_not_escaped_stays_in_an_address(rows):
+    (row,) = rows(rss_feed("<guid>g</guid><title>T</title><link>/a?x=1&copy=2&section=3</link>"))
+    assert row["url"] == "https://news.example/a?x=1&copy=2&section=3"
+
+
+def test_a_feed_in_a_truncated_archive_is_reported(tmp_path):
+    numbers = random.Random(1)
+    items = [f"<guid>g{i}</guid><title>{numbers.random()}</title>" for i in range(2_000)]
+    data = gzip.compress(rss_feed(*items).encode())
+    path = tmp_path / "f.xml.gz"
+    path.write_bytes(data[: len(data) // 2])
+    (batch,) = rss.read(path, None)
+    assert batch.frame["article_id"][:900].to_list() == [f"g{i}" for i in range(900)]
+    assert (
+        batch.rejects[-1].reason == "truncated or damaged archive: the archive ends in the middle"
+    )
+
+
+TAGS = (
+    "<rss>,<feed xmlns='http://www.w3.org/2005/Atom'>,<channel>,<item>,</item>,<entry>,</entry>"
+    ",<title,>,</title>,<title type='html'>,<link href='//['/>,<link>,</link>,<![CDATA[,]]>,<!--"
+    ",-->,<dc:date>,<pubDate>,</pubDate>,<author>,<media:content url='a'/>,<!DOCTYPE a [,&a;,&#0;"
+    ",&,<!ENTITY a 'b'>,<category>,<guid>,</guid>,<description>,</description>,<a:item>"
+    ",<content type='xhtml'><div>"
+)
+
+
+@settings(deadline=None)
+@given(
+    st.binary(max_size=200)
+    | st.lists(st.sampled_from(TAGS.split(",")) | st.text(max_size=5)).map(
+        lambda tags: "".join(["<rss><item>", *tags]).encode("utf-8", "surrogatepass")
+    ),
+    st.sampled_from([bytes, gzip.compress, lambda data: gzip.compress(data)[:-9]]),
+)
+def test_any_bytes_are_read_or_refused(tmp_path_factory, data, stored):
+    path = tmp_path_factory.mktemp("feeds") / "f.xml"
+    path.write_bytes(stored(data))
+    with contextlib.suppress(InputRefusedError):
+        (batch,) = rss.read(path, None)
+        assert len(batch.frame) + len(batch.rejects) >= (b"<item" in data)
 
 
 def test_a_feed_damaged_in_the_middle_yields_the_entries_before(load, store):

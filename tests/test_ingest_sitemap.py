@@ -1,9 +1,17 @@
 """News sitemaps give articles; other sitemaps are refused with the reason."""
 
+import contextlib
+import gzip
+import random
+
 import pytest
 from conftest import RECEIVED_MS
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from recsys.errors import InputRefusedError
 from recsys.ingest.detect import format_of
+from recsys.ingest.sitemap import read
 from recsys.rows import iso
 
 NEWS = """<url><loc>https://news.example/harbour?id=4&amp;section=sea</loc>
@@ -77,3 +85,31 @@ def test_a_damaged_sitemap_yields_the_articles_before(load, store):
 def test_a_sitemap_is_detected_by_its_content(tmp_path, name):
     (tmp_path / name).write_text(sitemap(NEWS), encoding="utf-16" if name == "map" else "utf-8")
     assert format_of(tmp_path / name) == "sitemap"
+
+
+def test_entities_of_html_and_bare_ampersands_are_no_damage(load, store):
+    page = NEWS.replace("Harbour &amp; bridge", "Caf&eacute; & port").replace("id=4&amp;", "id=4&")
+    assert not load({"sitemap.xml": sitemap(page)}).rejected
+    found = store.articles(known_by_ms=RECEIVED_MS)
+    assert found.titles == ("Café & port",)
+    assert found.urls == ("https://news.example/harbour?id=4&section=sea",)
+
+
+def test_a_sitemap_in_a_truncated_archive_is_reported(tmp_path):
+    numbers = random.Random(1)
+    pages = [NEWS.replace("id=4", f"id={numbers.random()}") for _ in range(500)]
+    data = gzip.compress(sitemap(*pages).encode())
+    (tmp_path / "sitemap.xml.gz").write_bytes(data[: len(data) // 2])
+    (batch,) = read(tmp_path / "sitemap.xml.gz", None)
+    assert len(batch.frame) > 100
+    assert batch.rejects[0].reason == "truncated or damaged archive: the archive ends in the middle"
+
+
+@settings(deadline=None)
+@given(st.binary(max_size=100) | st.text("<>/url news:loct&;").map(str.encode), st.booleans())
+def test_any_bytes_are_read_or_refused(tmp_path_factory, data, in_news):
+    path = tmp_path_factory.mktemp("sitemaps") / "sitemap.xml"
+    path.write_bytes(sitemap(NEWS).encode().replace(b"Harbour", data) if in_news else data)
+    with contextlib.suppress(InputRefusedError):
+        (batch,) = read(path, None)
+        assert len(batch.frame) + len(batch.rejects) >= 1

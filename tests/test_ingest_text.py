@@ -47,6 +47,9 @@ def test_a_line_of_html_is_its_text(text, line):
         ("<ul><li>One</li><li>Two</li></ul>", "One\nTwo"),
         ("<!-- wp:paragraph --><p>One</p><!-- /wp:paragraph -->", "One"),
         ("<style>p {}</style><p>5 &lt; 6</p>", "5 < 6"),
+        ("<p>One <b>two</b></p><script>x()</script><p>&lt;three&gt;</p>", "One two\n<three>"),
+        ("<!DOCTYPE html><![CDATA[<p>One]]>", "One"),
+        ("<p>&lt;p&gt; begins a paragraph</p>", "<p> begins a paragraph"),
         ("&lt;p&gt;One&lt;/p&gt;&lt;p&gt;Two&lt;/p&gt;", "One\nTwo"),
         ("<p>Write &lt;p&gt; for a paragraph</p>", "Write <p> for a paragraph"),
         ("One.\r\n\r\nTwo.", "One.\nTwo."),
@@ -89,3 +92,8 @@ def test_normalised_text_is_nfc_and_has_no_control_characters(text):
         assert found == found.strip()
         assert not any(unicodedata.category(c) == "Cc" and c != "\n" for c in found)
     assert unicodedata.is_normalized("NFC", line_of_html(text))
+
+
+def test_a_text_of_invisible_characters_is_empty_and_others_keep_theirs():
+    assert normalise_line("\u200b \u00ad\ufeff") == ""
+    assert normalise_line("co\u00adoperate") == "co\u00adoperate"

@@ -160,3 +160,11 @@ def test_numbers_of_a_data_frame_with_gaps_are_the_ids_that_other_files_write():
     assert found.rows["shown"].to_list() == [["1", "2"], ["3"]]
     assert found.rows["clicked"].to_list() == [["2"], []]
     assert [reject.field for reject in found.rejects] == ["user_id"]
+
+
+def test_a_clicked_article_that_was_not_shown_is_counted_and_the_others_stay():
+    found = checked(
+        "impressions", shown_at=["2026-03-01T22:05:00Z"], shown=["a b"], clicked=["b c"]
+    )
+    assert found.ignored == {("clicked", "not one of the articles shown"): 1}
+    assert found.rows["clicked"].to_list() == [["b", "c"]]  # the store takes those that were shown

@@ -16,6 +16,8 @@ SINGLE_FILES = {
     "computed_once",
     "config",
     "config_file",
+    "config_page",
+    "config_types",
     "errors",
     "files",
     "ids",
@@ -50,8 +52,10 @@ OF_SINGLE_FILES = {
     "blas": set(),
     "checked": set(),
     "computed_once": set(),
-    "config": {"checked", "errors", "languages", "rows"},
-    "config_file": {"checked", "config", "errors"},
+    "config": {"checked", "config_page", "config_types", "errors", "rows"},
+    "config_file": {"checked", "config", "config_types", "errors"},
+    "config_page": {"config_types", "errors", "languages"},
+    "config_types": {"checked", "errors"},
     "errors": set(),
     "files": {"errors", "kernels"},
     "ids": set(),
@@ -103,7 +107,11 @@ def test_signals_do_not_know_each_other():
         "event_counts.py": {
             f"{signals}.{name}" for name in ("event_features", "popularity", "timeline")
         },
-        "static_signals.py": {f"{signals}.event_counts", f"{signals}.recency"},
+        "static_signals.py": {
+            signals,
+            *(f"{signals}.{name}" for name in ("event_counts", "forecast", "recency")),
+        },
+        "forecast.py": {f"{signals}.event_features"},
     }
     for path in (ROOT / "recsys" / "signals").glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):

@@ -73,3 +73,31 @@ def test_concatenated_choices_are_the_parts_end_to_end():
     assert both.start.tolist() == [0, 2, 4]
     assert both.features["x"].tolist() == [1.0, 2.0, 1.0, 2.0]
     assert both.select(1, 2).start.tolist() == [0, 2]
+
+
+def test_counted_choices_weigh_as_many_choices_of_one():
+    score = np.array([0.5, 0.0, -1.0])
+    counted = ChoiceLikelihood(np.array([2.0, 1.0, 0.0]), np.array([0, 3]), count_each=True)
+    chosen = np.array([1, 0, 0, 1, 0, 0, 0, 1, 0], bool)  # the first twice, the second once
+    single = ChoiceLikelihood(chosen, np.array([0, 3, 6, 9]))
+    value, gradient = single(np.tile(score, 3))
+    assert counted(score)[0] == pytest.approx(value)
+    assert counted(score)[1] == pytest.approx(gradient.reshape(3, 3).sum(axis=0))
+
+
+def test_curves_of_counted_choices_are_those_of_single_ones():
+    rng = np.random.default_rng(3)
+    feature = rng.normal(size=40)
+    counts = rng.integers(0, 3, 40).astype(float)
+    counted = Choices({"a": feature}, counts > 0, np.arange(0, 41, 8))
+    alternatives, start, chosen = [], [0], []
+    for begin in range(0, 40, 8):
+        for place in np.repeat(np.arange(8), counts[begin : begin + 8].astype(int)):
+            alternatives.append(feature[begin : begin + 8])
+            chosen.append(np.arange(8) == place)
+            start.append(start[-1] + 8)
+    single = Choices({"a": np.concatenate(alternatives)}, np.concatenate(chosen), np.array(start))
+    found = CurveFit(counted, counts).curves(1e6)["a"]  # straight: the knots of both differ
+    twin = CurveFit(single).curves(1e6)["a"]
+    slope, twin_slope = (np.ptp(c[1]) / np.ptp(c[0]) for c in (found, twin))
+    assert slope == pytest.approx(twin_slope, rel=0.1)

@@ -20,12 +20,16 @@ def test_heads_learned_from_kept_examples_are_the_same(sample_store, tmp_path):
     begin, end = RECEIVED_MS - 2 * DAY_MS, RECEIVED_MS - DAY_MS
     config = Config(learn=LearnConfig(days=1, max_choices=300))
     protocols = ["nightly", "hourly"]
-    expected = learn_heads(ExampleBuilder(PastRuns(sample_store, config)), end, protocols)
+    expected = learn_heads(
+        ExampleBuilder(PastRuns(sample_store, config)), end, protocols, has_forecast=True
+    )
     trained = []  # the names of the past runs that had to be trained
 
     def learn(store):
         past = PastRuns(store, config, on_progress=trained.append)
-        return learn_heads(ExampleBuilder(past, keep_in_store=True), end, protocols)
+        return learn_heads(
+            ExampleBuilder(past, keep_in_store=True), end, protocols, has_forecast=True
+        )
 
     def load_click(store, clicked_ms):
         path = tmp_path / f"{clicked_ms}.jsonl"

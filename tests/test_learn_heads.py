@@ -10,7 +10,7 @@ from recsys.learn.past_runs import PastRuns
 def test_with_too_few_choices_the_shipped_weights_are_served_and_the_report_says_so(sample_store):
     config = Config(learn=LearnConfig(min_choices=10**6))
     builder = ExampleBuilder(PastRuns(sample_store, config))
-    learned = learn_heads(builder, RECEIVED_MS, ["nightly"])
+    learned = learn_heads(builder, RECEIVED_MS, ["nightly"], has_forecast=False)
     assert learned.weights == signal_weights(config.blend)
     assert learned.curves == {"nightly": {}}
     assert all("needed to learn" in report.why for report in learned.reports.values())
@@ -19,7 +19,7 @@ def test_with_too_few_choices_the_shipped_weights_are_served_and_the_report_says
 def test_each_head_is_reported_with_its_validation(sample_store):
     config = Config(learn=LearnConfig(days=2))
     builder = ExampleBuilder(PastRuns(sample_store, config))
-    learned = learn_heads(builder, RECEIVED_MS, ["nightly", "hourly"])
+    learned = learn_heads(builder, RECEIVED_MS, ["nightly", "hourly"], has_forecast=True)
     assert set(learned.reports) == {"retrieval", "ranking, nightly", "ranking, hourly"}
     for report in learned.reports.values():
         assert report.n >= config.learn.min_choices

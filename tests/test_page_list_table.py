@@ -1,7 +1,8 @@
 import pytest
 
-from recsys.config import Config, ListConfig
+from recsys.config import Config
 from recsys.config_file import config_of
+from recsys.config_page import ListConfig
 from recsys.errors import ConfigError
 from recsys.page.list_table import LISTS, layouts_of, list_names, require_known_names
 
@@ -64,7 +65,7 @@ def test_a_list_of_another_name_needs_a_scorer():
         ({f"l{i}": {"scorer": "latest"} for i in range(17)}, "from 1 to 16 lists, has 17"),
         ({"Must Reads": {"scorer": "latest"}}, "small letters"),
         ({"must_reads": {"slots": 101}}, "slots must be a whole number from 1 to 100"),
-        ({"must_reads": {"scorer": "newest"}}, "scorer must be one of important"),
+        ({"must_reads": {"scorer": "newest"}}, "scorer must be one of expected"),
         ({"must_reads": {"filter": {"sections": "x"}}}, "unknown key layouts.front.must_reads"),
         ({"must_reads": {"priority": float("nan")}}, "priority must be a finite number"),
     ],

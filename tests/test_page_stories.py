@@ -7,7 +7,8 @@ import pytest
 from conftest import BY_HAND, SHARED, current_run, needs_shared
 from scipy.sparse import csr_matrix
 
-from recsys.config import PageConfig, TextConfig
+from recsys.config import TextConfig
+from recsys.config_page import PageConfig
 from recsys.page.stories import story_index
 from recsys.rows import HOUR_MS, UNKNOWN_TIME, to_ms
 from recsys.signals.text import count_terms, document_counts, idf, similar_articles, tfidf
@@ -35,7 +36,7 @@ def test_stories_of_the_sample_are_its_planted_copies(by_hand):
     with Store(by_hand.store) as store:
         window = read_training_window(store, to_ms(by_hand.as_of), BY_HAND)
         copies_only = msgspec.structs.replace(BY_HAND, page=PageConfig(event_hours=0))
-        found = train(store, window, copies_only, lambda stage: nullcontext())
+        found = train(store, window, copies_only, lambda stage: nullcontext(), {})
     titles = [found.articles[row].title for row in found.page.live.live_rows]
     index = {title: i for i, title in enumerate(titles)}
     planted = {

@@ -8,16 +8,19 @@ import pytest
 from conftest import BY_HAND, IDS_ALONE, LISTS, RECEIVED_MS, current_run
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 import recsys
 from recsys import NotPublishedError, Recommender
 from recsys.blend.curves import curve_parts
 from recsys.blend.signal_table import signal_names
 from recsys.config import Config, LearnConfig
+from recsys.config_page import ListConfig, PageConfig
 from recsys.learn.impressions import impression_features
 from recsys.learn.past_runs import PastRuns
 from recsys.nightly.run import run_nightly
 from recsys.page import build
+from recsys.page.reasons import reason_words
 from recsys.published import connection
 from recsys.published import folder as published_folder
 from recsys.rows import HOUR_MS, from_ms, to_ms
@@ -79,6 +82,80 @@ def test_a_page_has_its_lists_full_and_repeats_nothing(sample, recommender):
             assert slot.parts
             assert "&" not in slot.category
             assert slot.published_at <= sample.as_of
+
+
+def languages_of(page):
+    return {slot.language for slots in page.values() for slot in slots}
+
+
+def test_a_page_is_in_the_language_of_the_call_the_article_or_the_site(sample, recommender):
+    def page(*ids, **options):
+        return recommender.recommend(*ids, as_of=sample.as_of, **options)
+
+    german = next(a.article_id for a in recommender.run.articles if a.language == "de")
+    site, beside = page("u0007"), page("u0007", german)
+    assert (site.language, languages_of(site)) == ("en", {"en"})
+    assert (beside.language, languages_of(beside)) == ("de", {"de"})
+    assert page("u0007", german, language="en").language == "en"
+    asked = page("u0007", language="de-AT")
+    assert (asked.language, languages_of(asked)) == ("de", {"de"})
+    assert [len(asked[name]) for name in LISTS] == [5, 5, 5, 6]
+    assert asked.titles["popular_now"] == "Jetzt gefragt"
+    shown = asked["you_may_also_like"][0]
+    reason = reason_words("de")[shown.reason_code].format(**shown.reason_values)
+    assert shown.reason == reason
+    unknown = page(None, "published since the run")
+    assert (unknown.language, languages_of(unknown)) == ("en", {"en"})
+
+
+def test_a_language_without_articles_is_that_of_the_words_only(sample, recommender):
+    page = recommender.recommend("u0007", as_of=sample.as_of, language="fr")
+    plain = recommender.recommend("u0007", as_of=sample.as_of)
+    assert (page.language, page.titles["must_reads"]) == ("fr", "À ne pas manquer")
+    assert ids(page) == ids(plain)
+    assert {slot.reason for slot in page["popular_now"]} <= {
+        reason_words("fr")[code] for code in ("popular_now", "popular_today")
+    }
+    unknown = recommender.recommend("u0007", as_of=sample.as_of, language="xx")
+    assert (unknown.language, unknown.titles) == ("xx", plain.titles)
+
+
+def test_pages_of_anonymous_users_are_kept_by_language(sample, recommender):
+    german, english = (
+        recommender.recommend(as_of=sample.as_of, language=language) for language in ("de", "en")
+    )
+    assert languages_of(german) == {"de"}
+    assert recommender.recommend(as_of=sample.as_of, language="DE") is german
+    assert recommender.recommend(as_of=sample.as_of) is english
+    for page, language in ((german, "de"), (english, "en")):
+        for slot in page["you_may_also_like"]:
+            above = {other.article_id for other in slot.explanation.displaced}
+            said = {recommender.article(a, as_of=sample.as_of).language for a in above}
+            assert said <= {language}
+
+
+def test_titles_are_in_the_language_asked_for_or_of_the_site(recommender):
+    assert recommender.titles()["must_reads"] == "Must-Reads"
+    assert recommender.titles(language="es")["must_reads"] == "Imprescindibles"
+    with pytest.raises(ValueError, match="language must be a code"):
+        recommender.titles(language="Spanish")
+
+
+def test_the_settings_give_the_languages_of_site_and_layouts(sample_store, tmp_path):
+    front = {"must_reads": ListConfig(), "dansk": ListConfig(scorer="latest", title="Dansk")}
+    config = structs.replace(
+        BY_HAND,
+        page=PageConfig(language="de", languages={"front": "da"}),
+        layouts={"front": front},
+    )
+    run_nightly(sample_store, tmp_path, as_of_ms=RECEIVED_MS, config=config)
+    recommender, as_of = Recommender(tmp_path), from_ms(RECEIVED_MS)
+    front = recommender.recommend("u0007", as_of=as_of)
+    assert dict(front.titles) == {"must_reads": "Skal læses", "dansk": "Dansk"}
+    assert (front.language, languages_of(front)) == ("da", {"de"})
+    article = recommender.recommend("u0007", layout="article", as_of=as_of)
+    assert (article.language, languages_of(article)) == ("de", {"de"})
+    assert recommender.titles("article")["must_reads"] == "Das sollten Sie lesen"
 
 
 def test_nothing_already_read_is_recommended(sample, recommender):

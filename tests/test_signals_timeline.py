@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recsys.rows import HOUR_MS
+from recsys.rows import HOUR_MS, UNKNOWN_TIME
 from recsys.signals import popularity
 from recsys.signals.timeline import NEVER, Timeline
 
@@ -72,3 +72,17 @@ def test_first_ms_is_the_earliest_event_or_never(events, queries):
         for key in query_key
     ]
     assert timeline_of(events).first_ms(query_key).tolist() == expected
+
+
+@settings(deadline=None, max_examples=80)
+@given(EVENTS, QUERIES, st.integers(-1, 60))
+def test_last_ms_is_the_latest_event_before_an_instant_or_unknown(events, queries, before):
+    query_key = np.array([key for key, _ in queries])
+    expected = [
+        max(
+            (hour * HOUR_MS for event, hour in events if event == key and hour < before),
+            default=UNKNOWN_TIME,
+        )
+        for key in query_key
+    ]
+    assert timeline_of(events).last_ms(query_key, before * HOUR_MS).tolist() == expected

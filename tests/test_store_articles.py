@@ -74,6 +74,17 @@ def test_an_empty_cell_of_csv_clears_and_a_missing_column_does_not(store, tmp_pa
     assert (found["body"], found["premium"]) == ("Text.", 1)
 
 
+def test_null_clears_a_field(store, tmp_path):
+    load_rows(store, tmp_path, FULL)
+    cleared = dict.fromkeys(set(FULL) - {"title", "vector"}) | {"vector": []}
+    load_rows(store, tmp_path, cleared, name="c.jsonl", hours_later=2)
+    found = stored(store)
+    for name in cleared.keys() - {"vector", "tags"}:
+        assert found[name] == EMPTY.get(name, ""), name
+    assert found["title"] == "Title"
+    assert found["vector"] is None
+
+
 def test_a_later_version_counts_whenever_it_arrives(store, tmp_path):
     new = {"title": "New", "modified_at": iso(RECEIVED_MS - HOUR_MS)}
     old = {"title": "Old", "url": "https://n.example/old", "modified_at": iso(RECEIVED_MS - 9)}
@@ -195,7 +206,7 @@ def test_the_first_publication_is_the_earliest_date_that_came_true(tmp_path):
         ([(0, dated(3)), (4, dated(4))], 3),
         ([(0, dated(3)), (1, dated(2))], 2),  # brought forward
         ([(0, dated(-5)), (1, {"published_at": None}), (2, dated(2))], -5),
-        ([(0, dated(3)), (1, {"published_at": None}), (2, dated(5))], 5),
+        ([(0, dated(3)), (1, {"published_at": None}), (2, dated(5))], 0),  # shown without a date
         ([(0, {}), (4, dated(4))], 0),  # shown without a date since it arrived
         ([(0, {}), (4, dated(-2))], -2),
     ):

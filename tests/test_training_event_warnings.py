@@ -70,7 +70,7 @@ class Days:
         x, chosen = self._days[day]
         start = np.arange(0, len(x) + 1, 2)
         signals = {name: np.zeros(len(x)) for name in signal_names()}
-        return Examples(Choices({"x": x}, chosen, start), signals)
+        return Examples(Choices({"x": x}, chosen, start), signals, has_forecast=False)
 
 
 def day_of(rng, n, is_clicked):

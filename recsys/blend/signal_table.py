@@ -59,11 +59,12 @@ class Signal:
     compute: Callable[[ArticlesAt], NDArray[np.float64]] | None = None
 
 
-# The signals have their own scales: cosines and preferences in 0..1, popularity in log units,
-# recency in 0..1. The weights of popularity, ctr, recency and als are rounded from a conditional
-# logit on EB-NeRD (clicks of 20-22 May 2023 among all live articles, and among those shown); those
-# of text and affinity were compared on MIND (docs/evaluation.md). The weights of the context are
-# set by hand: no log here says what readers of an article clicked among all live ones.
+# The signals have their own scales: cosines and preferences in 0..1, log odds for the forecast. The
+# weight of als is rounded from a conditional logit on EB-NeRD (clicks of 20-22 May 2023 among all
+# live articles, and among those shown); those of text and affinity were compared on MIND
+# (docs/evaluation.md). The weights of the context are set by hand: no log here says what readers of
+# an article clicked among all live ones. The forecast holds what popularity, click rate and recency
+# say of an article; a publisher, or a night's learning, may add them beside it.
 SIGNALS: tuple[Signal, ...] = (
     Signal(
         name="context_text",
@@ -108,9 +109,33 @@ SIGNALS: tuple[Signal, ...] = (
         reason="section_taste",
     ),
     Signal(
+        name="forecast_clicks",
+        kind="static",
+        weight=1.0,
+        label="expected clicks, by its clicks so far",
+        reason="popular",
+        compute=static_signals.forecast_by_clicks,
+    ),
+    Signal(
+        name="forecast_views",
+        kind="static",
+        weight=1.0,
+        label="expected clicks, by how often it was shown and clicked",
+        reason="popular",
+        compute=static_signals.forecast_by_views,
+    ),
+    Signal(
+        name="forecast_age",
+        kind="static",
+        weight=1.0,
+        label="expected clicks, by its age",
+        reason="new",
+        compute=static_signals.forecast_by_age,
+    ),
+    Signal(
         name="popularity",
         kind="static",
-        weight=0.9,
+        weight=0.0,
         label="clicked a lot",
         reason="popular",
         compute=static_signals.popularity,
@@ -121,7 +146,7 @@ SIGNALS: tuple[Signal, ...] = (
     Signal(
         name="ctr",
         kind="static",
-        weight=0.05,
+        weight=0.0,
         label="clicked often when shown",
         reason="popular",
         may_be_negative=True,
@@ -130,12 +155,21 @@ SIGNALS: tuple[Signal, ...] = (
     Signal(
         name="recency",
         kind="static",
-        weight=3.3,
+        weight=0.0,
         label="new",
         reason="new",
         compute=static_signals.recency,
     ),
 )
+
+FORECAST = ("forecast_clicks", "forecast_views", "forecast_age")  # the signals it is the sum of
+# The score without anything learned: the shipped weights, with the shipped forecast.
+HAND_WEIGHTS = {row.name: row.weight for row in SIGNALS} | {
+    **dict.fromkeys(FORECAST, 0.0),
+    "popularity": static_signals.SHIPPED_POPULARITY,
+    "ctr": static_signals.SHIPPED_CLICK_RATE,
+    "recency": static_signals.SHIPPED_RECENCY,
+}
 
 if tuple(row.name for row in SIGNALS if row.kind != "static") != COMPUTED_SIGNALS:
     raise ImportError(

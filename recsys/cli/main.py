@@ -70,9 +70,12 @@ from recsys.serving.responses import Page
 from recsys.store.database import Store
 
 if TYPE_CHECKING:
-    from recsys.learn.heads import HeadReport
+    from recsys.learn.head_report import HeadReport
     from recsys.nightly.run import Kind as RunKind
     from recsys.nightly.run_report import RunReport
+
+MAX_COLUMNS = 30  # names of columns that hold no field which a report prints; JSON has all
+MAX_COLUMN_NAME = 60  # characters
 
 # scikit-learn imports scipy.stats for a helper that this package does not call; loading
 # scipy.stats takes longer than loading scikit-learn.
@@ -232,12 +235,17 @@ def _print_understood(files: list[Understood], as_json: bool) -> None:
         for row in file.rows:
             out.print(f"  {json.dumps(row, ensure_ascii=False)[:1000]}", markup=False)
         if file.unknown_columns:
-            out.print(
-                f"  columns that hold no field: {', '.join(file.unknown_columns)}", markup=False
-            )
+            out.print(f"  {_unknown_columns(file.unknown_columns)}", markup=False)
         if file.mapping:
             out.print("  a mapping to start from, in recsys.toml (--config):", markup=False)
             out.print(indent(file.mapping, "    "), markup=False)
+
+
+def _unknown_columns(names: list[str]) -> str:
+    """Return a line about columns that hold no field; a file may have a million of them."""
+    shown = ", ".join(name[:MAX_COLUMN_NAME] for name in names[:MAX_COLUMNS])
+    more = f" and {len(names) - MAX_COLUMNS} more" if len(names) > MAX_COLUMNS else ""
+    return f"columns that hold no field: {shown}{more}"
 
 
 def _print_load_report(report: LoadReport) -> None:
@@ -255,10 +263,15 @@ def _print_load_report(report: LoadReport) -> None:
     if report.n_naive:
         out.print(f"{report.n_naive} times without an offset were taken as UTC; see --timezone")
     if report.unknown_columns:
-        columns = ", ".join(report.unknown_columns)
-        out.print(f"columns that hold no field: {columns}", markup=False)
+        out.print(_unknown_columns(list(report.unknown_columns)), markup=False)
     if report.rejected:
         out.print("rejected rows are in the store, table rejected_rows", markup=False)
+    for path, n_rows, n_lines in report.few_rows:
+        err.print(
+            f"{path}: only {n_rows} rows were found in {n_lines} lines; is a quote not closed?",
+            style="red",
+            markup=False,
+        )
     for path, reason in report.skipped:
         out.print(f"skipped: {path}: {reason}", markup=False)
     for file in report.without_rows:

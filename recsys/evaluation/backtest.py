@@ -64,8 +64,9 @@ def evaluated_runs(
     first_ms = int(last_nightly_run_ms(np.array([from_ms]))[0])
     runs = []
     for as_of_ms in range(first_ms, before_ms, DAY_MS):
-        heads = learn_heads(builder, as_of_ms, protocols)
         run = builder.past.nightly(as_of_ms, as_of_ms + DAY_MS)
+        has_forecast = bool(run.model.carry.forecast)
+        heads = learn_heads(builder, as_of_ms, protocols, has_forecast=has_forecast)
         begin, end = max(as_of_ms, from_ms), min(as_of_ms + DAY_MS, before_ms)
         runs.append(EvaluatedRun(run, heads, begin, end))
     return runs

@@ -10,7 +10,7 @@ from scipy.sparse import block_diag, csr_matrix
 
 from recsys.blend.linear import score_parts, total_score
 from recsys.blend.live_model import LiveModel, UserState
-from recsys.blend.signal_table import signal_names
+from recsys.blend.signal_table import FORECAST, HAND_WEIGHTS, signal_names
 from recsys.evaluation.backtest import EvaluatedRun
 from recsys.evaluation.turn_taking import fill_by_turns
 from recsys.learn.live_choices import CHOICE_HOURS, later_clicks, live_choices
@@ -26,14 +26,16 @@ from recsys.signals.event_counts import counted_clicks
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-# Baselines that are the sum of some signals of the linear score; () is the sum of all.
+# Baselines that are the sum of some signals of the linear score.
 SIGNALS_OF_SYSTEM: dict[str, tuple[str, ...]] = {
-    **{name: (name,) for name in signal_names("static")},
+    "popularity": ("popularity",),
+    "ctr": ("ctr",),
+    "recency": ("recency",),
+    "forecast": FORECAST,
     "text": ("text",),
     "collaborative": ("als", "context_item_item"),
-    "hand weights": (),
 }
-SYSTEMS = ("random", *SIGNALS_OF_SYSTEM, "blend")
+SYSTEMS = ("random", *SIGNALS_OF_SYSTEM, "hand weights", "blend")
 # How a page is filled: by the assignment that is served, by turns, or with lists that may repeat
 # each other's articles.
 PAGE_METHOD_TITLES = {
@@ -45,7 +47,7 @@ PAGE_METHODS = tuple(PAGE_METHOD_TITLES)
 # The gain of an article for a list with a purpose of its own, by the list's scorer, counted in so
 # many hours after the list was made: reading time (in full reads) for `important`, clicks for the
 # others.
-GAIN_HOURS = {"popular": 1, "rising": 1, "important": 24}
+GAIN_HOURS = {"popular": 1, "expected": 1, "rising": 1, "important": 24}
 NOON_HOUR = 12  # of the day, UTC: when the lists are made
 LIST_LENGTH = 10
 
@@ -298,13 +300,14 @@ def _rankings(
     """Return the best live, unread articles of a user by each system, best first."""
     live = run.model.page.live
     n_live = len(live.live_rows)
-    parts = score_parts(live, user, None)
+    ones = dataclasses.replace(live, weights=dict.fromkeys(signal_names(), 1.0))
+    alone = score_parts(ones, user, None)
     scores = {
-        name: total_score(
-            {part: parts[part] for part in used or signal_names() if part in parts}, n_live
-        )
+        name: total_score({part: alone[part] for part in used if part in alone}, n_live)
         for name, used in SIGNALS_OF_SYSTEM.items()
     }
+    by_hand = score_parts(dataclasses.replace(live, weights=HAND_WEIGHTS), user, None)
+    scores["hand weights"] = total_score(by_hand, n_live)
     scores["blend"] = total_score(score_parts(learned, user, None), n_live)
     scores["random"] = rng.random(n_live).astype(np.float32)
     for values in scores.values():

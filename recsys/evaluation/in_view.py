@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.blend.curves import curve_parts
-from recsys.blend.signal_table import signal_names, signal_weights
-from recsys.config import BlendConfig
+from recsys.blend.signal_table import HAND_WEIGHTS, signal_names
 from recsys.evaluation import propensity
 from recsys.evaluation.backtest import EvaluatedRun
 from recsys.learn.choice import concatenate_choices, mean_auc
 from recsys.learn.examples import ExampleBuilder, ranking_head
-from recsys.learn.heads import HeadReport, Heads, fit_ranking_head, linear_score
+from recsys.learn.head_report import HeadReport
+from recsys.learn.heads import Heads, fit_ranking_head, linear_score
 from recsys.learn.impressions import ImpressionFeatures, impression_features
 from recsys.learn.past_runs import PastRuns
 from recsys.learn.protocols import Protocol
@@ -251,7 +251,7 @@ def _scores_and_parts(
     scores |= {name: features[feature] for name, feature in FEATURE_OF_SYSTEM.items()}
     scores["recency"] = -features["age"]
     scores["collaborative"] = linear["als"] + linear["context_item_item"]
-    scores["hand weights"] = linear_score(signals, signal_weights(BlendConfig()))
+    scores["hand weights"] = linear_score(signals, HAND_WEIGHTS)
     scores["blend"] = np.sum(list(parts.values()), axis=0)
     return scores, parts
 

@@ -39,6 +39,10 @@ class Batch:
     ignored
         Number of entries of the file that were read and hold no row of ours, such as the pages and
         menus of an export and the bots of a log, by (kind of entry, reason).
+    n_lines
+        Lines of the file that these rows and rejects took, without blank ones; 0 if the format has
+        no lines. Far fewer rows than lines are a sign of damage, except where texts of several
+        lines are quoted, as the bodies of articles.
     """
 
     kind: Kind
@@ -47,6 +51,7 @@ class Batch:
     position: int = 0
     nulls_are_absent: bool = False
     ignored: Counter[tuple[str, str]] = field(default_factory=Counter)
+    n_lines: int = 0
 
 
 # Reads a file and yields its rows; the kind of rows is None if the file decides it.

@@ -28,6 +28,7 @@ from recsys.ingest import (
 )
 from recsys.ingest.batches import Batch, FormatReader
 from recsys.ingest.blocks import BYTE_ORDER_MARK, read_start
+from recsys.ingest.encodings import unicode_as_utf8
 from recsys.ingest.markup import decode_markup, root_name
 from recsys.rows import Kind
 
@@ -108,9 +109,10 @@ _FORMAT_OF_ENDING: dict[str, Format] = {
     ".log": "access_log",
 }
 
-_COMPRESSED_ENDINGS = (".gz", ".zst")
+_COMPRESSED_ENDINGS = (".gz", ".zst", ".bz2", ".xz")
 # What log rotation adds to a name: `.1`, `-20260301`, `.2026-03-01`, `.2026-03-01T10`.
 _ROTATION = re.compile(r"[.-]\d+([-_.:t]\d+)*$")
+_ARRAY = re.compile(rb"\[\s*\{")  # of objects
 _SYSTEM_FILES = {"thumbs.db", "desktop.ini", "__macosx"}
 _PARTIAL_ENDINGS = (".tmp", ".temp", ".part", ".partial", ".filepart", ".crdownload")
 _BACKUP_ENDINGS = ("~", ".bak", ".orig", ".old", ".swp")
@@ -244,7 +246,7 @@ def _unknown(path: Path) -> str:
     if _ending(path) in _FORMAT_OF_ENDING or not os.path.isfile(path):
         return ""
     try:
-        start = read_start(path)
+        start = unicode_as_utf8(read_start(path))
     except InputRefusedError:
         return ""
     return "" if _format_of_start(start) else "its format is not known, by its name or its content"
@@ -297,7 +299,7 @@ def format_of(path: Path) -> Format:
     """
     by_name = _FORMAT_OF_ENDING.get(_ending(path))
     # The comments of an XML file and the text of a first post may be long.
-    start = read_start(path)
+    start = unicode_as_utf8(read_start(path))
     if by_name == "parquet" or start.startswith(parquet.MAGIC):
         found = set(parquet.column_names(path))
         if ebnerd.is_ebnerd(found):
@@ -308,7 +310,7 @@ def format_of(path: Path) -> Format:
         raise InputRefusedError(
             str(path), f"unknown format; add --format with one of {', '.join(FORMATS)}"
         )
-    return detected
+    return "csv" if detected == "mind" and delimited.has_header(path) else detected
 
 
 def _format_of_start(start: bytes, by_name: Format | None = None) -> Format | None:
@@ -326,6 +328,6 @@ def _format_of_start(start: bytes, by_name: Format | None = None) -> Format | No
     start = start.lstrip(BYTE_ORDER_MARK + b" \r\n\t")
     if start.startswith(parquet.MAGIC):
         return "parquet"
-    if start.startswith(b"{"):
+    if start.startswith(b"{") or _ARRAY.match(start):
         return "jsonl"
     return "html" if b"<html" in start[:2048].lower() else None

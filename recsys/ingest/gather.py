@@ -1,19 +1,15 @@
 """Gather rows that a format module reads one by one into batches of bounded size."""
 
-import html
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
 import polars as pl
 
 from recsys.ingest.batches import BATCH_BYTES, BATCH_ROWS, Batch, clip
-from recsys.ingest.text import body_of_html, encodable
+from recsys.ingest.text import encodable
 from recsys.rows import FIELDS, LIST_FIELDS, ROW, Kind, Reject
 
 Value = str | float | bool | list[str] | None
-_HTML_FIELDS = ("title", "body", "summary")  # of articles
-_NOT_TEXT = re.compile(r"<!DOCTYPE[^<>]*>|<!\[CDATA\[|\]\]>", re.IGNORECASE)
 MAX_REASON = 60  # characters of a text from the file that names a reason
 
 
@@ -40,7 +36,7 @@ class Gatherer:
         self._n_entries = 0
 
     def add(self, kind: Kind, row: int, fields: Mapping[str, Value]) -> None:
-        """Add a row with the fields of its kind; titles, bodies and summaries may be HTML."""
+        """Add a row with the fields of its kind; titles, bodies and summaries are HTML."""
         if self._wanted not in (None, kind):
             return
         values = {name: _as_column_value(name, fields.get(name)) for name in FIELDS[kind]}
@@ -99,17 +95,4 @@ def _as_column_value(name: str, value: Value) -> str | list[str] | None:
         return None
     if isinstance(value, bool):
         return "true" if value else "false"
-    return _without_tags(encodable(str(value))) if name in _HTML_FIELDS else encodable(str(value))
-
-
-def _without_tags(text: str) -> str:
-    """Return HTML without tags, its text escaped, so that it is read as text and not as tags.
-
-    Examples
-    --------
-    >>> _without_tags("<p>5 &lt; 6 <b>always</b></p>")
-    '5 &lt; 6 always'
-    """
-    if "<" not in text:
-        return text
-    return html.escape(body_of_html(_NOT_TEXT.sub("", text)), quote=False)
+    return encodable(str(value))

@@ -10,11 +10,10 @@ import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
-from recsys.errors import InputRefusedError
 from recsys.ingest.batches import clip
-from recsys.ingest.blocks import BYTE_ORDER_MARK, DAMAGE, decompress
+from recsys.ingest.blocks import BYTE_ORDER_MARK, Chunk, read_chunks
+from recsys.ingest.json_objects import JSON
 from recsys.rows import Reject, is_text
 
 MAX_VALUE_CHARS = 32 << 20
@@ -27,7 +26,6 @@ _COLON = re.compile(r"\s*:\s*")
 _NEXT_SEPARATOR = re.compile(r"[,\n\]}]")
 _CLOSERS = re.compile(r"[\]},\s]+")
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*+"|[{}\[\]]', re.DOTALL)
-_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +41,7 @@ class JsonValue:
     position
         Bytes of the file read so far.
     value
-        The value, as the json module returns it.
+        The value, see `recsys.ingest.json_objects`.
     """
 
     keys: tuple[str, ...]
@@ -64,7 +62,7 @@ def json_values(
     Parameters
     ----------
     path
-        The file, plain, gzip or zstd; UTF-8, or UTF-16 with a byte order mark.
+        The file, plain or compressed.
     enter
         The keys of the objects whose values are yielded one by one instead of the object. The
         items of an array are always yielded one by one, unless it lies in a yielded value.
@@ -72,14 +70,9 @@ def json_values(
     Raises
     ------
     InputRefusedError
-        If the file cannot be opened.
+        If the file cannot be opened, or its encoding cannot be recognised.
     """
-    try:
-        raw = path.open("rb")
-    except OSError as error:
-        raise InputRefusedError(str(path), error.strerror or "cannot be opened") from error
-    with raw:
-        yield from _Reader(raw, enter).values()
+    yield from _Reader(read_chunks(path), enter).values()
 
 
 def begins_json(start: bytes) -> bool:
@@ -120,38 +113,23 @@ class _Open:
 class _Reader:
     """Decodes values from a buffer that holds a part of the file."""
 
-    def __init__(self, raw: IO[bytes], enter: Collection[tuple[str, ...]]) -> None:
-        self._raw, self._enter = raw, frozenset(enter)
+    def __init__(self, chunks: Iterator[Chunk], enter: Collection[tuple[str, ...]]) -> None:
+        self._enter = frozenset(enter)
         self._text, self._at = "", 0
         self._line, self._counted = 1, 0  # the line of the place up to which lines are counted
         self._is_whole = False  # the buffer reaches the end of the file
         self._is_lost = False  # damage without an end was met
-        self._problem = ""
-        self._chunks = self._decoded()
-        self._decoder = json.JSONDecoder()
+        self._position, self._problem = 0, ""
+        self._pieces = self._decoded(chunks)
 
-    def _decoded(self) -> Iterator[str]:
+    def _decoded(self, chunks: Iterator[Chunk]) -> Iterator[str]:
         """Yield the text of the file; bytes that are not UTF-8 become half surrogates."""
-        start = b""
-        decoder = None
-        try:
-            for chunk in decompress(self._raw):
-                chunk = start + chunk
-                if decoder is None and len(chunk) < 3:
-                    start = chunk
-                    continue
-                if decoder is None:
-                    encoding = "utf-16" if chunk.startswith(_UTF_16) else "utf-8-sig"
-                    decoder = codecs.getincrementaldecoder(encoding)("surrogateescape")
-                    start = b""
-                for begin in range(0, len(chunk), PIECE_BYTES):
-                    yield decoder.decode(chunk[begin : begin + PIECE_BYTES])
-        except DAMAGE as error:
-            self._problem = f"truncated or damaged archive: {error}"
-        except UnicodeDecodeError:
-            self._problem = "broken UTF-16"
-        if start:
-            yield start.decode("utf-8", "surrogateescape")
+        decoder = codecs.getincrementaldecoder("utf-8-sig")("surrogateescape")
+        for chunk in chunks:
+            self._position, self._problem = chunk.position, chunk.problem
+            for begin in range(0, len(chunk.data), PIECE_BYTES):
+                yield decoder.decode(chunk.data[begin : begin + PIECE_BYTES])
+        yield decoder.decode(b"", final=True)
 
     def _read_more(self) -> bool:
         """Double the buffer; return whether there was more."""
@@ -163,7 +141,7 @@ class _Reader:
         self._counted -= begin
         self._at -= begin
         while n_chars < wanted:
-            chunk = next(self._chunks, None)
+            chunk = next(self._pieces, None)
             if chunk is None:
                 self._is_whole = True
                 break
@@ -209,7 +187,7 @@ class _Reader:
             if not is_text(raw):
                 yield Reject(row, "", "broken UTF-8", _shown(raw))
                 continue
-            yield JsonValue(keys, row, self._raw.tell(), value)
+            yield JsonValue(keys, row, self._position, value)
         if self._problem or (stack and not self._is_lost):
             problem = self._problem or "the file ends in the middle of its JSON"
             yield Reject(self._row(None), "", problem, "")
@@ -246,7 +224,7 @@ class _Reader:
         while True:
             can_grow = not self._is_whole and len(self._text) - self._at < MAX_VALUE_CHARS
             try:
-                value, end = self._decoder.raw_decode(self._text, self._at)
+                value, end = JSON.raw_decode(self._text, self._at)
             except json.JSONDecodeError as error:
                 is_at_end = error.pos > len(self._text) - 16 or error.msg.startswith("Unterm")
                 if can_grow and is_at_end and self._read_more():
@@ -254,8 +232,6 @@ class _Reader:
                 raise _Damaged("not JSON") from error
             except RecursionError as error:
                 raise _Damaged("nested too deeply") from error
-            except ValueError as error:  # a number of thousands of digits
-                raise _Damaged("not JSON") from error
             # A number at the end of the buffer may go on.
             if end == len(self._text) and can_grow and self._read_more():
                 continue

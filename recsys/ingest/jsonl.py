@@ -1,19 +1,38 @@
-"""Read JSON Lines files: one object on each line, with field names as in `recsys.rows`."""
+"""Read JSON: one object on each line, an array of objects, or objects printed over many lines.
 
-import io
-import json
-import math
-from collections.abc import Iterator
-from decimal import Decimal
+The field names are those of `recsys.rows`. msgspec decodes a block of lines at once if each line is
+one object; otherwise the same decoder reads each line by itself, so a line gives the same values
+whatever its neighbours are. What msgspec refuses and the json module reads (NaN, numbers beyond a
+double) is read by the json module.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from functools import cache
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
-import polars as pl
+import msgspec
 
 from recsys.errors import InputRefusedError
-from recsys.ingest.batches import UNREADABLE_LINES, Batch, clip
+from recsys.ingest.batches import Batch, clip
 from recsys.ingest.blocks import Block, read_blocks
-from recsys.ingest.text import encodable
-from recsys.rows import FIELDS, LIST_FIELDS, ROW, Kind, Reject
+from recsys.ingest.json_columns import as_text, frame_of, row_type
+from recsys.ingest.json_objects import (
+    JSON,
+    NOT_OBJECT,
+    UNREADABLE,
+    encodable_object,
+    object_of,
+)
+from recsys.ingest.json_values import json_values
+from recsys.ingest.records import readable
+from recsys.rows import FIELDS, Kind, Reject
+
+ARRAY_ROWS = 10_000  # of an array in one batch
+# The beginning of an array of objects, or of an object printed over many lines.
+_MANY_LINES = re.compile(rb"\s*(?:\[\s*(?:[\[{\]]|\Z)|\{(?:[^\n]*[,:\[{])?\s*\n\s*\")")
 
 
 def guess_kind(names: set[str]) -> Kind:
@@ -30,127 +49,139 @@ def guess_kind(names: set[str]) -> Kind:
 
 
 def read(path: Path, kind: Kind | None) -> Iterator[Batch]:
-    """Yield the rows of a JSON Lines file; a line that is not a JSON object is a reject.
+    """Yield the rows of a JSON file; what is not a JSON object is a reject.
 
     Raises
     ------
     InputRefusedError
-        If no line of the first block is a JSON object.
+        If no line of the first block is a JSON object, and the file holds no array of objects.
     """
     for block in read_blocks(path):
         if block.first_line == 1:
-            names = _first_names(block.data)
+            if not _has_rows_in_lines(block):
+                yield from _read_values(path, kind)
+                return
+            names = _first_names(block)
             if names is None:
                 raise InputRefusedError(str(path), "not JSON Lines: no line is a JSON object")
             kind = kind or guess_kind(names)
         yield parse_block(block, kind or "articles")
 
 
-def _first_names(data: bytes) -> set[str] | None:
+def _has_rows_in_lines(block: Block) -> bool:
+    """Return False for an array, and for objects of several lines, or several on a line."""
+    if _MANY_LINES.match(block.data):
+        return False
+    _, first_line = next(_lines(block), (0, b""))
+    try:
+        text = first_line.decode("utf-8", "replace").lstrip()
+        _, end = JSON.raw_decode(text)
+    except UNREADABLE:
+        return True
+    return not (text.startswith("{") and text[end:].lstrip().startswith(("{", ",")))
+
+
+def _first_names(block: Block) -> set[str] | None:
     """Return the field names of the first JSON object among the first 1,000 lines."""
-    for line in data.splitlines()[:1000]:
-        parsed = _parse_object(line)
-        if isinstance(parsed, dict):
-            return set(parsed)
+    for _, line in islice(_lines(block), 1000):
+        value = object_of(line)
+        if isinstance(value, dict):
+            return set(value)
     return None
 
 
-def _parse_object(line: bytes) -> dict[str, object] | str:
-    """Return the object on a line, or the reason for rejecting the line."""
-    try:
-        value = json.loads(line.decode("utf-8"), object_pairs_hook=_first_of_each)
-    except UnicodeDecodeError:
-        return "broken UTF-8"
-    except (ValueError, RecursionError):
-        return "not a JSON object"
-    return value if isinstance(value, dict) else "not a JSON object"
-
-
 def parse_block(block: Block, kind: Kind) -> Batch:
-    """Parse the lines of a block into columns of text and of lists of texts.
-
-    polars parses a block of well-formed lines. Any other block is parsed line by line, so that one
-    bad line costs one row.
-    """
-    rejects = []
-    if block.problem:
-        line_number = block.first_line + block.data.count(b"\n")
-        rejects.append(Reject(line_number, "", block.problem, ""))
-    schema: dict[str, pl.DataType] = {
-        name: pl.List(pl.String) if name in LIST_FIELDS else pl.String() for name in FIELDS[kind]
-    }
-    n_lines = block.data.count(b"\n") + (not block.data.endswith(b"\n") and bool(block.data))
-    try:
-        frame = pl.read_ndjson(io.BytesIO(block.data), schema=schema)
-    except UNREADABLE_LINES:
-        frame = None
-    # polars drops blank lines, so a different number of rows means that row numbers are lost.
-    if frame is None or len(frame) != n_lines or (b"\\" in block.data and _has_lost_escapes(frame)):
-        return _parse_line_by_line(block, kind, schema, rejects)
-    frame = frame.with_row_index(ROW, offset=block.first_line)
-    return Batch(kind, frame, rejects, block.position, nulls_are_absent=True)
+    """Parse the lines of a block into columns of text and of lists of texts."""
+    data = block.data.replace(b"\r\n", b"\n") if b"\r" in block.data else block.data
+    n_lines = block.n_lines
+    numbers: Sequence[int] = range(block.first_line, block.first_line + n_lines)
+    rejects: list[Reject] = []
+    rows: Sequence[Any] | None = None
+    # Between such lines a value ends and a value begins. So if there are as many values as lines,
+    # there is one on each.
+    if data.startswith(b"{") and data.count(b"}\n{") == n_lines - 1:
+        try:
+            rows = _decoder(kind).decode_lines(data)
+        except UNREADABLE:
+            rows = None
+    if rows is None or len(rows) != n_lines:
+        numbers, rows, rejects = _rows_line_by_line(block, kind)
+        n_lines = len(rows) + len(rejects)
+    frame = frame_of(kind, numbers, rows)
+    rejects += _block_problem(block)
+    return Batch(kind, frame, rejects, block.position, nulls_are_absent=True, n_lines=n_lines)
 
 
-def _has_lost_escapes(frame: pl.DataFrame) -> bool:
-    """Return whether a text is that of a list or object with a backslash or control character.
-
-    polars writes them as they are, so the text is not JSON.
-    """
-    lost = r"(?s)^[\[{].*[\\\x00-\x1f]"
-    return any(column.dtype == pl.String and column.str.contains(lost).any() for column in frame)
+@cache
+def _decoder(kind: Kind) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(row_type(kind))
 
 
-def _parse_line_by_line(
-    block: Block, kind: Kind, schema: dict[str, pl.DataType], rejects: list[Reject]
-) -> Batch:
-    """Parse a block by the json module; a bad line is added to the rejects."""
-    rows: list[dict[str, object]] = []
-    for line_number, line in enumerate(block.data.split(b"\n"), start=block.first_line):
-        if not line.strip():
-            continue
-        parsed = _parse_object(line)
-        if isinstance(parsed, str):
-            raw = clip(line.decode("utf-8", "backslashreplace"))
-            rejects.append(Reject(line_number, "", parsed, raw))
-            continue
-        values = {name: _field_value(parsed.get(name), name) for name in schema}
-        rows.append({ROW: line_number, **values})
-    frame = pl.DataFrame(rows, schema={ROW: pl.UInt32(), **schema})
-    return Batch(kind, frame, rejects, block.position, nulls_are_absent=True)
+def _rows_line_by_line(block: Block, kind: Kind) -> tuple[list[int], list[Any], list[Reject]]:
+    """Decode each line of a block by itself; return the numbers of rows, the rows, and rejects."""
+    decode = _decoder(kind).decode
+    numbers: list[int] = []
+    rows: list[Any] = []
+    rejects: list[Reject] = []
+    for number, line in _lines(block):
+        try:
+            row = decode(line)
+        except UNREADABLE:
+            value = object_of(line)
+            if isinstance(value, str):
+                rejects.append(Reject(number, "", value, _readable(line)))
+                continue
+            row = _row(kind, value)
+        numbers.append(number)
+        rows.append(row)
+    return numbers, rows, rejects
 
 
-def _field_value(value: object, name: str) -> str | list[str | None] | None:
-    """Return a JSON value as text, or as a list of texts for a list field, as polars does."""
-    if name not in LIST_FIELDS:
-        return None if value is None else _as_text(value)
-    if isinstance(value, str):
-        value = value.split()
-    if not isinstance(value, list):
-        return None
-    return [None if item is None else _as_text(item) for item in value]
+def _row(kind: Kind, value: dict[str, object]) -> msgspec.Struct:
+    return row_type(kind)(**{name: value[name] for name in FIELDS[kind] if name in value})
 
 
-def _as_text(value: object) -> str:
-    """Return a JSON value as the text that polars makes of it."""
-    if isinstance(value, float) and math.isfinite(value):
-        return format(Decimal(repr(value)), "f").removesuffix(".0")
-    text = value if isinstance(value, str) else json.dumps(_whole(value), ensure_ascii=False)
-    return encodable(text)
+def _lines(block: Block) -> Iterator[tuple[int, bytes]]:
+    """Yield the number and the bytes of each line that is not blank."""
+    for number, line in enumerate(block.data.split(b"\n"), start=block.first_line):
+        if line and not line.isspace():
+            yield number, line
 
 
-def _whole(value: object) -> object:
-    """Return a JSON value in which whole numbers are integers."""
-    if isinstance(value, dict):
-        return {key: _whole(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_whole(inner) for inner in value]
-    is_whole = isinstance(value, float) and value.is_integer()
-    return int(Decimal(repr(value))) if is_whole else value
+def _block_problem(block: Block) -> list[Reject]:
+    """Return the problem of a block as a reject of the line after it."""
+    if not block.problem:
+        return []
+    line_number = block.first_line + block.data.count(b"\n")
+    return [Reject(line_number, "", block.problem, _readable(block.dropped))]
 
 
-def _first_of_each(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    """Return an object whose keys may be repeated; the first counts, as for polars."""
-    values: dict[str, object] = {}
-    for key, value in pairs:
-        values.setdefault(key, value)
-    return values
+def _readable(line: bytes) -> str:
+    return readable(line.decode("utf-8", "surrogateescape").rstrip("\r\n"))
+
+
+def _read_values(path: Path, kind: Kind | None) -> Iterator[Batch]:
+    """Yield the rows of an array of objects, or of objects that are printed over many lines."""
+    numbers: list[int] = []
+    rows: list[msgspec.Struct] = []
+    rejects: list[Reject] = []
+    position = 0
+
+    def batch() -> Batch:
+        frame = frame_of(kind or "articles", numbers, rows)
+        return Batch(kind or "articles", frame, rejects, position, nulls_are_absent=True)
+
+    for found in json_values(path):
+        if isinstance(found, Reject):
+            rejects.append(found)
+        elif not isinstance(found.value, dict):
+            rejects.append(Reject(found.row, "", NOT_OBJECT, clip(as_text(found.value))))
+        else:
+            position = found.position
+            kind = kind or guess_kind(set(found.value))
+            numbers.append(found.row)
+            rows.append(_row(kind, encodable_object(found.value)))
+        if len(rows) + len(rejects) == ARRAY_ROWS:
+            yield batch()
+            numbers, rows, rejects = [], [], []
+    yield batch()

@@ -37,6 +37,8 @@ T = TypeVar("T")
 NO_MAPPING = IngestConfig()
 MAX_SAMPLES = 3  # rejected rows of a kind that the report shows; the store keeps them all
 MAX_SAMPLE_LENGTH = 200  # characters
+FEW_ROWS = 0.5  # of a file's lines; with fewer rows, a quote may have swallowed lines
+FEW_LINES = 20  # a file of fewer lines is not suspicious
 VECTOR_LEFT_OUT = ("vector", "not as long as the other vectors of this store")
 
 
@@ -63,6 +65,9 @@ class LoadReport:
         One error for each file that was refused as a whole.
     without_rows
         The files that were read to their end and gave no row.
+    few_rows
+        Path, number of rows and rejects, and number of lines of each text file that gave far fewer
+        rows than it has lines, without texts of several lines that explain it.
     skipped
         Path and reason of each file of a folder that was not read.
     n_files
@@ -77,6 +82,7 @@ class LoadReport:
     unknown_columns: dict[str, None] = field(default_factory=dict)
     refused: list[InputRefusedError] = field(default_factory=list)
     without_rows: list[str] = field(default_factory=list)
+    few_rows: list[tuple[str, int, int]] = field(default_factory=list)
     skipped: list[tuple[str, str]] = field(default_factory=list)
     n_files: int = 0
 
@@ -111,6 +117,10 @@ class LoadReport:
             "unknown_columns": list(self.unknown_columns),
             "refused": [str(error) for error in self.refused],
             "without_rows": self.without_rows,
+            "few_rows": [
+                {"file": path, "rows": n_rows, "lines": n_lines}
+                for path, n_rows, n_lines in self.few_rows
+            ],
             "skipped": [{"file": path, "reason": reason} for path, reason in self.skipped],
         }
 
@@ -181,6 +191,7 @@ def load_files(
                 for batch in read_batches
             )
             n_rows: Counter[Kind] = Counter()
+            n_found = n_lines = 0  # in batches whose lines are rows
             for checked, batch in _prefetch(batches):
                 added = store.add(
                     checked.kind,
@@ -191,6 +202,9 @@ def load_files(
                     is_known=is_known,
                 )
                 n_rows[checked.kind] += len(checked.rows)
+                if not _has_long_texts(batch):
+                    n_found += len(checked.rows) + len(checked.rejects)
+                    n_lines += batch.n_lines
                 for added_kind, counts in added.items():
                     report.added[added_kind] = report.added.get(added_kind, Added()) + counts
                     if counts.vectors_left_out:
@@ -202,6 +216,8 @@ def load_files(
                 progress(path, batch.position)
             if not n_rows.total():
                 report.without_rows.append(name)
+            if n_lines > FEW_LINES and n_found < FEW_ROWS * n_lines:
+                report.few_rows.append((name, n_found, n_lines))
             if n_rows["articles"] and not is_known:
                 store.put_read_file(name, _digest(path, format, kind, config))
         except InputRefusedError as error:
@@ -242,6 +258,15 @@ def reading_of(
     if found in NAMED_READERS:
         return found, NAMED_READERS[found](path, kind, file.name)
     return found, READERS[found](path, kind)
+
+
+def _has_long_texts(batch: Batch) -> bool:
+    """Return whether a batch has far fewer rows than lines because its texts have several lines."""
+    n_found = len(batch.frame) + len(batch.rejects)
+    return n_found < FEW_ROWS * batch.n_lines and any(
+        column.dtype == pl.String and column.str.contains("\n", literal=True).any()
+        for column in batch.frame
+    )
 
 
 def _digest(path: Path, *options: object) -> str:

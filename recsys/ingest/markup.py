@@ -1,9 +1,9 @@
-"""Decode XML and HTML, and remove what their parsers cannot bear, in linear time."""
+"""Decode XML and HTML, and mend what their parsers cannot bear, in linear time."""
 
 import codecs
+import html
 import re
-
-from recsys.errors import InputRefusedError
+from html.entities import html5
 
 # Characters that XML does not allow, and half of a surrogate pair.
 _NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
@@ -29,6 +29,18 @@ _PROLOG = re.compile(r"\s*<(\?|!--|!DOCTYPE)", re.IGNORECASE)
 _PROLOG_ENDS = {"?": "?>", "!--": "-->"}
 _DOCTYPE_PART = re.compile(r"""[^"'\[\]<>]+|"[^"]*"|'[^']*'|<!--""")
 _ROOT = re.compile(r"<(?:[\w.-]+:)?([A-Za-z_][\w.-]*)")
+# An entity whose text is short, and is no markup.
+_ENTITY = re.compile(
+    r"""<!ENTITY\s+([\w.-]+)\s+"""
+    r"""(?:"((?:[^"<&%]|&\#\w{1,8};){0,100})"|'((?:[^'<&%]|&\#\w{1,8};){0,100})')\s*>"""
+)
+MAX_ENTITIES = 10_000  # of those that a document declares itself, so that it stays small
+# Parts where an ampersand is one, references that every parser knows, and other ampersands.
+_AMPERSAND = re.compile(
+    r"<!\[CDATA\[.*?(?:\]\]>|\Z)|<!--.*?(?:-->|\Z)"
+    r"|&(?:lt|gt|amp|quot|apos|#[0-9]+|#x[0-9a-fA-F]+);|&(?:(?P<name>[\w.-]+);)?",
+    re.DOTALL,
+)
 
 
 def decode_markup(data: bytes) -> str:
@@ -68,10 +80,12 @@ def decode_markup(data: bytes) -> str:
 def clean_markup(text: str) -> str:
     r"""Remove the characters that XML does not allow, also where they are written as references.
 
+    References to control characters of Unicode are taken as those of Windows, as browsers do.
+
     Examples
     --------
-    >>> clean_markup("a\x00b&#0;c&#xD800;d&#65;")
-    'abcd&#65;'
+    >>> clean_markup("a\x00b&#0;c&#xD800;d&#65;&#150;")
+    'abcd&#65;–'
     """
     return _REFERENCE.sub(_allowed, _NOT_XML.sub("", text))
 
@@ -82,21 +96,49 @@ def _allowed(reference: re.Match[str]) -> str:
     if len(hexadecimal or decimal or "") > 7:
         return ""
     number = int(hexadecimal or "0", 16) if decimal is None else int(decimal or "0")
+    if 0x80 <= number < 0xA0:
+        return html.unescape(reference[0])
     is_allowed = 0 < number <= 0x10FFFF and not _NOT_XML.match(chr(number))
     return reference[0] if is_allowed else ""
 
 
-def without_prolog(text: str) -> str:
-    """Return a document from its root element on: without declaration, comments and DOCTYPE.
+def xml_document(data: bytes) -> str:
+    """Decode an XML document, and mend what parsers of XML refuse and people write.
 
-    Entities that a DOCTYPE declares are lost with it, and so are those that would expand without
-    bound.
+    It begins with its root element. Its entities are those of HTML and those that it declares with
+    a short text; any other ampersand is taken for itself.
 
     Examples
     --------
-    >>> without_prolog("<?xml version='1.0'?> <!DOCTYPE a [<!ENTITY b '>'>]> <!-- <c> --> <a/>")
-    '<a/>'
+    >>> xml_document(b"<!DOCTYPE a [<!ENTITY b 'B'>]><a>&b;&eacute;&lt; ?x=1&copy=3&c;</a>")
+    '<a>Bé&lt; ?x=1&amp;copy=3&amp;c;</a>'
     """
+    whole = clean_markup(decode_markup(data))
+    text = _without_prolog(whole)
+    prolog = whole[: len(whole) - len(text)]
+    declared = {
+        entity[1]: html.escape(html.unescape(entity[2] or entity[3] or ""))
+        for entity in _ENTITY.finditer(prolog)
+    }
+    n_left = MAX_ENTITIES
+
+    def as_characters(found: re.Match[str]) -> str:
+        nonlocal n_left
+        if found[0][:1] == "<" or len(found[0]) > 1 and not found["name"]:
+            return found[0]
+        name = found["name"] or ""
+        if name in declared and n_left:
+            n_left -= 1
+            return declared[name]
+        if known := html5.get(f"{name};"):
+            return html.escape(known)
+        return f"&amp;{found[0][1:]}"
+
+    return _AMPERSAND.sub(as_characters, text)
+
+
+def _without_prolog(text: str) -> str:
+    """Return a document from its root element on: without declaration, comments and DOCTYPE."""
     at = 0
     while match := _PROLOG.match(text, at):
         kind = match[1].upper()
@@ -135,17 +177,5 @@ def root_name(text: str) -> str:
     >>> root_name("<?xml version='1.0'?><!-- a feed --><rdf:RDF xmlns='x'>")
     'rdf'
     """
-    root = _ROOT.match(without_prolog(text)) if text.lstrip().startswith("<") else None
+    root = _ROOT.match(_without_prolog(text)) if text.lstrip().startswith("<") else None
     return "" if root is None else root[1].lower()
-
-
-def require_size(path: str, data: bytes, max_bytes: int) -> None:
-    """Check that a file that is parsed as a whole is not too large.
-
-    Raises
-    ------
-    InputRefusedError
-        If it has more than `max_bytes` bytes.
-    """
-    if len(data) > max_bytes:
-        raise InputRefusedError(path, f"larger than {max_bytes >> 20} MB")

@@ -13,6 +13,7 @@ impression without clicks would say that nothing was. Their histories are clicks
 import json
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -20,8 +21,8 @@ import polars as pl
 
 from recsys.errors import InputRefusedError
 from recsys.ingest.batches import Batch
-from recsys.ingest.blocks import read_blocks, read_start
-from recsys.ingest.delimited import parse_block
+from recsys.ingest.blocks import Block, read_blocks
+from recsys.ingest.delimited import Table, parse_block
 from recsys.rows import ROW, TIME_IS_BOUND, Kind, is_text
 
 NEWS = ["article_id", "category", "subcategory", "title", "body", "url", "_entities", "_mentions"]
@@ -37,24 +38,31 @@ def read(path: Path, kind: Kind | None) -> Iterator[Batch]:
     InputRefusedError
         If the first line has neither 8 nor 5 columns separated by tabs.
     """
-    n_columns = read_start(path, 1 << 20).partition(b"\n")[0].count(b"\t") + 1
+    first_block = next(read_blocks(path), Block(b"", 1, 0))
+    n_columns = first_block.data.partition(b"\n")[0].count(b"\t") + 1
     if n_columns not in (len(NEWS), len(BEHAVIORS)):
         raise InputRefusedError(
             str(path), f"not MIND: {n_columns} tab separated columns, news has 8, behaviors 5"
         )
     names = NEWS if n_columns == len(NEWS) else BEHAVIORS
+    table = _table(names)
     first_day = _first_day(path) if names is BEHAVIORS and kind in (None, "clicks") else None
     for block in read_blocks(path):
-        batch = parse_block(block, names, "articles", separator="\t", quoted=False)
+        batch, _ = parse_block(block, table, "articles")
         if names is NEWS:
             if kind in (None, "articles"):
-                yield Batch("articles", _news(batch.frame), batch.rejects, batch.position)
+                yield replace(batch, frame=_news(batch.frame))
             continue
         frame = batch.frame.with_columns(_parsed_time().alias("_time"))
         if kind in (None, "impressions"):
             yield _impressions(frame, batch)
         if kind in (None, "clicks"):
             yield Batch("clicks", _history(frame, first_day), position=batch.position)
+
+
+def _table(names: list[str]) -> Table:
+    """Return how the lines are split; the files have no header and quote nothing."""
+    return Table(names, names, "\t", "\t".join(names), quoted=False)
 
 
 def _parsed_time() -> pl.Expr:
@@ -66,14 +74,15 @@ def _first_day(path: Path) -> datetime | None:
     """Return the start of the day of the file's first impression; the lines are in no order."""
     first: datetime | None = None
     for block in read_blocks(path):
-        frame = parse_block(block, BEHAVIORS, "impressions", separator="\t", quoted=False).frame
-        day = frame.select(_parsed_time().min().dt.truncate("1d")).item()
+        batch, _ = parse_block(block, _table(BEHAVIORS), "impressions")
+        day = batch.frame.select(_parsed_time().min().dt.truncate("1d")).item()
         first = day if first is None or (day is not None and day < first) else first
     return first
 
 
 def _news(frame: pl.DataFrame) -> pl.DataFrame:
     """Return articles; subcategories such as "football_nfl" are too fine for sections."""
+    frame = frame.with_columns(map(_unquoted, ("title", "body", "_entities", "_mentions")))
     tags = [
         list(dict.fromkeys([*([subcategory] if subcategory else []), *_labels(title, body)]))
         for subcategory, title, body in frame.select(
@@ -83,6 +92,17 @@ def _news(frame: pl.DataFrame) -> pl.DataFrame:
     return frame.select(
         ROW, "article_id", "title", "body", "category", "url", pl.lit("en").alias("language")
     ).with_columns(pl.Series("tags", tags, dtype=pl.List(pl.String)))
+
+
+def _unquoted(name: str) -> pl.Expr:
+    """Return a text without the quotes around it, if all quotes in it are doubled.
+
+    Some copies of MIND were written by a CSV program. Nothing else doubles quotes.
+    """
+    text = pl.col(name)
+    is_quoted = text.str.contains(r'^"(?:[^"]|"")*""(?:[^"]|"")*"$')
+    inner = text.str.slice(1, text.str.len_chars() - 2).str.replace_all('""', '"', literal=True)
+    return pl.when(is_quoted).then(inner).otherwise(text).alias(name)
 
 
 def _labels(*columns: str | None) -> list[str]:
@@ -128,7 +148,7 @@ def _impressions(frame: pl.DataFrame, batch: Batch) -> Batch:
     ignored = Counter(
         {("impression", "does not say what was clicked"): n_ignored} if n_ignored else {}
     )
-    return Batch("impressions", impressions, batch.rejects, batch.position, ignored=ignored)
+    return replace(batch, kind="impressions", frame=impressions, ignored=ignored)
 
 
 def _history(frame: pl.DataFrame, first_day: datetime | None) -> pl.DataFrame:

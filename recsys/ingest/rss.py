@@ -12,14 +12,15 @@ import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
 import polars as pl
 
 from recsys.errors import InputRefusedError
-from recsys.ingest.batches import Batch
-from recsys.ingest.blocks import read_start
-from recsys.ingest.markup import clean_markup, decode_markup, require_size, without_prolog
+from recsys.ingest.batches import Batch, clip
+from recsys.ingest.blocks import read_whole
+from recsys.ingest.markup import xml_document
+from recsys.ingest.text import absolute_url
 from recsys.rows import ROW, Kind, Reject, iso
 
 ROOTS = ("rss", "feed", "rdf")
@@ -40,11 +41,22 @@ _IS_SHARED_ID = re.compile(r"#?\d+|/.*", re.DOTALL)  # a guid that other sites m
 _MAIL_AND_NAME = re.compile(r"[^\s@]+@[^\s@]+\s+\((.*)\)", re.DOTALL)
 _IS_MAIL = re.compile(r"[^\s@]+@[^\s@]+")
 _IS_PICTURE = re.compile(r"\.(jpe?g|png|gif|webp|avif)$", re.IGNORECASE)
+# Those of the modules that feeds use; many feeds do not declare them.
+_PREFIXES = ("atom", "content", "dc", "dcterms", "itunes", "media", "slash", "sy", "wfw")
+_ROOT_TAG = re.compile(r"<([\w.:-]+)[^<>]{0,4096}>")
+# Parts that are no markup, and the tags of entries.
+_ENTRY_TAG = re.compile(
+    r"<!\[CDATA\[.*?(?:\]\]>|\Z)|<!--.*?(?:-->|\Z)"
+    r"|<(?P<close>/?)(?P<name>item|entry)(?=[\s/>])[^<>]*>?",
+    re.DOTALL | re.IGNORECASE,
+)
 _UNNAMED = re.compile(r"^<unknown>:\d+:\d+: ")  # the parser's name of the feed, and a place in it
 
 
 def read(path: Path, kind: Kind | None, name: str | None = None) -> Iterator[Batch]:
-    """Yield the entries of a feed; a feed damaged in the middle yields the entries before.
+    """Yield the entries of a feed; of a damaged feed, those that can be separated.
+
+    A damaged entry is a reject with its text, also where some of its fields could be read.
 
     Parameters
     ----------
@@ -63,28 +75,25 @@ def read(path: Path, kind: Kind | None, name: str | None = None) -> Iterator[Bat
     """
     if kind not in (None, "articles"):
         raise InputRefusedError(str(path), f"a feed holds articles, not {kind}")
-    data = read_start(path, MAX_FEED_BYTES + 1)
-    require_size(str(path), data, MAX_FEED_BYTES)
-    # feedparser gives control characters to parsers that do not allow them.
-    text = _bounded(without_prolog(clean_markup(decode_markup(data))))
-    # Imported here, because every command would otherwise wait for the import.
-    import feedparser
-
-    # feedparser gets a stream, because it opens a text that looks like an address or a path.
-    feed = feedparser.parse(
-        io.BytesIO(text.encode()), sanitize_html=True, resolve_relative_uris=False
-    )
-    if not feed.get("version") and not feed.entries:
+    data, damage = read_whole(path, MAX_FEED_BYTES)
+    text = _bounded(_with_prefixes(xml_document(data)))
+    feed = _parsed(text)
+    entries = list(enumerate(feed.entries, start=1))
+    rejects: list[Reject] = []
+    if feed.bozo:
+        by_piece, rejects = _entries_one_by_one(text)
+        if len(by_piece) >= len(entries):
+            entries = by_piece
+    if not feed.get("version") and not entries:
         raise InputRefusedError(str(path), "not RSS or Atom")
+    if damage or (feed.bozo and not rejects):
+        problem = damage or f"feed is malformed: {_problem(feed)}"
+        rejects.append(Reject(len(entries) + 1, "", problem, ""))
     article_of = _article_reader(feed, name or path.name)
     rows = [
         {ROW: number} | {field: value or None for field, value in article_of(entry).items()}
-        for number, entry in enumerate(feed.entries, start=1)
+        for number, entry in entries
     ]
-    rejects = []
-    if feed.bozo:
-        problem = _UNNAMED.sub("", str(feed.bozo_exception))
-        rejects.append(Reject(len(rows) + 1, "", f"feed is malformed: {problem}", ""))
     yield Batch(
         "articles",
         pl.DataFrame(rows, schema=SCHEMA),
@@ -92,6 +101,71 @@ def read(path: Path, kind: Kind | None, name: str | None = None) -> Iterator[Bat
         path.stat().st_size,
         nulls_are_absent=True,
     )
+
+
+def _parsed(text: str) -> Any:
+    """Return a feed as feedparser reads it; where it fails, a feed without entries."""
+    # Imported here, because every command would otherwise wait for the import.
+    import feedparser
+
+    try:
+        # It gets a stream, because it opens a text that looks like an address or a path.
+        return feedparser.parse(
+            io.BytesIO(text.encode()), sanitize_html=True, resolve_relative_uris=False
+        )
+    except Exception as error:  # it fails in many ways on feeds that are damaged
+        return feedparser.FeedParserDict(
+            feed=feedparser.FeedParserDict(), entries=[], bozo=True, bozo_exception=error
+        )
+
+
+def _problem(feed: Any) -> str:
+    error = feed.get("bozo_exception", "it holds nothing")
+    return _UNNAMED.sub("", str(error)) or type(error).__name__
+
+
+def _entries_one_by_one(text: str) -> tuple[list[tuple[int, Any]], list[Reject]]:
+    """Return the entries of a damaged feed by their numbers, and the damaged ones as rejects.
+
+    Each entry is parsed alone, because feedparser loses those that follow an element without end.
+    """
+    root = _ROOT_TAG.match(text)
+    before, after = (root[0], f"</{root[1]}>") if root else ("", "")
+    entries, rejects = [], []
+    for number, piece in enumerate(_pieces(text), start=1):
+        alone = _parsed(before + piece + after)
+        entries += [(number, entry) for entry in alone.entries[:1]]
+        if alone.bozo or not alone.entries:
+            problem = f"this entry is malformed; what can be read of it is kept: {_problem(alone)}"
+            rejects.append(Reject(number, "", problem, clip(piece)))
+    return entries, rejects
+
+
+def _pieces(text: str) -> Iterator[str]:
+    """Yield the text of each entry; one without an end goes to the beginning of the next."""
+    tags = (found for found in _ENTRY_TAG.finditer(text) if found["name"])
+    tag = next(tags, None)
+    while tag is not None:
+        following = next(tags, None)
+        if not tag["close"]:
+            end = len(text) if following is None else following.start()
+            if following is not None and following["close"]:
+                end = following.end()
+            yield text[tag.start() : end]
+        tag = following
+
+
+def _with_prefixes(text: str) -> str:
+    """Return a feed whose root element declares the prefixes of `_PREFIXES` that the feed uses."""
+    root = _ROOT_TAG.match(text)
+    if root is None:
+        return text
+    missing = "".join(
+        f' xmlns:{prefix}="urn:{prefix}"'
+        for prefix in _PREFIXES
+        if f"<{prefix}:" in text and f"xmlns:{prefix}=" not in text
+    )
+    return text[: root.end(1)] + missing + text[root.end(1) :]
 
 
 def _bounded(text: str) -> str:
@@ -121,23 +195,24 @@ def _article_reader(feed: Any, name: str) -> Callable[[Any], dict[str, str | lis
         Identifies the feed if it does not give its address.
     """
     own = next((link.get("href", "") for link in _links(feed.feed) if link.rel == "self"), "")
-    site = _joined(own, feed.feed.get("link", ""))
+    site = absolute_url(own, feed.feed.get("link", ""))
     address = own if _IS_WEB.match(own) else site
     # An aggregator's copy of a feed has an address of its own, to which no link is relative.
-    base = site if urlsplit(site).netloc != urlsplit(address).netloc else address
+    feed_base = site if urlsplit(site).netloc != urlsplit(address).netloc else address
     is_atom = feed.get("version", "").startswith("atom")
     language = feed.feed.get("language", "")
 
     def article_of(entry: Any) -> dict[str, str | list[str]]:
+        title = entry.get("title_detail")
+        base = absolute_url(feed_base, (title or {}).get("base", "")) or feed_base  # of xml:base
         guid = entry.get("id", "").strip()
         links = _links(entry)
         # feedparser takes the guid for the link of an entry that has none.
         link = entry.get("link", "") if links or _IS_WEB.match(guid) else ""
-        url = _joined(base, link)
+        url = absolute_url(base, link)
         content = next((c for c in entry.get("content", []) if _is_text(c)), None)
         summary = entry.get("summary_detail")
         names = [tag.get("label") or tag.get("term") or "" for tag in entry.get("tags", [])]
-        title = entry.get("title_detail")
         return {
             "article_id": _id_of(guid or url or link, base, address or name),
             "title": _as_html(title, is_atom=is_atom),
@@ -147,7 +222,7 @@ def _article_reader(feed: Any, name: str) -> Callable[[Any], dict[str, str | lis
             "tags": names[1:],
             "author": _author(entry),
             "url": url,
-            "image_url": _joined(base, _image(entry, links)),
+            "image_url": absolute_url(base, _image(entry, links)),
             "language": entry.get("language") or (title or {}).get("language") or language,
             "published_at": _time(entry, "published") or _time(entry, "updated"),
             "modified_at": _time(entry, "updated"),
@@ -159,23 +234,6 @@ def _article_reader(feed: Any, name: str) -> Callable[[Any], dict[str, str | lis
 
 def _links(item: Any) -> list[Any]:
     return item.get("links", [])  # type: ignore[no-any-return]
-
-
-def _joined(base: str, link: str) -> str:
-    """Return a link as an absolute address; "" if it cannot be one.
-
-    Examples
-    --------
-    >>> _joined("https://news.example/feed", "//news.example/a?b=1&section=2")
-    'https://news.example/a?b=1&section=2'
-    """
-    if not link:
-        return ""
-    try:
-        address = urljoin(base, link.strip())
-    except ValueError:  # such as an unclosed bracket in the host
-        return ""
-    return address if _IS_WEB.match(address) else ""
 
 
 def _id_of(guid: str, base: str, feed: str) -> str:
@@ -190,7 +248,7 @@ def _id_of(guid: str, base: str, feed: str) -> str:
     """
     if not _IS_SHARED_ID.fullmatch(guid):
         return guid
-    return _joined(base, guid) if base and guid.startswith("/") else f"{feed}#{guid}"
+    return absolute_url(base, guid) if base and guid.startswith("/") else f"{feed}#{guid}"
 
 
 def _as_html(detail: Any, *, is_atom: bool) -> str:
@@ -225,7 +283,7 @@ def _image(entry: Any, links: list[Any]) -> str:
         if kind.startswith("image") or (not kind and _IS_PICTURE.search(address.partition("?")[0])):
             return address
     thumbnails = entry.get("media_thumbnail") or [{}]
-    return thumbnails[0].get("url") or ""
+    return thumbnails[0].get("url") or entry.get("image", {}).get("href") or ""
 
 
 def _time(entry: Any, name: str) -> str:

@@ -9,14 +9,8 @@ import polars as pl
 
 from recsys.errors import InputRefusedError
 from recsys.ingest.batches import Batch
-from recsys.ingest.blocks import read_start
-from recsys.ingest.markup import (
-    clean_markup,
-    decode_markup,
-    require_size,
-    root_name,
-    without_prolog,
-)
+from recsys.ingest.blocks import read_whole
+from recsys.ingest.markup import decode_markup, root_name, xml_document
 from recsys.rows import ROW, Kind, Reject
 
 MAX_SITEMAP_BYTES = 64 << 20  # the protocol allows 50 MB
@@ -51,9 +45,8 @@ def read(path: Path, kind: Kind | None) -> Iterator[Batch]:
     """
     if kind not in (None, "articles"):
         raise InputRefusedError(str(path), f"a sitemap holds articles, not {kind}")
-    data = read_start(path, MAX_SITEMAP_BYTES + 1)
-    require_size(str(path), data, MAX_SITEMAP_BYTES)
-    text = without_prolog(clean_markup(decode_markup(data)))
+    data, damage = read_whole(path, MAX_SITEMAP_BYTES)
+    text = xml_document(data)
     name = root_name(text)
     if name == "sitemapindex":
         problem = "an index of sitemaps; fetch the sitemaps that it names and ingest those"
@@ -76,8 +69,8 @@ def read(path: Path, kind: Kind | None) -> Iterator[Batch]:
         raise InputRefusedError(str(path), problem)
     n_others = len(pages) - len(rows)
     rejects = []
-    if parser.error_log:
-        problem = f"sitemap is malformed: {parser.error_log[0].message}"
+    if damage or parser.error_log:
+        problem = damage or f"sitemap is malformed: {parser.error_log[0].message}"
         rejects.append(Reject(len(pages) + 1, "", problem, ""))
     yield Batch(
         "articles",

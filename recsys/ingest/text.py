@@ -9,6 +9,7 @@ terminal; byte order marks; and the two controls that reverse the direction of a
 import html
 import re
 import unicodedata
+from urllib.parse import urljoin, urlsplit
 
 _BLANKS = re.compile(r"[^\S\n]+")
 _BREAKS = re.compile(r" ?\n[ \n]*")
@@ -41,6 +42,9 @@ def _tags(names: str) -> re.Pattern[str]:
     return re.compile(rf"</?(?:{names.replace(' ', '|')}){_ATTRIBUTES}", re.IGNORECASE)
 
 
+_NO_TAG = re.compile(r"<!DOCTYPE[^<>]*>|<!\[CDATA\[|\]\]>", re.IGNORECASE)
+# Not white space, a soft hyphen, of no width, or a direction.
+_VISIBLE = re.compile(r"[^\s\xad\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
 _INLINE_TAG, _BLOCK_TAG = _tags(_INLINE), _tags(_BLOCKS)
 _ESCAPED_BLOCK = re.compile(rf"\s*&lt;(?:{_BLOCKS.replace(' ', '|')})(?:\s|/?&gt;)", re.IGNORECASE)
 
@@ -48,8 +52,8 @@ _ESCAPED_BLOCK = re.compile(rf"\s*&lt;(?:{_BLOCKS.replace(' ', '|')})(?:\s|/?&gt
 def normalise_body(text: str) -> str:
     r"""Decode entities, convert to Unicode NFC, and collapse white space.
 
-    A paragraph break becomes one newline. Of more than `MAX_MARKS` combining marks on one letter,
-    the others are dropped.
+    A paragraph break becomes one newline. A text of invisible characters alone is empty. Of more
+    than `MAX_MARKS` combining marks on one letter, the others are dropped.
 
     Examples
     --------
@@ -59,7 +63,8 @@ def normalise_body(text: str) -> str:
     # Python refuses to convert thousands of digits; no character has a number of eight.
     text = html.unescape(_LONG_REFERENCE.sub(r"&#\1", text))
     text = _NEVER_TEXT.sub("", _LINE_ENDS.sub("\n", text))
-    return _BREAKS.sub("\n", _BLANKS.sub(" ", nfc(text))).strip()
+    text = _BREAKS.sub("\n", _BLANKS.sub(" ", nfc(text))).strip()
+    return text if _VISIBLE.search(text) else ""
 
 
 def normalise_line(text: str) -> str:
@@ -130,7 +135,7 @@ def body_of_html(text: str) -> str:
 
 
 def _without_tags(text: str) -> str:
-    text = _without_parts(text, re.compile("<!--"), re.compile("-->"))
+    text = _NO_TAG.sub("", _without_parts(text, re.compile("<!--"), re.compile("-->")))
     for name in _WITHOUT_TEXT:
         start = re.compile(rf"<{name}{_ATTRIBUTES}", re.IGNORECASE)
         text = _without_parts(text, start, re.compile(rf"</{name}\s*>", re.IGNORECASE))
@@ -160,3 +165,20 @@ def normalise_url(url: str) -> str:
     """
     url = _NEVER_TEXT.sub("", _LINE_ENDS.sub("", url)).replace("\n", "").replace("\t", "").strip()
     return url if url.lower().startswith(("http://", "https://")) else ""
+
+
+def absolute_url(base: str, link: str) -> str:
+    """Return a link as an absolute http or https address; "" if it cannot be one.
+
+    Examples
+    --------
+    >>> absolute_url("https://news.example/feed", "//news.example/a?b=1&section=2")
+    'https://news.example/a?b=1&section=2'
+    """
+    if not link:
+        return ""
+    try:
+        address = urljoin(base, link.strip())
+        return address if urlsplit(address).scheme in ("http", "https") else ""
+    except ValueError:  # such as an unclosed bracket in the host
+        return ""

@@ -385,9 +385,10 @@ def _parse_number(text: str) -> tuple[int | None, bool]:
     number = Decimal(text.replace(",", "."))
     if number in _UNKNOWN:
         return None, False
-    if number in _NEVER or (text.startswith("9999") and len(text) in (8, 14)):
+    digits = _DIGITS.fullmatch(text)
+    if number in _NEVER or (digits and text.startswith("9999")):
         return None, False
-    if (digits := _DIGITS.fullmatch(text)) and number < _SECONDS_1973 * 10 ** (len(text) - 8):
+    if digits and number < _SECONDS_1973 * 10 ** (len(text) - 8):
         days = _parse_date(digits["date"])
         return None if days is None else days * _DAY_MS + _time_of_day(digits), True
     if len(text) == 12 and number < _MS_1979 and _is_date(_DIGITS.fullmatch(text + "00")):

@@ -232,6 +232,9 @@ def _typed(
             if (is_unknown := problems.unknown(name)) is not None:
                 columns[name] = column.set(is_unknown, None)
     else:
+        if kind == "impressions":
+            not_shown = columns["clicked"].list.set_difference(columns["shown"]).list.len() > 0
+            problems.note("clicked", not_shown.fill_null(False), "not one of the articles shown")
         user_id, session_id = columns["user_id"], columns.pop("session_id")
         columns["user_id"] = user_id.zip_with(
             user_id.is_not_null(), ANONYMOUS + session_id.fill_null("")

@@ -14,7 +14,13 @@ from typing import Any
 
 from recsys.errors import InputRefusedError
 from recsys.ingest.batches import Batch
-from recsys.ingest.blocks import BYTE_ORDER_MARK, DAMAGE, decompress, read_start
+from recsys.ingest.blocks import (
+    BYTE_ORDER_MARK,
+    DAMAGE,
+    decompress,
+    read_start,
+    reason_of_damage,
+)
 from recsys.ingest.gather import Gatherer, Value
 from recsys.ingest.wordpress import article_status, summary_of, terms, utc_time
 from recsys.rows import Kind, Reject, is_text
@@ -99,7 +105,7 @@ def _items(path: Path) -> Iterator[tuple[bytes | Reject, int]]:
                     yield Reject(number, "", problem, _shown(pending)), raw.tell()
                     pending, number, searched = b"", number + 1, 0
         except DAMAGE as error:
-            yield Reject(number, "", f"truncated or damaged archive: {error}", ""), raw.tell()
+            yield Reject(number, "", reason_of_damage(error), ""), raw.tell()
         except UnicodeDecodeError:
             yield Reject(number, "", "broken encoding", ""), raw.tell()
         if number == 0:

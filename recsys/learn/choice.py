@@ -90,8 +90,12 @@ class ChoiceLikelihood:
 
     Parameters
     ----------
-    chosen, start
+    chosen
+        See `Choices`; with `count_each`, how often each alternative was chosen.
+    start
         See `Choices`.
+    count_each
+        Whether everything that was chosen counts; otherwise each choice counts once.
 
     Attributes
     ----------
@@ -99,15 +103,17 @@ class ChoiceLikelihood:
         Number of choices that are not left out.
     """
 
-    def __init__(self, chosen: NDArray[np.bool_], start: Ints) -> None:
+    def __init__(
+        self, chosen: NDArray[np.bool_] | Floats, start: Ints, *, count_each: bool = False
+    ) -> None:
         size = np.diff(start)
         self._choice = np.repeat(np.arange(len(size)), size)
         n_chosen = np.bincount(self._choice, weights=chosen, minlength=len(size))
-        is_used = (n_chosen > 0) & (n_chosen < size)
+        is_used = (n_chosen > 0) & ((n_chosen < size) | count_each)
         self.n = int(is_used.sum())
-        self._is_used = is_used[self._choice]
-        share = chosen / np.maximum(n_chosen, 1)[self._choice]
-        self._target = np.where(self._is_used, share, 0.0)
+        # What each choice counts.
+        self._weight = np.where(is_used, n_chosen if count_each else 1.0, 0.0)[self._choice]
+        self._target = self._weight * chosen / np.maximum(n_chosen, 1)[self._choice]
         self._start = np.minimum(start[:-1], max(len(chosen) - 1, 0))
         self._is_filled = size > 0
 
@@ -121,7 +127,7 @@ class ChoiceLikelihood:
         total = np.bincount(self._choice, weights=exponential, minlength=len(self._is_filled))
         total = np.where(self._is_filled, total, 1.0)
         log_chance = shifted - np.log(total)[self._choice]
-        gradient = self._target - self._is_used * exponential / total[self._choice]
+        gradient = self._target - self._weight * exponential / total[self._choice]
         return float(self._target @ log_chance), gradient
 
 
@@ -195,6 +201,9 @@ class CurveFit:
     ----------
     choices
         What to learn from.
+    counts : array of float64, shape (n_alternatives,)
+        How often each alternative was chosen, for many choices among the same alternatives; each
+        of them counts. None if each alternative was chosen once or not at all.
 
     Notes
     -----
@@ -204,8 +213,8 @@ class CurveFit:
     larger it is, the straighter the curves.
     """
 
-    def __init__(self, choices: Choices) -> None:
-        self._choices = choices
+    def __init__(self, choices: Choices, counts: Floats | None = None) -> None:
+        self._choices, self._counts = choices, counts
         self._knots: dict[str, Floats] = {}
         self._columns_at_knots: list[Floats] = []  # by feature, shape (n_knots, n_columns)
         self._covariances: list[Floats] = []  # of a feature's columns, over the alternatives
@@ -268,7 +277,8 @@ class CurveFit:
         start = self._choices.start
         choice = np.repeat(np.arange(len(self._choices)), np.diff(start))
         is_used = choice < (len(self._choices) if n_choices is None else n_choices)
-        likelihood = ChoiceLikelihood(self._choices.chosen & is_used, start)
+        chosen = self._choices.chosen if self._counts is None else self._counts
+        likelihood = ChoiceLikelihood(chosen * is_used, start, count_each=self._counts is not None)
         penalties, roots = self._penalties_and_roots(bend_penalty, int(is_used.sum()))
         maps = [np.linalg.inv(root).T for root in roots]
         first = [root.T @ last for root, last in zip(roots, self._coefficients, strict=True)]

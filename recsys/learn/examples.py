@@ -18,7 +18,7 @@ from recsys.rows import HOUR_MS
 Floats = NDArray[np.float64]
 Day = tuple[int, int]  # its begin and its end
 
-EXAMPLES_VERSION = 2  # raise it when a feature or a signal changes its meaning
+EXAMPLES_VERSION = 4  # raise it when a feature or a signal changes its meaning
 RETRIEVAL = "retrieval"  # name of the retrieval head
 LIVE_HOURS = 8  # after a nightly run: when the choices among all live articles begin
 
@@ -38,10 +38,14 @@ class Examples:
         The choices, with their features.
     signals : dict of array of float64, shape (n_alternatives,)
         The unweighted signals of the linear score, where the features are not these signals.
+    has_forecast
+        Whether the forecast of that day was learned. The shipped one has another scale, so that
+        weights that were learned with one do not fit the other.
     """
 
     choices: Choices
     signals: Mapping[str, Floats]
+    has_forecast: bool
 
 
 class ExampleBuilder:
@@ -107,7 +111,7 @@ class ExampleBuilder:
             choices = sampled_live_choices(
                 self.past, run, rng, before_ms=end, max_choices=self._max_choices()
             )
-            return Examples(choices, {})
+            return Examples(choices, {}, bool(run.model.carry.forecast))
 
         return self._once(RETRIEVAL, day, build)
 
@@ -116,15 +120,17 @@ class ExampleBuilder:
         begin, end = day
 
         def build() -> Examples:
+            run = self.past.sampled_nightly(begin, end)
             features = impression_features(
                 self.past,
-                self.past.sampled_nightly(begin, end),
+                run,
                 protocol,
                 from_ms=begin,
                 before_ms=end,
                 max_impressions=self._max_choices(),
             )
-            return Examples(features.choices, features.signals)
+            has_forecast = bool(run.model.carry.forecast)
+            return Examples(features.choices, features.signals, has_forecast)
 
         return self._once(ranking_head(protocol), day, build)
 
@@ -162,6 +168,7 @@ def _pack(examples: Examples) -> bytes:
     """Return examples as the bytes of an uncompressed NPZ file."""
     choices = examples.choices
     arrays: dict[str, Any] = {"chosen": choices.chosen, "start": choices.start}
+    arrays["has_forecast"] = np.array(examples.has_forecast)
     arrays |= {f"feature {name}": values for name, values in choices.features.items()}
     arrays |= {f"signal {name}": values for name, values in examples.signals.items()}
     file = io.BytesIO()
@@ -180,4 +187,5 @@ def _unpack(packed: bytes) -> Examples:
             }
             for kind in ("feature ", "signal ")
         )
-        return Examples(Choices(features, arrays["chosen"], arrays["start"]), signals)
+        choices = Choices(features, arrays["chosen"], arrays["start"])
+        return Examples(choices, signals, bool(arrays["has_forecast"]))

@@ -7,6 +7,7 @@ other: on EB-NeRD weights learned from what was shown find .05 to .28 of the nex
 weights learned from live articles find .43 to .50.
 """
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -16,8 +17,15 @@ from numpy.typing import NDArray
 from recsys.blend.curves import curve_parts
 from recsys.blend.signal_table import SIGNALS, signal_names, signal_weights
 from recsys.config import Config
-from recsys.learn.choice import CurveFit, concatenate_choices, fit_weights, mean_auc
+from recsys.learn.choice import (
+    ChoiceLikelihood,
+    CurveFit,
+    concatenate_choices,
+    fit_weights,
+    mean_auc,
+)
 from recsys.learn.examples import RETRIEVAL, ExampleBuilder, ranking_head
+from recsys.learn.head_report import HeadReport
 from recsys.learn.impressions import POSITION
 from recsys.learn.protocols import Protocol
 
@@ -25,30 +33,6 @@ Floats = NDArray[np.float64]
 # Straight curves first, since each fit starts from the result of the one before.
 BEND_PENALTIES = (1000.0, 100.0, 10.0)
 VALIDATION_SHARE = 0.25  # of the choices: the latest ones
-
-
-@dataclass(frozen=True, slots=True)
-class HeadReport:
-    """How a head was learned, for the run's report.
-
-    Attributes
-    ----------
-    n
-        Number of choices, those of the validation included.
-    learned, shipped
-        AUC of the learned and of the shipped head on the validation choices: the latest
-        quarter, which is not learned from. None with too few choices to learn from or to judge.
-    used
-        Whether the learned head is served; otherwise the shipped weights are.
-    why
-        Why the learned head is not served; or a setting that the validation chose.
-    """
-
-    n: int
-    learned: float | None
-    shipped: float | None
-    used: bool
-    why: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +55,13 @@ class Heads:
     reports: dict[str, HeadReport] = field(default_factory=dict)
 
 
-def learn_heads(builder: ExampleBuilder, as_of_ms: int, protocols: Sequence[Protocol]) -> Heads:
+def learn_heads(
+    builder: ExampleBuilder,
+    as_of_ms: int,
+    protocols: Sequence[Protocol],
+    *,
+    has_forecast: bool,
+) -> Heads:
     """Learn both heads from the days before an instant.
 
     Parameters
@@ -83,6 +73,8 @@ def learn_heads(builder: ExampleBuilder, as_of_ms: int, protocols: Sequence[Prot
         Events of this instant or later are not learned from.
     protocols
         The protocols to learn curves for.
+    has_forecast
+        Whether the run has learned a forecast. The retrieval head learns from days alike.
 
     Returns
     -------
@@ -91,7 +83,7 @@ def learn_heads(builder: ExampleBuilder, as_of_ms: int, protocols: Sequence[Prot
     """
     builder.build_into_store(protocols, as_of_ms)
     reports = {}
-    weights, reports[RETRIEVAL] = _fit_retrieval_head(builder, as_of_ms)
+    weights, reports[RETRIEVAL] = _fit_retrieval_head(builder, as_of_ms, has_forecast)
     curves: dict[Protocol, dict[str, Floats]] = {}
     for protocol in protocols:
         curves[protocol], reports[ranking_head(protocol)] = fit_ranking_head(
@@ -101,11 +93,12 @@ def learn_heads(builder: ExampleBuilder, as_of_ms: int, protocols: Sequence[Prot
 
 
 def _fit_retrieval_head(
-    builder: ExampleBuilder, as_of_ms: int
+    builder: ExampleBuilder, as_of_ms: int, has_forecast: bool
 ) -> tuple[Mapping[str, float], HeadReport]:
     """Fit the weights of the linear score to choices among all live articles."""
     config = builder.past.config
     days = [builder.retrieval(day) for day in builder.days(as_of_ms)]
+    days = [day for day in days if day.has_forecast == has_forecast]
     choices = concatenate_choices([day.choices for day in days], signal_names())
     shipped = signal_weights(config.blend)
     if len(choices) < config.learn.min_choices:
@@ -114,13 +107,14 @@ def _fit_retrieval_head(
     validation = choices.select(edge, len(choices))
     may_be_negative = [row.name for row in SIGNALS if row.may_be_negative]
     early = fit_weights(choices.select(0, edge), shipped, may_be_negative=may_be_negative)
-    learned_score = linear_score(validation.features, early)
-    report = _head_report(
-        len(choices),
-        mean_auc(learned_score, validation),
-        mean_auc(linear_score(validation.features, shipped), validation),
-        "",
-    )
+    scores = [linear_score(validation.features, weights) for weights in (early, shipped)]
+    learned_auc, shipped_auc = (mean_auc(score, validation) for score in scores)
+    report = _head_report(len(choices), learned_auc, shipped_auc, "")
+    # The mean AUC looks at whole lists, the likelihood at their tops, which are all that is shown.
+    likelihood = ChoiceLikelihood(validation.chosen, validation.start)
+    if report.used and likelihood(scores[0])[0] <= likelihood(scores[1])[0]:
+        why = "the latest choices are likelier with the shipped weights"
+        report = dataclasses.replace(report, used=False, why=why)
     if not report.used:
         return shipped, report
     fitted = fit_weights(choices, shipped, may_be_negative=may_be_negative)

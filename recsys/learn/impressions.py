@@ -113,7 +113,8 @@ def impression_features(
         name: features[_FEATURE_OF_SIGNAL.get(name, name)]
         for name in signal_names("contextual", "personal")
     }
-    features |= events.article_features(key, instant_ms)
+    counted = events.article_features(key, instant_ms)
+    features |= counted
     # A run keeps no profile of a user who never clicked, so it does not know what such a user
     # was shown either.
     is_known = np.repeat(user_index >= 0, size)
@@ -130,7 +131,9 @@ def impression_features(
         (article_index == context) & (article_index >= 0),
     )
     ages = age_hours(born_ms, instant_ms)
-    signals |= static_values(ArticlesAt(events, key, ages, instant_ms, past.config.popularity))
+    curves, settings = run.model.carry.forecast, past.config.popularity
+    articles = ArticlesAt(events, key, ages, instant_ms, counted, settings, curves)
+    signals |= static_values(articles)
     position = positions(shown, list_names(past.config))
     # The fit uses the position, so that no other feature explains what the position explains.
     # Its curve is not served: a candidate that is about to be ranked has no position yet.

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from recsys.config import Config
+from recsys.learn.forecast import learn_forecast
 from recsys.rows import iso
 from recsys.store.database import Store
 from recsys.training.train import Model, base_run_of, train
@@ -113,8 +114,11 @@ class PastRuns:
             None if base_run is None else base_run.facts,
             max_users,
         )
-        carried = None
-        if base is not None and base_run is not None:
+        if base is None or base_run is None:
+            curves, _ = learn_forecast(window, self.config)
+            carried = None
+        else:
+            curves = base_run.carry.forecast
             carried = (base_run, factors_of_base(window, base.model.users))
-        model = train(self.store, window, self.config, lambda stage: nullcontext(), carried)
+        model = train(self.store, window, self.config, lambda _: nullcontext(), curves, carried)
         return PastRun(window, model)

@@ -258,7 +258,7 @@ def frozen_lists(vitals: Vitals, last: run_file.RunMeta, config: Config) -> list
         of.name
         for layout in layouts_of(config).values()
         for of in layout.lists
-        if of.scorer in ("rising", "latest")
+        if of.scorer in ("expected", "rising", "latest")
     }
     frozen = [
         name

@@ -143,18 +143,21 @@ def refresh(store: Store, folder: Path, as_of_ms: int, config: Config, stage: St
             packed = _packed_profiles(current.files, _ids_of(window, wanted))
             user_factors = _base_factors(window, needed, packed, current.page)
         user_items = window_user_items(window, config)
-        model = train_articles(store, window, config, stage, user_items, (base, user_factors))
+        curves = base.carry.forecast
+        model = train_articles(
+            store, window, config, stage, user_items, curves, (base, user_factors)
+        )
         with stage("users"):
             profiles = {}
             if meta.base is not None:  # those of the refresh that is refreshed
                 profiles = dict(load_profiles(*current.files[0]))
             changed, n_new = _advanced_profiles(window, base, changed_keys, packed, model)
             profiles |= changed
-    curves = current.rank.refresh_curves
+    refresh_curves = current.rank.refresh_curves
     return Refreshed(
         nightly_run_id=meta.base or current.run_id,
         model=with_weights(model, meta.weights),
-        rank=dataclasses.replace(model.rank, curves=curves, refresh_curves=curves),
+        rank=dataclasses.replace(model.rank, curves=refresh_curves, refresh_curves=refresh_curves),
         weights=meta.weights,
         profiles=profiles,
         n_users=meta.n_users + n_new,

@@ -17,6 +17,7 @@ from recsys.config_file import differences, toml_of
 from recsys.errors import HeldBackError, RecsysError, StoreError
 from recsys.files import locked
 from recsys.learn.examples import ExampleBuilder
+from recsys.learn.forecast import learn_forecast
 from recsys.learn.heads import learn_heads
 from recsys.learn.past_runs import PastRuns
 from recsys.learn.protocols import Protocol
@@ -226,12 +227,14 @@ def _write_nightly(job: _Job) -> tuple[run_file.RunMeta, PageModel]:
             n_counted = count_new_texts(store, window.articles, config, workers)
         n_at_once = 1 if len(window.user_index) > MANY_CLICKS else n_processes
         tasks = _start_building_examples(workers, n_at_once, builder, job.as_of_ms)
-        model = train(store, window, config, stage)
+        with stage("forecast"):
+            curves, of_forecast = learn_forecast(window, config)
+        model = train(store, window, config, stage, curves)
         with stage("learn"):
             for task in tasks:
                 task.result()
-            heads = learn_heads(builder, job.as_of_ms, PROTOCOLS_SERVED)
-    job.report.heads = heads.reports
+            heads = learn_heads(builder, job.as_of_ms, PROTOCOLS_SERVED, has_forecast=bool(curves))
+    job.report.heads = {"forecast": of_forecast} | heads.reports
     job.report.counts = model.counts | {"articles_vectorised": n_counted}
     job.report.warnings = list(model.warnings)
     model = with_weights(model, heads.weights)

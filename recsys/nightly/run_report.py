@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from recsys.learn.heads import HeadReport
+from recsys.learn.head_report import HeadReport
 from recsys.nightly.publish_gate import Vitals
 
 LIBRARIES = ("recsys", "numpy", "scipy", "scikit-learn", "implicit", "polars", "sqlite-utils")

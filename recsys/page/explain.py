@@ -12,6 +12,7 @@ from recsys.computed_once import computed_once
 from recsys.page.build import Built, PageBuilder
 from recsys.page.known_articles import KnownArticle, KnownArticles
 from recsys.page.list_table import Layout, PageList
+from recsys.page.rankings import expected_clicks
 from recsys.page.reasons import reads_behind
 from recsys.page.rules import EVERY, Editorial, Rule
 
@@ -21,6 +22,7 @@ _PERSONAL = ("personal", "important")  # scorers whose slots have reads behind t
 
 # What an editor reads for each part of a score: signals, and what some scorers have of their own.
 PART_LABELS: Mapping[str, str] = {row.name: row.label for row in SIGNALS} | {
+    "expected": "clicks expected in the next hours",
     "rise": "more clicks than expected",
     "importance": "read by many today",
     "personal": "fits this user and article",
@@ -275,8 +277,10 @@ def slot_parts(
     """
     if of.scorer == "rising":
         found = {"rise": float(model.rise[article])}
+    elif of.scorer == "expected":
+        found = {"expected": float(expected_clicks(model.live.static)[article])}
     elif of.row.values:
-        found = {of.row.values: float(parts[of.row.values][article])}
+        found = {of.row.values: float(model.live.static[of.row.values][article])}
     elif of.scorer == "similar":
         weight = model.live.weights["context_text"]
         text = float(parts["context_text"][article]) if "context_text" in parts else 0.0

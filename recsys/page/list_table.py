@@ -13,7 +13,8 @@ from typing import Literal, TypeVar
 from recsys.blend.signal_table import signal_weights
 from recsys.checked import suggestion
 from recsys.computed_once import computed_once
-from recsys.config import Config, FilterConfig, ListConfig, Scorer
+from recsys.config import Config
+from recsys.config_page import FilterConfig, ListConfig, Scorer
 from recsys.errors import ConfigError
 from recsys.kernels.library import library
 from recsys.languages import primary_language
@@ -24,7 +25,7 @@ T = TypeVar("T")
 ARTICLE, FRONT = "article", "front"  # layouts that are asked for without a name
 
 # Orders that hold on all pages, or on all pages beside one section.
-Order = Literal["risen", "popular", "latest", "popular_in"]
+Order = Literal["expected", "risen", "popular", "latest", "popular_in"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +37,7 @@ class ScorerRow:
     kernel_score
         The score that the kernels rank by, a constant of `kernels.h`.
     values
-        For a given score, the array of it: "rise", "popularity" or "recency".
+        For a given score, the array of it: "expected", "rise", "popularity" or "recency".
     order
         The order that the list shows, where it is the same for all users.
     by_turn
@@ -48,7 +49,7 @@ class ScorerRow:
     """
 
     kernel_score: int
-    values: Literal["", "rise", "popularity", "recency"] = ""
+    values: Literal["", "expected", "rise", "popularity", "recency"] = ""
     order: Order | None = None
     by_turn: bool = False
     reason: str = ""
@@ -64,6 +65,13 @@ SCORERS: Mapping[Scorer, ScorerRow] = MappingProxyType(
             values="popularity",
             order="popular",
             reason="popular",
+            purpose="clicks in the next hour",
+        ),
+        "expected": ScorerRow(
+            kernel_score=library.GIVEN_SCORE,
+            values="expected",
+            order="expected",
+            reason="popular_now",
             purpose="clicks in the next hour",
         ),
         "rising": ScorerRow(
@@ -140,7 +148,7 @@ LISTS: tuple[ListRow, ...] = (
     ListRow(
         name="popular_now",
         title="Popular Now",
-        scorer="rising",
+        scorer="expected",
     ),
     ListRow(
         name="must_reads",

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.blend.live_model import PageModel
+from recsys.blend.signal_table import FORECAST
 from recsys.kernels.best import tops
 from recsys.languages import primary_language
 from recsys.page.compose import Cap
@@ -61,8 +62,9 @@ class Rankings:
 
     def __init__(self, model: PageModel) -> None:
         self.model = model
-        static, live = model.live.static_parts(), model.live
+        static, live = model.live.static, model.live
         self.values = {
+            "expected": expected_clicks(static),
             "rise": model.rise,
             "popularity": static["popularity"],
             "recency": static["recency"],
@@ -80,6 +82,7 @@ class Rankings:
         self.site_language = primary_language(model.config.page.language) or most[-1]
         self._popular = top_n(self.values["popularity"], len(model.story))
         self._risen = top_n(model.rise, len(model.rise))
+        self._expected = top_n(self.values["expected"], len(model.story))
         self._by_section = lru_cache(maxsize=1024)(self._section_first)
 
     def caps(self, layout: Layout) -> list[Cap]:
@@ -99,6 +102,8 @@ class Rankings:
             Section of the article being read, 0 for none.
         """
         order = of.row.order
+        if order == "expected":
+            return self._expected
         if order == "risen":
             return self._risen
         if order == "popular":
@@ -170,6 +175,28 @@ class Rankings:
         """
         of_article = "" if context is None else self.model.languages[self.model.language[context]]
         return layout.language or of_article or self.site_language
+
+
+def expected_clicks(static: Mapping[str, Floats]) -> Floats:
+    """Return the forecast of live articles; those without a recent click come after all others.
+
+    A list of what is popular holds no article without clicks, however many are expected of it.
+
+    Parameters
+    ----------
+    static : dict of array of float32, shape (n_live,)
+        Unweighted static signals.
+
+    Returns
+    -------
+    array of float32, shape (n_live,)
+    """
+    forecast: Floats = np.sum([static[name] for name in FORECAST], axis=0, dtype=np.float32)
+    is_clicked = static["popularity"] > 0
+    if is_clicked.all() or not is_clicked.any():
+        return forecast
+    gap = np.float32(1.0) + forecast[~is_clicked].max() - forecast[is_clicked].min()
+    return np.where(is_clicked, forecast, forecast - np.maximum(gap, 0.0)).astype(np.float32)
 
 
 def boosts_of(of: PageList, editorial: Editorial) -> NDArray[np.float64] | None:

@@ -17,7 +17,7 @@ from msgspec import Meta, structs
 from numpy.typing import NDArray
 
 from recsys.checked import struct_of
-from recsys.config import MOST_SLOTS
+from recsys.config_types import MOST_SLOTS
 from recsys.errors import RuleError
 from recsys.page.compose import Cap, Pin
 from recsys.page.known_articles import KnownArticles, split_tags

@@ -29,9 +29,10 @@ from recsys.page.known_articles import KnownArticle, KnownArticles
 from recsys.published.connection import connect, reading
 from recsys.published.sound_model import require_sound
 from recsys.published.user_rows import digest_of_user, find_profile, load_profiles
+from recsys.signals.forecast import Curves
 
-FORMAT = 11
-_CARRY = "carry."
+FORMAT = 12
+_CARRY, _FORECAST = "carry.", "forecast."
 
 _SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
@@ -79,6 +80,8 @@ class Carry:
         Names of the sections, in the order of their numbers.
     bots
         Users that were left out.
+    forecast
+        Curves of the forecast; see `recsys.signals.forecast`.
     """
 
     first_ms: NDArray[np.int64]
@@ -88,6 +91,7 @@ class Carry:
     spread: NDArray[np.float32]
     sections: Sequence[str]
     bots: Sequence[str]
+    forecast: Curves
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +149,7 @@ def arrays_of(model: PageModel, rank: RankModel, carry: Carry) -> dict[str, NDAr
     # Of millions of terms a small site has few.
     terms = np.flatnonzero(carry.n_having).astype(np.int32)
     arrays |= {f"{_CARRY}terms": terms, f"{_CARRY}n_having": carry.n_having[terms]}
+    arrays |= {f"{_CARRY}{_FORECAST}{name}": curve for name, curve in carry.forecast.items()}
     arrays |= {f"static.{name}": part for name, part in live.static.items()}
     arrays |= {f"feature.{name}": values for name, values in rank.article_features.items()}
     arrays |= {f"curve.{name}": curve for name, curve in rank.curves.items()}
@@ -460,6 +465,11 @@ def load_carry(conn: sqlite3.Connection, path: Path) -> Carry:
             spread=arrays["spread"],
             sections=about["sections"],
             bots=about["bots"],
+            forecast={
+                name.removeprefix(_FORECAST): curve
+                for name, curve in arrays.items()
+                if name.startswith(_FORECAST)
+            },
         )
 
 

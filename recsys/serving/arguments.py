@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from operator import index
 from typing import SupportsIndex
 
-from recsys.config import MOST_SLOTS
+from recsys.config_types import MOST_SLOTS
 from recsys.ids import Id, spelled_id
 from recsys.languages import primary_language
 from recsys.page.list_table import Layout

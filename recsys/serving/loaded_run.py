@@ -15,12 +15,13 @@ from recsys.blend.live_model import UserState
 from recsys.blend.profiles import UserStateBuilder
 from recsys.computed_once import computed_once
 from recsys.files import version_of
-from recsys.page.build import NOTHING, PageBuilder, Slot, unpack_page
+from recsys.page.build import NOTHING, PageBuilder
 from recsys.page.explain import PageTrace
 from recsys.page.known_articles import KnownArticle
 from recsys.page.list_table import Layout, list_names
 from recsys.page.reasons import BECAUSE_READ, filled, reason_words
 from recsys.page.rules import Described, Editorial, Resolved
+from recsys.page.slots import Slot, unpack_page
 from recsys.published import folder as published_folder
 from recsys.published import run_file
 from recsys.published.connection import connect, reading

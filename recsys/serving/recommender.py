@@ -23,10 +23,10 @@ from recsys.blend.live_model import UserState
 from recsys.errors import SnapshotError
 from recsys.files import version_of
 from recsys.ids import Id
-from recsys.page.build import Slot
 from recsys.page.known_articles import KnownArticle
 from recsys.page.list_table import Layout
 from recsys.page.rules import NO_RULES, Resolved, Rule
+from recsys.page.slots import Slot
 from recsys.published import folder as published_folder
 from recsys.published.user_rows import find_profile
 from recsys.rows import HOUR_MS, is_anonymous, is_text

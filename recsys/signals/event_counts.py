@@ -209,6 +209,13 @@ class Events:
         is_earlier = self.earlier_key[index] == article_key
         return np.minimum(first_ms, np.where(is_earlier, self.earlier_ms[index], first_ms))
 
+    def last_clicked_ms(self, article_key: Ints, before_ms: int) -> Ints:
+        """Return when each article was last clicked before an instant; UNKNOWN_TIME for never.
+
+        Only the first click of each user on each article counts.
+        """
+        return self._clicks.last_ms(article_key, before_ms)
+
     def article_features(self, article_key: Ints, as_of_ms: Ints) -> dict[str, Floats]:
         """Compute `ARTICLE_FEATURES` of articles, each as of its own instant.
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.kernels.clicks import running_counts
-from recsys.rows import HOUR_MS
+from recsys.rows import HOUR_MS, UNKNOWN_TIME
 from recsys.sorted_ints import differs_from_previous
 
 NEVER = np.iinfo(np.int64).max
@@ -60,6 +60,21 @@ class Timeline:
         first_ms = np.full(len(query_key), NEVER)
         first_ms[is_known] = self._ms[self._start[key_index[is_known]]]
         return first_ms
+
+    def last_ms(self, query_key: NDArray[np.int64], before_ms: int) -> NDArray[np.int64]:
+        """Return the instant of the last event on each key strictly before an instant.
+
+        UNKNOWN_TIME is the value of a key without one.
+        """
+        last_ms = np.full(len(query_key), UNKNOWN_TIME)
+        key_index, is_known = self._find(query_key)
+        known_index = key_index[is_known]
+        ms_from_origin = np.clip(before_ms - self._origin_ms, 0, self._span_ms - 1)
+        query_code = known_index * self._span_ms + ms_from_origin
+        last_event = np.searchsorted(self._code, query_code, side="left") - 1
+        has_event = last_event >= self._start[known_index]
+        last_ms[np.flatnonzero(is_known)[has_event]] = self._ms[last_event[has_event]]
+        return last_ms
 
     def decayed_counts(
         self,

@@ -14,6 +14,7 @@ from recsys.languages import primary_language
 from recsys.page.rankings import top_n
 from recsys.rows import HOUR_MS, Clicks
 from recsys.signals import affinity, popularity
+from recsys.signals.forecast import Curves
 from recsys.signals.static_signals import ArticlesAt
 from recsys.training.window import TrainingWindow, select_clicks
 
@@ -47,7 +48,11 @@ class ArticleSignals:
 
 
 def article_signals(
-    window: TrainingWindow, user_items: csr_matrix, category: Ints, config: Config
+    window: TrainingWindow,
+    user_items: csr_matrix,
+    category: Ints,
+    config: Config,
+    curves: Curves,
 ) -> ArticleSignals:
     """Compute the signals of a training window's articles that are the same for all users.
 
@@ -61,15 +66,21 @@ def article_signals(
         Section of each known article; 0 is "no section".
     config
         Half-lives and priors of the signals.
+    curves
+        Of the forecast; empty where none were learned.
     """
     live = window.live_rows
     ages = age_hours(window.born_ms[live], window.as_of_ms)  # every live article has been born
+    keys = window.articles.id_map.keys
+    features = window.events.article_features(keys, np.full(len(keys), window.as_of_ms))
     articles = ArticlesAt(
         window.events,
-        window.articles.id_map.keys[live],
+        keys[live],
         ages,
         np.full(len(live), window.as_of_ms),
+        {name: values[live] for name, values in features.items()},
         config.popularity,
+        curves,
     )
     static = static_values(articles)
     clicked, clicked_hours = _counted_clicks_with_time(window)
@@ -78,7 +89,7 @@ def article_signals(
         importance=_importance(window, user_items, category, ages, config),
         rise=_rise(window, clicked, clicked_hours, config),
         newest=np.lexsort((np.arange(len(live)), ages)),
-        features=_article_features(window),
+        features={name: values.astype(np.float32) for name, values in features.items()},
     )
 
 
@@ -235,9 +246,3 @@ def _rise(
     )
     rise = popularity.rise(now, expected, now_half_life_hours=short, expected_half_life_hours=long)
     return rise[window.live_rows].astype(np.float32)
-
-
-def _article_features(window: TrainingWindow) -> dict[str, NDArray[np.float32]]:
-    keys = window.articles.id_map.keys
-    features = window.events.article_features(keys, np.full(len(keys), window.as_of_ms))
-    return {name: values.astype(np.float32) for name, values in features.items()}

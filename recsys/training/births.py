@@ -1,4 +1,4 @@
-"""When articles came to the site, when they were written, and when they were last clicked."""
+"""When articles came to the site, and when they were written."""
 
 from dataclasses import dataclass
 
@@ -80,15 +80,3 @@ def births_of(articles: Articles, events: Events) -> Births:
         added_ms=articles.added_ms,
         serial=np.array([float(i) if i.isdecimal() else np.nan for i in ids], dtype=np.float64),
     )
-
-
-def last_clicked_ms(articles: Articles, events: Events) -> NDArray[np.int64]:
-    """Return when each article was last clicked by a user who had not clicked it before.
-
-    UNKNOWN_TIME is the value of an article without a click.
-    """
-    last = np.full(len(articles.id_map), UNKNOWN_TIME)
-    article_index = articles.id_map.index_of_keys(events.click_key)
-    known = article_index >= 0
-    np.maximum.at(last, article_index[known], events.click_ms[known])
-    return last

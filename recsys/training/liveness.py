@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 from recsys.config import DataConfig
 from recsys.rows import HOUR_MS, UNKNOWN_TIME, Articles
 from recsys.signals.event_counts import Events
-from recsys.training.births import last_clicked_ms
 
 NOTHING_LIVE = "no live articles: are articles or clicks of the last days in the store?"
 NO_TITLES = (
@@ -37,7 +36,7 @@ def live_articles(
     articles
         All articles of the store that were known before `as_of_ms`.
     events
-        Clicks and views strictly before `as_of_ms`.
+        Clicks and views; those at `as_of_ms` or later do not count.
     born_ms : array of int64, shape (n_articles,)
         When each article came to the site, as known at `as_of_ms`; see `Births.born_ms_at`.
     pinned_ids
@@ -55,7 +54,7 @@ def live_articles(
     is_born = (born_ms != UNKNOWN_TIME) & (born_ms <= as_of_ms)
     is_young = is_born & (born_ms > as_of_ms - round(config.max_age_hours * HOUR_MS))
     active_from_ms = as_of_ms - round(config.active_hours * HOUR_MS)
-    is_active = last_clicked_ms(articles, events) > active_from_ms
+    is_active = events.last_clicked_ms(articles.id_map.keys, as_of_ms) > active_from_ms
     pinned = set(pinned_ids)
     is_pinned = np.array([id_ in pinned for id_ in articles.id_map.ids], dtype=bool)
     is_live: NDArray[np.bool_] = is_young | is_active | (is_pinned & is_born)

@@ -24,6 +24,7 @@ from recsys.page.stories import story_index
 from recsys.published import run_file
 from recsys.rows import UNKNOWN_TIME, Articles
 from recsys.signals import affinity, collaborative
+from recsys.signals.forecast import Curves
 from recsys.store.database import Store
 from recsys.training.article_signals import (
     article_signals,
@@ -110,6 +111,7 @@ def train_articles(
     config: Config,
     stage: Stage,
     user_items: csr_matrix,
+    curves: Curves,
     carried: tuple[BaseRun, NDArray[np.float32]] | None = None,
 ) -> ArticleModel:
     """Train the article model on a training window: every signal of every live article.
@@ -126,6 +128,9 @@ def train_articles(
         Entered with the name of each stage of the work.
     user_items : csr_matrix, shape (n_users, n_articles)
         Confidence of all clicks of the window, from `window_user_items`.
+    curves
+        Of the forecast, from `recsys.learn.forecast`; empty where none were learned. A refresh
+        gives those of the base run.
     carried
         For a refresh: the base run, and its factors of the window's users (see
         `recsys.training.carry_over.carried_factors`). None for a nightly run.
@@ -146,7 +151,7 @@ def train_articles(
     with stage("other signals"):
         known_sections = () if base is None else base.carry.sections
         category, sections = assign_sections(articles.categories, known_sections)
-        signals = article_signals(window, counted_items, category, config)
+        signals = article_signals(window, counted_items, category, config, curves)
         stories = story_index(texts.similar[live], window.written_ms[live], config.page)
     live_model = LiveModel(
         live_rows=live,
@@ -184,7 +189,7 @@ def train_articles(
             curves={},
             refresh_curves={},
         ),
-        carry=_carry(window, texts, together, sections),
+        carry=_carry(window, texts, together, sections, curves),
         articles=known,
         factors=together.factors,
         counts=_window_counts(window)
@@ -235,6 +240,7 @@ def _carry(
     texts: TextModel,
     together: _CollaborativeModel,
     sections: Sequence[str],
+    curves: Curves,
 ) -> run_file.Carry:
     """Return what a run keeps for its refreshes alone."""
     return run_file.Carry(
@@ -245,6 +251,7 @@ def _carry(
         spread=together.factors.user_gram,
         sections=sections,
         bots=window.bot_ids,
+        forecast=curves,
     )
 
 
@@ -300,13 +307,14 @@ def train(
     window: TrainingWindow,
     config: Config,
     stage: Stage,
+    curves: Curves,
     carried: tuple[BaseRun, UserFactors] | None = None,
 ) -> Model:
     """Train a whole run on a training window: the article model, and all users.
 
     Parameters
     ----------
-    store, window, config, stage
+    store, window, config, stage, curves
         See `train_articles`.
     carried
         For a refresh: the base run, and what it knew of the window's users (see
@@ -314,7 +322,7 @@ def train(
     """
     user_items = window_user_items(window, config)
     carried_articles = None if carried is None else (carried[0], carried[1].factors)
-    model = train_articles(store, window, config, stage, user_items, carried_articles)
+    model = train_articles(store, window, config, stage, user_items, curves, carried_articles)
     with stage("users"):
         live, category = model.page.live.live_rows, model.page.live.category
         n_categories = model.page.n_categories

@@ -12,6 +12,7 @@ import tempfile
 from datetime import datetime
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 import zstandard
@@ -21,6 +22,7 @@ from hypothesis import strategies as st
 from newsroom import AS_OF, COMMAND
 
 from recsys import Recommender
+from recsys.ingest import npy
 from recsys.ingest.detect import READERS, expand
 from recsys.ingest.ebnerd import BEHAVIORS, HISTORY
 from recsys.ingest.load_files import LoadReport, load_files
@@ -59,6 +61,7 @@ SUFFIX = {
     "matomo": ".json",
     "snowplow": ".tsv",
     "access_log": ".log",
+    "npy": ".npy",
 }
 
 
@@ -67,6 +70,8 @@ def load(data: bytes, name: str, **options) -> LoadReport:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / name
         path.write_bytes(data)
+        if name.endswith(".npy"):
+            npy.ids_path(path).write_text("a1\na2\n")
         with Store(Path(folder) / "s.db") as store:
             return load_files(store, expand([path]), received_ms=RECEIVED_MS, **options)
 
@@ -126,6 +131,8 @@ def seeds() -> dict[str, bytes]:
         }
     ).write_parquet(ebnerd)
     ebnerd.seek(0)
+    npy_file = io.BytesIO()
+    np.save(npy_file, np.array([[1.0, 0.5], [0.25, -2.0]]))
     mind = "1\tU1\t11/13/2019 8:36:57 AM\tN1 N2\tN3-0 N4-1\n"
     html = "<html><head><title>A page</title></head><body><article><p>Some text of a page, long"
     html += " enough to be one.</p></article></body></html>"
@@ -151,6 +158,7 @@ def seeds() -> dict[str, bytes]:
         "csv": frame.write_csv().encode(),
         "parquet": parquet.read(),
         "ebnerd": ebnerd.read(),
+        "npy": npy_file.getvalue(),
         "mind": mind.encode(),
         "html": html.encode(),
         "rss": rss.encode(),
@@ -438,7 +446,7 @@ BOMBS = {
 def test_a_bomb_is_ingested_or_refused_in_bounded_memory(name, tmp_path):
     (tmp_path / name).write_bytes(BOMBS[name]())
     status, peak_mb, output = run_ingest(tmp_path, name)
-    assert status in (0, 2), output
+    assert status in (0, 1, 2), output[:1000]
     assert "Traceback" not in output
     assert peak_mb < PEAK_MB, peak_mb
 
