@@ -4,7 +4,10 @@ import pytest
 from recsys.page.list_table import SCORERS
 from recsys.page.reasons import (
     CODES,
+    NAMED,
+    READING_TIME,
     REASONS,
+    TOPIC,
     code_table,
     filled,
     leading_signal,
@@ -22,7 +25,10 @@ from recsys.page.reasons import (
         ("personal", "affinity", False, False, "taste"),
         ("rising", "als", True, True, "popular_now"),
         ("rising", "als", True, False, "popular_today"),
+        ("rising", "als", False, True, "popular_now_anywhere"),
+        ("rising", "als", False, False, "popular_today_anywhere"),
         ("important", "als", True, True, "must_read"),
+        ("important", "als", False, True, "must_read_anywhere"),
         ("latest", "als", True, False, "new"),
         ("latest", "als", False, False, "new_anywhere"),
         ("similar", "als", True, False, "related"),
@@ -55,16 +61,19 @@ def test_the_first_of_equal_signals_leads():
 
 def test_every_reason_has_words_and_fills_them():
     for code, words in REASONS.items():
-        text, values = filled(words, title="A {category} title", category="Politics")
+        name = NAMED[code]
+        text, values = filled(REASONS, (code, "A {category} title" if name else ""))
         assert text
-        if "{title}" in words:
+        if name:
             assert "A {category} title" in text
-            assert values == (("title", "A {category} title"),)
-        assert REASONS[code].format(**dict(values)) == text
+            assert values == ((name, "A {category} title"),)
+        assert words.format(**dict(values)) == text
+    assert {name for name in NAMED.values() if name} == {"title", "category", "topic", "minutes"}
 
 
 def test_reasons_are_in_the_language_asked_for_and_else_in_english():
     assert reason_words("de")["new_anywhere"] == "Gerade erschienen"
     assert reason_words("en") == reason_words("xx") == REASONS
-    filled_ko, _ = filled(reason_words("ko")["new"], title="", category="정치")
-    assert filled_ko == "정치 새 기사"
+    assert filled(reason_words("ko"), ("new", "정치"))[0] == "정치 새 기사"
+    assert filled(reason_words("de"), (TOPIC, "Kohle"))[0] == "Mehr zum Thema Kohle"
+    assert filled(reason_words("da"), (READING_TIME, "12"))[0] == "Læsetid: 12 min."

@@ -31,6 +31,7 @@ ARTICLE = KnownArticle(
     category="Local",
     author="Ann Lee",
     tags="roads",
+    topics="",
     url="https://n.example/1",
     language="de",
     image_url="https://n.example/1.jpg",
@@ -115,7 +116,7 @@ def test_a_slot_has_what_a_reason_of_ones_own_needs(page):
         assert REASONS[slot.reason_code].format(**slot.reason_values) == slot.reason
         assert slot.as_dict()["reason_values"] == slot.reason_values
         found |= slot.reason_values
-    assert set(found) == {"category", "title"}
+    assert set(found) == {"category", "title", "topic"}
     because = SLOT._replace(named=(("title", "Coal exit"),))
     assert because.reason_values == {"title": "Coal exit"}
     assert because != SLOT

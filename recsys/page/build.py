@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from itertools import accumulate
 
 import numpy as np
@@ -15,7 +15,7 @@ from recsys.computed_once import computed_once
 from recsys.kernels import pages as kernels
 from recsys.page import rankings
 from recsys.page.compose import FILLED, MINIMUM
-from recsys.page.list_table import ARTICLE, FRONT, Layout, PageList, layouts_of
+from recsys.page.list_table import ARTICLE, FRONT, SCORERS, Layout, PageList, layouts_of
 from recsys.page.rankings import Rankings, Scored, boosts_of, top_n
 from recsys.page.reasons import (
     BECAUSE_READ,
@@ -211,6 +211,29 @@ class PageBuilder:
                 chosen=CODES.index(CHOSEN),
             )
         )
+
+    def standing_out(self) -> list[tuple[str, ...]]:
+        """Return, by live index, the codes of how an article stands out for all users.
+
+        They are the reasons of the static signals that lift it above the average live article, the
+        one that lifts most first.
+        """
+        names, personal = list(self._centred), SCORERS["personal"]
+
+        @cache
+        def codes(lifting: tuple[int, ...], has_section: bool) -> tuple[str, ...]:
+            found = (
+                reason_code(personal, names[i], has_section=has_section, rises=False)
+                for i in lifting
+            )
+            return tuple(dict.fromkeys(found))
+
+        lifts = np.array([self._centred[name] for name in names]).reshape(len(names), -1)
+        best_first = np.argsort(-lifts, axis=0, kind="stable").T.tolist()
+        n_lifting = (lifts > 0).sum(axis=0).tolist()
+        has_section = (self.rankings.section > 0).tolist()
+        of_articles = zip(best_first, n_lifting, has_section, strict=True)
+        return [codes(tuple(order[:n]), in_section) for order, n, in_section in of_articles]
 
     def default_language(self, layout: Layout, context: int | None) -> int:
         """Return the number of the language that a page shows articles in by default."""

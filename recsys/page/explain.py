@@ -117,7 +117,7 @@ class PageTrace:
     ) -> None:
         self.builder, self.articles, self.layout = builder, articles, layout
         self._withheld = withheld
-        self._rules, self._user, self._context = rules, user, context
+        self._rules, self._user, self.context = rules, user, context
         self._blocked, self._editorial, self._language = blocked, editorial, language
 
     @computed_once
@@ -125,7 +125,7 @@ class PageTrace:
         """Return the page, composed once."""
         return self.builder.page(
             self._user,
-            self._context,
+            self.context,
             self.layout,
             self._blocked,
             self._editorial,

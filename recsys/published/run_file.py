@@ -31,7 +31,7 @@ from recsys.published.sound_model import require_sound
 from recsys.published.user_rows import digest_of_user, find_profile, load_profiles
 from recsys.signals.forecast import Curves
 
-FORMAT = 12
+FORMAT = 13
 _CARRY, _FORECAST = "carry.", "forecast."
 
 _SCHEMA = """

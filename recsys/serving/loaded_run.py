@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from datetime import datetime
-from functools import lru_cache
+from functools import cache, lru_cache
+from itertools import chain
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
@@ -19,9 +20,25 @@ from recsys.page.build import NOTHING, PageBuilder
 from recsys.page.explain import PageTrace
 from recsys.page.known_articles import KnownArticle
 from recsys.page.list_table import Layout, list_names
-from recsys.page.reasons import BECAUSE_READ, filled, reason_words
+from recsys.page.reasons import (
+    BECAUSE_READ,
+    BESIDE_ARTICLE,
+    CHOSEN,
+    CODES,
+    LEAST_MINUTES,
+    NAMES_SECTION,
+    READING_TIME,
+    RELATED,
+    SAME_SECTION,
+    TOPIC,
+    Reason,
+    Values,
+    filled,
+    reason_words,
+)
 from recsys.page.rules import Described, Editorial, Resolved
 from recsys.page.slots import Slot, unpack_page
+from recsys.page.translations import LANGUAGES_KEPT
 from recsys.published import folder as published_folder
 from recsys.published import run_file
 from recsys.published.connection import connect, reading
@@ -59,6 +76,20 @@ def _titles(layout: Layout, language: str) -> Mapping[str, str]:
     return MappingProxyType({of.name: of.title(language) for of in layout.lists})
 
 
+class _Texts(dict[Reason, tuple[str, Values]]):
+    """The texts of reasons in a language; each is written once, but those that name a title."""
+
+    def __init__(self, language: str) -> None:
+        super().__init__()
+        self._words = reason_words(language)
+
+    def __missing__(self, reason: Reason) -> tuple[str, Values]:
+        said = filled(self._words, reason)
+        if reason[0] != BECAUSE_READ:
+            self[reason] = said
+        return said
+
+
 class LoadedRun:
     """A run in memory; it never changes, so threads share it without a lock.
 
@@ -93,7 +124,8 @@ class LoadedRun:
             self._versions.append(version_of(base))
             connect(base).close()
         self.connections = ConnectionPool(self.paths)
-        live = [self.articles[row] for row in self.model.live.live_rows.tolist()]
+        self._rows = self.model.live.live_rows.tolist()
+        live = [self.articles[row] for row in self._rows]
         ids = self.articles.column("article_id")
         self.known = dict(zip(ids, range(len(ids)), strict=True))
         self._begins_ms = self.articles.instants("published_ms", UNKNOWN_TIME)
@@ -103,11 +135,13 @@ class LoadedRun:
         if self.meta.config.data.require_title:
             titles = self.articles.column("title")
             self._untitled |= np.array([title == "" for title in titles], dtype=bool)
+        self._sections = self.articles.column("category")
         self._cards = [_card(article) for article in live]
         # From when until when which articles are hidden.
         self._hidden = 0, 0, Hidden(self._untitled, NOTHING)
         self.anonymous_page = lru_cache(maxsize=PAGES_KEPT)(self._anonymous_page)
         self.resized = lru_cache(maxsize=LAYOUTS_KEPT)(self._resized)
+        self._reasons = lru_cache(maxsize=LANGUAGES_KEPT)(_Texts)
         self._titles = lru_cache(maxsize=LAYOUTS_KEPT)(_titles)
 
     @property
@@ -190,8 +224,8 @@ class LoadedRun:
 
         `propensity` is of the live articles that were drawn.
         """
-        names, words = trace.layout.names, reason_words(language)
-        shown = {name: self._shown(trace, name, lists[name], propensity, words) for name in names}
+        names, texts = trace.layout.names, self._reasons(language)
+        shown = {name: self._shown(trace, name, lists[name], propensity, texts) for name in names}
         said = tuple(f"{name}: {notes[name]}" for name in names if name in notes)
         titles = self._titles(trace.layout, language)
         return Page(self.meta.run_id, language, said, MappingProxyType(shown), titles)
@@ -202,30 +236,90 @@ class LoadedRun:
         list_name: str,
         slots: Sequence[Slot],
         propensity: Mapping[int, float],
-        words: Mapping[str, str],
+        texts: "_Texts",
     ) -> tuple[Recommendation, ...]:
-        found = []
+        found, cards, plain = [], self._cards, self._plain_reasons
+        new = tuple.__new__  # a page makes twenty: `Recommendation(...)` takes twice the time
+        said_before: set[Reason] = set()
         for live_index, score, code, because, rules in slots:
-            card = self._cards[live_index]
-            title = trace.title(list_name, because) if because >= 0 else ""
-            if code == BECAUSE_READ and not title:
-                title = trace.title_read(list_name, live_index)
-                code = BECAUSE_READ if title else "taste"
-            reason, named = filled(words[code], title=title, category=card[2])
-            found.append(
-                Recommendation(
-                    *card,
-                    score,
-                    reason,
-                    code,
-                    propensity.get(live_index, 1.0),
-                    rules,
-                    named,
-                    trace,
-                    (list_name, live_index),
-                )
-            )
+            card = cards[live_index]
+            if code == BECAUSE_READ:
+                title = trace.title(list_name, because) if because >= 0 else ""
+                if not title:
+                    title, because = trace.title_read(list_name, live_index), -1
+                reason = (BECAUSE_READ, title) if title else ("taste", "")
+            else:
+                reason = plain[live_index][code]
+            if code == RELATED or (reason in said_before and code != CHOSEN):
+                reason = self._other_reason(trace, live_index, because, reason, said_before)
+            said_before.add(reason)
+            text, named = texts[reason]
+            chance = propensity.get(live_index, 1.0)
+            place = list_name, live_index
+            fields = (*card, score, text, reason[0], chance, rules, named, trace, place)
+            found.append(new(Recommendation, fields))
         return tuple(found)
+
+    def _other_reason(
+        self,
+        trace: PageTrace,
+        live_index: int,
+        because: int,
+        own: Reason,
+        said_before: set[Reason],
+    ) -> Reason:
+        """Return the first true reason of a slot that its list does not give yet.
+
+        A topic that the article shares with the one behind the reason comes first, then its own
+        reason, the section where it is that of the article being read, how it stands out for all
+        users, and the reading time. Where the list gives all of them, the first one is repeated.
+        """
+        beside = own[0] in BESIDE_ARTICLE
+        other = trace.context if beside else because
+        if other is None or other < 0:
+            found: list[Reason] = [own]
+        else:
+            row, shared = self._rows[live_index], self._topics[other]
+            topics = self._topics[row] if shared else shared
+            found = [*(reason for topic, reason in topics.items() if topic in shared), own]
+            section = self._sections[row]
+            if beside and section and section == self._sections[other]:
+                found.append((SAME_SECTION, section))
+        if found[0] not in said_before:
+            return found[0]
+        for reason in chain(found, self._true_of[live_index]):
+            if reason not in said_before:
+                return reason
+        return found[0]
+
+    @computed_once
+    def _plain_reasons(self) -> list[dict[str, Reason]]:
+        """Return, by live index, the reasons that name the section or nothing, by code."""
+
+        @cache
+        def of_section(section: str) -> dict[str, Reason]:
+            return {code: (code, section if code in NAMES_SECTION else "") for code in CODES}
+
+        return [of_section(self._sections[row]) for row in self._rows]
+
+    @computed_once
+    def _topics(self) -> list[dict[str, Reason]]:
+        """Return the topics of each known article, best first, with the reasons that name them."""
+        topics = self.articles.column("topics")
+        return [{topic: (TOPIC, topic) for topic in text.splitlines()} for text in topics]
+
+    @computed_once
+    def _true_of(self) -> list[tuple[Reason, ...]]:
+        """Return, by live index, the reasons that are true of an article on every page."""
+        minutes = self.articles.column("reading_minutes")
+        found: list[tuple[Reason, ...]] = []
+        articles = zip(self._rows, self._plain_reasons, self.builder.standing_out(), strict=True)
+        for row, plain, codes in articles:
+            of = [plain[code] for code in codes]
+            if (n := round(minutes[row] or 0)) >= LEAST_MINUTES:
+                of.append((READING_TIME, str(n)))
+            found.append(tuple(of))
+        return found
 
     def _anonymous_page(
         self,

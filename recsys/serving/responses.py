@@ -137,7 +137,7 @@ class Recommendation(NamedTuple):
 
     @property
     def reason_values(self) -> dict[str, str]:
-        """Return the values that the reason names, by `title` or `category`; {} for none."""
+        """Return the value that the reason names, see `recsys.page.reasons.NAMED`; {} for none."""
         return dict(self.named)
 
     @property
