@@ -138,7 +138,7 @@ def test_pinned_articles_are_always_the_editors_choice(sample, recommender):
     shown = recommender.run.page(trace, dict.fromkeys(trace.layout.names, slots), {}, {}, "en")
     codes = [slot.reason_code for slot in shown["must_reads"]]
     assert codes[:3] == ["chosen", "chosen", "taste"]
-    assert codes[3] in recommender.run.builder.standing_out()[3]
+    assert codes[3] in recommender.run.builder.lifted_by()[3]
 
 
 def test_a_language_without_articles_is_that_of_the_words_only(sample, recommender):

@@ -212,8 +212,8 @@ class PageBuilder:
             )
         )
 
-    def standing_out(self) -> list[tuple[str, ...]]:
-        """Return, by live index, the codes of how an article stands out for all users.
+    def lifted_by(self) -> list[tuple[str, ...]]:
+        """Return, by live index, the codes of what lifts an article for all users.
 
         They are the reasons of the static signals that lift it above the average live article, the
         one that lifts most first.

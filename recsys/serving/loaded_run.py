@@ -271,7 +271,7 @@ class LoadedRun:
         """Return the first true reason of a slot that its list does not give yet.
 
         A topic that the article shares with the one behind the reason comes first, then its own
-        reason, the section where it is that of the article being read, how it stands out for all
+        reason, the section where it is that of the article being read, what lifts it for all
         users, and the reading time. Where the list gives all of them, the first one is repeated.
         """
         beside = own[0] in BESIDE_ARTICLE
@@ -313,7 +313,7 @@ class LoadedRun:
         """Return, by live index, the reasons that are true of an article on every page."""
         minutes = self.articles.column("reading_minutes")
         found: list[tuple[Reason, ...]] = []
-        articles = zip(self._rows, self._plain_reasons, self.builder.standing_out(), strict=True)
+        articles = zip(self._rows, self._plain_reasons, self.builder.lifted_by(), strict=True)
         for row, plain, codes in articles:
             of = [plain[code] for code in codes]
             if (n := round(minutes[row] or 0)) >= LEAST_MINUTES:
