@@ -24,16 +24,17 @@ from recsys.cli.options import (
     stored_user_id,
     usage_errors,
 )
-from recsys.cli.terminal import out, print_json
+from recsys.cli.terminal import Terminal, out, print_json
 from recsys.errors import RuleError
 from recsys.files import atomic_replacement
 from recsys.operations.rulebook import Rulebook
 from recsys.page.rules import BYS, EVERY, KINDS, MOST_BOOST, Rule, rule_of, rules_of
-from recsys.rows import iso, to_ms
+from recsys.rows import from_ms, to_ms
 from recsys.serving.recommender import Recommender
 from recsys.serving.responses import Page
 from recsys.store.database import Store
 
+WIDEST = 10_000  # characters of a line that no terminal shows
 SHOWN = 3  # reads behind a slot, and displaced articles, that `explain` prints
 
 rules = typer.Typer(
@@ -63,12 +64,12 @@ def add(
     ] = EVERY,
     slot: Annotated[int, typer.Option(help="The slot of a pin; 1 is the first.")] = 0,
     amount: Annotated[
-        float,
+        float | None,
         typer.Option(
             help=f"How far a boost lifts, from -{MOST_BOOST} to {MOST_BOOST}; how many articles a"
             " cap allows."
         ),
-    ] = 0.0,
+    ] = None,
     only_by: Annotated[
         str, typer.Option(help="Of a sensitive topic: what the value of --only is.")
     ] = "section",
@@ -99,10 +100,9 @@ def add(
         "ends_ms": None if until is None else to_ms(until),
         "list_name": list_name,
         "slot": slot,
-        "amount": amount,
         "only_by": only_by,
         "only": only,
-    }
+    } | ({} if amount is None else {"amount": amount})
     with Store(store, must_exist=True) as opened:
         rulebook = Rulebook(opened, published)
         rule = rule_of(fields, rulebook.list_names())
@@ -129,12 +129,11 @@ def list_rules(
     if as_json:
         print_json(msgspec.to_builtins(listed))
         return
-    table = Table("rule", "what", "from", "until", "author", "reason")
+    table = _table("rule", "what", "from", "until", "author", "reason")
     for rule in listed:
-        until = "" if rule.ends_ms is None else iso(rule.ends_ms)
-        cells = (_rule_text(rule), iso(rule.starts_ms), until, rule.author, rule.reason)
-        table.add_row(rule.rule_id, *cells)
-    out.print(table)
+        when = _second(rule.starts_ms), _second(rule.ends_ms)
+        table.add_row(rule.rule_id, _rule_text(rule), *when, rule.author, rule.reason)
+    _print_table(table)
 
 
 @rules.command()
@@ -169,10 +168,10 @@ def history(
         rows = [msgspec.to_builtins(change) for change in changes]
         print_json([row | {"rule": json.loads(row["rule"])} for row in rows])
         return
-    table = Table("when", "rule", "version", "change", "author", "reason", "the rule then")
+    table = _table("when", "rule", "version", "change", "author", "reason", "the rule then")
     for change in changes:
         table.add_row(
-            iso(change.changed_ms),
+            _second(change.changed_ms),
             change.rule_id,
             str(change.version),
             change.change,
@@ -180,7 +179,25 @@ def history(
             change.reason,
             _rule_text(Rule(**json.loads(change.rule))),
         )
-    out.print(table)
+    _print_table(table)
+
+
+def _table(*columns: str) -> Table:
+    """Return a table in which no cell is cut off; instants are broken last."""
+    table = Table()
+    for name in columns:
+        table.add_column(name, overflow="fold", no_wrap=name in ("when", "from", "until"))
+    return table
+
+
+def _print_table(table: Table) -> None:
+    """Print a table as wide as the terminal; as wide as it is where the output is no terminal."""
+    (out if out.is_terminal else Terminal(width=WIDEST)).print(table)
+
+
+def _second(instant_ms: int | None) -> str:
+    """Return an instant to the second, "" for none."""
+    return "" if instant_ms is None else f"{from_ms(instant_ms):%Y-%m-%dT%H:%M:%SZ}"
 
 
 @rules.command("import")
@@ -206,9 +223,9 @@ def import_rules(
 
 
 def _print_notes(notes: Sequence[str]) -> None:
-    """Print which values of new rules are about no article."""
+    """Print a warning for each value of new rules that is about no article."""
     for note in notes:
-        out.print(f"note: {note}", markup=False)
+        out.print(f"warning: {note}", markup=False)
 
 
 @rules.command("export")

@@ -291,6 +291,15 @@ def list_names(config: Config) -> tuple[str, ...]:
     return tuple(dict.fromkeys([row.name for row in LISTS] + names))
 
 
+def most_slots(config: Config) -> dict[str, int]:
+    """Return the most slots that any layout has for a list, by the name of the list."""
+    most: dict[str, int] = {}
+    for layout in layouts_of(config).values():
+        for of in layout.lists:
+            most[of.name] = max(of.n_slots, most.get(of.name, 0))
+    return most
+
+
 def _page_list(config: Config, layout: str, name: str, of: ListConfig) -> PageList:
     row = next((row for row in LISTS if row.name == name), None)
     scorer = of.scorer or (row.scorer if row is not None else None)
