@@ -19,10 +19,10 @@ from recsys.page.rules import (
     Resolved,
     closest,
     conflicts,
-    ignored_fields,
     problem_of,
     rule_of,
     rules_of,
+    without_effect,
 )
 
 ARTICLES = Described(
@@ -94,10 +94,13 @@ def test_a_misspelled_name_is_answered_with_the_closest_one():
     assert all(ARTICLES.matching("source", host).any() for host in ARTICLES.names("source"))
 
 
-def test_fields_that_a_kind_ignores_are_named():
-    assert ignored_fields(rule("block", "a")) == []
-    assert ignored_fields(rule("cap", "", by="author", amount=1.0)) == []
-    assert ignored_fields(rule("block", "a", slot=4, amount=1.0)) == [
+def test_fields_without_effect_are_named():
+    assert without_effect(rule("boost", "a", amount=0.5)) == []
+    (problem,) = without_effect(rule("boost", "a"))
+    assert problem.startswith("a boost by 0 does nothing")
+    assert without_effect(rule("block", "a")) == []
+    assert without_effect(rule("cap", "", by="author", amount=1.0)) == []
+    assert without_effect(rule("block", "a", slot=4, amount=1.0)) == [
         "slot is for a pin, not for a block (--slot)",
         "amount is for a boost or a cap, not for a block (--amount)",
     ]
@@ -107,7 +110,6 @@ def test_fields_that_a_kind_ignores_are_named():
     ("fields", "problem"),
     [
         ({"kind": "boost"}, "amount is required for a boost.*--amount"),
-        ({"kind": "boost", "amount": 0.0}, "amount must not be 0 for a boost"),
         ({"kind": "cap", "by": "author"}, "amount is required for a cap.*--amount"),
         ({"kind": "block", "list_name": "must_read"}, "did you mean “must_reads”"),
     ],

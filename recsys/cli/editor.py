@@ -35,6 +35,7 @@ from recsys.serving.responses import Page
 from recsys.store.database import Store
 
 WIDEST = 10_000  # characters of a line that no terminal shows
+MOST_PAGES = 500  # of a preview
 SHOWN = 3  # reads behind a slot, and displaced articles, that `explain` prints
 
 rules = typer.Typer(
@@ -347,21 +348,39 @@ def preview(
     article: ArticleOption = None,
     layout: LayoutOption = None,
     language: LanguageOption = None,
+    pages: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            max=MOST_PAGES,
+            help="How many pages to write: that page, then those beside its articles, linked.",
+        ),
+    ] = 1,
     as_of: AsOfOption = None,
 ) -> None:
     """Write an article page as HTML: as the user sees it, and why each slot holds its article."""
-    from recsys.operations.preview_page import render_preview
+    from recsys.operations.preview_page import render_pages
 
+    if to.suffix != ".html":
+        raise typer.BadParameter(f"must end in .html, got {to}", param_hint="--out")
     recommender = Recommender(published)
     with usage_errors():
-        text = render_preview(
+        found = render_pages(
             recommender,
             stored_user_id(user),
             article,
+            name=to.stem,
+            n_pages=pages,
             layout=layout,
             language=language,
             as_of=as_of,
         )
-    with atomic_replacement(to) as partial:
-        partial.write_text(text, "utf-8")
-    out.print(f"wrote the page to {to}", markup=False)
+    for name, text in found.items():
+        with atomic_replacement(to.with_name(name)) as partial:
+            partial.write_text(text, "utf-8")
+    if len(found) == 1:
+        out.print(f"wrote the page to {to}", markup=False)
+    else:
+        out.print(
+            f"wrote {len(found)} pages that link to each other; the first: {to}", markup=False
+        )

@@ -22,9 +22,9 @@ from recsys.page.rules import (
     Rule,
     closest,
     conflicts,
-    ignored_fields,
     rule_of,
     unmatched_note,
+    without_effect,
 )
 from recsys.published import folder as published_folder
 from recsys.published import run_file
@@ -128,7 +128,7 @@ class Rulebook:
             The present, in ms since 1970.
         force
             Add it although it contradicts another rule, names an article that is not in the
-            store or a slot that no layout has, or has a field that its kind ignores.
+            store or a slot that no layout has, or has a field without effect.
 
         Raises
         ------
@@ -173,7 +173,7 @@ class Rulebook:
             for i, rule in enumerate(rules):
                 rule = rule_of(asdict(rule) | {"rule_id": f"r{n_known + i + 1}"}, lists)
                 in_time = [r for r in known if r.ends_ms is None or r.ends_ms > now_ms]
-                found = ignored_fields(rule) + conflicts(rule, in_time)
+                found = without_effect(rule) + conflicts(rule, in_time)
                 if rule.by == "article" and rule.kind != "cap":
                     if not self._store.has_article(rule.value):
                         asked = closest(rule.value, self._articles().names("article"))

@@ -187,8 +187,6 @@ def _problem_between_fields(rule: Rule, list_names: Sequence[str] | None) -> str
                 f"amount must be a whole number from 0 to {MOST_OF_GROUP} for a cap,"
                 f" got {rule.amount:g} (--amount)"
             )
-        case "boost" if rule.amount == 0:
-            return f"amount must not be 0 for a boost: {AMOUNTS['boost']}"
         case "boost" if abs(rule.amount) > MOST_BOOST:
             return (
                 f"amount must be from -{MOST_BOOST} to {MOST_BOOST} for a boost,"
@@ -197,9 +195,11 @@ def _problem_between_fields(rule: Rule, list_names: Sequence[str] | None) -> str
     return ""
 
 
-def ignored_fields(rule: Rule) -> list[str]:
-    """Return a sentence for each field that a rule has and its kind ignores."""
+def without_effect(rule: Rule) -> list[str]:
+    """Return a sentence for each field of a rule that does nothing: its kind ignores it, or 0."""
     kinds = {"slot": ("pin",), "amount": tuple(AMOUNTS), "only": ("sensitive",)}
+    if rule.kind == "boost" and rule.amount == 0:
+        return [f"a boost by 0 does nothing: amount is {AMOUNTS['boost']}"]
     return [
         f"{name} is for a {' or a '.join(of)}, not for a {rule.kind} (--{name})"
         for name, of in kinds.items()
