@@ -5,7 +5,6 @@ from contextlib import closing
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
-from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -27,7 +26,7 @@ from recsys.published import run_file
 from recsys.published.connection import connect, reading
 from recsys.rows import UNKNOWN_TIME, to_ms
 from recsys.serving.connections import ConnectionPool
-from recsys.serving.responses import Page, Recommendation
+from recsys.serving.responses import Page, ReadOnly, Recommendation
 
 PAGES_KEPT = 1000  # of anonymous users, in memory: the latest asked for
 LAYOUTS_KEPT = 256  # with other numbers of slots than the settings say
@@ -56,7 +55,7 @@ def _card(article: KnownArticle) -> tuple[str, str, str, str, datetime | None]:
 
 
 def _titles(layout: Layout, language: str) -> Mapping[str, str]:
-    return MappingProxyType({of.name: of.title(language) for of in layout.lists})
+    return ReadOnly({of.name: of.title(language) for of in layout.lists})
 
 
 class LoadedRun:
@@ -194,7 +193,7 @@ class LoadedRun:
         shown = {name: self._shown(trace, name, lists[name], propensity, words) for name in names}
         said = tuple(f"{name}: {notes[name]}" for name in names if name in notes)
         titles = self._titles(trace.layout, language)
-        return Page(self.meta.run_id, language, said, MappingProxyType(shown), titles)
+        return Page(self.meta.run_id, language, titles, ReadOnly(shown), said)
 
     def _shown(
         self,
