@@ -3,11 +3,12 @@ import pytest
 
 from recsys.page.list_table import SCORERS
 from recsys.page.reasons import (
+    BECAUSE_READ,
     CODES,
     REASONS,
     code_table,
-    filled,
     leading_signal,
+    reason,
     reason_code,
     reason_words,
 )
@@ -55,16 +56,17 @@ def test_the_first_of_equal_signals_leads():
 
 def test_every_reason_has_words_and_fills_them():
     for code, words in REASONS.items():
-        text, values = filled(words, title="A {category} title", category="Politics")
-        assert text
-        if "{title}" in words:
-            assert "A {category} title" in text
-            assert values == (("title", "A {category} title"),)
-        assert REASONS[code].format(**dict(values)) == text
+        values = ["Politics"] + ["A {category} title"] * (code == BECAUSE_READ)
+        text, named = reason("en", code, *values)
+        assert text == words.format(**dict(named))
+        assert len(named) == words.count("{")
+    assert reason("en", BECAUSE_READ, "Politics", "A {category} title") == (
+        "Because you read “A {category} title”",
+        (("title", "A {category} title"),),
+    )
 
 
 def test_reasons_are_in_the_language_asked_for_and_else_in_english():
     assert reason_words("de")["new_anywhere"] == "Gerade erschienen"
     assert reason_words("en") == reason_words("xx") == REASONS
-    filled_ko, _ = filled(reason_words("ko")["new"], title="", category="정치")
-    assert filled_ko == "정치 새 기사"
+    assert reason("ko", "new", "정치") == ("정치 새 기사", (("category", "정치"),))

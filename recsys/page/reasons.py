@@ -43,6 +43,7 @@ _WITHOUT_SECTION = {
     "same_section": "related",
 }
 CODES = tuple(REASONS)
+REASONS_KEPT = 4096  # texts in memory: most pages have the same few
 Values = tuple[tuple[str, str], ...]  # what a reason names: ("title" or "category", its text)
 _EITHER = (False, True)
 
@@ -103,18 +104,29 @@ def reason_words(language: str) -> Mapping[str, str]:
     return MappingProxyType({code: translated(text, language) for code, text in REASONS.items()})
 
 
-def filled(words: str, *, title: str, category: str) -> tuple[str, Values]:
-    """Return a text of `reason_words` with the values that it names, and these values.
+@lru_cache(maxsize=REASONS_KEPT)
+def reason(language: str, code: str, *values: str) -> tuple[str, Values]:
+    """Return the text of a reason in a language, and the values that it names.
+
+    Parameters
+    ----------
+    language, code
+        See `reason_words`.
+    values
+        The section of the article in the slot and, for `because_read`, the title that is read.
 
     Examples
     --------
-    >>> filled(reason_words("de")["popular"], title="", category="Politik")
+    >>> reason("de", "popular", "Politik")
     ('Beliebt in Politik', (('category', 'Politik'),))
+    >>> reason("en", "because_read", "Politics", "Coal exit")
+    ('Because you read “Coal exit”', (('title', 'Coal exit'),))
     """
-    if "{" not in words:
-        return words, ()
-    name, value = ("title", title) if "{title}" in words else ("category", category)
-    return words.replace(f"{{{name}}}", value), ((name, value),)
+    text = reason_words(language)[code]
+    for name, value in zip(("category", "title"), values, strict=False):
+        if f"{{{name}}}" in text:
+            return text.replace(f"{{{name}}}", value), ((name, value),)
+    return text, ()
 
 
 def closest_read(live: LiveModel, reads: NDArray[np.int64], live_index: int) -> int:

@@ -18,7 +18,7 @@ from recsys.page.build import NOTHING, PageBuilder
 from recsys.page.explain import PageTrace
 from recsys.page.known_articles import KnownArticle
 from recsys.page.list_table import Layout, list_names
-from recsys.page.reasons import BECAUSE_READ, filled, reason_words
+from recsys.page.reasons import BECAUSE_READ, reason
 from recsys.page.rules import Described, Editorial, Resolved
 from recsys.page.slots import Slot, unpack_page
 from recsys.published import folder as published_folder
@@ -189,8 +189,10 @@ class LoadedRun:
 
         `propensity` is of the live articles that were drawn.
         """
-        names, words = trace.layout.names, reason_words(language)
-        shown = {name: self._shown(trace, name, lists[name], propensity, words) for name in names}
+        names = trace.layout.names
+        shown = {
+            name: self._shown(trace, name, lists[name], propensity, language) for name in names
+        }
         said = tuple(f"{name}: {notes[name]}" for name in names if name in notes)
         titles = self._titles(trace.layout, language)
         return Page(self.meta.run_id, language, titles, ReadOnly(shown), said)
@@ -201,21 +203,22 @@ class LoadedRun:
         list_name: str,
         slots: Sequence[Slot],
         propensity: Mapping[int, float],
-        words: Mapping[str, str],
+        language: str,
     ) -> tuple[Recommendation, ...]:
         found = []
         for live_index, score, code, because, rules in slots:
             card = self._cards[live_index]
-            title = trace.title(list_name, because) if because >= 0 else ""
-            if code == BECAUSE_READ and not title:
-                title = trace.title_read(list_name, live_index)
-                code = BECAUSE_READ if title else "taste"
-            reason, named = filled(words[code], title=title, category=card[2])
+            values: tuple[str, ...] = (card[2],)
+            if code == BECAUSE_READ:
+                title = trace.title(list_name, because) if because >= 0 else ""
+                title = title or trace.title_read(list_name, live_index)
+                values, code = (card[2], title), BECAUSE_READ if title else "taste"
+            text, named = reason(language, code, *values)
             found.append(
                 Recommendation(
                     *card,
                     score,
-                    reason,
+                    text,
                     code,
                     propensity.get(live_index, 1.0),
                     rules,
