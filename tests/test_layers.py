@@ -69,7 +69,7 @@ OF_SINGLE_FILES = {
 
 # Test files that go through several modules; every other one has the name of its module.
 TESTS_OF_SEVERAL_MODULES = {"anonymous", "documents", "end_to_end", "english", "extension"}
-TESTS_OF_SEVERAL_MODULES |= {"ingest", "layers", "package", "store", "withheld"}
+TESTS_OF_SEVERAL_MODULES |= {"ingest", "layers", "package", "statements", "store", "withheld"}
 
 
 def imported(path: Path):

@@ -181,7 +181,7 @@ def test_what_comes_from_data_is_escaped_and_only_web_addresses_are_links():
                 PageTrace(),
                 ("must_reads", 0),
             )
-            return Page(evil, "en", (evil,), {"must_reads": (slot,)}, {"must_reads": evil})
+            return Page(evil, "en", {"must_reads": evil}, {"must_reads": (slot,)}, (evil,))
 
         def article(self, article_id, *, as_of):
             return None

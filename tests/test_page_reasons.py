@@ -9,9 +9,9 @@ from recsys.page.reasons import (
     REASONS,
     TOPIC,
     code_table,
-    filled,
     leading_signal,
     reason_code,
+    reason_in,
     reason_words,
 )
 
@@ -62,7 +62,7 @@ def test_the_first_of_equal_signals_leads():
 def test_every_reason_has_words_and_fills_them():
     for code, words in REASONS.items():
         name = NAMED[code]
-        text, values = filled(REASONS, (code, "A {category} title" if name else ""))
+        text, values = reason_in("en", code, "A {category} title" if name else "")
         assert text
         if name:
             assert "A {category} title" in text
@@ -74,6 +74,6 @@ def test_every_reason_has_words_and_fills_them():
 def test_reasons_are_in_the_language_asked_for_and_else_in_english():
     assert reason_words("de")["new_anywhere"] == "Gerade erschienen"
     assert reason_words("en") == reason_words("xx") == REASONS
-    assert filled(reason_words("ko"), ("new", "정치"))[0] == "정치 새 기사"
-    assert filled(reason_words("de"), (TOPIC, "Kohle"))[0] == "Mehr zum Thema Kohle"
-    assert filled(reason_words("da"), (READING_TIME, "12"))[0] == "Læsetid: 12 min."
+    assert reason_in("ko", "new", "정치") == ("정치 새 기사", (("category", "정치"),))
+    assert reason_in("de", TOPIC, "Kohle")[0] == "Mehr zum Thema Kohle"
+    assert reason_in("da", READING_TIME, "12")[0] == "Læsetid: 12 min."

@@ -7,7 +7,6 @@ import pickle
 import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
-from types import MappingProxyType
 from typing import get_type_hints
 
 import django
@@ -63,9 +62,9 @@ SLOT = Recommendation(
 PAGE = Page(
     "000001-x",
     "en",
+    {"latest_stories": "Latest Stories"},
+    {"latest_stories": (SLOT,)},
     ("latest_stories: 1 of 6 slots",),
-    MappingProxyType({"latest_stories": (SLOT,)}),
-    MappingProxyType({"latest_stories": "Latest Stories"}),
 )
 AS_JSON = (
     '{"run_id":"000001-x","language":"en","titles":{"latest_stories":"Latest Stories"},'
@@ -142,8 +141,9 @@ def test_a_page_comes_out_of_a_pickle_as_it_was(page, protocol):
     found = pickle.loads(packed)
     assert (found, hash(found), found.to_json()) == (page, hash(page), page.to_json())
     assert found["must_reads"][0].place == page["must_reads"][0].place
-    with pytest.raises(TypeError):
-        found.lists["must_reads"] = ()
+    for mapping in (found, found.lists, found.titles, page.lists):
+        with pytest.raises(TypeError):
+            mapping["must_reads"] = ()
     for name in ("parts", "explanation"):
         with pytest.raises(ValueError, match="pickle"):
             getattr(found["must_reads"][0], name)
@@ -179,6 +179,14 @@ def test_fastapi_returns_a_page_and_documents_it(page):
     def whole() -> Page:
         return page
 
+    @app.get("/plain")
+    def without_a_type():
+        return page
+
+    @app.get("/lists")
+    def some() -> list[Recommendation]:
+        return list(page["must_reads"])
+
     @app.get("/slot")
     def one() -> Recommendation:
         return page["must_reads"][0]
@@ -197,7 +205,8 @@ def test_fastapi_returns_a_page_and_documents_it(page):
         assert sent[0]["status"] == 200
         return json.loads(b"".join(message.get("body", b"") for message in sent[1:]))
 
-    assert get("/page") == page.as_dict()
+    assert get("/page") == get("/plain") == page.as_dict()
+    assert get("/lists") == page.as_dict()["lists"]["must_reads"]
     assert get("/slot") == page["must_reads"][0].as_dict()
     documented = app.openapi()["components"]["schemas"]
     assert list(documented["Page"]["properties"]) == list(get_type_hints(PageDict))
@@ -209,6 +218,7 @@ def test_flask_returns_a_page(page):
     app.add_url_rule("/page", view_func=lambda: page, endpoint="page")
     app.add_url_rule("/busy", view_func=lambda: (page, 203, {"X-Run": page.run_id}))
     app.add_url_rule("/dict", view_func=lambda: page.as_dict(), endpoint="dict")
+    app.add_url_rule("/jsonify", view_func=lambda: flask.jsonify(page), endpoint="jsonify")
     with app.test_client() as client:
         found = client.get("/page")
         assert (found.status_code, found.mimetype) == (200, "application/json")
@@ -216,7 +226,8 @@ def test_flask_returns_a_page(page):
         assert found.content_length == len(found.data)
         busy = client.get("/busy")
         assert (busy.status_code, busy.headers["X-Run"]) == (203, page.run_id)
-        assert found.json == busy.json == client.get("/dict").json == page.as_dict()
+        assert found.json == busy.json == page.as_dict()
+        assert client.get("/dict").json == client.get("/jsonify").json == page.as_dict()
         assert client.head("/page").data == b""
 
 

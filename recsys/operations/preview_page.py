@@ -1,7 +1,6 @@
 """Preview pages as HTML: each as a reader sees it, and why each slot holds its article."""
 
 from collections import deque
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.resources import files
@@ -11,7 +10,7 @@ from jinja2 import Environment
 
 from recsys.page.explain import PART_LABELS, Explanation
 from recsys.page.known_articles import KnownArticle
-from recsys.page.reasons import READING_TIME, filled, reason_words
+from recsys.page.reasons import READING_TIME, reason_in
 from recsys.rows import from_ms
 from recsys.serving.recommender import Recommender
 from recsys.serving.responses import Page
@@ -99,7 +98,6 @@ def render_pages(
             article_id=beside,
             article=None if beside is None else recommender.article(beside, as_of=as_of),
             links=names,
-            read_in=reason_words(page.language),
         )
         for beside, page in pages.items()
     }
@@ -151,11 +149,11 @@ def place(rank: int) -> str:
     return f"{rank}{ending}"
 
 
-def reading_time(article: KnownArticle, words: Mapping[str, str]) -> str:
-    """Return the time to read an article, in the words of `reason_words`; "" where not known."""
+def reading_time(article: KnownArticle, language: str) -> str:
+    """Return the time to read an article in words of a language; "" where not known."""
     if not article.reading_minutes:
         return ""
-    return filled(words, (READING_TIME, str(max(1, round(article.reading_minutes)))))[0]
+    return reason_in(language, READING_TIME, str(max(1, round(article.reading_minutes))))[0]
 
 
 def safe_url(url: str) -> str:

@@ -74,6 +74,7 @@ class Rankings:
         self._section_groups = np.where(
             self.section > 0, np.searchsorted(sections, self.section), -1
         )
+        self._language_of_known = [model.languages[i] for i in model.language.tolist()]
         self._language = model.language[live.live_rows]
         n_in = np.bincount(self._language, minlength=len(model.languages)).tolist()
         named = list(enumerate(model.languages))[1:]
@@ -173,7 +174,7 @@ class Rankings:
 
         It is that of the layout, else of the article being read, else of the site.
         """
-        of_article = "" if context is None else self.model.languages[self.model.language[context]]
+        of_article = "" if context is None else self._language_of_known[context]
         return layout.language or of_article or self.site_language
 
 

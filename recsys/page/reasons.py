@@ -61,6 +61,7 @@ NAMES_SECTION = frozenset(code for code, name in NAMED.items() if name == "categ
 LEAST_MINUTES = 2  # a shorter reading time is no reason to read
 BESIDE_ARTICLE = (RELATED, "read_together", SAME_SECTION)  # reasons in the article being read
 CODES = tuple(REASONS)
+REASONS_KEPT = 4096  # texts in memory: most pages have the same few
 Reason = tuple[str, str]  # a code, and the value that its text names, "" for none
 Values = tuple[tuple[str, str], ...]  # what a reason names: ("title", a title), or nothing
 _EITHER = (False, True)
@@ -123,19 +124,21 @@ def reason_words(language: str) -> Mapping[str, str]:
     return MappingProxyType({code: translated(text, language) for code, text in REASONS.items()})
 
 
-def filled(words: Mapping[str, str], reason: Reason) -> tuple[str, Values]:
-    """Return the text of a reason out of `reason_words`, and the value that it names.
+@lru_cache(maxsize=REASONS_KEPT)
+def reason_in(language: str, code: str, value: str) -> tuple[str, Values]:
+    """Return the text of a reason in a language, and the value that it names.
 
     Examples
     --------
-    >>> filled(reason_words("de"), ("popular", "Politik"))
+    >>> reason_in("de", "popular", "Politik")
     ('Beliebt in Politik', (('category', 'Politik'),))
+    >>> reason_in("en", "because_read", "Coal exit")
+    ('Because you read “Coal exit”', (('title', 'Coal exit'),))
     """
-    code, value = reason
-    name = NAMED[code]
+    words, name = reason_words(language)[code], NAMED[code]
     if not name:
-        return words[code], ()
-    return words[code].replace(f"{{{name}}}", value), ((name, value),)
+        return words, ()
+    return words.replace(f"{{{name}}}", value), ((name, value),)
 
 
 def closest_read(live: LiveModel, reads: NDArray[np.int64], live_index: int) -> int:

@@ -153,16 +153,14 @@ def _whole(value: SupportsIndex) -> int | None:
         return None
 
 
-def language_of(language: str | None) -> str | None:
-    """Return a language without its region, None for None.
+def language_of(language: str) -> str:
+    """Return a language without its region.
 
     Raises
     ------
     ValueError
         If it is no code of a language.
     """
-    if language is None:
-        return None
     found = primary_language(language) if isinstance(language, str) else ""
     if not found:
         raise ValueError(

@@ -29,7 +29,7 @@ class SqliteUse:
 
     Attributes
     ----------
-    changed
+    lock
         Guards all that follows, and what the pools hold.
     n_using
         The count.
@@ -38,40 +38,44 @@ class SqliteUse:
     """
 
     def __init__(self) -> None:
-        self.changed, self.n_using = threading.Condition(threading.Lock()), 0
+        self.lock, self.n_using = threading.Lock(), 0
+        self._is_zero, self._n_forking = threading.Condition(self.lock), 0
         self.pools: WeakSet[ConnectionPool] = WeakSet()
 
     def __enter__(self) -> None:
         """Count a thread."""
-        with self.changed:
+        with self.lock:
             self.n_using += 1
 
     def __exit__(self, *_: object) -> None:
         """Count it no longer."""
-        with self.changed:
+        with self.lock:
             self.leave()
 
     def leave(self) -> None:
-        """Count one thread less; the caller holds `changed`."""
+        """Count one thread less; the caller holds the lock."""
         self.n_using -= 1
-        if not self.n_using:
-            self.changed.notify_all()
+        if self._n_forking and not self.n_using:
+            self._is_zero.notify_all()
 
     def before_fork(self) -> None:
         """Wait until no thread uses SQLite, close idle connections, and keep threads waiting."""
-        self.changed.acquire()
+        self.lock.acquire()
+        self._n_forking += 1
         while self.n_using:
-            self.changed.wait()
+            self._is_zero.wait()
+        self._n_forking -= 1
         for pool in self.pools:
             pool.close_idle()
 
     def after_fork_in_parent(self) -> None:
         """Let threads go on."""
-        self.changed.release()
+        self.lock.release()
 
     def after_fork_in_child(self) -> None:
         """Begin with a lock for which no thread of the parent waits."""
-        self.changed = threading.Condition(threading.Lock())
+        self.lock, self._n_forking = threading.Lock(), 0
+        self._is_zero = threading.Condition(self.lock)
 
 
 SQLITE_USE = SqliteUse()
@@ -96,7 +100,7 @@ class ConnectionPool:
         self._paths = paths
         self._idle: list[Connections] = []
         self._is_retired = False
-        with SQLITE_USE.changed:
+        with SQLITE_USE.lock:
             SQLITE_USE.pools.add(self)
 
     @contextmanager
@@ -108,7 +112,7 @@ class ConnectionPool:
         SnapshotError
             If a file cannot be opened.
         """
-        with SQLITE_USE.changed:
+        with SQLITE_USE.lock:
             SQLITE_USE.n_using += 1
             conns = self._idle.pop() if self._idle else None
         try:
@@ -116,7 +120,7 @@ class ConnectionPool:
                 conns = [(connect(path), path) for path in self._paths]
             yield conns
         finally:
-            with SQLITE_USE.changed:
+            with SQLITE_USE.lock:
                 if conns is not None:
                     self._idle.append(conns)
                 if self._is_retired:
@@ -125,12 +129,12 @@ class ConnectionPool:
 
     def retire(self) -> None:
         """Close the connections, those in use when their callers are done with them."""
-        with SQLITE_USE.changed:
+        with SQLITE_USE.lock:
             self._is_retired = True
             self.close_idle()
 
     def close_idle(self) -> None:
-        """Close the connections that are not in use; the caller holds `SQLITE_USE.changed`."""
+        """Close the connections that are not in use; the caller holds `SQLITE_USE.lock`."""
         for conns in self._idle:
             for conn, _ in conns:
                 conn.close()

@@ -6,7 +6,6 @@ from datetime import datetime
 from functools import cache, lru_cache
 from itertools import chain
 from pathlib import Path
-from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -32,19 +31,16 @@ from recsys.page.reasons import (
     SAME_SECTION,
     TOPIC,
     Reason,
-    Values,
-    filled,
-    reason_words,
+    reason_in,
 )
 from recsys.page.rules import Described, Editorial, Resolved
 from recsys.page.slots import Slot, unpack_page
-from recsys.page.translations import LANGUAGES_KEPT
 from recsys.published import folder as published_folder
 from recsys.published import run_file
 from recsys.published.connection import connect, reading
 from recsys.rows import UNKNOWN_TIME, to_ms
 from recsys.serving.connections import ConnectionPool
-from recsys.serving.responses import Page, Recommendation
+from recsys.serving.responses import Page, ReadOnly, Recommendation
 
 PAGES_KEPT = 1000  # of anonymous users, in memory: the latest asked for
 LAYOUTS_KEPT = 256  # with other numbers of slots than the settings say
@@ -73,21 +69,7 @@ def _card(article: KnownArticle) -> tuple[str, str, str, str, datetime | None]:
 
 
 def _titles(layout: Layout, language: str) -> Mapping[str, str]:
-    return MappingProxyType({of.name: of.title(language) for of in layout.lists})
-
-
-class _Texts(dict[Reason, tuple[str, Values]]):
-    """The texts of reasons in a language; each is written once, but those that name a title."""
-
-    def __init__(self, language: str) -> None:
-        super().__init__()
-        self._words = reason_words(language)
-
-    def __missing__(self, reason: Reason) -> tuple[str, Values]:
-        said = filled(self._words, reason)
-        if reason[0] != BECAUSE_READ:
-            self[reason] = said
-        return said
+    return ReadOnly({of.name: of.title(language) for of in layout.lists})
 
 
 class LoadedRun:
@@ -141,7 +123,6 @@ class LoadedRun:
         self._hidden = 0, 0, Hidden(self._untitled, NOTHING)
         self.anonymous_page = lru_cache(maxsize=PAGES_KEPT)(self._anonymous_page)
         self.resized = lru_cache(maxsize=LAYOUTS_KEPT)(self._resized)
-        self._reasons = lru_cache(maxsize=LANGUAGES_KEPT)(_Texts)
         self._titles = lru_cache(maxsize=LAYOUTS_KEPT)(_titles)
 
     @property
@@ -224,11 +205,13 @@ class LoadedRun:
 
         `propensity` is of the live articles that were drawn.
         """
-        names, texts = trace.layout.names, self._reasons(language)
-        shown = {name: self._shown(trace, name, lists[name], propensity, texts) for name in names}
+        names = trace.layout.names
+        shown = {
+            name: self._shown(trace, name, lists[name], propensity, language) for name in names
+        }
         said = tuple(f"{name}: {notes[name]}" for name in names if name in notes)
         titles = self._titles(trace.layout, language)
-        return Page(self.meta.run_id, language, said, MappingProxyType(shown), titles)
+        return Page(self.meta.run_id, language, titles, ReadOnly(shown), said)
 
     def _shown(
         self,
@@ -236,7 +219,7 @@ class LoadedRun:
         list_name: str,
         slots: Sequence[Slot],
         propensity: Mapping[int, float],
-        texts: "_Texts",
+        language: str,
     ) -> tuple[Recommendation, ...]:
         found, cards, plain = [], self._cards, self._plain_reasons
         new = tuple.__new__  # a page makes twenty: `Recommendation(...)` takes twice the time
@@ -253,7 +236,7 @@ class LoadedRun:
             if code == RELATED or (reason in said_before and code != CHOSEN):
                 reason = self._other_reason(trace, live_index, because, reason, said_before)
             said_before.add(reason)
-            text, named = texts[reason]
+            text, named = reason_in(language, *reason)
             chance = propensity.get(live_index, 1.0)
             place = list_name, live_index
             fields = (*card, score, text, reason[0], chance, rules, named, trace, place)

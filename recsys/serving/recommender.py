@@ -189,7 +189,7 @@ class Recommender:
         random_state: SupportsIndex | None = None,
     ) -> Page:
         """Return one page; see `recsys.recommend` for the parameters."""
-        asked = language_of(language)
+        asked = None if language is None else language_of(language)
         user_id, article_id = id_of("user_id", user_id), id_of("article_id", article_id)
         clicked, excluded = ids_of("recent_clicks", recent_clicks), ids_of("exclude", exclude)
         run = self.run
@@ -213,7 +213,7 @@ class Recommender:
         editorial = rules.at(now_ms, context)
         if user is None and not n_explored:
             page = run.anonymous_page(context, of, blocked.tobytes(), rules, editorial, of_page)
-            return page.of(wanted)
+            return page if lists is None else page.of(wanted)
         trace = run.trace(user, context, of, blocked, rules, editorial, of_page, hidden.known)
         is_stored = context is None and of is run.builder.layout(None, has_context=False)
         if asked:
@@ -229,7 +229,8 @@ class Recommender:
         if n_explored:
             rng = np.random.default_rng(None if random_state is None else index(random_state))
             made, propensity = run.builder.explored(trace.built, user, n_explored, rng, editorial)
-        return run.page(trace, made, notes, propensity, of_page).of(wanted)
+        page = run.page(trace, made, notes, propensity, of_page)
+        return page if lists is None else page.of(wanted)
 
     def health(self, *, as_of: datetime | None = None, max_hours: float = 36.0) -> Health:
         """Return the state of what this server serves, for a monitor to ask.
@@ -288,9 +289,10 @@ class Recommender:
         ValueError
             If there is no such layout, or the language is no code of one.
         """
-        builder, asked = self.run.builder, language_of(language)
+        builder = self.run.builder
         of = builder.layout(layout, has_context=True)
-        wanted = asked or builder.rankings.language_of(of, None) or ENGLISH
+        usual = builder.rankings.language_of(of, None) or ENGLISH
+        wanted = usual if language is None else language_of(language)
         return {row.name: row.title(wanted) for row in of.lists}
 
     def rank(

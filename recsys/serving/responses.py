@@ -3,8 +3,16 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypedDict, cast, get_type_hints
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    NamedTuple,
+    TypedDict,
+    TypeVar,
+    cast,
+    get_type_hints,
+)
 
 import msgspec
 
@@ -17,6 +25,9 @@ if TYPE_CHECKING:
 
     from pydantic import GetCoreSchemaHandler
     from pydantic_core import CoreSchema
+
+
+V = TypeVar("V")
 
 
 class SlotDict(TypedDict):
@@ -307,6 +318,46 @@ class Ranked:
     parts: Mapping[str, float] = field(hash=False)
 
 
+class ReadOnly(Mapping[str, V]):
+    """A mapping of a page, which never changes."""
+
+    __slots__ = ("_values",)
+
+    def __init__(self, values: Mapping[str, V]) -> None:
+        self._values = values
+
+    def __getitem__(self, name: str) -> V:
+        """Return the value of a list."""
+        return self._values[name]
+
+    def __iter__(self) -> Iterator[str]:
+        """Return the names of the lists."""
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        """Return the number of lists."""
+        return len(self._values)
+
+    def __repr__(self) -> str:
+        """Return the mapping as that of a dictionary."""
+        return repr(dict(self._values))
+
+    def __deepcopy__(self, memo: object) -> dict[str, object]:
+        """Return the mapping as values that JSON has.
+
+        `dataclasses.asdict` asks for deep copies of the fields of a page; flask.jsonify and
+        FastAPI ask for `dataclasses.asdict`.
+        """
+        return {
+            name: [slot.as_dict() for slot in value] if isinstance(value, tuple) else value
+            for name, value in self.items()
+        }
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Return a pickle's content."""
+        return ReadOnly, (dict(self._values),)
+
+
 @dataclass(frozen=True, slots=True)
 class Page(Mapping[str, tuple[Recommendation, ...]]):
     """The lists of one page, by name, and the run they come from.
@@ -321,21 +372,21 @@ class Page(Mapping[str, tuple[Recommendation, ...]]):
         The run.
     language
         The language of the page, such as "en"; see `recsys.recommend`.
-    notes
-        What a list could not do, such as "must_reads: 3 of 5 slots, no candidates left".
-    lists
-        The slots of each list, best first, by name.
     titles
         The titles of the lists in the language of the page, by name.
+    lists
+        The slots of each list, best first, by name.
+    notes
+        What a list could not do, such as "must_reads: 3 of 5 slots, no candidates left".
     """
 
     do_not_call_in_templates: ClassVar[bool] = True  # Django's templates call what they can
 
     run_id: str
     language: str
-    notes: tuple[str, ...]
-    lists: Mapping[str, tuple[Recommendation, ...]]
     titles: Mapping[str, str]
+    lists: Mapping[str, tuple[Recommendation, ...]]
+    notes: tuple[str, ...]
 
     def of(self, wanted: Sequence[str]) -> "Page":
         """Return some lists of the page."""
@@ -344,9 +395,9 @@ class Page(Mapping[str, tuple[Recommendation, ...]]):
         return Page(
             self.run_id,
             self.language,
+            ReadOnly({name: self.titles[name] for name in wanted}),
+            ReadOnly({name: self.lists[name] for name in wanted}),
             tuple(note for note in self.notes if note.partition(":")[0] in wanted),
-            MappingProxyType({name: self.lists[name] for name in wanted}),
-            MappingProxyType({name: self.titles[name] for name in wanted}),
         )
 
     def as_dict(self) -> PageDict:
@@ -387,8 +438,7 @@ class Page(Mapping[str, tuple[Recommendation, ...]]):
 
     def __reduce__(self) -> tuple[object, ...]:
         """Return a pickle's content."""
-        mappings = dict(self.lists), dict(self.titles)
-        return _page_of, (self.run_id, self.language, self.notes, *mappings)
+        return Page, (self.run_id, self.language, self.titles, self.lists, self.notes)
 
     @classmethod
     def __get_pydantic_core_schema__(
@@ -409,17 +459,6 @@ class Page(Mapping[str, tuple[Recommendation, ...]]):
     def __len__(self) -> int:
         """Return the number of lists."""
         return len(self.lists)
-
-
-def _page_of(
-    run_id: str,
-    language: str,
-    notes: tuple[str, ...],
-    lists: dict[str, tuple[Recommendation, ...]],
-    titles: dict[str, str],
-) -> Page:
-    """Return a page out of a pickle's content."""
-    return Page(run_id, language, notes, MappingProxyType(lists), MappingProxyType(titles))
 
 
 @dataclass(frozen=True, slots=True)
