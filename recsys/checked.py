@@ -116,6 +116,8 @@ def _words(info: inspect.Type) -> str:
             return f"one of {', '.join(map(str, info.values))}"
         case inspect.VarTupleType(item_type=inspect.StrType()):
             return 'a list of texts such as ["a", "b"]'
+        case inspect.DictType():
+            return f"a table of which each value is {_words(info.value_type)}"
         case inspect.UnionType():
             rest = [_words(part) for part in info.types if not isinstance(part, inspect.NoneType)]
             return f"{' or '.join(rest)}, or null"

@@ -9,7 +9,8 @@ import msgspec
 import tomli_w
 
 from recsys.checked import suggestion
-from recsys.config import Config, Settings
+from recsys.config import Config
+from recsys.config_types import Settings
 from recsys.errors import ConfigError
 
 

@@ -383,7 +383,8 @@ def scoring(published: Path) -> dict[str, float]:
     from recsys.blend.linear import article_side
     from recsys.kernels.best import tops
     from recsys.nightly.workers import BLOCK
-    from recsys.page.build import UserBlock, pack_pages
+    from recsys.page.build import UserBlock
+    from recsys.page.slots import pack_pages
     from recsys.published import folder as published_folder
     from recsys.serving.loaded_run import LoadedRun
 

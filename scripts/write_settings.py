@@ -10,7 +10,8 @@ from pathlib import Path
 
 from msgspec import structs
 
-from recsys.config import Config, FilterConfig, ListConfig
+from recsys.config import Config
+from recsys.config_page import FilterConfig, ListConfig
 from recsys.operations.describe_settings import (
     Setting,
     described_field,

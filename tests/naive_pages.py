@@ -25,7 +25,7 @@ def rows_of(matrix):
     )
 
 
-def random_model(seed, n_live=60, n_known=80, n_categories=4, config=None):
+def random_model(seed, n_live=60, n_known=80, n_categories=4, config=None, languages=()):
     rng = np.random.default_rng(seed)
     config = config or Config()
     live_rows = np.sort(rng.choice(n_known, n_live, replace=False))
@@ -58,6 +58,8 @@ def random_model(seed, n_live=60, n_known=80, n_categories=4, config=None):
         newest=rng.permutation(n_live),
         filters={},
         n_categories=n_categories,
+        language=rng.integers(0, len(languages) + 1, n_known),
+        languages=["", *languages],
         config=config,
     )
 
@@ -222,7 +224,8 @@ def plain_page(builder, user, context, layout, editorial):
     """The page of `PageBuilder.page`, as long as no search has to be wider."""
     model = builder.model
     parts = score_parts(model.live, user, context)
-    scored = builder.scored(parts, user, context, np.zeros(0, dtype=np.int64), layout)
+    nothing, language = np.zeros(0, dtype=np.int64), builder.default_language(layout, context)
+    scored = builder.scored(parts, user, context, nothing, layout, language)
     closed, story = scored.closed, model.story
     pins, stories = [], set()
     for pin in editorial.pins:
@@ -235,7 +238,7 @@ def plain_page(builder, user, context, layout, editorial):
     caps = (*builder.rankings.caps(layout), *editorial.caps)
     wishes = {}
     for of in layout.lists:
-        barred = builder.rankings.barred(of, editorial)
+        barred = builder.rankings.barred(of, editorial, language)
         off = closed if barred is None else closed | barred
         own = [cap for cap in caps if cap.name in (None, of.name)]
         n = layout.n_page + len([p for p in editorial.pins if p.name in layout.names])

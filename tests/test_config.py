@@ -6,7 +6,8 @@ from typing import get_args
 import msgspec
 import pytest
 
-from recsys.config import BlendConfig, Config, DataConfig, PageConfig
+from recsys.config import BlendConfig, Config, DataConfig
+from recsys.config_page import PageConfig
 from recsys.errors import ConfigError
 
 

@@ -7,15 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recsys.blend.signal_table import signal_names
-from recsys.config import (
-    BlendConfig,
-    CollaborativeConfig,
-    Config,
-    FilterConfig,
-    ListConfig,
-    PageConfig,
-)
+from recsys.config import BlendConfig, CollaborativeConfig, Config
 from recsys.config_file import config_of, load_config, toml_of
+from recsys.config_page import FilterConfig, ListConfig, PageConfig
 from recsys.errors import ConfigError
 from recsys.page.list_table import LISTS
 

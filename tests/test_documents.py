@@ -24,7 +24,8 @@ from recsys.config_file import load_config
 from recsys.rows import FIELDS
 
 PAGES = sorted(path.name for path in (ROOT / "docs").glob("*.md"))
-DOCUMENTS = ["README.md", "CONTRIBUTING.md", *(f"docs/{name}" for name in PAGES)]
+DOCUMENTS = ["README.md", "CONTRIBUTING.md", "data/README.md"]
+DOCUMENTS += [f"docs/{name}" for name in PAGES]
 SERVER = "/srv/news"  # where the newsroom of the crontabs and units is
 MOST_NOT_RUN = 10
 NOT_CODE = {"text", "dockerfile"}  # languages of blocks that are looked at only
@@ -145,6 +146,53 @@ def run_python(text, folder, env):
     assert done.returncode == 0, f"{text}\n{done.stderr}"
 
 
+# What a client of the real framework gets from the code of a block that imports it.
+ASK = """
+import json
+found = json.loads(get("/recommendations?user=u0007&article=a0030&recent=a0031"))
+asked = recommender.recommend("u0007", "a0030", recent_clicks=["a0031"])
+assert found == asked.as_dict(), found
+"""
+CLIENTS = {
+    "fastapi": """
+import asyncio
+
+def get(address):
+    path, _, query = address.partition("?")
+    scope = {"type": "http", "method": "GET", "path": path, "headers": []}
+    sent = []
+
+    async def receive():
+        return {"type": "http.request", "body": b""}
+
+    async def send(message):
+        sent.append(message)
+
+    asyncio.run(app(scope | {"query_string": query.encode()}, receive, send))
+    return b"".join(message.get("body", b"") for message in sent)
+""",
+    "flask": """
+def get(address):
+    return app.test_client().get(address).data
+""",
+    "django": """
+import django
+from django.test import Client
+
+def get(address):
+    return Client().get(address).content
+
+django.setup()
+""",
+}
+
+
+def asks_for_a_page(block):
+    """Return the code of a block, and that which asks its framework for a page."""
+    is_server = block.language == "python" and block.why in CLIENTS
+    return block.text + CLIENTS[block.why] + ASK if is_server else block.text
+
+
 def read_settings(text, folder, env):
     (folder / "block.toml").write_text(text, "utf-8")
     load_config(folder / "block.toml")
@@ -175,7 +223,7 @@ def test_every_block_of_a_document_runs(document, newsroom_of_today, programs, t
             continue
         if block.language not in NOT_CODE:
             folder = session if block.language == "console" else today
-            RUN[block.language](block.text, folder, programs)
+            RUN[block.language](asks_for_a_page(block), folder, programs)
 
 
 def test_few_blocks_are_not_run_and_each_says_why():

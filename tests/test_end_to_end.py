@@ -149,20 +149,14 @@ def test_forget_leaves_no_byte(site):
 
 
 def test_rank_orders_given_articles(site):
-    done = run(
-        "rank",
-        "--published",
-        "published",
-        "--user",
-        "u0007",
-        "a0030",
-        "a0031",
-        "new",
-        "--as-of",
-        AS_OF,
-        cwd=site,
-    )
-    assert sorted(line.split()[1] for line in done.stdout.splitlines()) == ["a0030", "a0031", "new"]
+    command = ("rank", "--published", "published", "--user", "u0007", "a0030", "a0031", "new")
+    command += ("--as-of", AS_OF)
+    done = run(*command, cwd=site)
+    lines = [line.split() for line in done.stdout.splitlines()]
+    assert sorted(line[1] for line in lines[:2]) == ["a0030", "a0031"]
+    assert lines[2] == ["3", "new", "unknown"]
+    ranked = run(*command, "--new", "new", cwd=site).stdout
+    assert "unknown" not in ranked
 
 
 @pytest.mark.slow
@@ -174,7 +168,17 @@ def test_editors_rule_explain_and_look(site):
     block = run("rules", "add", "block", "a0133", *book, *who, cwd=site, status=1)
     assert "no pin holds" in block.stderr
     assert run("rules", "add", "pin", *book, *who, cwd=site, status=2)
-    assert "a0133" in run("rules", "list", *book, cwd=site).stdout
+    listed = run("rules", "list", *book, cwd=site).stdout
+    assert "pin a0133 to slot 1 of must_reads │ 2026-03-01T00:00:00Z │" in listed
+    for typo, problem in (
+        (("boost", "Culture", "--by", "section"), "amount is required for a boost"),
+        (("pin", "a0134", "--list", "must_reads", "--slot", "9"), "more than 5 slots"),
+    ):
+        assert problem in run("rules", "add", *typo, *book, *who, cwd=site, status=1).stderr
+    typo = ("rules", "add", "block", "Sprots", "--by", "section")
+    warned = run(*typo, *book, *who, "--until", "2026-03-01T00:00:01Z", cwd=site).stdout
+    assert "r2: matches 0 articles now" in warned
+    assert "did you mean “Sports”?" in warned
     page = ("--published", "published", "--user", "u0007", "--as-of", AS_OF)
     said = run("explain", *page, "--list", "must_reads", cwd=site).stdout
     assert "Chosen by the editors" in said
@@ -194,7 +198,7 @@ def test_editors_rule_explain_and_look(site):
     assert "Chosen by the editors" in run(*present, cwd=site).stdout
     (site / "bad.json").write_text('[{"kind": "block", "value": 7}]')
     assert "bad.json" in run("rules", "import", "bad.json", *book, cwd=site, status=1).stderr
-    run("rules", "end", "r2", *book, *who[:4], cwd=site)
+    run("rules", "end", "r3", *book, *who[:4], cwd=site)
 
 
 def test_tune_writes_settings_that_can_be_used(site):

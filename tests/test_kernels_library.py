@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from recsys.config import MOST_LISTS, MOST_SLOTS
+from recsys.config import MOST_LISTS
+from recsys.config_types import MOST_SLOTS
 from recsys.kernels import clicks, text
 from recsys.kernels.best import tops
 from recsys.kernels.library import library, require_rows

@@ -58,9 +58,12 @@ def editorials(draw, n_live=150):
     st.booleans(),
     st.booleans(),
     st.sampled_from(["article", "front"]),
+    st.sampled_from([(), ("da", "de")]),
 )
-def test_pages_are_what_plain_python_makes(model_seed, seed, editorial, known, beside, name):
-    model = random_model(model_seed, n_live=150, n_known=200, config=LAYOUTS)
+def test_pages_are_what_plain_python_makes(
+    model_seed, seed, editorial, known, beside, name, languages
+):
+    model = random_model(model_seed, n_live=150, n_known=200, config=LAYOUTS, languages=languages)
     builder, rng = PageBuilder(model), np.random.default_rng(seed)
     user = random_user(rng, model) if known else None
     context = int(rng.integers(200)) if beside else None

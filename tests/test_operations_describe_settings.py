@@ -18,6 +18,7 @@ from recsys.page.list_table import layouts_of
 
 FILE = """[page]
 n = 8
+languages = { front = "fr" }
 
 [learn]
 days = 4
@@ -59,6 +60,7 @@ def test_each_setting_says_what_it_means_and_where_its_value_comes_from():
         "# Allowed: a whole number from 1 to 100. Default: 5.\n"
         "n = 8  # recsys.toml\n"
     ) in printed
+    assert 'languages = { front = "fr" }  # recsys.toml\n' in printed
     assert "days = 4  # recsys.toml\n" in printed  # the file says what the default is
     assert "als = 2.0  # recsys.toml\n" in printed
     assert "text = 30.0  # default\n" in printed

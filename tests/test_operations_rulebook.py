@@ -218,7 +218,7 @@ def test_a_rule_on_a_word_that_no_title_has_is_added_with_a_note(newsroom):
     title = recommender.recommend(as_of=as_of)["must_reads"][0].title
     known = book.add(rule("block", title, by="text"), now_ms=now_ms)
     unknown = book.add(rule("block", "xylophone", by="text"), now_ms=now_ms)
-    note = f"{unknown.rule_id}: no known article has the text “xylophone” now"
+    note = f"{unknown.rule_id}: matches 0 articles now: no known article has the text “xylophone”"
     assert book.unmatched([known, unknown]) == [note]
     health = recommender.health(as_of=as_of)
     assert (health.problems, health.notes) == ((), (note,))
@@ -228,4 +228,26 @@ def test_before_the_first_run_the_articles_of_the_store_are_looked_at(store, loa
     load({"a.jsonl": '{"article_id": "a", "title": "Storm warning", "category": "Weather"}\n'})
     book = Rulebook(store, tmp_path / "published")
     rules = [rule("block", value, by="text", rule_id=value) for value in ("storm", "calm")]
-    assert book.unmatched(rules) == ["calm: no known article has the text “calm” now"]
+    note = "calm: matches 0 articles now: no known article has the text “calm”"
+    assert book.unmatched(rules) == [note]
+    (misspelled,) = book.unmatched([rule("block", "wether", by="section", rule_id="r1")])
+    assert misspelled.endswith("no known article has the section “wether”; did you mean “Weather”?")
+
+
+def test_a_pin_to_a_slot_that_no_layout_has_is_refused_unless_forced(newsroom):
+    book, _, as_of = newsroom
+    now_ms = to_ms(as_of)
+    for name, slot in (("must_reads", 6), ("latest_stories", 7)):
+        pin = rule("pin", "a0133", list_name=name, slot=slot, starts_ms=now_ms, ends_ms=now_ms + 1)
+        with pytest.raises(RuleError, match=f"no layout has more than {slot - 1} slots for {name}"):
+            book.add(pin, now_ms=now_ms)
+        with pytest.raises(RuleError, match="no layout has more than"):
+            book.add_all([pin], now_ms=now_ms)
+    assert book.add(pin, now_ms=now_ms, force=True).slot == 7
+    assert book.add(replace(pin, slot=6), now_ms=now_ms + 2).slot == 6
+
+
+def test_an_id_that_the_store_does_not_have_is_refused_with_one_like_it(newsroom):
+    book, _, as_of = newsroom
+    with pytest.raises(RuleError, match="no article 'A0133' is in the store; did you mean “a0133”"):
+        book.add(rule("block", "A0133"), now_ms=to_ms(as_of))

@@ -27,6 +27,7 @@ import recsys
 page = recsys.recommend("u0007", "a0030", n=3)
 reveal_type(page)
 reveal_type(page["must_reads"][0].published_at)
+reveal_type(page.as_dict()["lists"]["must_reads"][0]["reading_minutes"])
 recsys.recommend(n="three")
 """
 
@@ -83,6 +84,7 @@ def test_a_wheel_holds_a_library_of_the_machine_and_libc_of_its_tag(wheel_for, t
         library = packed.read("recsys/kernels/libkernels.so")
         assert "recsys/py.typed" in packed.namelist()
         assert "recsys/sample/articles.jsonl" in packed.namelist()
+        assert "recsys/page/locale/ko/LC_MESSAGES/recsys.mo" in packed.namelist()
     assert library[:4] == b"\x7fELF"
     assert int.from_bytes(library[18:20], "little") == machine
     if tag.startswith("musllinux"):  # auditwheel judges these on a system with musl only
@@ -120,5 +122,6 @@ def test_mypy_sees_the_types_of_an_installed_wheel(wheel_for, tmp_path):
     said = run(*mypy, "consumer.py", cwd=tmp_path, status=1)
     assert 'Revealed type is "recsys.serving.responses.Page"' in said
     assert 'Revealed type is "datetime.datetime | None"' in said
+    assert 'Revealed type is "float | None"' in said
     assert 'Argument "n" to "recommend" has incompatible type "str"' in said
     assert "Found 1 error in 1 file" in said

@@ -8,9 +8,10 @@ from naive_pages import random_model, random_user
 
 from recsys.config_file import config_of
 from recsys.page import rankings
-from recsys.page.build import PageBuilder, UserBlock, pack_pages, unpack_page
+from recsys.page.build import PageBuilder, UserBlock
 from recsys.page.list_table import LISTS
 from recsys.page.rankings import top_n
+from recsys.page.slots import pack_pages, unpack_page
 
 WIDE = {
     "front": {

@@ -1,9 +1,10 @@
 import pytest
 
-from recsys.config import Config, ListConfig
+from recsys.config import Config
 from recsys.config_file import config_of
+from recsys.config_page import ListConfig
 from recsys.errors import ConfigError
-from recsys.page.list_table import LISTS, layouts_of, list_names
+from recsys.page.list_table import LISTS, layouts_of, list_names, require_known_names
 
 
 def layouts(toml_tables):
@@ -39,8 +40,17 @@ def test_a_title_of_the_settings_holds_in_every_language():
     own = layouts({"article": {"must_reads": {"title": "The Five"}}})["article"].lists[0]
     shipped = layouts({"article": {"must_reads": {}}})["article"].lists[0]
     assert (own.title("de"), own.title("en")) == ("The Five", "The Five")
-    assert shipped.title("de-AT") == "Das sollten Sie lesen"
-    assert shipped.title("xx") == "Must-Reads"
+    assert shipped.title("de") == "Das sollten Sie lesen"
+    assert shipped.title("xx") == shipped.title() == "Must-Reads"
+
+
+def test_the_settings_give_a_layout_its_language_by_its_name():
+    config = config_of({"page": {"languages": {"article": "fr-CA"}}}, "recsys.toml")
+    assert layouts_of(config)["article"].language == "fr"
+    assert layouts_of(Config())["article"].language == ""
+    wrong = config_of({"page": {"languages": {"artikel": "fr"}}}, "recsys.toml")
+    with pytest.raises(ConfigError, match=r"page\.languages\.artikel: .* did you mean article\?"):
+        require_known_names(wrong)
 
 
 def test_a_list_of_another_name_needs_a_scorer():

@@ -82,3 +82,51 @@ def test_an_article_without_clicks_comes_after_all_that_have_some():
     for popularity in (np.zeros(4), np.ones(4)):
         found = expected_clicks(static | {"popularity": popularity.astype(np.float32)})
         assert found.tolist() == [9.0, 1.0, 0.5, 8.0]
+
+
+def of_languages(counts, config):
+    """Return rankings of live articles, so many of each language ("" for none)."""
+    languages = sorted({"", *counts})
+    numbers = np.repeat([languages.index(name) for name in counts], list(counts.values()))
+    n = len(numbers)
+    model = random_model(0, n_live=n, n_known=n, config=config_of(config, "test"))
+    return Rankings(dataclasses.replace(model, language=numbers, languages=languages))
+
+
+def test_the_language_of_a_site_is_that_of_most_live_articles_or_of_the_settings():
+    assert of_languages({"da": 6, "de": 6, "": 9}, {}).site_language == "da"  # ties by name
+    assert of_languages({"": 9}, {}).site_language == ""
+    given = of_languages({"da": 6, "de": 5}, {"page": {"language": "DE-at"}})
+    assert given.site_language == "de"
+
+
+def test_a_page_has_the_language_of_its_layout_or_article_or_of_the_site():
+    settings = {"page": {"languages": {"front": "fr"}}, "layouts": {"front": {"must_reads": {}}}}
+    ranked = of_languages({"da": 6, "de": 2, "": 1}, settings)
+    layouts = layouts_of(ranked.model.config)
+    assert ranked.language_of(layouts["front"], 7) == "fr"
+    asked = [ranked.language_of(layouts["article"], context) for context in (None, 0, 7, 8)]
+    assert asked == ["da", "da", "de", "da"]
+
+
+def test_a_language_of_few_articles_is_that_of_the_words_only():
+    ranked = of_languages({"da": 6, "de": 5, "fr": 4}, {})  # [page] n is 5
+    names = ranked.model.languages
+    assert [names[ranked.language_number(name)] for name in ("da", "de", "fr", "xx", "")] == [
+        *("da", "de", "da", "da", "da")
+    ]
+    few = of_languages({"da": 4, "": 20}, {})
+    assert few.language_number("da") == few.language_number("") == 0
+
+
+def test_a_list_bars_articles_in_other_languages_unless_its_filter_names_languages():
+    settings = {"layouts": {"all": {"own": {"scorer": "latest", "filter": {"language": "de"}}}}}
+    ranked = of_languages({"da": 6, "de": 5, "": 3}, settings)
+    (own,) = layouts_of(ranked.model.config)["all"].lists
+    danish = ranked.language_number("da")
+    barred = ranked.barred(ALL["latest"], NO_RULES, danish)
+    assert barred.tolist() == [False] * 6 + [True] * 5 + [False] * 3
+    assert ranked.barred(ALL["latest"], NO_RULES) is None
+    assert ranked.barred(own, NO_RULES, danish) is None  # its filter is a mask of the run
+    alone = of_languages({"da": 6, "": 3}, {})
+    assert alone.barred(ALL["latest"], NO_RULES, alone.language_number("da")) is None

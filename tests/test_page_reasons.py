@@ -4,11 +4,15 @@ import pytest
 from recsys.page.list_table import SCORERS
 from recsys.page.reasons import (
     CODES,
+    NAMED,
+    READING_TIME,
     REASONS,
+    TOPIC,
     code_table,
     leading_signal,
     reason_code,
-    reason_text,
+    reason_in,
+    reason_words,
 )
 
 
@@ -21,7 +25,10 @@ from recsys.page.reasons import (
         ("personal", "affinity", False, False, "taste"),
         ("rising", "als", True, True, "popular_now"),
         ("rising", "als", True, False, "popular_today"),
+        ("rising", "als", False, True, "popular_now_anywhere"),
+        ("rising", "als", False, False, "popular_today_anywhere"),
         ("important", "als", True, True, "must_read"),
+        ("important", "als", False, True, "must_read_anywhere"),
         ("latest", "als", True, False, "new"),
         ("latest", "als", False, False, "new_anywhere"),
         ("similar", "als", True, False, "related"),
@@ -53,8 +60,20 @@ def test_the_first_of_equal_signals_leads():
 
 
 def test_every_reason_has_words_and_fills_them():
-    for code in REASONS:
-        text = reason_text(code, title="A {category} title", category="Politics")
+    for code, words in REASONS.items():
+        name = NAMED[code]
+        text, values = reason_in("en", code, "A {category} title" if name else "")
         assert text
-        if "{title}" in REASONS[code]:
+        if name:
             assert "A {category} title" in text
+            assert values == ((name, "A {category} title"),)
+        assert words.format(**dict(values)) == text
+    assert {name for name in NAMED.values() if name} == {"title", "category", "topic", "minutes"}
+
+
+def test_reasons_are_in_the_language_asked_for_and_else_in_english():
+    assert reason_words("de")["new_anywhere"] == "Gerade erschienen"
+    assert reason_words("en") == reason_words("xx") == REASONS
+    assert reason_in("ko", "new", "정치") == ("정치 새 기사", (("category", "정치"),))
+    assert reason_in("de", TOPIC, "Kohle")[0] == "Mehr zum Thema Kohle"
+    assert reason_in("da", READING_TIME, "12")[0] == "Læsetid: 12 min."

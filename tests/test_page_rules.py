@@ -17,10 +17,12 @@ from recsys.page.rules import (
     EVERY,
     Described,
     Resolved,
+    closest,
     conflicts,
     problem_of,
     rule_of,
     rules_of,
+    without_effect,
 )
 
 ARTICLES = Described(
@@ -68,14 +70,54 @@ def test_a_value_that_is_about_no_article_has_a_note_while_the_rule_is_in_force(
     ]
     resolved = Resolved(rules, ARTICLES)
     assert resolved.unmatched == {
-        "r1": ("r1: no known article has the text “strike” now",),
+        "r1": (("text", "strike"),),
         "r2": (),
-        "r3": ("r3: no known article has the section “Culture” now",),
+        "r3": (("section", "Culture"),),
         "r4": (),
-        "r5": ("r5: no known article has the author “Cy” now",),
+        "r5": (("author", "Cy"),),
     }
-    assert resolved.notes(4) == (*resolved.unmatched["r1"], *resolved.unmatched["r3"])
-    assert resolved.notes(10) == (*resolved.unmatched["r3"], *resolved.unmatched["r5"])
+    strike, culture, cy = (
+        f"{rule_id}: matches 0 articles now: no known article has the {by} “{value}”"
+        for rule_id, found in resolved.unmatched.items()
+        for by, value in found
+    )
+    assert resolved.notes(4) == (strike, culture)
+    assert resolved.notes(10) == (culture, cy)
+
+
+def test_a_misspelled_name_is_answered_with_the_closest_one():
+    assert closest("politcs", ARTICLES.names("section")) == "; did you mean “Politics”?"
+    assert closest("weather", ARTICLES.names("section")) == ""
+    assert ARTICLES.names("article") == set(ARTICLES.article_ids)
+    assert ARTICLES.names("text") == set()
+    assert all(ARTICLES.matching("tag", tag).any() for tag in ARTICLES.names("tag"))
+    assert all(ARTICLES.matching("source", host).any() for host in ARTICLES.names("source"))
+
+
+def test_fields_without_effect_are_named():
+    assert without_effect(rule("boost", "a", amount=0.5)) == []
+    (problem,) = without_effect(rule("boost", "a"))
+    assert problem.startswith("a boost by 0 does nothing")
+    assert without_effect(rule("block", "a")) == []
+    assert without_effect(rule("cap", "", by="author", amount=1.0)) == []
+    assert without_effect(rule("block", "a", slot=4, amount=1.0)) == [
+        "slot is for a pin, not for a block (--slot)",
+        "amount is for a boost or a cap, not for a block (--amount)",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("fields", "problem"),
+    [
+        ({"kind": "boost"}, "amount is required for a boost.*--amount"),
+        ({"kind": "cap", "by": "author"}, "amount is required for a cap.*--amount"),
+        ({"kind": "block", "list_name": "must_read"}, "did you mean “must_reads”"),
+    ],
+)
+def test_a_rule_without_what_its_kind_needs_is_refused(fields, problem):
+    row = {"by": "article", "value": "a", "author": "Ann", "reason": "why", "starts_ms": 0}
+    with pytest.raises(RuleError, match=problem):
+        rule_of(row | fields, ["must_reads"])
 
 
 def test_rules_are_in_force_from_their_start_to_just_before_their_end():

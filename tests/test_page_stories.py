@@ -7,7 +7,8 @@ import pytest
 from conftest import BY_HAND, SHARED, current_run, needs_shared
 from scipy.sparse import csr_matrix
 
-from recsys.config import PageConfig, TextConfig
+from recsys.config import TextConfig
+from recsys.config_page import PageConfig
 from recsys.page.stories import story_index
 from recsys.rows import HOUR_MS, UNKNOWN_TIME, to_ms
 from recsys.signals.text import count_terms, document_counts, idf, similar_articles, tfidf

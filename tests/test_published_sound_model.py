@@ -12,7 +12,8 @@ from conftest import RECEIVED_MS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recsys.config import Config, FilterConfig, LearnConfig, ListConfig
+from recsys.config import Config, LearnConfig
+from recsys.config_page import FilterConfig, ListConfig
 from recsys.ingest.detect import expand
 from recsys.ingest.load_files import load_files
 from recsys.nightly.run import run_nightly
@@ -36,6 +37,7 @@ def articles():
             "body": " ".join(words),
             "category": SECTIONS[i % 3],
             "url": f"https://news.example/{i}",
+            "language": ("en", "de", "")[i % 3],
             "tags": ["eu"] if i % 4 == 0 else [],
             "published_at": (AS_OF - timedelta(hours=1 + i)).isoformat(),
         }

@@ -8,16 +8,20 @@ import pytest
 from conftest import BY_HAND, IDS_ALONE, LISTS, RECEIVED_MS, current_run
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 import recsys
 from recsys import NotPublishedError, Recommender
 from recsys.blend.curves import curve_parts
 from recsys.blend.signal_table import signal_names
 from recsys.config import Config, LearnConfig
+from recsys.config_page import ListConfig, PageConfig
 from recsys.learn.impressions import impression_features
 from recsys.learn.past_runs import PastRuns
 from recsys.nightly.run import run_nightly
 from recsys.page import build
+from recsys.page.reasons import reason_words
+from recsys.page.slots import Slot
 from recsys.published import connection
 from recsys.published import folder as published_folder
 from recsys.rows import HOUR_MS, from_ms, to_ms
@@ -79,6 +83,111 @@ def test_a_page_has_its_lists_full_and_repeats_nothing(sample, recommender):
             assert slot.parts
             assert "&" not in slot.category
             assert slot.published_at <= sample.as_of
+
+
+def languages_of(page):
+    return {slot.language for slots in page.values() for slot in slots}
+
+
+def test_a_page_is_in_the_language_of_the_call_the_article_or_the_site(sample, recommender):
+    def page(*ids, **options):
+        return recommender.recommend(*ids, as_of=sample.as_of, **options)
+
+    german = next(a.article_id for a in recommender.run.articles if a.language == "de")
+    site, beside = page("u0007"), page("u0007", german)
+    assert (site.language, languages_of(site)) == ("en", {"en"})
+    assert (beside.language, languages_of(beside)) == ("de", {"de"})
+    assert page("u0007", german, language="en").language == "en"
+    asked = page("u0007", language="de-AT")
+    assert (asked.language, languages_of(asked)) == ("de", {"de"})
+    assert [len(asked[name]) for name in LISTS] == [5, 5, 5, 6]
+    assert asked.titles["popular_now"] == "Jetzt gefragt"
+    shown = asked["you_may_also_like"][0]
+    reason = reason_words("de")[shown.reason_code].format(**shown.reason_values)
+    assert shown.reason == reason
+    unknown = page(None, "published since the run")
+    assert (unknown.language, languages_of(unknown)) == ("en", {"en"})
+
+
+def test_a_list_gives_as_many_reasons_as_are_true(sample, recommender):
+    run = recommender.run
+    lines = run.articles.column("topics")
+    topics = {a: set(of.splitlines()) for a, of in zip(run.known, lines, strict=True)}
+    section = dict(zip(run.known, run.articles.column("category"), strict=True))
+    for context in ("a0030", "a0045", "a0160"):
+        page = recommender.recommend(None, context, as_of=sample.as_of)
+        liked = page["you_may_also_like"]
+        assert len({slot.reason for slot in liked}) >= 4
+        assert any(slot.reason_code == "topic" for slot in liked)
+        for slot in (slot for slots in page.values() for slot in slots):
+            value = slot.reason_values.get
+            if slot.reason_code == "topic":
+                assert value("topic") in topics[slot.article_id] & topics[context]
+            elif slot.reason_code == "same_section":
+                assert slot.category == section[context] == value("category")
+            elif slot.reason_code == "reading_time":
+                assert int(value("minutes")) == round(slot.reading_minutes) >= 2
+
+
+def test_pinned_articles_are_always_the_editors_choice(sample, recommender):
+    page = recommender.recommend(None, "a0030", as_of=sample.as_of)
+    trace = page["must_reads"][0].trace
+    slots = [
+        Slot(at, 1.0, code, -1) for at, code in enumerate(["chosen", "chosen", "taste", "taste"])
+    ]
+    shown = recommender.run.page(trace, dict.fromkeys(trace.layout.names, slots), {}, {}, "en")
+    codes = [slot.reason_code for slot in shown["must_reads"]]
+    assert codes[:3] == ["chosen", "chosen", "taste"]
+    assert codes[3] in recommender.run.builder.lifted_by()[3]
+
+
+def test_a_language_without_articles_is_that_of_the_words_only(sample, recommender):
+    page = recommender.recommend("u0007", as_of=sample.as_of, language="fr")
+    plain = recommender.recommend("u0007", as_of=sample.as_of)
+    assert (page.language, page.titles["must_reads"]) == ("fr", "À ne pas manquer")
+    assert ids(page) == ids(plain)
+    reasons = {slot.reason.partition(" : ")[0] for slot in page["popular_now"]}
+    assert reasons <= {"Lu en ce moment", "Populaire aujourd’hui", "Populaire", "Nouveau"}
+    unknown = recommender.recommend("u0007", as_of=sample.as_of, language="xx")
+    assert (unknown.language, unknown.titles) == ("xx", plain.titles)
+
+
+def test_pages_of_anonymous_users_are_kept_by_language(sample, recommender):
+    german, english = (
+        recommender.recommend(as_of=sample.as_of, language=language) for language in ("de", "en")
+    )
+    assert languages_of(german) == {"de"}
+    assert recommender.recommend(as_of=sample.as_of, language="DE") is german
+    assert recommender.recommend(as_of=sample.as_of) is english
+    for page, language in ((german, "de"), (english, "en")):
+        for slot in page["you_may_also_like"]:
+            above = {other.article_id for other in slot.explanation.displaced}
+            said = {recommender.article(a, as_of=sample.as_of).language for a in above}
+            assert said <= {language}
+
+
+def test_titles_are_in_the_language_asked_for_or_of_the_site(recommender):
+    assert recommender.titles()["must_reads"] == "Must-Reads"
+    assert recommender.titles(language="es")["must_reads"] == "Imprescindibles"
+    with pytest.raises(ValueError, match="language must be a code"):
+        recommender.titles(language="Spanish")
+
+
+def test_the_settings_give_the_languages_of_site_and_layouts(sample_store, tmp_path):
+    front = {"must_reads": ListConfig(), "dansk": ListConfig(scorer="latest", title="Dansk")}
+    config = structs.replace(
+        BY_HAND,
+        page=PageConfig(language="de", languages={"front": "da"}),
+        layouts={"front": front},
+    )
+    run_nightly(sample_store, tmp_path, as_of_ms=RECEIVED_MS, config=config)
+    recommender, as_of = Recommender(tmp_path), from_ms(RECEIVED_MS)
+    front = recommender.recommend("u0007", as_of=as_of)
+    assert dict(front.titles) == {"must_reads": "Skal læses", "dansk": "Dansk"}
+    assert (front.language, languages_of(front)) == ("da", {"de"})
+    article = recommender.recommend("u0007", layout="article", as_of=as_of)
+    assert (article.language, languages_of(article)) == ("de", {"de"})
+    assert recommender.titles("article")["must_reads"] == "Das sollten Sie lesen"
 
 
 def test_nothing_already_read_is_recommended(sample, recommender):
@@ -305,6 +414,7 @@ def test_rank_serves_the_features_that_the_curves_were_learned_from(sample_store
         ranked = recommender.rank(
             user_id_of[int(shown.user_key[row])],
             ids,
+            new=ids,  # learning takes an article that the run does not know as new
             article_id=article_id_of.get(int(shown.context_key[row])),
             as_of=from_ms(int(shown.shown_ms[row])),
         )
@@ -314,11 +424,24 @@ def test_rank_serves_the_features_that_the_curves_were_learned_from(sample_store
         assert scores == sorted(scores, reverse=True)
 
 
-def test_unknown_candidates_are_ranked_too(published):
+def test_unknown_candidates_come_last_unless_the_caller_says_that_they_are_new(published):
     recommender = Recommender(published[0])
     at = datetime(2026, 3, 2, tzinfo=UTC)
-    found = recommender.rank(None, ["unknown", "a0030", "new"], as_of=at)
-    assert {r.article_id for r in found} == {"unknown", "a0030", "new"}
+
+    def order(candidates, new=()):
+        found = recommender.rank("u0007", candidates, new=new, as_of=at)
+        return [(ranked.article_id, ranked.score is None) for ranked in found]
+
+    candidates = ["z9", "a0030", "b9", "a0031"]
+    known = {"a0030", "a0031"}
+    unknown = [("z9", True), ("b9", True)]  # in the order given
+    assert order(candidates)[2:] == unknown
+    assert dict(order(candidates)[:2]) == dict.fromkeys(known, False)
+    assert order(candidates)[:2] == order([id_ for id_ in candidates if id_ in known])
+    found = order(candidates, new=["b9", "a0030", "elsewhere"])
+    assert dict(found[:3]) == dict.fromkeys([*known, "b9"], False)
+    assert found[3:] == order(candidates, new={"b9"})[3:] == [("z9", True)]
+    assert dict(recommender.rank(None, ["z9"], as_of=at)[0].parts) == {}
     assert recommender.rank("u0007", [], as_of=at) == ()
     fresh = recommender.rank("u0007", ["a0030", "a0031"], recent_clicks=["a0031"], as_of=at)
     plain = recommender.rank("u0007", ["a0030", "a0031"], as_of=at)
@@ -335,7 +458,8 @@ def test_without_curves_rank_orders_by_the_linear_score(sample_store, tmp_path):
     recommender = Recommender(tmp_path)
     found = recommender.rank("u0007", ["a0030", "a0031", "unknown"], as_of=from_ms(RECEIVED_MS))
     assert {name for ranked in found for name in ranked.parts} <= set(signal_names())
-    assert found[0].score >= found[1].score >= found[2].score
+    assert found[0].score >= found[1].score
+    assert (found[2].article_id, found[2].score) == ("unknown", None)
 
 
 def test_a_user_who_has_read_every_article_gets_an_empty_page_not_an_error(store, load, tmp_path):

@@ -4,14 +4,22 @@ import asyncio
 import copy
 import json
 import pickle
+import re
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
-from types import MappingProxyType
 from typing import get_type_hints
 
+import django
+import fastapi
+import flask
+import msgspec
 import pytest
+from conftest import ROOT
+from django.utils.module_loading import import_string
 
 from recsys import Page, Recommendation, Recommender
 from recsys.page.known_articles import KnownArticle
+from recsys.page.reasons import REASONS
 from recsys.rows import to_ms
 from recsys.serving.responses import ArticleAlone, PageDict, Ranked, SlotDict
 
@@ -22,6 +30,7 @@ ARTICLE = KnownArticle(
     category="Local",
     author="Ann Lee",
     tags="roads",
+    topics="",
     url="https://n.example/1",
     language="de",
     image_url="https://n.example/1.jpg",
@@ -46,20 +55,23 @@ SLOT = Recommendation(
     reason_code="new_anywhere",
     propensity=1.0,
     rules=("r1",),
+    named=(),
     trace=ArticleAlone(ARTICLE),
     place=("latest_stories", 3),
 )
 PAGE = Page(
     "000001-x",
+    "en",
+    {"latest_stories": "Latest Stories"},
+    {"latest_stories": (SLOT,)},
     ("latest_stories: 1 of 6 slots",),
-    MappingProxyType({"latest_stories": (SLOT,)}),
-    MappingProxyType({"latest_stories": "Latest Stories"}),
 )
 AS_JSON = (
-    '{"run_id":"000001-x","titles":{"latest_stories":"Latest Stories"},'
+    '{"run_id":"000001-x","language":"en","titles":{"latest_stories":"Latest Stories"},'
     '"lists":{"latest_stories":[{"article_id":"a1","title":"Straße gesperrt","category":"Local",'
     '"url":"https://n.example/1","published_at":"2026-03-02T05:30:00+00:00","score":0.25,'
     '"reason":"Just in","reason_code":"new_anywhere","propensity":1.0,"rules":["r1"],'
+    '"reason_values":{},'
     '"author":"Ann Lee","language":"de","image_url":"https://n.example/1.jpg",'
     '"summary":"The bridge is closed.","kicker":"Traffic","premium":false,"importance":null,'
     '"reading_minutes":1.5,"modified_at":"2026-03-02T05:31:00+00:00"}]},'
@@ -80,13 +92,42 @@ def test_a_page_is_one_canonical_json_with_instants_in_utc():
     assert undated.as_dict()["published_at"] is None
 
 
+def test_the_schema_of_the_json_is_that_of_its_types(page):
+    for found in (page, PAGE):
+        assert msgspec.json.decode(found.to_json(), type=PageDict, strict=True) == found.as_dict()
+    schema = msgspec.json.schema(PageDict)
+    slot = schema["$defs"]["SlotDict"]
+    assert set(slot["required"]) == set(slot["properties"]) == set(get_type_hints(SlotDict))
+    assert slot["properties"]["reason_values"]["additionalProperties"] == {"type": "string"}
+
+
+def test_every_key_of_the_json_is_documented():
+    text = (ROOT / "docs" / "cookbook.md").read_text("utf-8")
+    tables = text.partition("### The JSON of a page")[2].partition("\n###")[0]
+    rows = re.findall(r"^\| (`.+?) \|", tables, re.MULTILINE)
+    keys = [key for row in rows for key in re.findall(r"`(\w+)`", row)]
+    assert sorted(keys) == sorted([*get_type_hints(PageDict), *get_type_hints(SlotDict)])
+
+
+def test_a_slot_has_what_a_reason_of_ones_own_needs(page):
+    found = {}
+    for slot in (slot for slots in page.values() for slot in slots):
+        assert REASONS[slot.reason_code].format(**slot.reason_values) == slot.reason
+        assert slot.as_dict()["reason_values"] == slot.reason_values
+        found |= slot.reason_values
+    assert set(found) == {"category", "title", "topic"}
+    because = SLOT._replace(named=(("title", "Coal exit"),))
+    assert because.reason_values == {"title": "Coal exit"}
+    assert because != SLOT
+
+
 def test_a_served_page_is_json_and_names_every_field_of_its_schema(page, by_hand):
     found = json.loads(page.to_json())
     assert found == page.as_dict()
     assert list(found) == list(get_type_hints(PageDict))
     slot = found["lists"]["must_reads"][0]
     assert list(slot) == list(get_type_hints(SlotDict))
-    assert list(slot)[:-9] == [*Recommendation._fields[:-2]]
+    assert list(slot)[:-10] == [*Recommendation._fields[:-3]]
     published_at = page["must_reads"][0].published_at
     assert datetime.fromisoformat(slot["published_at"]) == published_at
     again = Recommender(by_hand.folder).recommend("u0007", "a0030", as_of=by_hand.as_of)
@@ -100,8 +141,9 @@ def test_a_page_comes_out_of_a_pickle_as_it_was(page, protocol):
     found = pickle.loads(packed)
     assert (found, hash(found), found.to_json()) == (page, hash(page), page.to_json())
     assert found["must_reads"][0].place == page["must_reads"][0].place
-    with pytest.raises(TypeError):
-        found.lists["must_reads"] = ()
+    for mapping in (found, found.lists, found.titles, page.lists):
+        with pytest.raises(TypeError):
+            mapping["must_reads"] = ()
     for name in ("parts", "explanation"):
         with pytest.raises(ValueError, match="pickle"):
             getattr(found["must_reads"][0], name)
@@ -118,25 +160,32 @@ def test_copies_are_equal_and_can_still_be_explained(page):
 def test_pages_and_slots_are_equal_and_hash_alike_if_they_show_the_same():
     other = SLOT._replace(place=("must_reads", 9))
     assert (other, hash(other)) == (SLOT, hash(SLOT))
-    same = Page(PAGE.run_id, PAGE.notes, {"latest_stories": (other,)}, dict(PAGE.titles))
+    same = replace(PAGE, lists={"latest_stories": (other,)}, titles=dict(PAGE.titles))
     assert (same, hash(same)) == (PAGE, hash(PAGE))
     changed = SLOT._replace(score=0.5)
     assert SLOT != changed
     assert SLOT != SLOT._replace(trace=ArticleAlone(ARTICLE._replace(kicker="")))
     assert len({SLOT, other, changed}) == 2
-    assert PAGE != Page(PAGE.run_id, PAGE.notes, {"latest_stories": (changed,)}, PAGE.titles)
+    assert PAGE != replace(PAGE, lists={"latest_stories": (changed,)})
     assert PAGE.of(["latest_stories"]) is PAGE
     assert len({PAGE, same, PAGE.of([])}) == 2
     assert len({Ranked("a1", 0.5, {"als": 0.5}), Ranked("a1", 0.5, {"als": 0.5})}) == 1
 
 
 def test_fastapi_returns_a_page_and_documents_it(page):
-    fastapi = pytest.importorskip("fastapi")
     app = fastapi.FastAPI()
 
     @app.get("/page")
     def whole() -> Page:
         return page
+
+    @app.get("/plain")
+    def without_a_type():
+        return page
+
+    @app.get("/lists")
+    def some() -> list[Recommendation]:
+        return list(page["must_reads"])
 
     @app.get("/slot")
     def one() -> Recommendation:
@@ -156,7 +205,8 @@ def test_fastapi_returns_a_page_and_documents_it(page):
         assert sent[0]["status"] == 200
         return json.loads(b"".join(message.get("body", b"") for message in sent[1:]))
 
-    assert get("/page") == page.as_dict()
+    assert get("/page") == get("/plain") == page.as_dict()
+    assert get("/lists") == page.as_dict()["lists"]["must_reads"]
     assert get("/slot") == page["must_reads"][0].as_dict()
     documented = app.openapi()["components"]["schemas"]
     assert list(documented["Page"]["properties"]) == list(get_type_hints(PageDict))
@@ -164,20 +214,48 @@ def test_fastapi_returns_a_page_and_documents_it(page):
 
 
 def test_flask_returns_a_page(page):
-    flask = pytest.importorskip("flask")
     app = flask.Flask("newsroom")
-    app.add_url_rule("/page", view_func=lambda: page.as_dict(), endpoint="page")
+    app.add_url_rule("/page", view_func=lambda: page, endpoint="page")
+    app.add_url_rule("/busy", view_func=lambda: (page, 203, {"X-Run": page.run_id}))
+    app.add_url_rule("/dict", view_func=lambda: page.as_dict(), endpoint="dict")
+    app.add_url_rule("/jsonify", view_func=lambda: flask.jsonify(page), endpoint="jsonify")
     with app.test_client() as client:
-        assert client.get("/page").json == page.as_dict()
+        found = client.get("/page")
+        assert (found.status_code, found.mimetype) == (200, "application/json")
+        assert found.data == page.to_json().encode()
+        assert found.content_length == len(found.data)
+        busy = client.get("/busy")
+        assert (busy.status_code, busy.headers["X-Run"]) == (203, page.run_id)
+        assert found.json == busy.json == page.as_dict()
+        assert client.get("/dict").json == client.get("/jsonify").json == page.as_dict()
+        assert client.head("/page").data == b""
 
 
-def test_djangos_cache_keeps_a_page(page):
-    pytest.importorskip("django")
-    from django.core.cache.backends.locmem import LocMemCache
-
-    cache = LocMemCache("pages", {})
+@pytest.mark.parametrize("backend", ["locmem.LocMemCache", "filebased.FileBasedCache"])
+def test_djangos_caches_keep_a_page(page, backend, tmp_path):
+    cache = import_string(f"django.core.cache.backends.{backend}")(str(tmp_path), {})
     cache.set("front", page)
     assert cache.get("front") == page
+    cache.set_many({"slot": page["must_reads"][0]})
+    assert cache.get("slot") == page["must_reads"][0]
+
+
+def test_djangos_templates_show_a_page_and_its_slots(page):
+    from django.conf import settings  # here: doctest asks what a module imports for attributes
+    from django.template import Context, Engine
+
+    if not settings.configured:
+        settings.configure(LOGGING_CONFIG=None)
+        django.setup()
+    text = (
+        "{{ page.language }} {{ page.titles.must_reads }}:"
+        "{% for slot in page.must_reads %} {{ slot.title|length }} {{ slot.language }}{% endfor %}"
+        "{% for name, slots in page.items %} {{ name }} {{ slots|length }}{% endfor %}"
+    )
+    shown = Engine().from_string(text).render(Context({"page": page}, autoescape=False))
+    slots = "".join(f" {len(slot.title)} {slot.language}" for slot in page["must_reads"])
+    lists = "".join(f" {name} {len(slots)}" for name, slots in page.items())
+    assert shown == f"en Must-Reads:{slots}{lists}"
 
 
 def test_a_page_of_now_has_instants_in_utc(page):

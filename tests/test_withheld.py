@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from recsys.ingest.detect import expand
 from recsys.ingest.load_files import load_files
 from recsys.nightly.run import run_nightly
-from recsys.operations.preview_page import render_preview
+from recsys.operations.preview_page import render_pages
 from recsys.page.rules import Rule
 from recsys.published import folder as published_folder
 from recsys.rows import HOUR_MS, from_ms
@@ -156,7 +156,9 @@ def test_no_title_that_is_forbidden_is_in_any_answer(newsroom, data):
         assert not shown & forbidden
         named = {f"a{i}" for i in range(N_ARTICLES) if f"Title{i:02}end" in text}
         assert not named & forbidden
-        html = render_preview(recommender, user, context, layout=None, as_of=now)
+        html = "".join(
+            render_pages(recommender, user, context, name="p", n_pages=1, as_of=now).values()
+        )
         named = {f"a{i}" for i in range(N_ARTICLES) if f"Title{i:02}end" in html}
         assert not (named - {context}) & forbidden
     for i in range(N_ARTICLES):

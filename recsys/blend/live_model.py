@@ -171,6 +171,10 @@ class PageModel:
         By "layout.list": the articles that pass the filter of the list, where it has one.
     n_categories
         Number of sections, "no section" (0) included.
+    language : array of int64, shape (n_known,)
+        Index in `languages` of each known article.
+    languages
+        See `recsys.languages`; the first is "", of articles that do not say theirs.
     config
         The settings that the run was made with.
     """
@@ -182,4 +186,6 @@ class PageModel:
     newest: Ints
     filters: Mapping[str, NDArray[np.bool_]]
     n_categories: int
+    language: Ints
+    languages: Sequence[str]
     config: Config

@@ -14,6 +14,7 @@ from recsys.cli.options import (
     ArticleOption,
     AsOfOption,
     JsonOption,
+    LanguageOption,
     LayoutOption,
     PublishedOption,
     StoreOption,
@@ -23,16 +24,18 @@ from recsys.cli.options import (
     stored_user_id,
     usage_errors,
 )
-from recsys.cli.terminal import out, print_json
+from recsys.cli.terminal import Terminal, out, print_json
 from recsys.errors import RuleError
 from recsys.files import atomic_replacement
 from recsys.operations.rulebook import Rulebook
 from recsys.page.rules import BYS, EVERY, KINDS, MOST_BOOST, Rule, rule_of, rules_of
-from recsys.rows import iso, to_ms
+from recsys.rows import from_ms, to_ms
 from recsys.serving.recommender import Recommender
 from recsys.serving.responses import Page
 from recsys.store.database import Store
 
+WIDEST = 10_000  # characters of a line that no terminal shows
+MOST_PAGES = 500  # of a preview
 SHOWN = 3  # reads behind a slot, and displaced articles, that `explain` prints
 
 rules = typer.Typer(
@@ -62,12 +65,12 @@ def add(
     ] = EVERY,
     slot: Annotated[int, typer.Option(help="The slot of a pin; 1 is the first.")] = 0,
     amount: Annotated[
-        float,
+        float | None,
         typer.Option(
             help=f"How far a boost lifts, from -{MOST_BOOST} to {MOST_BOOST}; how many articles a"
             " cap allows."
         ),
-    ] = 0.0,
+    ] = None,
     only_by: Annotated[
         str, typer.Option(help="Of a sensitive topic: what the value of --only is.")
     ] = "section",
@@ -98,10 +101,9 @@ def add(
         "ends_ms": None if until is None else to_ms(until),
         "list_name": list_name,
         "slot": slot,
-        "amount": amount,
         "only_by": only_by,
         "only": only,
-    }
+    } | ({} if amount is None else {"amount": amount})
     with Store(store, must_exist=True) as opened:
         rulebook = Rulebook(opened, published)
         rule = rule_of(fields, rulebook.list_names())
@@ -128,12 +130,11 @@ def list_rules(
     if as_json:
         print_json(msgspec.to_builtins(listed))
         return
-    table = Table("rule", "what", "from", "until", "author", "reason")
+    table = _table("rule", "what", "from", "until", "author", "reason")
     for rule in listed:
-        until = "" if rule.ends_ms is None else iso(rule.ends_ms)
-        cells = (_rule_text(rule), iso(rule.starts_ms), until, rule.author, rule.reason)
-        table.add_row(rule.rule_id, *cells)
-    out.print(table)
+        when = _second(rule.starts_ms), _second(rule.ends_ms)
+        table.add_row(rule.rule_id, _rule_text(rule), *when, rule.author, rule.reason)
+    _print_table(table)
 
 
 @rules.command()
@@ -168,10 +169,10 @@ def history(
         rows = [msgspec.to_builtins(change) for change in changes]
         print_json([row | {"rule": json.loads(row["rule"])} for row in rows])
         return
-    table = Table("when", "rule", "version", "change", "author", "reason", "the rule then")
+    table = _table("when", "rule", "version", "change", "author", "reason", "the rule then")
     for change in changes:
         table.add_row(
-            iso(change.changed_ms),
+            _second(change.changed_ms),
             change.rule_id,
             str(change.version),
             change.change,
@@ -179,7 +180,25 @@ def history(
             change.reason,
             _rule_text(Rule(**json.loads(change.rule))),
         )
-    out.print(table)
+    _print_table(table)
+
+
+def _table(*columns: str) -> Table:
+    """Return a table in which no cell is cut off; instants are broken last."""
+    table = Table()
+    for name in columns:
+        table.add_column(name, overflow="fold", no_wrap=name in ("when", "from", "until"))
+    return table
+
+
+def _print_table(table: Table) -> None:
+    """Print a table as wide as the terminal; as wide as it is where the output is no terminal."""
+    (out if out.is_terminal else Terminal(width=WIDEST)).print(table)
+
+
+def _second(instant_ms: int | None) -> str:
+    """Return an instant to the second, "" for none."""
+    return "" if instant_ms is None else f"{from_ms(instant_ms):%Y-%m-%dT%H:%M:%SZ}"
 
 
 @rules.command("import")
@@ -205,9 +224,9 @@ def import_rules(
 
 
 def _print_notes(notes: Sequence[str]) -> None:
-    """Print which values of new rules are about no article."""
+    """Print a warning for each value of new rules that is about no article."""
     for note in notes:
-        out.print(f"note: {note}", markup=False)
+        out.print(f"warning: {note}", markup=False)
 
 
 @rules.command("export")
@@ -255,6 +274,7 @@ def explain(
         typer.Option("--list", help="Name of a list; repeat it. By default: all."),
     ] = None,
     layout: LayoutOption = None,
+    language: LanguageOption = None,
     as_of: AsOfOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -262,7 +282,12 @@ def explain(
     recommender = Recommender(published)
     with usage_errors():
         page = recommender.recommend(
-            stored_user_id(user), article, layout=layout, lists=lists, as_of=as_of
+            stored_user_id(user),
+            article,
+            layout=layout,
+            lists=lists,
+            language=language,
+            as_of=as_of,
         )
     if as_json:
         explained = {
@@ -322,16 +347,40 @@ def preview(
     user: UserOption = None,
     article: ArticleOption = None,
     layout: LayoutOption = None,
+    language: LanguageOption = None,
+    pages: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            max=MOST_PAGES,
+            help="How many pages to write: that page, then those beside its articles, linked.",
+        ),
+    ] = 1,
     as_of: AsOfOption = None,
 ) -> None:
     """Write an article page as HTML: as the user sees it, and why each slot holds its article."""
-    from recsys.operations.preview_page import render_preview
+    from recsys.operations.preview_page import render_pages
 
+    if to.suffix != ".html":
+        raise typer.BadParameter(f"must end in .html, got {to}", param_hint="--out")
     recommender = Recommender(published)
     with usage_errors():
-        text = render_preview(
-            recommender, stored_user_id(user), article, layout=layout, as_of=as_of
+        found = render_pages(
+            recommender,
+            stored_user_id(user),
+            article,
+            name=to.stem,
+            n_pages=pages,
+            layout=layout,
+            language=language,
+            as_of=as_of,
         )
-    with atomic_replacement(to) as partial:
-        partial.write_text(text, "utf-8")
-    out.print(f"wrote the page to {to}", markup=False)
+    for name, text in found.items():
+        with atomic_replacement(to.with_name(name)) as partial:
+            partial.write_text(text, "utf-8")
+    if len(found) == 1:
+        out.print(f"wrote the page to {to}", markup=False)
+    else:
+        out.print(
+            f"wrote {len(found)} pages that link to each other; the first: {to}", markup=False
+        )

@@ -45,6 +45,7 @@ from recsys.cli.options import (
     AsOfOption,
     ConfigOption,
     JsonOption,
+    LanguageOption,
     LayoutOption,
     PublishedOption,
     StoreOption,
@@ -361,6 +362,7 @@ def recommend(
     user: UserOption = None,
     article: ArticleOption = None,
     layout: LayoutOption = None,
+    language: LanguageOption = None,
     n: Annotated[
         int | None,
         typer.Option(min=1, max=100, help="Slots of each ranked list. By default: the settings."),
@@ -379,6 +381,7 @@ def recommend(
             stored_user_id(user),
             article,
             layout=layout,
+            language=language,
             n=n,
             recent_clicks=tuple(recent or ()),
             as_of=as_of,
@@ -395,12 +398,16 @@ def rank(
     articles: Annotated[list[str], typer.Argument(help="The ids of the articles to order.")],
     user: UserOption = None,
     article: ArticleOption = None,
+    new: Annotated[
+        list[str] | None,
+        typer.Option(help="One of the articles that is new since the run; repeat it."),
+    ] = None,
     as_of: AsOfOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Print given articles in the order in which the user is most likely to click them."""
     ranked = Recommender(published).rank(
-        stored_user_id(user), articles, article_id=article, as_of=as_of
+        stored_user_id(user), articles, new=new or (), article_id=article, as_of=as_of
     )
     if as_json:
         print_json(
@@ -411,7 +418,8 @@ def rank(
         )
         return
     for rank, found in enumerate(ranked, start=1):
-        out.print(f"{rank:3}  {found.article_id}  {found.score:.3f}", markup=False)
+        score = "unknown" if found.score is None else f"{found.score:.3f}"
+        out.print(f"{rank:3}  {found.article_id}  {score}", markup=False)
 
 
 def _plain_page(page: Page) -> dict[str, object]:

@@ -79,6 +79,12 @@ LayoutOption = Annotated[
     str | None,
     typer.Option(help="Name of the layout. By default: front without an article, else article."),
 ]
+LanguageOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Language of the page, such as de. By default: that of the article, or of the site."
+    ),
+]
 ArticleOption = Annotated[str | None, typer.Option(help="The id of the article being read.")]
 AsOfOption = Annotated[
     datetime | None,

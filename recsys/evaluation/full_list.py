@@ -245,10 +245,8 @@ def pages_by_method(builder: PageBuilder, built: Built) -> dict[str, dict[str, l
     layout, is_closed = built.layout, built.scored.closed
     free = {}
     for of in layout.lists:
-        order, barred = (
-            builder.rankings.alone(of, built.scored),
-            builder.rankings.barred(of, NO_RULES),
-        )
+        order = builder.rankings.alone(of, built.scored)
+        barred = builder.rankings.barred(of, NO_RULES, built.language)
         is_out = is_closed if barred is None else is_closed | barred
         free[of.name] = order[~is_out[order]].tolist()
     return {

@@ -18,7 +18,8 @@ from recsys.config import Config
 from recsys.learn.examples import Day, ExampleBuilder
 from recsys.learn.past_runs import PastRuns
 from recsys.learn.protocols import Protocol
-from recsys.page.build import PageBuilder, UserBlock, pack_pages
+from recsys.page.build import PageBuilder, UserBlock
+from recsys.page.slots import pack_pages
 from recsys.store.database import Store
 from recsys.training.users import TrainedUsers
 

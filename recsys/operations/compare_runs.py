@@ -5,7 +5,8 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from recsys.page.build import PageBuilder, Slot, unpack_page
+from recsys.page.build import PageBuilder
+from recsys.page.slots import Slot, unpack_page
 from recsys.published import folder as published_folder
 from recsys.published import run_file, user_rows
 from recsys.published.connection import connect, reading

@@ -16,7 +16,8 @@ from msgspec import NODEFAULT, inspect, structs
 
 from recsys.blend.signal_table import SIGNALS, signal_weights
 from recsys.checked import allowed_values
-from recsys.config import Config, FilterConfig, ListConfig, Weight
+from recsys.config import Config, Weight
+from recsys.config_page import FilterConfig, ListConfig
 from recsys.page.list_table import PageList, layouts_of
 
 WIDTH = 98  # of a comment
@@ -80,7 +81,7 @@ def settings_of(config: Config, file_tables: Mapping[str, Any]) -> list[Setting]
             continue
         values, of_file = getattr(config, table.name), file_tables.get(table.name, {})
         for field in structs.fields(values):
-            if field.default is not NODEFAULT:  # the weights
+            if field.default is not NODEFAULT or field.name == "languages":  # not the weights
                 value = getattr(values, field.name)
                 found.append(_setting(table.name, field, value, of_file))
         if table.name == "blend":
@@ -127,7 +128,7 @@ def _setting(
         table=table,
         key=field.name,
         value=value,
-        default=field.default,
+        default={} if field.default is NODEFAULT else field.default,
         from_file=field.name in of_file,
         allowed=described.allowed,
         unit=described.unit,
@@ -214,11 +215,14 @@ def toml_value(value: object) -> str:
 
     Examples
     --------
-    >>> toml_value(("a", "b")), toml_value(3.0)
-    ('["a", "b"]', '3.0')
+    >>> toml_value(("a", "b")), toml_value(3.0), toml_value({"front": "fr"})
+    ('["a", "b"]', '3.0', '{ front = "fr" }')
     """
     if isinstance(value, tuple):
         return f"[{', '.join(map(toml_value, value))}]"
+    if isinstance(value, dict):
+        cells = ", ".join(f"{key} = {toml_value(cell)}" for key, cell in value.items())
+        return f"{{ {cells} }}" if cells else "{}"
     return tomli_w.dumps({"v": value}).removeprefix("v = ").rstrip("\n")
 
 

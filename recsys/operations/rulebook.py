@@ -15,8 +15,17 @@ from msgspec.structs import asdict, replace
 from recsys.config import Config
 from recsys.errors import RuleError
 from recsys.page.known_articles import YEAR_9999_MS
-from recsys.page.list_table import list_names
-from recsys.page.rules import Described, Resolved, Rule, conflicts, rule_of
+from recsys.page.list_table import list_names, most_slots
+from recsys.page.rules import (
+    Described,
+    Resolved,
+    Rule,
+    closest,
+    conflicts,
+    rule_of,
+    unmatched_note,
+    without_effect,
+)
 from recsys.published import folder as published_folder
 from recsys.published import run_file
 from recsys.published.connection import connect
@@ -52,25 +61,34 @@ class Rulebook:
         SnapshotError
             If the served run is damaged.
         """
+        return list_names(self._config())
+
+    def _config(self) -> Config:
+        """Return the settings of the served run, the shipped ones before the first run."""
         run_id = published_folder.current_run(self._published)
         if run_id is None:
-            return list_names(Config())
+            return Config()
         path = published_folder.run_path(self._published, run_id)
         with closing(connect(path)) as conn:
-            return list_names(run_file.load_meta(conn, path).config)
+            return run_file.load_meta(conn, path).config
 
     def unmatched(self, rules: Sequence[Rule]) -> list[str]:
         """Return a note for each value of some rules that is about no article now.
 
-        The articles are those that the served run knows; before the first run, those of the store.
+        A note asks for the closest name that there is. The articles are those that the served run
+        knows; before the first run, those of the store.
 
         Raises
         ------
         SnapshotError
             If the served run is damaged.
         """
-        unmatched = Resolved(rules, self._articles()).unmatched
-        return [note for rule in rules for note in unmatched[rule.rule_id]]
+        articles = self._articles()
+        return [
+            unmatched_note(rule_id, by, value) + closest(value, articles.names(by))
+            for rule_id, unmatched in Resolved(rules, articles).unmatched.items()
+            for by, value in unmatched
+        ]
 
     def _articles(self) -> Described:
         run_id = published_folder.current_run(self._published)
@@ -109,14 +127,13 @@ class Rulebook:
         now_ms
             The present, in ms since 1970.
         force
-            Add it although it contradicts another rule, or names an article that is not in the
-            store.
+            Add it although it contradicts another rule, names an article that is not in the
+            store or a slot that no layout has, or has a field without effect.
 
         Raises
         ------
         RuleError
-            If `rule_of` refuses the rule, or (without `force`) it contradicts another rule or
-            names an article that is not in the store.
+            If `rule_of` refuses the rule, or (without `force`) for what `force` allows.
         """
         return self._enter([rule], "added", now_ms, force)[0]
 
@@ -149,16 +166,20 @@ class Rulebook:
 
     def _enter(self, rules: Sequence[Rule], change: str, now_ms: int, force: bool) -> list[Rule]:
         with self._exclusive():
-            known, lists = self.rules(), self.list_names()
+            known, config = self.rules(), self._config()
+            lists, n_slots = list_names(config), most_slots(config)
             n_known = len(known)
             entered = []
             for i, rule in enumerate(rules):
                 rule = rule_of(asdict(rule) | {"rule_id": f"r{n_known + i + 1}"}, lists)
                 in_time = [r for r in known if r.ends_ms is None or r.ends_ms > now_ms]
-                found = conflicts(rule, in_time)
+                found = without_effect(rule) + conflicts(rule, in_time)
                 if rule.by == "article" and rule.kind != "cap":
                     if not self._store.has_article(rule.value):
-                        found.append(f"no article {rule.value!r} is in the store")
+                        asked = closest(rule.value, self._articles().names("article"))
+                        found.append(f"no article {rule.value!r} is in the store{asked}")
+                if rule.kind == "pin" and rule.slot > (most := n_slots.get(rule.list_name, 0)):
+                    found.append(f"no layout has more than {most} slots for {rule.list_name}")
                 if found and not force:
                     raise RuleError(
                         f"{rule.rule_id} ({rule.kind} of {rule.by} {rule.value!r}):"

@@ -2,10 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
-from itertools import accumulate, islice
-from math import isfinite
-from typing import NamedTuple
+from functools import cache, lru_cache
+from itertools import accumulate
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,11 +11,11 @@ from numpy.typing import NDArray
 from recsys.blend.linear import article_side, recent_weights, score_parts, total_score
 from recsys.blend.live_model import PageModel, UserState
 from recsys.blend.signal_table import signal_names
+from recsys.computed_once import computed_once
 from recsys.kernels import pages as kernels
-from recsys.kernels.pages import SLOT
 from recsys.page import rankings
 from recsys.page.compose import FILLED, MINIMUM
-from recsys.page.list_table import ARTICLE, FRONT, Layout, PageList, layouts_of
+from recsys.page.list_table import ARTICLE, FRONT, SCORERS, Layout, PageList, layouts_of
 from recsys.page.rankings import Rankings, Scored, boosts_of, top_n
 from recsys.page.reasons import (
     BECAUSE_READ,
@@ -29,6 +27,7 @@ from recsys.page.reasons import (
     reason_code,
 )
 from recsys.page.rules import NO_RULES, Editorial
+from recsys.page.slots import Pages, Slot, slots_of_page
 
 POOL = 20  # articles that a slot which explores is drawn from
 PLANS_KEPT = 256  # for pages of a layout, beside a section, under some rules
@@ -37,52 +36,6 @@ NOTHING = np.zeros(0, dtype=np.int64)
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float32]
 Parts = dict[str, Floats]
-
-
-class Slot(NamedTuple):
-    """One filled slot.
-
-    A tuple, because every page view makes twenty of them.
-
-    Attributes
-    ----------
-    live_index
-        The article.
-    score
-        In its list.
-    code
-        Of the reason.
-    because
-        Known index of the read article that the reason names, -1 for none.
-    rules
-        Editors' rules that put the article here, or lifted or lowered it.
-    """
-
-    live_index: int
-    score: float
-    code: str
-    because: int
-    rules: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Pages:
-    """A block of pages.
-
-    Attributes
-    ----------
-    slots : array of `SLOT`, shape (n_pages, n_slots)
-        List after list; empty slots come last in their list.
-    notes
-        By page, by list: how it was filled against its own limits, or why it is short.
-    value, bound : array of float64, shape (n_pages,)
-        See `recsys.kernels.pages.Pages`.
-    """
-
-    slots: NDArray[np.void]
-    notes: list[dict[str, str]]
-    value: NDArray[np.float64]
-    bound: NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,8 +86,8 @@ class Built:
 
     Attributes
     ----------
-    layout
-        Of the page.
+    layout, language
+        Of the page; the language as a number, see `PageBuilder.page`.
     lists
         The slots of each list.
     notes
@@ -148,71 +101,25 @@ class Built:
         builder: "PageBuilder",
         request: tuple[UserState | None, int | None, Ints],
         layout: Layout,
+        language: int,
         lists: dict[str, list[Slot]],
         pages: Pages,
     ) -> None:
         self._builder, self._request = builder, request
         self.layout, self.lists, self.notes = layout, lists, pages.notes[0]
+        self.language = language
         self.value, self.bound = float(pages.value[0]), float(pages.bound[0])
 
-    @cached_property
+    @computed_once
     def parts(self) -> Parts:
         """Return the weighted signals of every live article on this page."""
         user, context, _ = self._request
         return score_parts(self._builder.model.live, user, context)
 
-    @cached_property
+    @computed_once
     def scored(self) -> Scored:
         """Return what each list thinks of every live article, and which are closed."""
-        return self._builder.scored(self.parts, *self._request, self.layout)
-
-
-def slots_of_page(rows: NDArray[np.void], layout: Layout) -> dict[str, list[Slot]]:
-    """Return the filled slots of a page by list, out of the `SLOT`s of all lists."""
-    # Rounded by numpy and not by `round`, which takes most of the time for a page of 21 slots.
-    score = np.rint(rows["score"].astype(np.float64) * 1e4) / 1e4
-    columns = (rows["live_index"], score, rows["code"], rows["because"])
-    slots = zip(*(column.tolist() for column in columns), strict=True)
-    return {
-        of.name: [
-            Slot(live_index, value, CODES[code], because)
-            for live_index, value, code, because in islice(slots, of.n_slots)
-            if live_index >= 0
-        ]
-        for of in layout.lists
-    }
-
-
-def pack_pages(pages: Pages) -> list[bytes | None]:
-    """Return each page as bytes, `SLOT`s of all lists; None for a page that has notes."""
-    packed = zip(pages.slots, pages.notes, strict=True)
-    return [None if notes else slots.tobytes() for slots, notes in packed]
-
-
-def unpack_page(
-    packed: bytes, layout: Layout, *, n_live: int, n_known: int
-) -> dict[str, list[Slot]]:
-    """Return a page of `pack_pages`, its slots by list.
-
-    Raises
-    ------
-    ValueError
-        If it is not a page of this layout and run: a run is read as if anyone had written it.
-    """
-    rows = np.frombuffer(packed, dtype=SLOT)
-    if len(rows) == layout.n_page > 0:
-        # In Python, because a page has so few slots that numpy takes longer.
-        live_index, score, code, because = zip(*rows.tolist(), strict=True)
-        if (
-            -1 <= min(live_index)
-            and max(live_index) < n_live
-            and max(code) < len(CODES)
-            and -1 <= min(because)
-            and max(because) < n_known
-            and isfinite(sum(score))
-        ):
-            return slots_of_page(rows, layout)
-    raise ValueError("a stored page is not one of this run")
+        return self._builder.scored(self.parts, *self._request, self.layout, self.language)
 
 
 class PageBuilder:
@@ -305,8 +212,37 @@ class PageBuilder:
             )
         )
 
-    def _plan_for(self, layout: Layout, section: int, editorial: Editorial) -> kernels.Plan:
-        """Return what pages of a layout beside a section are to hold under some rules."""
+    def lifted_by(self) -> list[tuple[str, ...]]:
+        """Return, by live index, the codes of what lifts an article for all users.
+
+        They are the reasons of the static signals that lift it above the average live article, the
+        one that lifts most first.
+        """
+        names, personal = list(self._centred), SCORERS["personal"]
+
+        @cache
+        def codes(lifting: tuple[int, ...], has_section: bool) -> tuple[str, ...]:
+            found = (
+                reason_code(personal, names[i], has_section=has_section, rises=False)
+                for i in lifting
+            )
+            return tuple(dict.fromkeys(found))
+
+        lifts = np.array([self._centred[name] for name in names]).reshape(len(names), -1)
+        best_first = np.argsort(-lifts, axis=0, kind="stable").T.tolist()
+        n_lifting = (lifts > 0).sum(axis=0).tolist()
+        has_section = (self.rankings.section > 0).tolist()
+        of_articles = zip(best_first, n_lifting, has_section, strict=True)
+        return [codes(tuple(order[:n]), in_section) for order, n, in_section in of_articles]
+
+    def default_language(self, layout: Layout, context: int | None) -> int:
+        """Return the number of the language that a page shows articles in by default."""
+        return self.rankings.language_number(self.rankings.language_of(layout, context))
+
+    def _plan_for(
+        self, layout: Layout, section: int, language: int, editorial: Editorial
+    ) -> kernels.Plan:
+        """Return what pages in a language and beside a section are to hold under some rules."""
         ranked = self.rankings
         lists = [
             kernels.PlanList(
@@ -319,7 +255,7 @@ class PageBuilder:
                 values=ranked.values[of.row.values] if of.row.values else None,
                 order=ranked.order(of, section),
                 by_turn=of.row.by_turn,
-                barred=ranked.barred(of, editorial),
+                barred=ranked.barred(of, editorial, language),
                 boosts=boosts_of(of, editorial),
                 code=code_table(of.row),
             )
@@ -355,6 +291,7 @@ class PageBuilder:
         layout: Layout,
         blocked: Ints = NOTHING,
         editorial: Editorial = NO_RULES,
+        language: int | None = None,
     ) -> Built:
         """Return the lists of one page.
 
@@ -371,6 +308,9 @@ class PageBuilder:
             Live articles to leave out, beside those read and the article itself.
         editorial
             What editors' rules ask.
+        language
+            Number of the language that its articles are in, 0 for any; None for the default of
+            `Rankings.language_of`. An article that does not say its language may be on every page.
 
         Raises
         ------
@@ -383,15 +323,17 @@ class PageBuilder:
         else:
             side = np.concatenate((user.factors, user.affinity))
             of = kernels.One(side, user.reads, user.read, True, at, blocked)
-        plan = self._plan(layout, self.rankings.section_of(context), editorial)
-        pages = self._with_notes(self._run.page(plan, of), layout)
+        if language is None:
+            language = self.default_language(layout, context)
+        plan = self._plan(layout, self.rankings.section_of(context), language, editorial)
+        pages = self._with_notes(self._run.page(plan, of), layout, language)
         lists = slots_of_page(pages.slots[0], layout)
         if editorial.touched:
             lists = {
                 name: [s._replace(rules=editorial.touching(name, s.live_index)) for s in slots]
                 for name, slots in lists.items()
             }
-        return Built(self, (user, context, blocked), layout, lists, pages)
+        return Built(self, (user, context, blocked), layout, language, lists, pages)
 
     def block(self, users: UserBlock, layout: Layout) -> Pages:
         """Return the pages of users without an article being read, under no rules."""
@@ -403,10 +345,11 @@ class PageBuilder:
             users.read_start,
             users.read,
         )
-        plan = self._plan(layout, 0, NO_RULES)
-        return self._with_notes(self._run.block(plan, of), layout)
+        language = self.default_language(layout, None)
+        plan = self._plan(layout, 0, language, NO_RULES)
+        return self._with_notes(self._run.block(plan, of), layout, language)
 
-    def _with_notes(self, pages: kernels.Pages, layout: Layout) -> Pages:
+    def _with_notes(self, pages: kernels.Pages, layout: Layout, language: int) -> Pages:
         notes: list[dict[str, str]] = [{} for _ in pages.how]
         for page in np.flatnonzero(pages.how).tolist():
             how, n_closed = int(pages.how[page]), int(pages.n_closed[page])
@@ -418,15 +361,19 @@ class PageBuilder:
                 filled = slots_of_page(pages.slots[page], layout)
                 for of in layout.lists:
                     if len(filled[of.name]) < of.n_slots:
-                        notes[page][of.name] = self._short(of, len(filled[of.name]), n_closed)
+                        n_filled = len(filled[of.name])
+                        notes[page][of.name] = self._short(of, n_filled, n_closed, language)
         return Pages(pages.slots, notes, pages.value, pages.bound)
 
-    def _short(self, of: PageList, n_filled: int, n_closed: int) -> str:
+    def _short(self, of: PageList, n_filled: int, n_closed: int, language: int) -> str:
         """Return why a list is short."""
         said = f"{n_filled} of {of.n_slots} slots, no candidates left: of {len(self.model.story)}"
         said += f" live articles {n_closed} are read, expired, or of the story being read"
         if of.key in self.model.filters:
             said += f"; {int(self.model.filters[of.key].sum())} pass the filter of the list"
+        if language and not of.filter.language:
+            n_in = int(self.rankings.in_language(language).sum())
+            said += f"; {n_in} may be on a page in “{self.model.languages[language]}”"
         if of.scorer == "similar":
             said += "; the list shows only articles like the one being read"
         return said
@@ -438,6 +385,7 @@ class PageBuilder:
         context: int | None,
         blocked: Ints,
         layout: Layout,
+        language: int,
     ) -> Scored:
         """Return what each list of a page thinks of the live articles.
 
@@ -461,7 +409,7 @@ class PageBuilder:
                 values[of.name] = similar
             else:
                 values[of.name] = scores
-        return Scored(values, self._closed(user, context, blocked), context)
+        return Scored(values, self._closed(user, context, blocked), context, language)
 
     def explored(
         self,
@@ -488,7 +436,8 @@ class PageBuilder:
             return built.lists, {}
         shown = built.lists[of.name]
         kept = built.lists | {of.name: shown[: max(len(shown) - n, 0)]}
-        closed, barred = built.scored.closed, self.rankings.barred(of, editorial)
+        closed = built.scored.closed
+        barred = self.rankings.barred(of, editorial, built.language)
         closed = closed if barred is None else closed | barred
         used = {int(story[slot.live_index]) for slots in kept.values() for slot in slots}
         pool: list[int] = []

@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recsys.blend.live_model import Floats, UserState
 from recsys.blend.signal_table import SIGNALS, signal_names
+from recsys.computed_once import computed_once
 from recsys.page.build import Built, PageBuilder
 from recsys.page.known_articles import KnownArticle, KnownArticles
 from recsys.page.list_table import Layout, PageList
@@ -94,7 +94,7 @@ class PageTrace:
         Of the run.
     rules
         All rules, in force or not.
-    user, context, layout, blocked, editorial
+    user, context, layout, blocked, editorial, language
         See `PageBuilder.page`.
     withheld : array of bool, shape (n_known,)
         The known articles that must not be shown at the time of the request.
@@ -111,18 +111,24 @@ class PageTrace:
         layout: Layout,
         blocked: NDArray[np.int64],
         editorial: Editorial,
+        language: int,
         withheld: NDArray[np.bool_],
     ) -> None:
         self.builder, self.articles, self.layout = builder, articles, layout
         self._withheld = withheld
-        self._rules, self._user, self._context = rules, user, context
-        self._blocked, self._editorial = blocked, editorial
+        self._rules, self._user, self.context = rules, user, context
+        self._blocked, self._editorial, self._language = blocked, editorial, language
 
-    @cached_property
+    @computed_once
     def built(self) -> Built:
         """Return the page, composed once."""
         return self.builder.page(
-            self._user, self._context, self.layout, self._blocked, self._editorial
+            self._user,
+            self.context,
+            self.layout,
+            self._blocked,
+            self._editorial,
+            self._language,
         )
 
     def _list(self, name: str) -> PageList:
@@ -218,7 +224,7 @@ class PageTrace:
         built, story = self.built, self.builder.model.story
         list_of = {slot.live_index: key for key, slots in built.lists.items() for slot in slots}
         of_story = {int(story[article]): article for article in list_of}
-        barred = self.builder.rankings.barred(self._list(name), self._editorial)
+        barred = self.builder.rankings.barred(self._list(name), self._editorial, self._language)
         found = []
         for index in above:
             if list_of.get(index) == name:
@@ -227,7 +233,7 @@ class PageTrace:
             if index in self._editorial.barred_by:
                 why = f"rule {self._editorial.barred_by[index]}"
             elif barred is not None and barred[index]:
-                why = "does not pass the filter of the list"
+                why = "does not pass the filter of the list, or is in another language"
             elif built.scored.closed[index]:
                 why = self._closed_why(index)
             elif index in list_of:

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.config import Config, FilterConfig
+from recsys.config import Config
+from recsys.config_page import FilterConfig
 from recsys.page.known_articles import KnownArticle, split_tags
 from recsys.page.list_table import layouts_of
 from recsys.page.rules import host_of

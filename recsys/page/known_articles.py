@@ -24,6 +24,8 @@ class KnownArticle(NamedTuple):
     ----------
     article_id, title, category, author, tags, url, language, image_url, summary, kicker
         As ingested; "" where the publisher did not say. Tags are one a line, see `split_tags`.
+    topics
+        What it is about, one a line, best first; see `recsys.training.topics`.
     premium
         Whether it is for subscribers only; None where not known.
     importance
@@ -40,6 +42,7 @@ class KnownArticle(NamedTuple):
     category: str
     author: str
     tags: str
+    topics: str
     url: str
     language: str
     image_url: str

@@ -7,14 +7,18 @@ Page composition, rules, reasons, explanations, exports, evaluation and kernels 
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
 from types import MappingProxyType
 from typing import Literal, TypeVar
 
 from recsys.blend.signal_table import signal_weights
-from recsys.config import Config, FilterConfig, ListConfig, Scorer
+from recsys.checked import suggestion
+from recsys.computed_once import computed_once
+from recsys.config import Config
+from recsys.config_page import FilterConfig, ListConfig, Scorer
 from recsys.errors import ConfigError
 from recsys.kernels.library import library
+from recsys.languages import primary_language
+from recsys.page.translations import translated
 
 T = TypeVar("T")
 
@@ -121,8 +125,8 @@ class ListRow:
     ----------
     name
         In settings, pages, rules and logs.
-    titles
-        Above the list, by language.
+    title
+        Above the list, in English; `recsys.page.translations` has it in other languages.
     scorer
         What ranks its articles.
     priority
@@ -138,7 +142,7 @@ class ListRow:
     """
 
     name: str
-    titles: Mapping[str, str]
+    title: str
     scorer: Scorer
     priority: float = 1.0
     max_of_section: int = 0
@@ -149,53 +153,25 @@ class ListRow:
 LISTS: tuple[ListRow, ...] = (
     ListRow(
         name="you_may_also_like",
-        titles={
-            "en": "You May Also Like",
-            "de": "Das könnte Sie auch interessieren",
-            "da": "Måske kan du også lide",
-            "fr": "Vous aimerez aussi",
-            "es": "También te puede interesar",
-            "ko": "추천 기사",
-        },
+        title="You May Also Like",
         scorer="personal",
         priority=10.0,
         diversity=0.2,
     ),
     ListRow(
         name="popular_now",
-        titles={
-            "en": "Popular Now",
-            "de": "Jetzt gefragt",
-            "da": "Populært lige nu",
-            "fr": "Populaire en ce moment",
-            "es": "Popular ahora",
-            "ko": "지금 인기",
-        },
+        title="Popular Now",
         scorer="expected",
     ),
     ListRow(
         name="must_reads",
-        titles={
-            "en": "Must-Reads",
-            "de": "Das sollten Sie lesen",
-            "da": "Skal læses",
-            "fr": "À ne pas manquer",
-            "es": "Imprescindibles",
-            "ko": "꼭 읽어야 할 기사",
-        },
+        title="Must-Reads",
         scorer="important",
         max_of_section=2,
     ),
     ListRow(
         name="latest_stories",
-        titles={
-            "en": "Latest Stories",
-            "de": "Neueste Artikel",
-            "da": "Seneste nyt",
-            "fr": "Dernières nouvelles",
-            "es": "Últimas noticias",
-            "ko": "최신 기사",
-        },
+        title="Latest Stories",
         scorer="latest",
         priority=0.5,
     ),
@@ -214,13 +190,16 @@ class PageList:
         Its slots, and how many it keeps before another list gets more.
     filter
         Which articles it may show.
-    name, titles, scorer, priority, max_of_section, diversity, exempt
+    has_own_title
+        Whether the settings give its title, which is then the same in every language.
+    name, english_title, scorer, priority, max_of_section, diversity, exempt
         See `ListRow`.
     """
 
     key: str
     name: str
-    titles: Mapping[str, str]
+    english_title: str
+    has_own_title: bool
     scorer: Scorer
     n_slots: int
     priority: float
@@ -241,23 +220,29 @@ class PageList:
         return self.filter != FilterConfig()
 
     def title(self, language: str = "en") -> str:
-        """Return the title in a language (`de-AT` is `de`), in English where there is none."""
-        return self.titles.get(language.partition("-")[0].lower(), self.titles["en"])
+        """Return the title in a language (see `recsys.languages`), in English where unknown."""
+        if self.has_own_title:
+            return self.english_title
+        return translated(self.english_title, language)
 
 
 @dataclass(frozen=True, eq=False)
 class Layout:
-    """The lists of one page, in their order. Equal to itself alone, so that it is a cheap key."""
+    """The lists of one page, in their order. Equal to itself alone, so that it is a cheap key.
+
+    `language` is that of its pages (see `recsys.languages`), "" where the settings give none.
+    """
 
     name: str
     lists: tuple[PageList, ...]
+    language: str
 
-    @cached_property
+    @computed_once
     def names(self) -> tuple[str, ...]:
         """Return the names of the lists."""
         return tuple(of.name for of in self.lists)
 
-    @cached_property
+    @computed_once
     def n_page(self) -> int:
         """Return the number of slots of the page."""
         return sum(of.n_slots for of in self.lists)
@@ -267,6 +252,7 @@ class Layout:
         return Layout(
             self.name,
             tuple(replace(of, n_slots=slots.get(of.name, of.n_slots)) for of in self.lists),
+            self.language,
         )
 
     def index(self, name: str) -> int:
@@ -288,13 +274,17 @@ def layouts_of(config: Config) -> dict[str, Layout]:
     """
     shipped = {row.name: ListConfig() for row in LISTS}
     return {
-        name: Layout(name, tuple(_page_list(config, name, key, of) for key, of in lists.items()))
+        name: Layout(
+            name,
+            tuple(_page_list(config, name, key, of) for key, of in lists.items()),
+            primary_language(config.page.languages.get(name, "")),
+        )
         for name, lists in ({ARTICLE: shipped} | config.layouts).items()
     }
 
 
 def require_known_names(config: Config) -> None:
-    """Check that settings name signals and scorers that there are, before any work is done.
+    """Check that settings name signals, scorers and layouts that there are, before any work.
 
     Raises
     ------
@@ -302,13 +292,25 @@ def require_known_names(config: Config) -> None:
         If they do not.
     """
     signal_weights(config.blend)
-    layouts_of(config)
+    layouts = layouts_of(config)
+    for name in config.page.languages:
+        if name not in layouts:
+            raise ConfigError(f"page.languages.{name}: no such layout{suggestion(name, layouts)}")
 
 
 def list_names(config: Config) -> tuple[str, ...]:
     """Return the names of the lists of all layouts and of the shipped ones, each once."""
     names = [name for lists in config.layouts.values() for name in lists]
     return tuple(dict.fromkeys([row.name for row in LISTS] + names))
+
+
+def most_slots(config: Config) -> dict[str, int]:
+    """Return the most slots that any layout has for a list, by the name of the list."""
+    most: dict[str, int] = {}
+    for layout in layouts_of(config).values():
+        for of in layout.lists:
+            most[of.name] = max(of.n_slots, most.get(of.name, 0))
+    return most
 
 
 def _page_list(config: Config, layout: str, name: str, of: ListConfig) -> PageList:
@@ -319,13 +321,13 @@ def _page_list(config: Config, layout: str, name: str, of: ListConfig) -> PageLi
             f"layouts.{layout}.{name}: scorer is required, for no list of that name is shipped"
             f" (those are {', '.join(row.name for row in LISTS)}); scorers: {', '.join(SCORERS)}"
         )
-    base = row or ListRow(name=name, titles={}, scorer=scorer)
+    base = row or ListRow(name=name, title=name.replace("_", " ").capitalize(), scorer=scorer)
     default_n = config.page.n_latest if scorer == "latest" else config.page.n
-    title = of.title or base.titles.get("en") or name.replace("_", " ").capitalize()
     return PageList(
         key=f"{layout}.{name}",
         name=name,
-        titles={"en": title} if of.title else {"en": title, **base.titles},
+        english_title=of.title or base.title,
+        has_own_title=bool(of.title),
         scorer=scorer,
         n_slots=_first(of.slots, default_n),
         priority=_first(of.priority, base.priority),

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from recsys.blend.live_model import PageModel
 from recsys.blend.signal_table import FORECAST
 from recsys.kernels.best import tops
+from recsys.languages import primary_language
 from recsys.page.compose import Cap
 from recsys.page.list_table import Layout, Order, PageList
-from recsys.page.rules import EVERY, Editorial
+from recsys.page.rules import EVERY, NO_RULES, Editorial
 
 SPARE = 12  # candidates beyond those that can matter: some are of the same story
 UNDER_CAPS = 64  # candidates of a list whose best may be too many of one group
@@ -35,11 +36,14 @@ class Scored:
         Articles that must not be on the page: read, being read, expired, or of such a story.
     context
         Known index of the article being read, None on a front page.
+    language
+        Number of the language of the page's articles; 0 for any.
     """
 
     values: Mapping[str, Floats]
     closed: Mask
     context: int | None
+    language: int
 
 
 # The orders that hold on all pages, whatever section the article being read is in.
@@ -57,6 +61,11 @@ class Rankings:
     ----------
     model
         The run.
+
+    Attributes
+    ----------
+    site_language
+        See `recsys.config.PageConfig`; "" where unknown.
     """
 
     def __init__(self, model: PageModel) -> None:
@@ -77,6 +86,13 @@ class Rankings:
             order: top_n(self.values[values], len(model.story))
             for order, values in _VALUES_OF_ORDER.items()
         }
+        self._language_of_known = [model.languages[i] for i in model.language.tolist()]
+        self._language = model.language[live.live_rows]
+        n_in = np.bincount(self._language, minlength=len(model.languages)).tolist()
+        named = list(enumerate(model.languages))[1:]
+        self._enough = {name: i for i, name in named if n_in[i] >= model.config.page.n}
+        most = max(((n_in[i], -i, name) for i, name in named if n_in[i]), default=(0, 0, ""))
+        self.site_language = primary_language(model.config.page.language) or most[-1]
         self._by_section = lru_cache(maxsize=1024)(self._section_first)
 
     def caps(self, layout: Layout) -> list[Cap]:
@@ -115,19 +131,58 @@ class Rankings:
         return 0 if context is None else int(self.model.live.category[context])
 
     def alone(self, of: PageList, scored: Scored) -> Ints:
-        """Return the articles that pass a list's filter as it would rank them on a page alone."""
+        """Return the articles that a list may show as it would rank them on a page alone.
+
+        Those are the articles of the page's language that pass the filter of the list.
+        """
         order = self.order(of, self.section_of(scored.context))
         if order is None:
             order = top_n(scored.values[of.name], len(self.model.story))
-        passes = self.model.filters.get(of.key)
-        return order if passes is None else order[passes[order]]
+        barred = self.barred(of, NO_RULES, scored.language)
+        return order if barred is None else order[~barred[order]]
 
-    def barred(self, of: PageList, editorial: Editorial) -> Mask | None:
-        """Return the articles that a list must not show by its filter and the rules; or None."""
+    def barred(self, of: PageList, editorial: Editorial, language: int = 0) -> Mask | None:
+        """Return the articles that a list must not show, None if it may show all.
+
+        A list whose filter names languages shows these on every page.
+
+        Parameters
+        ----------
+        of
+            The list, with its filter.
+        editorial
+            What the rules ask.
+        language
+            Number of the language of the page's articles; 0 for any.
+        """
         masks = [editorial.barred[key] for key in (EVERY, of.name) if key in editorial.barred]
         if of.key in self.model.filters:
             masks.append(~self.model.filters[of.key])
+        if language and not of.filter.language:
+            if (other := ~self.in_language(language)).any():
+                masks.append(other)
         return np.logical_or.reduce(masks) if masks else None
+
+    def in_language(self, language: int) -> Mask:
+        """Return the live articles in a language, and those that do not say theirs."""
+        result: Mask = (self._language == language) | (self._language == 0)
+        return result
+
+    def language_number(self, language: str) -> int:
+        """Return the number of the language that a page in a language shows articles in.
+
+        It is the language itself if at least `page.n` live articles are in it, else that of the
+        site if as many are in that, else 0: articles in any language.
+        """
+        return self._enough.get(language) or self._enough.get(self.site_language, 0)
+
+    def language_of(self, layout: Layout, context: int | None) -> str:
+        """Return the language of a page that is asked for without one; "" where unknown.
+
+        It is that of the layout, else of the article being read, else of the site.
+        """
+        of_article = "" if context is None else self._language_of_known[context]
+        return layout.language or of_article or self.site_language
 
 
 def expected_clicks(static: Mapping[str, Floats]) -> Floats:

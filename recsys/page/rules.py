@@ -5,6 +5,7 @@ forbids wins over a rule that shows: a pin gives way to a block, to an article t
 has read, and to the article being read.
 """
 
+import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -17,7 +18,7 @@ from msgspec import Meta, structs
 from numpy.typing import NDArray
 
 from recsys.checked import struct_of
-from recsys.config import MOST_SLOTS
+from recsys.config_types import MOST_SLOTS
 from recsys.errors import RuleError
 from recsys.page.compose import Cap, Pin
 from recsys.page.known_articles import KnownArticles, split_tags
@@ -32,6 +33,11 @@ GROUPED: tuple[By, ...] = ("author", "section", "source")  # an article has one 
 EVERY = ""  # of lists
 MOST_BOOST = 10  # a boost lifts or lowers by at most so many times a list's span of scores
 MOST_OF_GROUP = 100  # the largest amount of a cap
+# What the amount of a rule says, by kind.
+AMOUNTS = {
+    "boost": f"how far it lifts, from -{MOST_BOOST} to {MOST_BOOST} (--amount)",
+    "cap": f"how many articles it allows, from 0 to {MOST_OF_GROUP} (--amount)",
+}
 Ints = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 Name = Annotated[str, Meta(max_length=512)]
@@ -128,7 +134,10 @@ def rule_of(row: object, list_names: Sequence[str] | None) -> Rule:
     rule_id = row.get("rule_id") if isinstance(row, dict) else None
     try:
         rule = struct_of(Rule, row)
-        problem = _problem_between_fields(rule, list_names)
+        if rule.kind in AMOUNTS and isinstance(row, dict) and "amount" not in row:
+            problem = f"amount is required for a {rule.kind}: {AMOUNTS[rule.kind]}"
+        else:
+            problem = _problem_between_fields(rule, list_names)
     except ValueError as error:
         problem = str(error)
     if problem:
@@ -153,7 +162,8 @@ def _problem_between_fields(rule: Rule, list_names: Sequence[str] | None) -> str
             return f"{name} must be Unicode text"
     known = ", ".join(list_names or ())
     if list_names is not None and rule.list_name not in (EVERY, *list_names):
-        return f"list_name must be one of {known}, got {rule.list_name!r} (--list)"
+        asked = closest(rule.list_name, list_names or ())
+        return f"list_name must be one of {known}, got {rule.list_name!r} (--list){asked}"
     for name in ("author", "reason"):
         if not getattr(rule, name).strip():
             return f"{name} is required (--{name})"
@@ -185,6 +195,18 @@ def _problem_between_fields(rule: Rule, list_names: Sequence[str] | None) -> str
     return ""
 
 
+def without_effect(rule: Rule) -> list[str]:
+    """Return a sentence for each field of a rule that does nothing: its kind ignores it, or 0."""
+    kinds = {"slot": ("pin",), "amount": tuple(AMOUNTS), "only": ("sensitive",)}
+    if rule.kind == "boost" and rule.amount == 0:
+        return [f"a boost by 0 does nothing: amount is {AMOUNTS['boost']}"]
+    return [
+        f"{name} is for a {' or a '.join(of)}, not for a {rule.kind} (--{name})"
+        for name, of in kinds.items()
+        if getattr(rule, name) and rule.kind not in of
+    ]
+
+
 def conflicts(rule: Rule, others: Iterable[Rule]) -> list[str]:
     """Return how a rule contradicts other rules that are in force at some time with it."""
     found = []
@@ -212,6 +234,19 @@ def conflicts(rule: Rule, others: Iterable[Rule]) -> list[str]:
         elif kinds == {"boost"} and same and lists == {rule.list_name}:
             found.append(f"{other.rule_id} boosts the same by {other.amount:g}")
     return found
+
+
+def closest(name: str, known: Iterable[str]) -> str:
+    """Return a question for the known name most like a misspelled one; "" if none is like it.
+
+    Examples
+    --------
+    >>> closest("Sprots", ["Politics", "Sports"]), closest("Sprots", ["Culture"])
+    ('; did you mean “Sports”?', '')
+    """
+    spelled = {fold(text).strip(): text for text in known}
+    found = difflib.get_close_matches(fold(name).strip(), spelled, n=1)
+    return f"; did you mean “{spelled[found[0]]}”?" if found else ""
 
 
 def host_of(url: str) -> str:
@@ -275,6 +310,19 @@ class Described:
             return [host_of(url) for url in self.urls]
         return self.authors if by == "author" else self.sections
 
+    def names(self, by: By) -> set[str]:
+        """Return the ids, authors, sections, tags or sources of the known articles, none of text.
+
+        They are what a rule's value may be.
+        """
+        if by == "text":
+            return set()
+        if by == "article":
+            return set(self.article_ids)
+        if by == "tag":
+            return {tag for text in self.tags for tag in split_tags(text)}
+        return set(self._by(by)) - {""}
+
     def groups(self, by: By, value: str) -> Ints:
         """Return the group number of each live article; -1 if it has none, or not `value`."""
         of = self._by(by)
@@ -325,6 +373,11 @@ class Editorial:
         return (*of_every, *self.touched.get((name, live_index), ()))
 
 
+def unmatched_note(rule_id: str, by: By, value: str) -> str:
+    """Return a note for a value of a rule that is about no known article."""
+    return f"{rule_id}: matches 0 articles now: no known article has the {by} “{value}”"
+
+
 NO_RULES = Editorial({}, {}, (), (), {}, {})
 
 
@@ -340,14 +393,14 @@ class Resolved:
 
     Attributes
     ----------
-    unmatched : dict of tuple of str
-        By rule: a note for each of its values that is about no known article. A value that is an
-        article id has none, since that article may come later.
+    unmatched : dict of tuple of (by, value)
+        By rule: each of its values that is about no known article. A value that is an article id
+        is left out, since that article may come later.
     """
 
     def __init__(self, rules: Sequence[Rule], articles: Described) -> None:
         self.rules = tuple(rules)
-        self.unmatched: dict[str, tuple[str, ...]] = {}
+        self.unmatched: dict[str, tuple[tuple[By, str], ...]] = {}
         self._live_rows, self._n_known = articles.live_rows, len(articles.article_ids)
         self._meant: dict[str, Mask] = {}
         self._only: dict[str, Mask] = {}
@@ -365,15 +418,19 @@ class Resolved:
                 self._only[rule.rule_id] = allowed
                 values.append((rule.only_by, rule.only, allowed))
             self.unmatched[rule.rule_id] = tuple(
-                f"{rule.rule_id}: no known article has the {by} “{value}” now"
+                (by, value)
                 for by, value, found in values
                 if value and by != "article" and not found.any()
             )
 
     def notes(self, now_ms: int) -> tuple[str, ...]:
-        """Return the notes of `unmatched` of the rules that are in force at an instant."""
+        """Return a note for each value of `unmatched` of rules that are in force at an instant."""
         active = (rule.rule_id for rule in self.rules if rule.active(now_ms))
-        return tuple(note for rule_id in active for note in self.unmatched[rule_id])
+        return tuple(
+            unmatched_note(rule_id, by, value)
+            for rule_id in active
+            for by, value in self.unmatched[rule_id]
+        )
 
     def at(self, now_ms: int, context: int | None) -> Editorial:
         """Return what the rules require at an instant beside an article (a known index or None).

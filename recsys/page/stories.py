@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import connected_components
 
-from recsys.config import PageConfig
+from recsys.config_page import PageConfig
 from recsys.rows import HOUR_MS, UNKNOWN_TIME
 
 

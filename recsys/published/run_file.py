@@ -31,7 +31,7 @@ from recsys.published.sound_model import require_sound
 from recsys.published.user_rows import digest_of_user, find_profile, load_profiles
 from recsys.signals.forecast import Curves
 
-FORMAT = 11
+FORMAT = 13
 _CARRY, _FORECAST = "carry.", "forecast."
 
 _SCHEMA = """
@@ -136,6 +136,7 @@ def arrays_of(model: PageModel, rank: RankModel, carry: Carry) -> dict[str, NDAr
         "warm": live.warm,
         "gram": live.gram,
         "category": live.category,
+        "language": model.language,
         "story": model.story,
         "importance": model.importance,
         "rise": model.rise,
@@ -258,6 +259,7 @@ def _about_of(meta: RunMeta, model: PageModel, _: RankModel, carry: Carry) -> di
         "config": tables_of(meta.config),
         "vitals": meta.vitals,
         "n_categories": model.n_categories,
+        "languages": list(model.languages),
         "click_confidence": model.live.click_confidence,
         "n_trained": carry.n_trained,
         "n_terms": len(carry.n_having),
@@ -337,6 +339,7 @@ class _About(msgspec.Struct):
     config: dict[str, Any]
     vitals: dict[str, Any] | None
     n_categories: int
+    languages: list[str]
     click_confidence: float
     n_trained: int
     n_terms: int
@@ -423,6 +426,8 @@ def load_model(conn: sqlite3.Connection, path: Path) -> tuple[PageModel, RankMod
             newest=arrays["newest"],
             filters=named("filter."),
             n_categories=about["n_categories"],
+            language=arrays["language"],
+            languages=about["languages"],
             config=config,
         )
         rank = RankModel(

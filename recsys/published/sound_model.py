@@ -36,6 +36,10 @@ def require_sound(page: PageModel, rank: RankModel) -> None:
         raise ValueError("live_rows must ascend")
     _require("category", live.category, np.int64, n_known)
     _require_range("category", live.category, page.n_categories)
+    _require("language", page.language, np.int64, n_known)
+    _require_range("language", page.language, len(page.languages))
+    if page.languages[:1] != [""] or len(set(page.languages)) < len(page.languages):
+        raise ValueError("languages must be distinct, and the first empty")
     n_factors = live.factors.shape[1] if live.factors.ndim == 2 else -1
     if not 1 <= n_factors <= MOST_FACTORS:
         raise ValueError(f"factors must be of 1 to {MOST_FACTORS} columns")

@@ -9,8 +9,9 @@ from datetime import UTC, datetime
 from operator import index
 from typing import SupportsIndex
 
-from recsys.config import MOST_SLOTS
+from recsys.config_types import MOST_SLOTS
 from recsys.ids import Id, spelled_id
+from recsys.languages import primary_language
 from recsys.page.list_table import Layout
 from recsys.rows import to_ms
 
@@ -150,6 +151,23 @@ def _whole(value: SupportsIndex) -> int | None:
         return None if isinstance(value, bool) else index(value)
     except TypeError:
         return None
+
+
+def language_of(language: str) -> str:
+    """Return a language without its region.
+
+    Raises
+    ------
+    ValueError
+        If it is no code of a language.
+    """
+    found = primary_language(language) if isinstance(language, str) else ""
+    if not found:
+        raise ValueError(
+            "language must be a code such as 'de' or 'de-AT', or None, got"
+            f" {reprlib.repr(language)}"
+        )
+    return found
 
 
 def now_ms_of(as_of: datetime | None) -> int:

@@ -1,13 +1,11 @@
 """One run in a server's memory: its articles, its pages, and the words of its slots."""
 
-import sqlite3
-import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import closing
 from datetime import datetime
-from functools import cached_property, lru_cache
+from functools import cache, lru_cache
+from itertools import chain
 from pathlib import Path
-from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -15,23 +13,38 @@ from numpy.typing import NDArray
 
 from recsys.blend.live_model import UserState
 from recsys.blend.profiles import UserStateBuilder
+from recsys.computed_once import computed_once
 from recsys.files import version_of
-from recsys.page.build import NOTHING, PageBuilder, Slot, unpack_page
+from recsys.page.build import NOTHING, PageBuilder
 from recsys.page.explain import PageTrace
 from recsys.page.known_articles import KnownArticle
 from recsys.page.list_table import Layout, list_names
-from recsys.page.reasons import BECAUSE_READ, reason_text
+from recsys.page.reasons import (
+    BECAUSE_READ,
+    BESIDE_ARTICLE,
+    CHOSEN,
+    CODES,
+    LEAST_MINUTES,
+    NAMES_SECTION,
+    READING_TIME,
+    RELATED,
+    SAME_SECTION,
+    TOPIC,
+    Reason,
+    reason_in,
+)
 from recsys.page.rules import Described, Editorial, Resolved
+from recsys.page.slots import Slot, unpack_page
 from recsys.published import folder as published_folder
 from recsys.published import run_file
 from recsys.published.connection import connect, reading
 from recsys.rows import UNKNOWN_TIME, to_ms
-from recsys.serving.responses import Page, Recommendation
+from recsys.serving.connections import ConnectionPool
+from recsys.serving.responses import Page, ReadOnly, Recommendation
 
 PAGES_KEPT = 1000  # of anonymous users, in memory: the latest asked for
 LAYOUTS_KEPT = 256  # with other numbers of slots than the settings say
 NEVER = np.iinfo(np.int64).max
-Connections = list[tuple[sqlite3.Connection, Path]]
 
 
 class Hidden(NamedTuple):
@@ -55,20 +68,18 @@ def _card(article: KnownArticle) -> tuple[str, str, str, str, datetime | None]:
     return *name, article.category, article.url, article.published_at
 
 
-def _close(conns: Connections) -> None:
-    for conn, _ in conns:
-        conn.close()
-
-
-def _titles(layout: Layout) -> Mapping[str, str]:
-    return MappingProxyType({of.name: of.title() for of in layout.lists})
+def _titles(layout: Layout, language: str) -> Mapping[str, str]:
+    return ReadOnly({of.name: of.title(language) for of in layout.lists})
 
 
 class LoadedRun:
     """A run in memory; it never changes, so threads share it without a lock.
 
-    Threads take turns with its connections (`connected`). `retire` closes them, so that no idle
-    thread keeps the files of a run that is no longer served.
+    Attributes
+    ----------
+    connections
+        To its file and, for a refresh, to that of its base run. They are to be retired when the
+        run is no longer served, so that its files are free.
 
     Raises
     ------
@@ -94,9 +105,9 @@ class LoadedRun:
             self.paths.append(base)
             self._versions.append(version_of(base))
             connect(base).close()
-        self._lock, self._is_retired = threading.Lock(), False
-        self._idle: list[Connections] = []
-        live = [self.articles[row] for row in self.model.live.live_rows.tolist()]
+        self.connections = ConnectionPool(self.paths)
+        self._rows = self.model.live.live_rows.tolist()
+        live = [self.articles[row] for row in self._rows]
         ids = self.articles.column("article_id")
         self.known = dict(zip(ids, range(len(ids)), strict=True))
         self._begins_ms = self.articles.instants("published_ms", UNKNOWN_TIME)
@@ -106,6 +117,7 @@ class LoadedRun:
         if self.meta.config.data.require_title:
             titles = self.articles.column("title")
             self._untitled |= np.array([title == "" for title in titles], dtype=bool)
+        self._sections = self.articles.column("category")
         self._cards = [_card(article) for article in live]
         # From when until when which articles are hidden.
         self._hidden = 0, 0, Hidden(self._untitled, NOTHING)
@@ -118,38 +130,7 @@ class LoadedRun:
         """Return whether the run's file or that of its base run was written again."""
         return [version_of(path) for path in self.paths] != self._versions
 
-    @contextmanager
-    def connected(self) -> Iterator[Connections]:
-        """Give the caller connections to the run's file and, for a refresh, to its base run.
-
-        Raises
-        ------
-        SnapshotError
-            If a file cannot be opened.
-        """
-        with self._lock:
-            conns = self._idle.pop() if self._idle else None
-        if conns is None:
-            conns = [(connect(path), path) for path in self.paths]
-        try:
-            yield conns
-        finally:
-            with self._lock:
-                is_kept = not self._is_retired
-                if is_kept:
-                    self._idle.append(conns)
-            if not is_kept:
-                _close(conns)
-
-    def retire(self) -> None:
-        """Close the connections, those in use when their callers are done with them."""
-        with self._lock:
-            self._is_retired = True
-            idle, self._idle = self._idle, []
-        for conns in idle:
-            _close(conns)
-
-    @cached_property
+    @computed_once
     def described(self) -> Described:
         """Return what rules may ask of the articles."""
         return Described.of(self.articles, self.model.live.live_rows)
@@ -177,6 +158,7 @@ class LoadedRun:
         blocked: NDArray[np.int64],
         rules: Resolved,
         editorial: Editorial,
+        language: str,
         withheld: NDArray[np.bool_],
     ) -> PageTrace:
         """Return how one page is made; see `PageTrace`."""
@@ -189,6 +171,7 @@ class LoadedRun:
             layout=layout,
             blocked=blocked,
             editorial=editorial,
+            language=self.builder.rankings.language_number(language),
             withheld=withheld,
         )
 
@@ -216,13 +199,19 @@ class LoadedRun:
         lists: Mapping[str, list[Slot]],
         notes: Mapping[str, str],
         propensity: Mapping[int, float],
+        language: str,
     ) -> Page:
-        """Return a page to serve; `propensity` is of the live articles that were drawn."""
+        """Return a page to serve, with its words in a language.
+
+        `propensity` is of the live articles that were drawn.
+        """
         names = trace.layout.names
-        shown = {name: self._shown(trace, name, lists[name], propensity) for name in names}
+        shown = {
+            name: self._shown(trace, name, lists[name], propensity, language) for name in names
+        }
         said = tuple(f"{name}: {notes[name]}" for name in names if name in notes)
-        titles = self._titles(trace.layout)
-        return Page(self.meta.run_id, said, MappingProxyType(shown), titles)
+        titles = self._titles(trace.layout, language)
+        return Page(self.meta.run_id, language, titles, ReadOnly(shown), said)
 
     def _shown(
         self,
@@ -230,27 +219,90 @@ class LoadedRun:
         list_name: str,
         slots: Sequence[Slot],
         propensity: Mapping[int, float],
+        language: str,
     ) -> tuple[Recommendation, ...]:
-        found = []
+        found, cards, plain = [], self._cards, self._plain_reasons
+        new = tuple.__new__  # a page makes twenty: `Recommendation(...)` takes twice the time
+        said_before: set[Reason] = set()
         for live_index, score, code, because, rules in slots:
-            card = self._cards[live_index]
-            title = trace.title(list_name, because) if because >= 0 else ""
-            if code == BECAUSE_READ and not title:
-                title = trace.title_read(list_name, live_index)
-                code = BECAUSE_READ if title else "taste"
-            found.append(
-                Recommendation(
-                    *card,
-                    score,
-                    reason_text(code, title=title, category=card[2]),
-                    code,
-                    propensity.get(live_index, 1.0),
-                    rules,
-                    trace,
-                    (list_name, live_index),
-                )
-            )
+            card = cards[live_index]
+            if code == BECAUSE_READ:
+                title = trace.title(list_name, because) if because >= 0 else ""
+                if not title:
+                    title, because = trace.title_read(list_name, live_index), -1
+                reason = (BECAUSE_READ, title) if title else ("taste", "")
+            else:
+                reason = plain[live_index][code]
+            if code == RELATED or (reason in said_before and code != CHOSEN):
+                reason = self._other_reason(trace, live_index, because, reason, said_before)
+            said_before.add(reason)
+            text, named = reason_in(language, *reason)
+            chance = propensity.get(live_index, 1.0)
+            place = list_name, live_index
+            fields = (*card, score, text, reason[0], chance, rules, named, trace, place)
+            found.append(new(Recommendation, fields))
         return tuple(found)
+
+    def _other_reason(
+        self,
+        trace: PageTrace,
+        live_index: int,
+        because: int,
+        own: Reason,
+        said_before: set[Reason],
+    ) -> Reason:
+        """Return the first true reason of a slot that its list does not give yet.
+
+        A topic that the article shares with the one behind the reason comes first, then its own
+        reason, the section where it is that of the article being read, what lifts it for all
+        users, and the reading time. Where the list gives all of them, the first one is repeated.
+        """
+        beside = own[0] in BESIDE_ARTICLE
+        other = trace.context if beside else because
+        if other is None or other < 0:
+            found: list[Reason] = [own]
+        else:
+            row, shared = self._rows[live_index], self._topics[other]
+            topics = self._topics[row] if shared else shared
+            found = [*(reason for topic, reason in topics.items() if topic in shared), own]
+            section = self._sections[row]
+            if beside and section and section == self._sections[other]:
+                found.append((SAME_SECTION, section))
+        if found[0] not in said_before:
+            return found[0]
+        for reason in chain(found, self._true_of[live_index]):
+            if reason not in said_before:
+                return reason
+        return found[0]
+
+    @computed_once
+    def _plain_reasons(self) -> list[dict[str, Reason]]:
+        """Return, by live index, the reasons that name the section or nothing, by code."""
+
+        @cache
+        def of_section(section: str) -> dict[str, Reason]:
+            return {code: (code, section if code in NAMES_SECTION else "") for code in CODES}
+
+        return [of_section(self._sections[row]) for row in self._rows]
+
+    @computed_once
+    def _topics(self) -> list[dict[str, Reason]]:
+        """Return the topics of each known article, best first, with the reasons that name them."""
+        topics = self.articles.column("topics")
+        return [{topic: (TOPIC, topic) for topic in text.splitlines()} for text in topics]
+
+    @computed_once
+    def _true_of(self) -> list[tuple[Reason, ...]]:
+        """Return, by live index, the reasons that are true of an article on every page."""
+        minutes = self.articles.column("reading_minutes")
+        found: list[tuple[Reason, ...]] = []
+        articles = zip(self._rows, self._plain_reasons, self.builder.lifted_by(), strict=True)
+        for row, plain, codes in articles:
+            of = [plain[code] for code in codes]
+            if (n := round(minutes[row] or 0)) >= LEAST_MINUTES:
+                of.append((READING_TIME, str(n)))
+            found.append(tuple(of))
+        return found
 
     def _anonymous_page(
         self,
@@ -259,11 +311,12 @@ class LoadedRun:
         blocked: bytes,
         rules: Resolved,
         editorial: Editorial,
+        language: str,
     ) -> Page:
         """Return the page of an anonymous user; most page views are theirs."""
         hidden = np.frombuffer(blocked, dtype=np.int64)
         # Of an anonymous page only live articles can be named, in explanations.
         withheld = np.zeros(len(self.articles), dtype=bool)
         withheld[self.model.live.live_rows[hidden]] = True
-        trace = self.trace(None, context, layout, hidden, rules, editorial, withheld)
-        return self.page(trace, trace.built.lists, trace.built.notes, {})
+        trace = self.trace(None, context, layout, hidden, rules, editorial, language, withheld)
+        return self.page(trace, trace.built.lists, trace.built.notes, {}, language)

@@ -23,10 +23,10 @@ from recsys.blend.live_model import UserState
 from recsys.errors import SnapshotError
 from recsys.files import version_of
 from recsys.ids import Id
-from recsys.page.build import Slot
 from recsys.page.known_articles import KnownArticle
 from recsys.page.list_table import Layout
 from recsys.page.rules import NO_RULES, Resolved, Rule
+from recsys.page.slots import Slot
 from recsys.published import folder as published_folder
 from recsys.published.user_rows import find_profile
 from recsys.rows import HOUR_MS, is_anonymous, is_text
@@ -34,20 +34,24 @@ from recsys.serving.arguments import (
     explored_slots,
     id_of,
     ids_of,
+    language_of,
     now_ms_of,
     slots_of,
     wanted_lists,
 )
+from recsys.serving.connections import SQLITE_USE
 from recsys.serving.loaded_run import LoadedRun
 from recsys.serving.responses import Health, Page, Ranked
 
 PUBLISHED = Path("published")
+ENGLISH = "en"  # of the words on a page where neither call, settings nor articles say a language
 
 
 class Recommender:
     """Answers `recommend` from a published folder, and follows each new publish.
 
-    Safe for any number of threads: a page is made from one run, taken once.
+    Safe for any number of threads, and for processes that fork after it was made: a page is made
+    from one run, taken once.
 
     Parameters
     ----------
@@ -71,7 +75,8 @@ class Recommender:
         self._lock = threading.Lock()
         self._refused: dict[str, str] = {}  # by file or run: why what is published is not served
         self._seen = version_of(self._pointer)
-        self._run = self._opened()
+        with SQLITE_USE:
+            self._run = self._opened()
         state = version_of(self._rules_file)
         self._rules = (state, self._run, Resolved(self._first_rules(), self._run.described))
 
@@ -83,12 +88,14 @@ class Recommender:
         opened is not served: the last good one is.
         """
         state = version_of(self._pointer)
-        if state != self._seen and state is not None and self._lock.acquire(blocking=False):
-            try:
-                self._follow()
-                self._seen = state
-            finally:
-                self._lock.release()
+        if state != self._seen and state is not None:
+            with SQLITE_USE:  # a fork waits, so that no child gets the lock locked
+                if self._lock.acquire(blocking=False):
+                    try:
+                        self._follow()
+                        self._seen = state
+                    finally:
+                        self._lock.release()
         return self._run
 
     def _follow(self) -> None:
@@ -106,7 +113,7 @@ class Recommender:
 
     def _serve(self, run_id: str) -> None:
         before, self._run = self._run, LoadedRun(self._folder, run_id)
-        before.retire()
+        before.connections.retire()
 
     def _opened(self) -> LoadedRun:
         """Return the current run or, if it cannot be opened, the last one before that can."""
@@ -174,6 +181,7 @@ class Recommender:
         layout: str | None = None,
         n: SupportsIndex | Mapping[str, SupportsIndex] | None = None,
         lists: Iterable[str] | None = None,
+        language: str | None = None,
         recent_clicks: Iterable[Id] = (),
         exclude: Iterable[Id] = (),
         as_of: datetime | None = None,
@@ -181,6 +189,7 @@ class Recommender:
         random_state: SupportsIndex | None = None,
     ) -> Page:
         """Return one page; see `recsys.recommend` for the parameters."""
+        asked = None if language is None else language_of(language)
         user_id, article_id = id_of("user_id", user_id), id_of("article_id", article_id)
         clicked, excluded = ids_of("recent_clicks", recent_clicks), ids_of("exclude", exclude)
         run = self.run
@@ -192,6 +201,8 @@ class Recommender:
         now_ms = now_ms_of(as_of)
         hidden = run.hidden(now_ms)
         context = None if article_id is None else run.known.get(article_id)
+        rankings = run.builder.rankings
+        of_page = asked or rankings.language_of(of, context) or ENGLISH
         clicks = [run.known[a] for a in clicked if a in run.known]
         user, stored = self._user_and_page(run, user_id, clicks)
         blocked = hidden.live
@@ -201,10 +212,13 @@ class Recommender:
         rules = self._resolved(run)
         editorial = rules.at(now_ms, context)
         if user is None and not n_explored:
-            page = run.anonymous_page(context, of, blocked.tobytes(), rules, editorial)
-            return page.of(wanted)
-        trace = run.trace(user, context, of, blocked, rules, editorial, hidden.known)
+            page = run.anonymous_page(context, of, blocked.tobytes(), rules, editorial, of_page)
+            return page if lists is None else page.of(wanted)
+        trace = run.trace(user, context, of, blocked, rules, editorial, of_page, hidden.known)
         is_stored = context is None and of is run.builder.layout(None, has_context=False)
+        if asked:
+            usual_language = run.builder.default_language(of, None)
+            is_stored = is_stored and rankings.language_number(asked) == usual_language
         made = None
         if is_stored and editorial is NO_RULES and not (clicks or excluded or n_explored):
             made = self._stored_page(run, stored, of, hidden.live)
@@ -215,7 +229,8 @@ class Recommender:
         if n_explored:
             rng = np.random.default_rng(None if random_state is None else index(random_state))
             made, propensity = run.builder.explored(trace.built, user, n_explored, rng, editorial)
-        return run.page(trace, made, notes, propensity).of(wanted)
+        page = run.page(trace, made, notes, propensity, of_page)
+        return page if lists is None else page.of(wanted)
 
     def health(self, *, as_of: datetime | None = None, max_hours: float = 36.0) -> Health:
         """Return the state of what this server serves, for a monitor to ask.
@@ -259,22 +274,33 @@ class Recommender:
         withheld = self._resolved(run).at(now_ms, None).withheld
         return None if withheld is not None and withheld[known] else run.articles[known]
 
-    def titles(self, layout: str | None = None, *, language: str = "en") -> dict[str, str]:
-        """Return the titles of a layout's lists by name, in a language where there are any.
+    def titles(self, layout: str | None = None, *, language: str | None = None) -> dict[str, str]:
+        """Return the titles of a layout's lists by name.
+
+        Parameters
+        ----------
+        layout
+            By default `article`.
+        language
+            By default that of the layout, or of the site.
 
         Raises
         ------
         ValueError
-            If there is no such layout.
+            If there is no such layout, or the language is no code of one.
         """
-        of = self.run.builder.layout(layout, has_context=True)
-        return {row.name: row.title(language) for row in of.lists}
+        builder = self.run.builder
+        of = builder.layout(layout, has_context=True)
+        usual = builder.rankings.language_of(of, None) or ENGLISH
+        wanted = usual if language is None else language_of(language)
+        return {row.name: row.title(wanted) for row in of.lists}
 
     def rank(
         self,
         user_id: Id | None,
         candidates: Iterable[Id],
         *,
+        new: Iterable[Id] = (),
         article_id: Id | None = None,
         recent_clicks: Iterable[Id] = (),
         as_of: datetime | None = None,
@@ -290,7 +316,10 @@ class Recommender:
         user_id
             The user; None or an unknown id for an anonymous one.
         candidates
-            Article ids, each once. One that the run does not know counts as brand-new.
+            Article ids, each once.
+        new
+            Those of them that were published since the run. They are ranked as brand-new
+            articles; other ids that the run does not know come last.
         article_id
             The article being read, if any.
         recent_clicks, as_of
@@ -299,7 +328,8 @@ class Recommender:
         Returns
         -------
         tuple of Ranked
-            All candidates, best first; ties in the order given. Ids are spelled as in the store.
+            All candidates, best first; ties, and those that come last, in the order given. Ids
+            are spelled as in the store.
 
         Raises
         ------
@@ -308,24 +338,28 @@ class Recommender:
         """
         user_id, article_id = id_of("user_id", user_id), id_of("article_id", article_id)
         clicked, ids = ids_of("recent_clicks", recent_clicks), ids_of("candidates", candidates)
+        said_new = set(ids_of("new", new))
         if twice := [a for a, n in Counter(ids).items() if n > 1]:
             raise ValueError(f"candidates must be distinct, got {reprlib.repr(twice)} repeatedly")
         run = self.run
         clicks = [run.known[a] for a in clicked if a in run.known]
         user = self.user_with_counts(user_id, clicks)
         context = None if article_id is None else run.known.get(article_id)
+        unknown = [a for a in ids if a not in run.known and a not in said_new]
+        ids = [a for a in ids if a in run.known or a in said_new]
         known = np.array([run.known.get(a, -1) for a in ids], dtype=np.int64)
         now_ms = now_ms_of(as_of)
         parts = rank_parts(run.rank, run.model.live, user, context, known, now_ms)
         scores = np.sum(list(parts.values()), axis=0) if parts else np.zeros(len(known))
-        return tuple(
+        ranked = [
             Ranked(
                 ids[i],
                 round(float(scores[i]), 4),
                 {name: round(float(part[i]), 4) for name, part in parts.items() if part[i]},
             )
             for i in np.argsort(-scores, kind="stable").tolist()
-        )
+        ]
+        return (*ranked, *(Ranked(article_id, None, {}) for article_id in unknown))
 
     def user_with_counts(self, user_id: str | None, clicks: Sequence[int] = ()) -> UserState | None:
         """Return a user as the current run's ranking head sees them, None for an anonymous one.
@@ -378,7 +412,7 @@ class Recommender:
         if user_id is None or is_anonymous(user_id) or not is_text(user_id):
             return b"", None
         try:
-            with run.connected() as conns:
+            with run.connections.connected() as conns:
                 for conn, path in conns:
                     row = find_profile(conn, user_id, path)
                     if row is not None:
@@ -400,6 +434,7 @@ def recommend(
     layout: str | None = None,
     n: SupportsIndex | Mapping[str, SupportsIndex] | None = None,
     lists: Iterable[str] | None = None,
+    language: str | None = None,
     recent_clicks: Iterable[Id] = (),
     exclude: Iterable[Id] = (),
     as_of: datetime | None = None,
@@ -426,6 +461,14 @@ def recommend(
     lists
         Names of the lists to return, by default all. The page is composed whole all the same, so
         lists that are fetched one by one do not repeat each other.
+    language
+        The language of the page, such as "de"; "de-AT" is the same. Its titles and reasons are
+        in it, where recsys has them (English, German, Danish, French, Spanish, Korean), and it
+        shows no articles that are in another language. A language that fewer live articles are
+        in than a list has slots (`[page] n`) is that of the words only; the articles are then in
+        the language of the site. By default it is the language of the layout
+        (`[page.languages]`), else that of the article being read, else that of the site
+        (`[page] language`).
     recent_clicks
         Ids of articles that this user clicked since the run, oldest first; they count at once.
         Lists of ids may be any iterable but a single text: a list, a set, a numpy array, a
@@ -467,6 +510,7 @@ def recommend(
         layout=layout,
         n=n,
         lists=lists,
+        language=language,
         recent_clicks=recent_clicks,
         exclude=exclude,
         as_of=as_of,

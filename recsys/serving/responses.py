@@ -1,25 +1,39 @@
 """What a server answers: a page with its lists, slots and reasons; an order; its health."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict, cast, get_type_hints
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    NamedTuple,
+    TypedDict,
+    TypeVar,
+    cast,
+    get_type_hints,
+)
 
 import msgspec
 
 from recsys.page.explain import Explanation, PageTrace
 from recsys.page.known_articles import KnownArticle
+from recsys.page.reasons import Values
 
 if TYPE_CHECKING:
+    from wsgiref.types import StartResponse, WSGIEnvironment
+
     from pydantic import GetCoreSchemaHandler
     from pydantic_core import CoreSchema
+
+
+V = TypeVar("V")
 
 
 class SlotDict(TypedDict):
     """A slot as values that JSON has; see `Recommendation` for the meaning of the fields.
 
-    Instants are ISO 8601 in UTC, such as "2026-03-02T05:30:00Z".
+    Instants are ISO 8601 in UTC, such as "2026-03-02T05:30:00+00:00".
     """
 
     article_id: str
@@ -32,6 +46,7 @@ class SlotDict(TypedDict):
     reason_code: str
     propensity: float
     rules: list[str]
+    reason_values: dict[str, str]
     author: str
     language: str
     image_url: str
@@ -47,6 +62,7 @@ class PageDict(TypedDict):
     """A page as values that JSON has; see `Page` for the meaning of the fields."""
 
     run_id: str
+    language: str
     titles: dict[str, str]
     lists: dict[str, list[SlotDict]]
     notes: list[str]
@@ -93,14 +109,17 @@ class Recommendation(NamedTuple):
     score
         In its list; comparable within the list only.
     reason
-        Why it is here, for the reader, in English.
+        Why it is here, for the reader, in the language of the page.
     reason_code
-        The same for translation; see `recsys.page.reasons.REASONS`.
+        The same as a code, for texts of your own; see `recsys.page.reasons.REASONS` and
+        `reason_values`.
     propensity
-        Chance this article had of standing here: 1.0 but in a slot drawn to explore. To be
+        Chance this article had of being here: 1.0 but in a slot drawn to explore. To be
         logged with the impression.
     rules
         Editors' rules that put it here, or lifted or lowered it.
+    named
+        The items of `reason_values`.
     trace, place
         How the page was made, and the slot's list and live index: `parts`, `explanation` and the
         fields of the article are computed from them. They are neither compared nor printed.
@@ -116,15 +135,21 @@ class Recommendation(NamedTuple):
     reason_code: str
     propensity: float
     rules: tuple[str, ...]
+    named: Values
     trace: PageTrace | ArticleAlone
     place: tuple[str, int]
 
     def as_dict(self) -> SlotDict:
         """Return the slot as values that JSON has: its fields, and those of its article."""
-        shown = zip(self._fields, self._shown(), strict=False)
         article = self.article
-        fields = dict(shown) | {name: getattr(article, name) for name in _ARTICLE_FIELDS}
+        fields = {name: getattr(self, name) for name in _OWN_FIELDS}
+        fields |= {name: getattr(article, name) for name in _ARTICLE_FIELDS}
         return cast(SlotDict, {name: _plain(value) for name, value in fields.items()})
+
+    @property
+    def reason_values(self) -> dict[str, str]:
+        """Return the value that the reason names, see `recsys.page.reasons.NAMED`; {} for none."""
+        return dict(self.named)
 
     @property
     def article(self) -> KnownArticle:
@@ -240,7 +265,12 @@ class Recommendation(NamedTuple):
         return self.trace.explanation(*self.place, self.rules)
 
 
-_ARTICLE_FIELDS = [n for n in get_type_hints(SlotDict) if n not in Recommendation._fields]
+_ARTICLE_FIELDS = tuple(
+    name
+    for name in get_type_hints(SlotDict)
+    if name in (*KnownArticle._fields, "modified_at") and name not in Recommendation._fields
+)
+_OWN_FIELDS = tuple(name for name in get_type_hints(SlotDict) if name not in _ARTICLE_FIELDS)
 
 
 def _plain(value: object) -> object:
@@ -278,14 +308,54 @@ class Ranked:
     article_id
         As given.
     score
-        Comparable within one call only.
+        Comparable within one call only; None for an article that the run does not know.
     parts
         What the score is made of, by feature.
     """
 
     article_id: str
-    score: float
+    score: float | None
     parts: Mapping[str, float] = field(hash=False)
+
+
+class ReadOnly(Mapping[str, V]):
+    """A mapping of a page, which never changes."""
+
+    __slots__ = ("_values",)
+
+    def __init__(self, values: Mapping[str, V]) -> None:
+        self._values = values
+
+    def __getitem__(self, name: str) -> V:
+        """Return the value of a list."""
+        return self._values[name]
+
+    def __iter__(self) -> Iterator[str]:
+        """Return the names of the lists."""
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        """Return the number of lists."""
+        return len(self._values)
+
+    def __repr__(self) -> str:
+        """Return the mapping as that of a dictionary."""
+        return repr(dict(self._values))
+
+    def __deepcopy__(self, memo: object) -> dict[str, object]:
+        """Return the mapping as values that JSON has.
+
+        `dataclasses.asdict` asks for deep copies of the fields of a page; flask.jsonify and
+        FastAPI ask for `dataclasses.asdict`.
+        """
+        return {
+            name: [slot.as_dict() for slot in value] if isinstance(value, tuple) else value
+            for name, value in self.items()
+        }
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Return a pickle's content."""
+        return ReadOnly, (dict(self._values),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,24 +363,30 @@ class Page(Mapping[str, tuple[Recommendation, ...]]):
     """The lists of one page, by name, and the run they come from.
 
     A page never changes. It compares, hashes, copies and pickles; see `Recommendation` for what
-    a pickle leaves out. A page is itself a mapping from the name of a list to its slots.
+    a pickle leaves out. A page is itself a mapping from the name of a list to its slots, and a
+    WSGI application that answers with its JSON: a view of Flask may return it.
 
     Attributes
     ----------
     run_id
         The run.
-    notes
-        What a list could not do, such as "must_reads: 3 of 5 slots, no candidates left".
+    language
+        The language of the page, such as "en"; see `recsys.recommend`.
+    titles
+        The titles of the lists in the language of the page, by name.
     lists
         The slots of each list, best first, by name.
-    titles
-        The titles of the lists in English, by name.
+    notes
+        What a list could not do, such as "must_reads: 3 of 5 slots, no candidates left".
     """
 
+    do_not_call_in_templates: ClassVar[bool] = True  # Django's templates call what they can
+
     run_id: str
-    notes: tuple[str, ...]
-    lists: Mapping[str, tuple[Recommendation, ...]]
+    language: str
     titles: Mapping[str, str]
+    lists: Mapping[str, tuple[Recommendation, ...]]
+    notes: tuple[str, ...]
 
     def of(self, wanted: Sequence[str]) -> "Page":
         """Return some lists of the page."""
@@ -318,15 +394,17 @@ class Page(Mapping[str, tuple[Recommendation, ...]]):
             return self
         return Page(
             self.run_id,
+            self.language,
+            ReadOnly({name: self.titles[name] for name in wanted}),
+            ReadOnly({name: self.lists[name] for name in wanted}),
             tuple(note for note in self.notes if note.partition(":")[0] in wanted),
-            MappingProxyType({name: self.lists[name] for name in wanted}),
-            MappingProxyType({name: self.titles[name] for name in wanted}),
         )
 
     def as_dict(self) -> PageDict:
         """Return the page as values that JSON has."""
         return {
             "run_id": self.run_id,
+            "language": self.language,
             "titles": dict(self.titles),
             "lists": {name: [slot.as_dict() for slot in slots] for name, slots in self.items()},
             "notes": list(self.notes),
@@ -336,10 +414,19 @@ class Page(Mapping[str, tuple[Recommendation, ...]]):
         """Return `as_dict` as JSON; equal pages give the same text."""
         return msgspec.json.encode(self.as_dict()).decode("utf-8")
 
+    def __call__(
+        self, environ: "WSGIEnvironment", start_response: "StartResponse"
+    ) -> Iterable[bytes]:
+        """Answer a request of a WSGI server with the page as JSON."""
+        body = self.to_json().encode("utf-8")
+        headers = [("Content-Type", "application/json"), ("Content-Length", str(len(body)))]
+        start_response("200 OK", headers)
+        return [body]
+
     def __hash__(self) -> int:
         """Return a hash of the fields."""
         lists, titles = frozenset(self.lists.items()), frozenset(self.titles.items())
-        return hash((self.run_id, self.notes, lists, titles))
+        return hash((self.run_id, self.language, self.notes, lists, titles))
 
     def __copy__(self) -> "Page":
         """Return the page itself, which never changes."""
@@ -351,7 +438,7 @@ class Page(Mapping[str, tuple[Recommendation, ...]]):
 
     def __reduce__(self) -> tuple[object, ...]:
         """Return a pickle's content."""
-        return _page_of, (self.run_id, self.notes, dict(self.lists), dict(self.titles))
+        return Page, (self.run_id, self.language, self.titles, self.lists, self.notes)
 
     @classmethod
     def __get_pydantic_core_schema__(
@@ -372,16 +459,6 @@ class Page(Mapping[str, tuple[Recommendation, ...]]):
     def __len__(self) -> int:
         """Return the number of lists."""
         return len(self.lists)
-
-
-def _page_of(
-    run_id: str,
-    notes: tuple[str, ...],
-    lists: dict[str, tuple[Recommendation, ...]],
-    titles: dict[str, str],
-) -> Page:
-    """Return a page out of a pickle's content."""
-    return Page(run_id, notes, MappingProxyType(lists), MappingProxyType(titles))
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from scipy.sparse import csr_matrix
 from recsys.blend.curves import age_hours
 from recsys.blend.signal_table import static_values
 from recsys.config import Config
+from recsys.languages import primary_language
 from recsys.page.rankings import top_n
 from recsys.rows import HOUR_MS, Clicks
 from recsys.signals import affinity, popularity
@@ -130,6 +131,21 @@ def assign_sections(
         names.append((mixed or short or [first])[0])
     section_of = known | {key: section for section, key in enumerate(new, start=len(known))}
     return np.array([section_of.get(c.casefold(), 0) for c in categories], dtype=np.int64), names
+
+
+def assign_languages(codes: Sequence[str]) -> tuple[Ints, list[str]]:
+    """Return the language number of each article, and the language of each number.
+
+    Examples
+    --------
+    >>> index, languages = assign_languages(["en-GB", "", "de", "en"])
+    >>> index.tolist(), languages
+    ([2, 0, 1, 2], ['', 'de', 'en'])
+    """
+    primary = {code: primary_language(code) for code in set(codes)}
+    languages = sorted({"", *primary.values()})
+    number = {language: i for i, language in enumerate(languages)}
+    return np.array([number[primary[code]] for code in codes], dtype=np.int64), languages
 
 
 def _importance(

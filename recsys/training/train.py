@@ -26,7 +26,11 @@ from recsys.rows import UNKNOWN_TIME, Articles
 from recsys.signals import affinity, collaborative
 from recsys.signals.forecast import Curves
 from recsys.store.database import Store
-from recsys.training.article_signals import article_signals, assign_sections
+from recsys.training.article_signals import (
+    article_signals,
+    assign_languages,
+    assign_sections,
+)
 from recsys.training.carry_over import (
     BaseRun,
     came_live_since,
@@ -35,6 +39,7 @@ from recsys.training.carry_over import (
 )
 from recsys.training.liveness import has_title
 from recsys.training.text_vectors import TextModel, build_text_model
+from recsys.training.topics import topics_of
 from recsys.training.users import TrainedUsers, UserFactors, exposures, latest_reads
 from recsys.training.window import TrainingWindow
 
@@ -162,7 +167,16 @@ def train_articles(
         blend=config.blend,
         click_confidence=1.0 + config.collaborative.alpha,
     )
-    known = _known_articles(articles, category, sections)
+    with stage("topics"):
+        topics = topics_of(
+            articles.titles,
+            articles.summaries,
+            articles.tags,
+            similar=texts.similar,
+            live_rows=live,
+        )
+    known = _known_articles(articles, category, sections, topics)
+    language, languages = assign_languages(articles.languages)
     live_ages = age_hours(window.born_ms[live], window.as_of_ms)
     return ArticleModel(
         page=PageModel(
@@ -173,6 +187,8 @@ def train_articles(
             newest=signals.newest,
             filters=filter_masks(config, [known[row] for row in live.tolist()], live_ages),
             n_categories=len(sections),
+            language=language,
+            languages=languages,
             config=config,
         ),
         rank=RankModel(
@@ -264,7 +280,10 @@ def _window_counts(window: TrainingWindow) -> dict[str, int]:
 
 
 def _known_articles(
-    articles: Articles, category: NDArray[np.int64], sections: Sequence[str]
+    articles: Articles,
+    category: NDArray[np.int64],
+    sections: Sequence[str],
+    topics: Sequence[Sequence[str]],
 ) -> list[KnownArticle]:
     """Return the articles of a training window as a page shows them."""
     return [
@@ -274,6 +293,7 @@ def _known_articles(
             sections[category[i]],
             articles.authors[i],
             articles.tags[i],
+            "\n".join(topics[i]),
             articles.urls[i],
             articles.languages[i],
             articles.image_urls[i],
