@@ -21,6 +21,7 @@ SINGLE_FILES = {
     "pseudonym",
     "rows",
     "sorted_ints",
+    "steps",
     "words",
 }
 
@@ -55,6 +56,7 @@ OF_SINGLE_FILES = {
     "pseudonym": {"errors", "ids"},
     "rows": set(),
     "sorted_ints": set(),
+    "steps": set(),
     "words": set(),
 }
 

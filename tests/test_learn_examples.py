@@ -16,16 +16,20 @@ from recsys.rows import from_ms
 from recsys.store.database import Store
 
 
-def test_heads_learned_from_kept_examples_are_the_same(sample_store, tmp_path):
+def test_heads_learned_from_kept_examples_are_the_same(sample_store, tmp_path, caplog):
     begin, end = RECEIVED_MS - 2 * DAY_MS, RECEIVED_MS - DAY_MS
     config = Config(learn=LearnConfig(days=1, max_choices=300))
     protocols = ["nightly", "hourly"]
     expected = learn_heads(ExampleBuilder(PastRuns(sample_store, config)), end, protocols)
-    trained = []  # the names of the past runs that had to be trained
+    caplog.set_level("INFO", "recsys.learn.past_runs")  # one record for each run that is trained
 
     def learn(store):
-        past = PastRuns(store, config, on_progress=trained.append)
+        caplog.clear()
+        past = PastRuns(store, config)
         return learn_heads(ExampleBuilder(past, keep_in_store=True), end, protocols)
+
+    def trained():
+        return [record for record in caplog.records if record.name == "recsys.learn.past_runs"]
 
     def load_click(store, clicked_ms):
         path = tmp_path / f"{clicked_ms}.jsonl"
@@ -36,16 +40,15 @@ def test_heads_learned_from_kept_examples_are_the_same(sample_store, tmp_path):
     with Store(tmp_path / "recsys.db") as store:
         load_files(store, expand([SAMPLE]), received_ms=RECEIVED_MS)
         assert_same_heads(learn(store), expected)
-        assert trained
-        trained.clear()
+        assert trained()
         assert_same_heads(learn(store), expected)
-        assert trained == []  # the store had kept the examples
+        assert not trained()  # the store had kept the examples
         load_click(store, end)  # a click after the day does not change its examples
         assert_same_heads(learn(store), expected)
-        assert trained == []
+        assert not trained()
         load_click(store, begin - DAY_MS)  # an earlier click does
         learn(store)
-        assert trained
+        assert trained()
 
 
 def assert_same_heads(found, expected):

@@ -10,7 +10,6 @@ active.
 import importlib.metadata
 import json
 import os
-import sqlite3
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -28,7 +27,10 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 
 from recsys.cli.editor import explain, preview, rules
 from recsys.cli.evaluate import evaluate, tune
+from recsys.cli.failures import error_text, status_of
 from recsys.cli.lazy_import import load_on_first_use
+from recsys.cli.logs import logged
+from recsys.cli.manual import epilog_of
 from recsys.cli.operator import (
     diff,
     forget,
@@ -38,6 +40,7 @@ from recsys.cli.operator import (
     rollback,
     runs,
     show_config,
+    show_store,
 )
 from recsys.cli.options import (
     USER_KEY,
@@ -49,6 +52,7 @@ from recsys.cli.options import (
     PublishedOption,
     StoreOption,
     UserOption,
+    given_settings,
     load_settings,
     now,
     parse_instant,
@@ -58,7 +62,6 @@ from recsys.cli.options import (
 )
 from recsys.cli.terminal import accept_any_encoding, err, out, print_json
 from recsys.config import Config
-from recsys.errors import HeldBackError, InputRefusedError, RecsysError, RunActiveError
 from recsys.files import atomic_replacement, create_private_file
 from recsys.ingest.detect import FORMATS, READERS, InputFile, expand
 from recsys.ingest.dry_run import Understood, understand
@@ -297,7 +300,7 @@ def _run(
 ) -> None:
     from recsys.nightly.run import run_nightly
 
-    settings = None if config is None else load_settings(config)
+    settings = given_settings(config)
     with Store(store, must_exist=True) as opened:
         report = run_nightly(
             opened,
@@ -305,7 +308,6 @@ def _run(
             as_of_ms=to_ms(as_of or now()),
             config=settings,
             kind=kind,
-            on_progress=lambda stage: err.print(f"{kind}: {stage}") if err.is_terminal else None,
             n_processes=os.cpu_count() or 1,
         )
     _print_run_report(report)
@@ -494,7 +496,14 @@ for command in (evaluate, tune, explain, preview, runs, health, rollback, publis
     app.command()(command)
 app.command()(forget)
 app.command("config")(show_config)
+app.command("store")(show_store)
 app.add_typer(rules, name="rules")
+LOGGED = (ingest, nightly, refresh, rebuild, evaluate, tune)
+for group, prefix in ((app, ""), (rules, "rules ")):
+    for info in group.registered_commands:
+        if info.callback is not None:
+            info.epilog = epilog_of(prefix + (info.name or info.callback.__name__))
+            info.callback = logged(info.callback) if info.callback in LOGGED else info.callback
 
 
 def main() -> None:
@@ -502,18 +511,10 @@ def main() -> None:
     accept_any_encoding()
     try:
         app(standalone_mode=True)
-    except HeldBackError as error:
-        _fail(error, 3)
-    except RunActiveError as error:
-        _fail(error, 4)
-    except InputRefusedError as error:
-        _fail(error, 2)
     except BrokenPipeError:
         sys.exit(1)
-    except (RecsysError, OSError, sqlite3.Error, MemoryError) as error:
-        _fail(error, 1)
-
-
-def _fail(error: Exception, status: int) -> None:
-    err.print(f"recsys: {str(error) or type(error).__name__}", style="red", markup=False)
-    sys.exit(status)
+    except Exception as error:
+        if (status := status_of(error)) is None:
+            raise
+        err.print(f"recsys: {error_text(error)}", style="red", markup=False)
+        sys.exit(status)

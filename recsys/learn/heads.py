@@ -7,6 +7,7 @@ other: on EB-NeRD weights learned from what was shown find .05 to .28 of the nex
 weights learned from live articles find .43 to .50.
 """
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -20,7 +21,9 @@ from recsys.learn.choice import CurveFit, concatenate_choices, fit_weights, mean
 from recsys.learn.examples import RETRIEVAL, ExampleBuilder, ranking_head
 from recsys.learn.impressions import POSITION
 from recsys.learn.protocols import Protocol
+from recsys.steps import step
 
+LOG = logging.getLogger(__name__)
 Floats = NDArray[np.float64]
 # Straight curves first, since each fit starts from the result of the one before.
 BEND_PENALTIES = (1000.0, 100.0, 10.0)
@@ -91,12 +94,15 @@ def learn_heads(builder: ExampleBuilder, as_of_ms: int, protocols: Sequence[Prot
     """
     builder.build_into_store(protocols, as_of_ms)
     reports = {}
-    weights, reports[RETRIEVAL] = _fit_retrieval_head(builder, as_of_ms)
+    with step(LOG, f"learn {RETRIEVAL}") as counts:
+        weights, reports[RETRIEVAL] = _fit_retrieval_head(builder, as_of_ms)
+        counts["choices"] = reports[RETRIEVAL].n
     curves: dict[Protocol, dict[str, Floats]] = {}
     for protocol in protocols:
-        curves[protocol], reports[ranking_head(protocol)] = fit_ranking_head(
-            builder, as_of_ms, protocol
-        )
+        head = ranking_head(protocol)
+        with step(LOG, f"learn {head}") as counts:
+            curves[protocol], reports[head] = fit_ranking_head(builder, as_of_ms, protocol)
+            counts["choices"] = reports[head].n
     return Heads(weights, curves, reports)
 
 

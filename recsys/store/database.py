@@ -33,6 +33,7 @@ from recsys.store.derived import DerivedTables
 from recsys.store.id_keys import IdKeys
 from recsys.store.impressions import add_impressions, read_impressions
 from recsys.store.schema import migrate
+from recsys.store.sizes import StoreSize, store_size
 
 
 class Store:
@@ -261,6 +262,16 @@ class Store:
         ).fetchone()[0]
         return None if found is None else int(found)
 
+    def newest_ms(self) -> dict[str, int]:
+        """Return the time of the newest article, click and impression; none for an empty table."""
+        queries = {
+            "article": "SELECT max(coalesce(published_at, added_at)) FROM articles",
+            "click": "SELECT max(clicked_at) FROM clicks",
+            "impression": "SELECT max(shown_at) FROM impressions",
+        }
+        newest = {name: self._conn.execute(query).fetchone()[0] for name, query in queries.items()}
+        return {name: int(found) for name, found in newest.items() if found is not None}
+
     def last_impression_ms(self) -> int:
         """Return the time of the last impression.
 
@@ -281,6 +292,24 @@ class Store:
         """Return the number of rows of each table."""
         tables = ("articles", "users", "clicks", "impressions", "rejected_rows")
         return {name: self._db.table(name).count for name in tables}
+
+    def size(self) -> StoreSize:
+        """Return how many bytes each table takes, its indexes included."""
+        return store_size(self._conn, self.path)
+
+    def vacuum(self) -> None:
+        """Rewrite the file without its free pages, which takes as much free disk as the store.
+
+        Raises
+        ------
+        StoreError
+            If the disk is full, or another process uses the store all the while.
+        """
+        try:
+            self._conn.execute("VACUUM")
+            self._conn.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        except sqlite3.Error as error:
+            raise StoreError(f"{self.path}: {error}; the store is as it was") from error
 
     def put_rule(self, change: RuleChange) -> None:
         """Store a change of a rule as its next version.
