@@ -62,7 +62,14 @@ OF_SINGLE_FILES = {
 
 
 # Test files that go through several modules; every other one has the name of its module.
-TESTS_OF_SEVERAL_MODULES = {"anonymous", "documents", "end_to_end", "english", "extension"}
+TESTS_OF_SEVERAL_MODULES = {
+    "anonymous",
+    "deploy",
+    "documents",
+    "end_to_end",
+    "english",
+    "extension",
+}
 TESTS_OF_SEVERAL_MODULES |= {"ingest", "layers", "package", "store", "withheld"}
 
 

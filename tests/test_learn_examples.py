@@ -8,11 +8,11 @@ from conftest import RECEIVED_MS, SAMPLE
 from recsys.config import Config, LearnConfig
 from recsys.ingest.detect import expand
 from recsys.ingest.load_files import load_files
-from recsys.learn.examples import ExampleBuilder
+from recsys.learn.examples import KEPT_PER_DAY, ExampleBuilder
 from recsys.learn.heads import learn_heads
 from recsys.learn.past_runs import PastRuns
 from recsys.learn.protocols import DAY_MS
-from recsys.rows import from_ms
+from recsys.rows import HOUR_MS, from_ms
 from recsys.store.database import Store
 
 
@@ -58,3 +58,16 @@ def assert_same_heads(found, expected):
         assert found.curves[protocol].keys() == curves.keys()
         for name, curve in curves.items():
             np.testing.assert_array_equal(found.curves[protocol][name], curve)
+
+
+def test_nights_at_other_hours_and_with_other_settings_do_not_add_examples_without_end(tmp_path):
+    with Store(tmp_path / "recsys.db") as store:
+        load_files(store, expand([SAMPLE]), received_ms=RECEIVED_MS)
+        for hour in range(4):
+            config = Config(learn=LearnConfig(days=1, max_choices=100 + hour))
+            builder = ExampleBuilder(PastRuns(store, config), keep_in_store=True)
+            builder.build_into_store(["nightly", "hourly"], RECEIVED_MS - hour * HOUR_MS)
+        found = store.size().tables["examples"]
+        assert found.rows == KEPT_PER_DAY
+        # 100 choices of about 9 articles with 51 features are 370 KB without compression.
+        assert found.bytes < KEPT_PER_DAY * 150_000

@@ -70,7 +70,7 @@ class _LineHandler(logging.Handler):
         err.out(self.format(record), highlight=False)
 
 
-class _ProgressHandler(logging.Handler):
+class ProgressHandler(logging.Handler):
     """Moves a progress bar by the steps of records."""
 
     def __init__(self, progress: Progress) -> None:
@@ -78,6 +78,7 @@ class _ProgressHandler(logging.Handler):
         self._progress, self._task = progress, progress.add_task("", total=None)
 
     def emit(self, record: logging.LogRecord) -> None:
+        """Move the bar if the record is of a numbered step."""
         step: StepRecord | None = getattr(record, "step", None)
         if step is not None and step.total:
             done = step.number if step.seconds is not None else step.number - 1
@@ -87,10 +88,10 @@ class _ProgressHandler(logging.Handler):
 
 
 @contextmanager
-def logging_to_stderr(level: int, *, as_json: bool) -> Iterator[None]:
+def logging_to_stderr(level: int, *, as_json: bool, has_bar: bool) -> Iterator[None]:
     """Write the log of the package to standard error while the block runs.
 
-    On a terminal a bar shows how many of how many steps are done.
+    On a terminal a bar shows how many of how many steps are done, unless the command has its own.
     """
     lines = _LineHandler(level)
     lines.setFormatter(JsonFormatter() if as_json else LineFormatter())
@@ -100,10 +101,10 @@ def logging_to_stderr(level: int, *, as_json: bool) -> Iterator[None]:
         MofNCompleteColumn(),
         console=err,
         transient=True,
-        disable=as_json or not err.is_terminal,
+        disable=as_json or not has_bar or not err.is_terminal,
     )
     with progress:
-        handlers = [lines] if progress.disable else [lines, _ProgressHandler(progress)]
+        handlers = [lines] if progress.disable else [lines, ProgressHandler(progress)]
         for handler in handlers:
             PACKAGE.addHandler(handler)
         PACKAGE.setLevel(min(handler.level for handler in handlers))
@@ -114,15 +115,18 @@ def logging_to_stderr(level: int, *, as_json: bool) -> Iterator[None]:
                 PACKAGE.removeHandler(handler)
 
 
-def logged(command: Callable[..., None]) -> Callable[..., None]:
-    """Return a command whose work is logged, with three options more that say how."""
+def logged(command: Callable[..., None], *, has_bar: bool) -> Callable[..., None]:
+    """Return a command whose work is logged, with three options more that say how.
+
+    `has_bar`: whether a bar shows the steps on a terminal, or the command has a bar of its own.
+    """
 
     @wraps(command)
     def run(*, verbose: bool, quiet: bool, log_json: bool, **given: Any) -> None:
         if verbose and quiet:
             raise typer.BadParameter("--verbose and --quiet exclude each other")
         level = logging.DEBUG if verbose else logging.WARNING if quiet else logging.INFO
-        with logging_to_stderr(level, as_json=log_json):
+        with logging_to_stderr(level, as_json=log_json, has_bar=has_bar):
             try:
                 command(**given)
             except Exception as error:

@@ -9,6 +9,7 @@ active.
 
 import importlib.metadata
 import json
+import logging
 import os
 import sys
 import tempfile
@@ -28,6 +29,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from recsys.cli.editor import explain, preview, rules
 from recsys.cli.evaluate import evaluate, tune
 from recsys.cli.failures import error_text, status_of
+from recsys.cli.inert_group import InertGroup
 from recsys.cli.lazy_import import load_on_first_use
 from recsys.cli.logs import logged
 from recsys.cli.manual import epilog_of
@@ -80,7 +82,9 @@ if TYPE_CHECKING:
 # scipy.stats takes longer than loading scikit-learn.
 load_on_first_use("scipy.stats")
 
+LOG = logging.getLogger(__name__)
 app = typer.Typer(
+    cls=InertGroup,
     help="Recommend articles on a news site: load data, publish a run each night, serve pages.",
     no_args_is_help=True,
     add_completion=False,
@@ -197,9 +201,13 @@ class _Bar:
             if not file.skipped and os.path.isfile(file.path):
                 self._bytes_before[file.path] = total
                 total += file.path.stat().st_size
-        self._task = progress.add_task("ingest", total=total)
+        self._task, self._file = progress.add_task("ingest", total=total), Path()
 
     def move(self, path: Path, position: int) -> None:
+        if path != self._file:
+            number, of = list(self._bytes_before).index(path) + 1, len(self._bytes_before)
+            LOG.info("file %d of %d: %s", number, of, path)
+            self._file = path
         self._progress.update(self._task, completed=self._bytes_before[path] + position)
 
 
@@ -503,7 +511,8 @@ for group, prefix in ((app, ""), (rules, "rules ")):
     for info in group.registered_commands:
         if info.callback is not None:
             info.epilog = epilog_of(prefix + (info.name or info.callback.__name__))
-            info.callback = logged(info.callback) if info.callback in LOGGED else info.callback
+            if info.callback in LOGGED:
+                info.callback = logged(info.callback, has_bar=info.callback is not ingest)
 
 
 def main() -> None:

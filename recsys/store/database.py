@@ -12,6 +12,7 @@ integer as a blob without an error, so all tables are STRICT; `insert_all([])` c
 `with db.conn:` does not roll back.
 """
 
+import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -82,7 +83,9 @@ class Store:
             self._clicks = ClickTable(self._conn, self._transaction, self.derived)
             self.deletion = Deletion(self._conn, self._deleting_transaction, self.derived)
         except (sqlite3.Error, OSError) as error:
-            raise StoreError(f"{path}: cannot be opened as a store: {error}") from error
+            is_read_only = not (os.access(path.parent, os.W_OK) and os.access(path, os.W_OK))
+            where = "; its disk or folder cannot be written" if is_read_only else ""
+            raise StoreError(f"{path}: cannot be opened as a store: {error}{where}") from error
 
     def __enter__(self) -> "Store":
         """Return the store itself."""
