@@ -88,6 +88,14 @@ def test_the_files_of_an_ingest_are_counted(here):
     assert re.findall(r"file (\d) of 2: two/(\w)", said) == [("1", "a"), ("2", "b")]
 
 
+def test_an_ingest_of_many_files_logs_ten_of_them(tmp_path):
+    for i in range(25):
+        (tmp_path / f"{i}.jsonl").write_text('{"article_id": "x", "title": "X"}\n')
+    said = well(tmp_path, "ingest", ".", "--store", "s.db").said.splitlines()
+    assert len(said) == 10
+    assert "file 25 of 25: " in said[-1]
+
+
 def test_a_terminal_shows_how_many_of_how_many_stages_are_done(here):
     reader, writer = pty.openpty()
     process = subprocess.Popen(

@@ -201,12 +201,15 @@ class _Bar:
             if not file.skipped and os.path.isfile(file.path):
                 self._bytes_before[file.path] = total
                 total += file.path.stat().st_size
+        self._numbers = {path: i for i, path in enumerate(self._bytes_before, start=1)}
         self._task, self._file = progress.add_task("ingest", total=total), Path()
 
     def move(self, path: Path, position: int) -> None:
         if path != self._file:
-            number, of = list(self._bytes_before).index(path) + 1, len(self._bytes_before)
-            LOG.info("file %d of %d: %s", number, of, path)
+            number, of = self._numbers[path], len(self._numbers)
+            is_next_tenth = 10 * number // of > 10 * (number - 1) // of
+            level = logging.INFO if is_next_tenth else logging.DEBUG
+            LOG.log(level, "file %d of %d: %s", number, of, path)
             self._file = path
         self._progress.update(self._task, completed=self._bytes_before[path] + position)
 
