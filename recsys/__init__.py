@@ -3,6 +3,8 @@
 `recommend` reads the lists that `recsys nightly` published; it never trains.
 """
 
+import logging
+
 from recsys.errors import NotPublishedError, RecsysError, SnapshotError
 from recsys.pseudonym import hashed_user
 from recsys.serving.recommender import Recommender, recommend
@@ -22,3 +24,4 @@ __all__ = [
     "recommend",
 ]
 __version__ = "0.2.0"
+logging.getLogger(__name__).addHandler(logging.NullHandler())  # silent unless the caller logs

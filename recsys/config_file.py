@@ -13,6 +13,9 @@ from recsys.config import Config
 from recsys.config_types import Settings
 from recsys.errors import ConfigError
 
+PATHS = "paths"  # a table of a recsys.toml that is no setting of a run
+PATH_KEYS = ("store", "published")
+
 
 def load_config(path: Path | None) -> Config:
     """Return the settings of a TOML file; the defaults for None.
@@ -41,16 +44,40 @@ def load_tables(path: Path | None) -> dict[str, Any]:
         raise ConfigError(f"{path}: cannot be read: {error}") from error
 
 
+def load_paths(path: Path) -> dict[str, Path]:
+    """Return the table `[paths]` of a TOML file: where the store and the published folder are.
+
+    A relative path begins at the folder of the file.
+
+    Raises
+    ------
+    ConfigError
+        If the file cannot be read, or a key or a type is wrong.
+    """
+    table = load_tables(path).get(PATHS, {})
+    if not isinstance(table, dict):
+        raise ConfigError(f"{path}: {PATHS} must be a table: write [{PATHS}]")
+    for key, value in table.items():
+        if key not in PATH_KEYS:
+            raise ConfigError(f"{path}: unknown key {PATHS}.{key}{suggestion(key, PATH_KEYS)}")
+        if not isinstance(value, str) or not value:
+            raise ConfigError(f"{path}: {PATHS}.{key} must be a path in quotes, got {value!r}")
+    return {key: path.parent / value for key, value in table.items()}
+
+
 def config_of(tables: Mapping[str, Any], source: str) -> Config:
     """Return the settings of the tables of a TOML file, or of `tables_of`.
+
+    The table `[paths]` is left out.
 
     Raises
     ------
     ConfigError
         If a table, key, type or value is wrong; begins with `source`, where the tables are from.
     """
+    settings = {name: table for name, table in tables.items() if name != PATHS}
     try:
-        made: Config = _made(Config, tables, "")
+        made: Config = _made(Config, settings, "")
     except ConfigError as error:
         raise ConfigError(f"{source}: {error}") from error
     return made

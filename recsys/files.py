@@ -52,7 +52,8 @@ def locked(folder: Path) -> Iterator[None]:
     RunActiveError
         If another process holds the folder.
     """
-    lock = FileLock(folder / ".lock", timeout=0)
+    # It waits for a moment, in which `is_locked` of another process may hold the file.
+    lock = FileLock(folder / ".lock", timeout=0.2)
     try:
         lock.acquire()
     except Timeout as error:
@@ -61,6 +62,28 @@ def locked(folder: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def is_locked(folder: Path) -> bool:
+    """Return whether another process holds the lock of a folder; False where no lock can be read.
+
+    The folder may be read-only.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows has none
+        return False
+    try:
+        handle = os.open(folder / ".lock", os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(handle)
+    return False
 
 
 def fsync_path(path: Path) -> None:

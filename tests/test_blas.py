@@ -1,5 +1,6 @@
 """What is written to a run is computed on one thread of BLAS, and so is what judges it."""
 
+import logging
 import shutil
 from contextlib import closing
 
@@ -68,10 +69,13 @@ class Seen(Exception):
     """Ends a command at its first step."""
 
 
-def test_evaluation_and_tuning_use_one_thread_of_blas(sample, many_threads):
-    def see(what):
+def test_evaluation_and_tuning_use_one_thread_of_blas(sample, many_threads, monkeypatch, caplog):
+    def see(record):
         raise Seen(blas_threads())
 
+    caplog.set_level("DEBUG", "recsys")
+    for name in ("recsys.evaluation.backtest", "recsys.evaluation.tune"):
+        monkeypatch.setattr(logging.getLogger(name), "filters", [see])
     with Store(sample.store) as store:
         with pytest.raises(Seen, match=r"\{1\}"):
             evaluate(
@@ -80,7 +84,6 @@ def test_evaluation_and_tuning_use_one_thread_of_blas(sample, many_threads):
                 ["nightly"],
                 from_ms=RECEIVED_MS - DAY_MS,
                 before_ms=RECEIVED_MS,
-                on_progress=see,
             )
         with pytest.raises(Seen, match=r"\{1\}"):
             search_settings(
@@ -90,5 +93,4 @@ def test_evaluation_and_tuning_use_one_thread_of_blas(sample, many_threads):
                 before_ms=RECEIVED_MS,
                 n_days=1,
                 n_trials=1,
-                on_progress=see,
             )

@@ -7,6 +7,7 @@ import pytest
 from newsroom import AS_OF, BOTH, NIGHT, SAMPLE, at, copied, environment, page_of, run, well
 
 from recsys import Recommender, hashed_user
+from recsys.files import locked
 from recsys.published import folder as published_folder
 from recsys.store.database import Store
 
@@ -140,3 +141,26 @@ def test_health_names_the_run_and_each_problem_with_its_remedy(here):
     assert found.status == 1
     assert json.loads(found.out)["run_id"] == run_id
     assert len(json.loads(found.out)["problems"]) == 2
+
+
+def test_runs_shows_running_killed_and_published_runs(here):
+    run_id = published_folder.current_run(here / "p")
+    with Store(here / "s.db") as store:
+        store.put_run(
+            "000009-x",
+            "nightly",
+            at(1),
+            "begun",
+            {"status": "begun", "counts": {}} | {"kind": "nightly", "as_of": at(1), "problems": []},
+        )
+    (here / "p" / "000009-x.held").write_bytes(b"half a run")
+
+    def statuses():
+        listed = json.loads(well(here, "runs", *BOTH, "--json").out)
+        return {row["run_id"]: (row["status"], row["file"]) for row in listed}
+
+    assert statuses()[run_id] == ("published", "kept")
+    assert statuses()["000009-x"] == ("killed", "unfinished")
+    with locked(here / "p"):
+        assert statuses()["000009-x"] == ("running", "unfinished")
+        assert "u 000009-x  nightly, running, as of " in well(here, "runs", *BOTH).out

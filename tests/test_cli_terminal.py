@@ -135,3 +135,12 @@ def test_characters_that_the_terminal_lacks_are_escaped(wicked, monkeypatch):
     monkeypatch.setenv("PYTHONIOENCODING", "latin-1")
     done = run(wicked, "rules", "add", "block", "한국", "--by", "tag", *BOTH, *WHO)
     assert (done.status, r"tag \u201c\ud55c\uad6d\u201d" in done.out) == (0, True)
+
+
+def test_messages_about_wrong_usage_repeat_arguments_inertly(tmp_path):
+    acts = "x\x1b[2J\u202ey"
+    lines = ((f"--{acts}",), ("nightly", f"--{acts}"), ("rules", acts), ("demo", acts))
+    for line in lines:
+        done = run(tmp_path, *line)
+        assert done.status == 2
+        assert not ACTS.search(done.said), line

@@ -1,6 +1,7 @@
 """Settings as TOML: read, refused with the mistake named, and written."""
 
 import tomllib
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 
 from recsys.blend.signal_table import signal_names
 from recsys.config import BlendConfig, CollaborativeConfig, Config
-from recsys.config_file import config_of, load_config, toml_of
+from recsys.config_file import config_of, load_config, load_paths, toml_of
 from recsys.config_page import FilterConfig, ListConfig, PageConfig
 from recsys.errors import ConfigError
 from recsys.page.list_table import LISTS
@@ -122,3 +123,14 @@ def test_layouts_are_read_back_from_toml_as_they_were():
     tables = {"front": {"a": {"scorer": "latest", "filter": {"premium": False, "tag": ["x", "y"]}}}}
     config = config_of({"layouts": tables}, "recsys.toml")
     assert config_of(tomllib.loads(toml_of(config)), "again") == config
+
+
+def test_paths_begin_at_the_folder_of_their_file_and_are_no_setting(tmp_path):
+    path = tmp_path / "recsys.toml"
+    path.write_text('[paths]\nstore = "a/s.db"\npublished = "/p"\n')
+    assert load_paths(path) == {"store": tmp_path / "a" / "s.db", "published": Path("/p")}
+    assert load_config(path) == Config()
+    for text, says in (("stor = 's'", "unknown key paths.stor"), ("store = 1", "paths.store must")):
+        path.write_text(f"[paths]\n{text}\n")
+        with pytest.raises(ConfigError, match=says):
+            load_paths(path)

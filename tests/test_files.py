@@ -9,7 +9,14 @@ import sys
 import pytest
 
 from recsys.errors import RunActiveError
-from recsys.files import atomic_replacement, create_private_file, locked, version_of, write_text
+from recsys.files import (
+    atomic_replacement,
+    create_private_file,
+    is_locked,
+    locked,
+    version_of,
+    write_text,
+)
 
 
 def test_a_file_is_replaced_only_when_it_is_written_whole(tmp_path):
@@ -63,3 +70,10 @@ def test_a_lock_goes_with_the_process_that_held_it(tmp_path):
         holder.communicate()
     with locked(tmp_path):
         pass
+
+
+def test_a_folder_is_locked_while_another_holds_it(tmp_path):
+    assert not is_locked(tmp_path)  # no run was ever here
+    with locked(tmp_path):
+        assert is_locked(tmp_path)
+    assert not is_locked(tmp_path)

@@ -36,7 +36,7 @@ def test_stories_of_the_sample_are_its_planted_copies(by_hand):
     with Store(by_hand.store) as store:
         window = read_training_window(store, to_ms(by_hand.as_of), BY_HAND)
         copies_only = msgspec.structs.replace(BY_HAND, page=PageConfig(event_hours=0))
-        found = train(store, window, copies_only, lambda stage: nullcontext(), {})
+        found = train(store, window, copies_only, lambda stage: nullcontext({}), {})
     titles = [found.articles[row].title for row in found.page.live.live_rows]
     index = {title: i for i, title in enumerate(titles)}
     planted = {

@@ -165,7 +165,7 @@ def test_examples_are_dropped_when_earlier_clicks_arrive(store, load):
     day_ms = 24 * HOUR_MS
     ends_ms = [RECEIVED_MS - 3 * day_ms, RECEIVED_MS - day_ms]
     for until_ms in ends_ms:
-        store.derived.put_examples(until_ms, "head", b"packed", oldest_ms=0)
+        store.derived.put_examples(until_ms, "head", b"packed", oldest_ms=0, most=9)
     add_clicks(store, ("u", "a", ends_ms[0] + 1, None, False))
     assert [store.derived.examples(ms, "head") for ms in ends_ms] == [b"packed", None]
 

@@ -88,7 +88,7 @@ def test_a_click_of_a_log_stays_when_the_impression_moves_its_own(store, tmp_pat
 
 def test_examples_of_the_day_are_dropped_when_an_impression_changes(store, tmp_path):
     load_lines(store, tmp_path, impression())
-    store.derived.put_examples(T0 + HOUR_MS, "n", b"x", oldest_ms=0)
+    store.derived.put_examples(T0 + HOUR_MS, "n", b"x", oldest_ms=0, most=9)
     load_lines(store, tmp_path, impression())
     assert store.derived.examples(T0 + HOUR_MS, "n") == b"x"
     load_lines(store, tmp_path, impression(clicked=["a"]))

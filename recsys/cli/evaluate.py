@@ -10,7 +10,7 @@ import typer
 from rich.table import Table
 
 from recsys.cli.options import ConfigOption, StoreOption, load_settings, parse_instant
-from recsys.cli.terminal import Terminal, err, out
+from recsys.cli.terminal import Terminal, out, print_json
 from recsys.config_file import toml_of
 from recsys.files import atomic_replacement
 from recsys.rows import iso, to_ms
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from recsys.evaluation.run import Evaluation
     from recsys.learn.protocols import Protocol
     from recsys.metrics import Interval
+
+STANDARD_OUTPUT = Path("-")
 
 
 def evaluate(
@@ -36,7 +38,10 @@ def evaluate(
     ] = None,
     config: ConfigOption = None,
     as_json: Annotated[
-        Path | None, typer.Option("--json", help="Also write the metrics to this JSON file.")
+        Path | None,
+        typer.Option(
+            "--json", help="Also write the metrics to this JSON file; - prints them instead."
+        ),
     ] = None,
     html: Annotated[
         Path | None, typer.Option("--html", help="Also write a page of plots to this HTML file.")
@@ -53,7 +58,7 @@ def evaluate(
 
     protocols = _parse_protocol(protocol)
     settings = load_settings(config)
-    with Store(store, must_exist=True) as opened, err.status("evaluating") as status:
+    with Store(store, must_exist=True) as opened:
         before_ms = opened.last_impression_ms() + 1
         from_ms = before_ms - 2 * DAY_MS if test_from is None else to_ms(test_from)
         if from_ms >= before_ms:
@@ -68,18 +73,21 @@ def evaluate(
             from_ms=from_ms,
             before_ms=before_ms,
             ablate=ablate,
-            on_progress=status.update,
         )
     test_window = f"impressions from {iso(from_ms)} to {iso(before_ms)}"
-    _print_evaluation(found, test_window)
+    if as_json != STANDARD_OUTPUT:
+        _print_evaluation(found, test_window)
     if as_json is not None:
         plain = {
             name: plain_report(name, in_view, found.full_list, found.ablation[name])
             for name, in_view in found.in_view.items()
         }
-        text = json.dumps(plain if len(plain) > 1 else plain[protocols[0]], indent=2)
-        with atomic_replacement(as_json) as partial:
-            partial.write_text(text + "\n", "utf-8")
+        value = plain if len(plain) > 1 else plain[protocols[0]]
+        if as_json == STANDARD_OUTPUT:
+            print_json(value)
+        else:
+            with atomic_replacement(as_json) as partial:
+                partial.write_text(json.dumps(value, indent=2) + "\n", "utf-8")
     if html is not None:
         page = render(
             f"recsys evaluate: {store.name}",
@@ -114,7 +122,7 @@ def tune(
     protocols = _parse_protocol(protocol)
     if len(protocols) > 1:
         raise typer.BadParameter("--protocol: tune takes one protocol at a time")
-    with Store(store, must_exist=True) as opened, err.status("tuning") as status:
+    with Store(store, must_exist=True) as opened:
         before_ms = opened.last_impression_ms() + 1 if until is None else to_ms(until)
         found = search_settings(
             opened,
@@ -123,7 +131,6 @@ def tune(
             before_ms=before_ms,
             n_days=folds,
             n_trials=trials,
-            on_progress=status.update,
         )
     with atomic_replacement(to) as partial:
         partial.write_text(toml_of(found.config), "utf-8")

@@ -9,26 +9,25 @@ active.
 
 import importlib.metadata
 import json
+import logging
 import os
-import sqlite3
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict
 from datetime import datetime
 from importlib.resources import files
 from pathlib import Path
-from textwrap import indent
 from typing import TYPE_CHECKING, Annotated
 
-import msgspec
 import typer
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from recsys.cli.editor import explain, preview, rules
 from recsys.cli.evaluate import evaluate, tune
+from recsys.cli.failures import error_text, status_of
+from recsys.cli.inert_group import InertGroup
+from recsys.cli.ingest import ingest, print_load_report
 from recsys.cli.lazy_import import load_on_first_use
+from recsys.cli.logs import logged
+from recsys.cli.manual import epilog_of
 from recsys.cli.operator import (
     diff,
     forget,
@@ -38,9 +37,9 @@ from recsys.cli.operator import (
     rollback,
     runs,
     show_config,
+    show_store,
 )
 from recsys.cli.options import (
-    USER_KEY,
     ArticleOption,
     AsOfOption,
     ConfigOption,
@@ -50,21 +49,18 @@ from recsys.cli.options import (
     PublishedOption,
     StoreOption,
     UserOption,
-    load_settings,
+    given_settings,
     now,
     parse_instant,
     stored_user_id,
     usage_errors,
-    user_key,
 )
 from recsys.cli.terminal import accept_any_encoding, err, out, print_json
 from recsys.config import Config
-from recsys.errors import HeldBackError, InputRefusedError, RecsysError, RunActiveError
 from recsys.files import atomic_replacement, create_private_file
-from recsys.ingest.detect import FORMATS, READERS, InputFile, expand
-from recsys.ingest.dry_run import Understood, understand
-from recsys.ingest.load_files import LoadReport, load_files
-from recsys.rows import FIELDS, to_ms
+from recsys.ingest.detect import expand
+from recsys.ingest.load_files import load_files
+from recsys.rows import to_ms
 from recsys.serving.recommender import Recommender
 from recsys.serving.responses import Page
 from recsys.store.database import Store
@@ -74,14 +70,13 @@ if TYPE_CHECKING:
     from recsys.nightly.run import Kind as RunKind
     from recsys.nightly.run_report import RunReport
 
-MAX_COLUMNS = 30  # names of columns that hold no field which a report prints; JSON has all
-MAX_COLUMN_NAME = 60  # characters
-
 # scikit-learn imports scipy.stats for a helper that this package does not call; loading
 # scipy.stats takes longer than loading scikit-learn.
 load_on_first_use("scipy.stats")
 
+LOG = logging.getLogger(__name__)
 app = typer.Typer(
+    cls=InertGroup,
     help="Recommend articles on a news site: load data, publish a run each night, serve pages.",
     no_args_is_help=True,
     add_completion=False,
@@ -108,176 +103,7 @@ def options_of_all_commands(
     """Take the options that come before a command."""
 
 
-@app.command()
-def ingest(
-    paths: Annotated[list[Path], typer.Argument(help="Files, or folders of files.")],
-    store: StoreOption,
-    format: Annotated[str, typer.Option(help=f"auto, {', '.join(FORMATS)}.")] = "auto",
-    kind: Annotated[str | None, typer.Option(help=f"{', '.join(FIELDS)}.")] = None,
-    strict: Annotated[
-        bool, typer.Option("--strict", help="Exit with status 1 if a row is rejected.")
-    ] = False,
-    config: ConfigOption = None,
-    timezone: Annotated[
-        str | None,
-        typer.Option(help="Zone of times without an offset, such as Europe/Berlin. Else UTC."),
-    ] = None,
-    dry_run: Annotated[
-        bool,
-        typer.Option(
-            "--dry-run", help="Store nothing; print how the first rows of each file are understood."
-        ),
-    ] = False,
-    as_json: JsonOption = False,
-    hash_users: Annotated[
-        bool,
-        typer.Option("--hash-users", help=f"Store user ids as hashes by the key in ${USER_KEY}."),
-    ] = False,
-) -> None:
-    """Read files into the store; reading a file twice changes nothing."""
-    read_format = next((name for name in READERS if name == format), None)
-    if read_format is None and format != "auto":
-        raise typer.BadParameter(
-            f"--format must be one of auto, {', '.join(FORMATS)}; got {format!r}"
-        )
-    read_kind = next((name for name in FIELDS if name == kind), None)
-    if read_kind is None and kind is not None:
-        raise typer.BadParameter(f"--kind must be one of {', '.join(FIELDS)}; got {kind!r}")
-    key = user_key() if hash_users else None
-    if hash_users and key is None:
-        raise typer.BadParameter(f"--hash-users: set {USER_KEY} to a secret of 16 to 64 bytes")
-    reading = load_settings(config).ingest
-    if timezone is not None:
-        reading = msgspec.structs.replace(reading, timezone=timezone)
-    found = list(expand(paths))
-    if dry_run:
-        _print_understood(
-            [
-                understand(
-                    file,
-                    received_ms=to_ms(now()),
-                    format=read_format,
-                    kind=read_kind,
-                    config=reading,
-                )
-                for file in found
-                if not file.skipped
-            ],
-            as_json,
-        )
-        return
-    with Store(store) as opened, _progress_bar(found) as bar:
-        report = load_files(
-            opened,
-            found,
-            received_ms=to_ms(now()),
-            format=read_format,
-            kind=read_kind,
-            user_key=key,
-            config=reading,
-            progress=bar.move,
-        )
-    if as_json:
-        print_json(report.as_dict())
-    else:
-        _print_load_report(report)
-    if report.refused:
-        raise typer.Exit(2)
-    if report.without_rows or (strict and report.rejected):
-        raise typer.Exit(1)
-
-
-class _Bar:
-    """A progress bar over the bytes of several files."""
-
-    def __init__(self, progress: Progress, found: list[InputFile]) -> None:
-        self._progress = progress
-        self._bytes_before = {}
-        total = 0
-        for file in found:
-            if not file.skipped and os.path.isfile(file.path):
-                self._bytes_before[file.path] = total
-                total += file.path.stat().st_size
-        self._task = progress.add_task("ingest", total=total)
-
-    def move(self, path: Path, position: int) -> None:
-        self._progress.update(self._task, completed=self._bytes_before[path] + position)
-
-
-@contextmanager
-def _progress_bar(found: list[InputFile]) -> Iterator[_Bar]:
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
-    # Silent where the output is no terminal: cron mails everything that is printed.
-    with Progress(
-        *columns, TimeRemainingColumn(), console=err, transient=True, disable=not err.is_terminal
-    ) as progress:
-        yield _Bar(progress, found)
-
-
-def _print_understood(files: list[Understood], as_json: bool) -> None:
-    if as_json:
-        print_json(
-            [
-                asdict(file) | {"rejected": [[*key, n] for key, n in file.rejected.most_common()]}
-                for file in files
-            ]
-        )
-        return
-    for file in files:
-        out.print(f"{file.file}: {file.format or 'unknown format'} {file.kind}", markup=False)
-        if file.problem:
-            out.print(f"  refused: {file.problem}", markup=False)
-        else:
-            counts = f"{file.n_usable} usable and {file.n_rejected} rejected rows at its beginning"
-            out.print(f"  {counts}", markup=False)
-        for (field, reason), n in file.rejected.most_common():
-            out.print(f"  rejected: {n} x {field + ': ' if field else ''}{reason}", markup=False)
-        for row in file.rows:
-            out.print(f"  {json.dumps(row, ensure_ascii=False)[:1000]}", markup=False)
-        if file.unknown_columns:
-            out.print(f"  {_unknown_columns(file.unknown_columns)}", markup=False)
-        if file.mapping:
-            out.print("  a mapping to start from, in recsys.toml (--config):", markup=False)
-            out.print(indent(file.mapping, "    "), markup=False)
-
-
-def _unknown_columns(names: list[str]) -> str:
-    """Return a line about columns that hold no field; a file may have a million of them."""
-    shown = ", ".join(name[:MAX_COLUMN_NAME] for name in names[:MAX_COLUMNS])
-    more = f" and {len(names) - MAX_COLUMNS} more" if len(names) > MAX_COLUMNS else ""
-    return f"columns that hold no field: {shown}{more}"
-
-
-def _print_load_report(report: LoadReport) -> None:
-    for kind, added in report.added.items():
-        withdrawn = f", {added.withdrawn} withdrawn" if added.withdrawn else ""
-        out.print(
-            f"{kind}: {added.new} new, {added.changed} changed, {added.known} known{withdrawn}"
-        )
-    for (reason, field), n in report.rejected.most_common():
-        out.print(f"rejected: {n} x {field + ': ' if field else ''}{reason}", markup=False)
-        for sample in report.samples[reason, field]:
-            out.print(f"    {sample}", markup=False)
-    for (entry, reason), n in report.ignored.most_common():
-        out.print(f"ignored: {n} x {entry}: {reason}", markup=False)
-    if report.n_naive:
-        out.print(f"{report.n_naive} times without an offset were taken as UTC; see --timezone")
-    if report.unknown_columns:
-        out.print(_unknown_columns(list(report.unknown_columns)), markup=False)
-    if report.rejected:
-        out.print("rejected rows are in the store, table rejected_rows", markup=False)
-    for path, n_rows, n_lines in report.few_rows:
-        err.print(
-            f"{path}: only {n_rows} rows were found in {n_lines} lines; is a quote not closed?",
-            style="red",
-            markup=False,
-        )
-    for path, reason in report.skipped:
-        out.print(f"skipped: {path}: {reason}", markup=False)
-    for file in report.without_rows:
-        err.print(f"{file}: no row of this file could be used", style="red", markup=False)
-    for error in report.refused:
-        err.print(str(error), style="red", markup=False)
+app.command()(ingest)
 
 
 @app.command()
@@ -311,7 +137,7 @@ def _run(
 ) -> None:
     from recsys.nightly.run import run_nightly
 
-    settings = None if config is None else load_settings(config)
+    settings = given_settings(config)
     with Store(store, must_exist=True) as opened:
         report = run_nightly(
             opened,
@@ -319,7 +145,6 @@ def _run(
             as_of_ms=to_ms(as_of or now()),
             config=settings,
             kind=kind,
-            on_progress=lambda stage: err.print(f"{kind}: {stage}") if err.is_terminal else None,
             n_processes=os.cpu_count() or 1,
         )
     _print_run_report(report)
@@ -492,7 +317,7 @@ def demo() -> None:
         with Store(Path(folder) / "recsys.db") as store:
             out.print(f"$ recsys ingest {sample_folder().name} --store recsys.db", style="green")
             report = load_files(store, expand([sample_folder()]), received_ms=to_ms(as_of))
-            _print_load_report(report)
+            print_load_report(report)
             out.print("$ recsys nightly --store recsys.db --published published", style="green")
             run = run_nightly(store, published, as_of_ms=to_ms(as_of), config=Config())
             out.print(
@@ -515,7 +340,15 @@ for command in (evaluate, tune, explain, preview, runs, health, rollback, publis
     app.command()(command)
 app.command()(forget)
 app.command("config")(show_config)
+app.command("store")(show_store)
 app.add_typer(rules, name="rules")
+LOGGED = (ingest, nightly, refresh, rebuild, evaluate, tune)
+for group, prefix in ((app, ""), (rules, "rules ")):
+    for info in group.registered_commands:
+        if info.callback is not None:
+            info.epilog = epilog_of(prefix + (info.name or info.callback.__name__))
+            if info.callback in LOGGED:
+                info.callback = logged(info.callback, has_bar=info.callback is not ingest)
 
 
 def main() -> None:
@@ -523,18 +356,10 @@ def main() -> None:
     accept_any_encoding()
     try:
         app(standalone_mode=True)
-    except HeldBackError as error:
-        _fail(error, 3)
-    except RunActiveError as error:
-        _fail(error, 4)
-    except InputRefusedError as error:
-        _fail(error, 2)
     except BrokenPipeError:
         sys.exit(1)
-    except (RecsysError, OSError, sqlite3.Error, MemoryError) as error:
-        _fail(error, 1)
-
-
-def _fail(error: Exception, status: int) -> None:
-    err.print(f"recsys: {str(error) or type(error).__name__}", style="red", markup=False)
-    sys.exit(status)
+    except Exception as error:
+        if (status := status_of(error)) is None:
+            raise
+        err.print(f"recsys: {error_text(error)}", style="red", markup=False)
+        sys.exit(status)

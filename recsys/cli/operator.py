@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.table import Table
 
 from recsys.cli.options import (
     USER_KEY,
     AsOfOption,
     ConfigOption,
     JsonOption,
+    KnownStoreOption,
     PublishedOption,
     StoreOption,
     load_settings,
@@ -22,7 +24,7 @@ from recsys.cli.options import (
 from recsys.cli.terminal import err, out, print_json
 from recsys.config_file import config_of, load_tables
 from recsys.errors import StoreError
-from recsys.files import locked
+from recsys.files import is_locked, locked
 from recsys.ids import spelled_id
 from recsys.operations.compare_runs import RunDifference, compare_runs
 from recsys.operations.describe_settings import settings_of, toml_with_comments
@@ -38,10 +40,7 @@ RunArgument = Annotated[str, typer.Argument(help="The id of a run, see `recsys r
 
 def runs(
     published: PublishedOption,
-    store: Annotated[
-        Path | None,
-        typer.Option(help="The store, whose ledger has a report of every run."),
-    ] = None,
+    store: KnownStoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """List the runs of a folder, the current one marked."""
@@ -51,39 +50,54 @@ def runs(
     if store is not None:
         with Store(store, must_exist=True) as opened:
             ledger = {entry["run_id"]: entry["report"] for entry in opened.runs()}
-    found: list[dict[str, Any]] = [
-        {
-            "run_id": run_id,
-            "is_current": run_id == current,
-            "file": "held back" if run_id in held else "kept" if run_id in kept else "deleted",
-            "report": ledger.get(run_id),
-        }
-        for run_id in sorted({*kept, *held, *ledger})
-    ]
+    newest, at_work = max(ledger, default=""), is_locked(published)
+    found: list[dict[str, Any]] = []
+    for run_id in sorted({*kept, *held, *ledger}):
+        report = ledger.get(run_id)
+        file = "held back" if run_id in held else "kept" if run_id in kept else "deleted"
+        if report is None:
+            status = "published" if file == "kept" else file
+        elif report["status"] == "begun" and file != "kept":
+            status = "running" if run_id == newest and at_work else "killed"
+            file = "unfinished"
+        else:
+            # A run that was killed just after it was published has not entered that.
+            status = "published" if report["status"] == "begun" else report["status"]
+        found.append(
+            {
+                "run_id": run_id,
+                "is_current": run_id == current,
+                "status": status,
+                "file": file,
+                "report": report,
+            }
+        )
     if as_json:
         print_json(found)
         return
-    marks = {"held back": "h", "kept": " ", "deleted": "-"}
+    marks = {"held back": "h", "kept": " ", "deleted": "-", "unfinished": "u"}
     for run in found:
         line = f"{'*' if run['is_current'] else marks[run['file']]} {run['run_id']}"
         if (report := run["report"]) is None:
-            out.print(line, markup=False)
+            out.print(f"{line}  {run['status']}", markup=False)
             continue
-        out.print(line + _report_text(report), markup=False)
+        out.print(line + _report_text(report, run["status"]), markup=False)
         for problem in report["problems"]:
             out.print(f"    {problem}", markup=False)
         for warning in report.get("warnings", ()):
             out.print(f"    warning: {warning}", markup=False)
         if report.get("forced"):
             out.print(f"    published all the same: {report['forced']}", markup=False)
-    out.print("* current run, h held back, - file deleted")
+    out.print("* current run, h held back, u unfinished, - file deleted")
 
 
-def _report_text(report: dict[str, Any]) -> str:
+def _report_text(report: dict[str, Any], status: str) -> str:
     """Return the ledger's report of a run as the rest of its line."""
     counts = report["counts"]
+    if not counts:  # a run that did not come so far
+        return f"  {report['kind']}, {status}, as of {report['as_of']}"
     return (
-        f"  {report['kind']}, {report['status']}, as of {report['as_of']},"
+        f"  {report['kind']}, {status}, as of {report['as_of']},"
         f" {counts.get('live_articles', 0)} live articles,"
         f" {counts.get('users', 0)} users,"
         f" {sum(report['seconds'].values()):.1f} s, {report['peak_mb']} MiB"
@@ -252,6 +266,34 @@ def show_config(config: ConfigOption = None, as_json: JsonOption = False) -> Non
         text = toml_with_comments(settings, "" if config is None else config.name)
         for line in text.removesuffix("\n").split("\n"):
             out.print(line)
+
+
+def show_store(
+    store: StoreOption,
+    action: Annotated[
+        str, typer.Argument(help="sizes, or vacuum: give free space back to the disk.")
+    ] = "sizes",
+    as_json: JsonOption = False,
+) -> None:
+    """Print how large the store is, by table; `vacuum` gives free space back to the disk."""
+    if action not in ("sizes", "vacuum"):
+        raise typer.BadParameter(f"the action must be sizes or vacuum; got {action!r}")
+    with Store(store, must_exist=True) as opened:
+        before = opened.size()
+        if action == "vacuum":
+            opened.vacuum()
+        size = opened.size()
+    if as_json:
+        print_json(asdict(size) | {"total_bytes": size.total_bytes})
+        return
+    table = Table("table", "rows", "MB", box=None)
+    for name, found in size.tables.items():
+        table.add_row(name, f"{found.rows:,}", f"{found.bytes / 1e6:,.1f}")
+    out.print(table)
+    out.print(f"free pages: {size.free_bytes / 1e6:,.1f} MB; write-ahead log:", end=" ")
+    out.print(f"{size.log_bytes / 1e6:,.1f} MB; total: {size.total_bytes / 1e6:,.1f} MB")
+    if action == "vacuum":
+        out.print(f"before: {before.total_bytes / 1e6:,.1f} MB")
 
 
 def forget(

@@ -10,11 +10,13 @@ from typing import Annotated
 import typer
 
 from recsys.config import Config
-from recsys.config_file import load_config
+from recsys.config_file import PATHS, load_config, load_paths, load_tables
 from recsys.errors import ConfigError
 from recsys.page.list_table import require_known_names
 from recsys.pseudonym import hashed_user
 
+DEFAULT_CONFIG = "recsys.toml"
+CONFIG_VARIABLE = "RECSYS_CONFIG"
 USER_KEY = "RECSYS_USER_KEY"  # the environment variable of the key of hashed user ids
 
 
@@ -69,10 +71,92 @@ def usage_errors() -> Iterator[None]:
         raise typer.BadParameter(str(error)) from error
 
 
-StoreOption = Annotated[Path, typer.Option("--store", help="The store, a SQLite file.")]
-PublishedOption = Annotated[Path, typer.Option("--published", help="The folder of published runs.")]
+def given_settings(path: Path | None) -> Config | None:
+    """Return the settings of a file; None without a file, or if it has no table but [paths]."""
+    return load_settings(path) if path is not None and load_tables(path).keys() - {PATHS} else None
+
+
+def _config_path(value: Path | None) -> Path | None:
+    """Return the settings file: the given one, or the one of the working folder."""
+    return Path(DEFAULT_CONFIG) if value is None and Path(DEFAULT_CONFIG).is_file() else value
+
+
+def _path_from_config(ctx: typer.Context, value: Path | None, key: str) -> Path | None:
+    """Return a path: the given one, or the one of the table [paths] of the settings file."""
+    if value is not None or ctx.resilient_parsing:
+        return value
+    if "config" in ctx.params:  # `--config` is read first
+        config = ctx.params["config"]
+    else:
+        named = os.environ.get(CONFIG_VARIABLE)
+        config = _config_path(Path(named) if named else None)
+    return None if config is None else load_paths(config).get(key)
+
+
+def _required(ctx: typer.Context, value: Path | None, key: str) -> Path | None:
+    found = _path_from_config(ctx, value, key)
+    if found is None and not ctx.resilient_parsing:
+        raise typer.BadParameter(
+            f"--{key} is required: give it, set RECSYS_{key.upper()},"
+            f' or write {key} = "..." below [{PATHS}] in {DEFAULT_CONFIG}'
+        )
+    return found
+
+
+def _required_store(ctx: typer.Context, value: Path | None) -> Path | None:
+    return _required(ctx, value, "store")
+
+
+def _required_published(ctx: typer.Context, value: Path | None) -> Path | None:
+    return _required(ctx, value, "published")
+
+
+def _known_store(ctx: typer.Context, value: Path | None) -> Path | None:
+    return _path_from_config(ctx, value, "store")
+
+
+StoreOption = Annotated[
+    Path,
+    typer.Option(
+        "--store",
+        envvar="RECSYS_STORE",
+        default_factory=lambda: None,
+        show_default=f"store of [{PATHS}] in {DEFAULT_CONFIG}",
+        callback=_required_store,
+        help="The store, a SQLite file.",
+    ),
+]
+KnownStoreOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--store",
+        envvar="RECSYS_STORE",
+        show_default=f"store of [{PATHS}] in {DEFAULT_CONFIG}",
+        callback=_known_store,
+        help="The store, whose ledger has a report of every run.",
+    ),
+]
+PublishedOption = Annotated[
+    Path,
+    typer.Option(
+        "--published",
+        envvar="RECSYS_PUBLISHED",
+        default_factory=lambda: None,
+        show_default=f"published of [{PATHS}] in {DEFAULT_CONFIG}",
+        callback=_required_published,
+        help="The folder of published runs.",
+    ),
+]
 ConfigOption = Annotated[
-    Path | None, typer.Option("--config", help="A recsys.toml with settings to change.")
+    Path | None,
+    typer.Option(
+        "--config",
+        envvar=CONFIG_VARIABLE,
+        show_default=f"{DEFAULT_CONFIG} of the working folder, if there is one",
+        is_eager=True,
+        callback=_config_path,
+        help="A recsys.toml with settings to change.",
+    ),
 ]
 UserOption = Annotated[str | None, typer.Option(help="The user's id.")]
 LayoutOption = Annotated[

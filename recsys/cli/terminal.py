@@ -59,10 +59,14 @@ class Terminal(Console):
 out, err = Terminal(), Terminal(stderr=True)
 
 
+def json_text(text: str) -> str:
+    """Return JSON without any character that acts on a terminal; line ends stay."""
+    return _IN_JSON.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
 def print_json(value: object) -> None:
     """Print a value as JSON."""
-    text = json.dumps(value, ensure_ascii=False, indent=2)
-    sys.stdout.write(_IN_JSON.sub(lambda found: json.dumps(found[0])[1:-1], text) + "\n")
+    sys.stdout.write(json_text(json.dumps(value, ensure_ascii=False, indent=2)) + "\n")
 
 
 def accept_any_encoding() -> None:

@@ -5,6 +5,7 @@ neither can replace the other: a system that is best at ordering what an editor 
 chosen may be useless at choosing from all live articles.
 """
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,7 +16,11 @@ from recsys.learn.examples import ExampleBuilder
 from recsys.learn.heads import Heads, learn_heads
 from recsys.learn.past_runs import PastRun
 from recsys.learn.protocols import DAY_MS, Protocol, last_nightly_run_ms
+from recsys.rows import iso
+from recsys.steps import step
 from recsys.training.liveness import NO_TITLES, has_title
+
+LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +68,12 @@ def evaluated_runs(
         raise StoreError(NO_TITLES)
     first_ms = int(last_nightly_run_ms(np.array([from_ms]))[0])
     runs = []
-    for as_of_ms in range(first_ms, before_ms, DAY_MS):
-        run = builder.past.nightly(as_of_ms, as_of_ms + DAY_MS)
-        has_forecast = bool(run.model.carry.forecast)
-        heads = learn_heads(builder, as_of_ms, protocols, has_forecast=has_forecast)
+    nights_ms = range(first_ms, before_ms, DAY_MS)
+    for number, as_of_ms in enumerate(nights_ms, start=1):
+        with step(LOG, f"night of {iso(as_of_ms)}", number=number, total=len(nights_ms)):
+            run = builder.past.nightly(as_of_ms, as_of_ms + DAY_MS)
+            has_forecast = bool(run.model.carry.forecast)
+            heads = learn_heads(builder, as_of_ms, protocols, has_forecast=has_forecast)
         begin, end = max(as_of_ms, from_ms), min(as_of_ms + DAY_MS, before_ms)
         runs.append(EvaluatedRun(run, heads, begin, end))
     return runs

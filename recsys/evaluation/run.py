@@ -1,5 +1,6 @@
 """Evaluate every system on a test window: on what was shown, and on full lists."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -18,11 +19,14 @@ from recsys.evaluation.in_view import (
 from recsys.evaluation.in_view_report import InViewReport, in_view_report, paired_difference
 from recsys.evaluation.propensity import position_propensities
 from recsys.learn.examples import ExampleBuilder
-from recsys.learn.past_runs import PastRuns, ProgressListener
+from recsys.learn.past_runs import PastRuns
 from recsys.learn.protocols import Protocol
 from recsys.metrics import Interval
 from recsys.page.list_table import list_names
+from recsys.steps import step
 from recsys.store.database import Store
+
+LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +61,10 @@ def evaluate(
     from_ms: int,
     before_ms: int,
     ablate: bool = False,
-    on_progress: ProgressListener = lambda what: None,
 ) -> Evaluation:
     """Return the metrics of every system beside its baselines.
 
-    The seven parameters are those of the `recsys evaluate` command.
+    The six parameters are those of the `recsys evaluate` command.
 
     Parameters
     ----------
@@ -76,27 +79,30 @@ def evaluate(
         estimated from earlier ones.
     ablate
         Also learn the ranking head without each group of features.
-    on_progress
-        Called with the name of each step.
     """
     with blas_on_one_thread():
-        past = PastRuns(store, config, on_progress)
+        past = PastRuns(store, config)
         builder = ExampleBuilder(past)
         runs = evaluated_runs(builder, protocols, from_ms=from_ms, before_ms=before_ms)
-        full_list = full_list_report(make_full_lists(past, runs))
+        with step(LOG, "full lists"):
+            full_list = full_list_report(make_full_lists(past, runs))
         chance = position_propensities(
             store.impressions(from_ms=0, before_ms=from_ms), list_names(config)
         )
         in_view: dict[Protocol, InViewReport] = {}
         ablation: dict[Protocol, dict[str, Interval]] = {}
-        for protocol, served in served_impressions(past, runs, protocols).items():
-            scored = score_in_view(served, protocol, position_propensity=chance)
-            in_view[protocol] = in_view_report(scored)
+        with step(LOG, "impressions with their features"):
+            served_by_protocol = served_impressions(past, runs, protocols)
+        for protocol, served in served_by_protocol.items():
+            with step(LOG, f"in view, {protocol}") as counts:
+                scored = score_in_view(served, protocol, position_propensity=chance)
+                in_view[protocol] = in_view_report(scored)
+                counts["impressions"] = in_view[protocol].n_impressions
             ablation[protocol] = {}
             for group in FEATURE_GROUPS if ablate else ():
-                on_progress(f"{protocol} without {group}")
-                names = features_of_group(group, list(scored.parts))
-                fewer = without_features(builder, served, protocol, names)
-                without = score_in_view(fewer, protocol, position_propensity=chance)
-                ablation[protocol][group] = paired_difference(scored, without)
+                with step(LOG, f"{protocol} without {group}"):
+                    names = features_of_group(group, list(scored.parts))
+                    fewer = without_features(builder, served, protocol, names)
+                    without = score_in_view(fewer, protocol, position_propensity=chance)
+                    ablation[protocol][group] = paired_difference(scored, without)
     return Evaluation(from_ms, before_ms, in_view, full_list, ablation)

@@ -4,6 +4,7 @@ A nightly run learns the weights of the blend itself (`recsys.learn`). The searc
 settings that a nightly run takes as given: half-lives, factors, regularization, negatives, days.
 """
 
+import logging
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,10 +19,12 @@ from recsys.evaluation.backtest import evaluated_runs
 from recsys.evaluation.full_list import make_full_lists
 from recsys.evaluation.in_view import score_in_view, served_impressions
 from recsys.learn.examples import ExampleBuilder
-from recsys.learn.past_runs import PastRuns, ProgressListener
+from recsys.learn.past_runs import PastRuns
 from recsys.learn.protocols import DAY_MS, Protocol
+from recsys.steps import step
 from recsys.store.database import Store
 
+LOG = logging.getLogger(__name__)
 # Table, key, least and greatest value. The search is on a log scale; a setting whose default is
 # a whole number gets whole numbers.
 SEARCH_SPACE = (
@@ -105,12 +108,11 @@ def search_settings(
     before_ms: int,
     n_days: int,
     n_trials: int,
-    on_progress: ProgressListener = lambda what: None,
     random_state: int = 42,
 ) -> SearchResult:
     """Return the settings that do best on the days before an instant.
 
-    Of the eight parameters, six are those of the `recsys tune` command.
+    Of the seven parameters, six are those of the `recsys tune` command.
 
     Parameters
     ----------
@@ -126,8 +128,6 @@ def search_settings(
         Number of days judged, each by a nightly run that learned from the days before it.
     n_trials
         Number of settings tried, those of `config` included.
-    on_progress
-        Called with the name of each trial.
     random_state
         Seed of the search.
 
@@ -149,13 +149,13 @@ def search_settings(
     days = [before_ms - back * DAY_MS for back in range(n_days, 0, -1)]
 
     def score_of(trial: Any) -> float:
-        on_progress(f"trial {trial.number + 1} of {n_trials}")
         values = {
             f"{table}.{key}": _suggest(trial, config, table, key, least, greatest)
             for table, key, least, greatest in SEARCH_SPACE
         }
         tried = changed_settings(config, values)
-        return float(np.mean([judge_day(store, tried, protocol, day).mean for day in days]))
+        with step(LOG, "trial", number=trial.number + 1, total=n_trials):
+            return float(np.mean([judge_day(store, tried, protocol, day).mean for day in days]))
 
     sampler = optuna.samplers.TPESampler(seed=random_state)
     study = optuna.create_study(direction="maximize", sampler=sampler)

@@ -1,11 +1,13 @@
 """Examples of one past day for each head to learn from, built once and kept in the store."""
 
 import io
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import zstandard
 from numpy.typing import NDArray
 
 from recsys.learn.choice import Choices
@@ -13,14 +15,24 @@ from recsys.learn.impressions import impression_features
 from recsys.learn.live_choices import sampled_live_choices
 from recsys.learn.past_runs import PastRuns
 from recsys.learn.protocols import DAY_MS, Protocol
-from recsys.rows import HOUR_MS
+from recsys.rows import HOUR_MS, iso
+from recsys.steps import step
 
 Floats = NDArray[np.float64]
 Day = tuple[int, int]  # its begin and its end
 
+LOG = logging.getLogger(__name__)
+# The store keeps so many results for each day that is learned from: those of three heads, with
+# two settings or at two hours of the day.
+KEPT_PER_DAY = 6
 EXAMPLES_VERSION = 4  # raise it when a feature or a signal changes its meaning
 RETRIEVAL = "retrieval"  # name of the retrieval head
 LIVE_HOURS = 8  # after a nightly run: when the choices among all live articles begin
+
+
+def examples_of(day: Day) -> str:
+    """Return the name of the step that builds the examples of a day."""
+    return f"examples of the day from {iso(day[0])}"
 
 
 def ranking_head(protocol: Protocol) -> str:
@@ -88,8 +100,10 @@ class ExampleBuilder:
         Does nothing if the store does not keep examples.
         """
         if self._keep_in_store:
-            for day in self.days(as_of_ms):
-                self.build(protocols, day)
+            days = self.days_not_in_store(protocols, as_of_ms)
+            for number, day in enumerate(days, start=1):
+                with step(LOG, examples_of(day), number=number, total=len(days)):
+                    self.build(protocols, day)
 
     def build(self, protocols: Sequence[Protocol], day: Day) -> None:
         """Build the examples of one day for all heads, and release its runs."""
@@ -144,16 +158,20 @@ class ExampleBuilder:
         begin, end = day
         if not self._keep_in_store:
             if (head, begin, end) not in self._built:
-                self._built[head, begin, end] = build()
+                with step(LOG, f"{head}: {examples_of(day)}") as counts:
+                    self._built[head, begin, end] = build()
+                    counts["choices"] = len(self._built[head, begin, end].choices)
             return self._built[head, begin, end]
         packed = self._stored(head, begin, end)
         if packed is None:
             packed = _pack(build())
+            days = self.past.config.learn.days
             self.past.store.derived.put_examples(
                 end,
                 self._stored_name(head, begin),
                 packed,
-                oldest_ms=end - self.past.config.learn.days * DAY_MS,
+                oldest_ms=end - days * DAY_MS,
+                most=KEPT_PER_DAY * days,
             )
         return _unpack(packed)
 
@@ -165,7 +183,7 @@ class ExampleBuilder:
 
 
 def _pack(examples: Examples) -> bytes:
-    """Return examples as the bytes of an uncompressed NPZ file."""
+    """Return examples as the bytes of an NPZ file, compressed to about an eighth."""
     choices = examples.choices
     arrays: dict[str, Any] = {"chosen": choices.chosen, "start": choices.start}
     arrays["has_forecast"] = np.array(examples.has_forecast)
@@ -173,12 +191,12 @@ def _pack(examples: Examples) -> bytes:
     arrays |= {f"signal {name}": values for name, values in examples.signals.items()}
     file = io.BytesIO()
     np.savez(file, **arrays)
-    return file.getvalue()
+    return zstandard.ZstdCompressor().compress(file.getvalue())
 
 
 def _unpack(packed: bytes) -> Examples:
     """Return the examples of `_pack`."""
-    with np.load(io.BytesIO(packed), allow_pickle=False) as arrays:
+    with np.load(io.BytesIO(zstandard.decompress(packed)), allow_pickle=False) as arrays:
         features, signals = (
             {
                 name.removeprefix(kind): arrays[name]

@@ -8,6 +8,7 @@ weights learned from live articles find .43 to .50.
 """
 
 import dataclasses
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -28,7 +29,9 @@ from recsys.learn.examples import RETRIEVAL, ExampleBuilder, ranking_head
 from recsys.learn.head_report import VALIDATION_SHARE, HeadReport, judged
 from recsys.learn.impressions import POSITION
 from recsys.learn.protocols import Protocol
+from recsys.steps import step
 
+LOG = logging.getLogger(__name__)
 Floats = NDArray[np.float64]
 # Straight curves first, since each fit starts from the result of the one before.
 BEND_PENALTIES = (1000.0, 100.0, 10.0)
@@ -82,12 +85,15 @@ def learn_heads(
     """
     builder.build_into_store(protocols, as_of_ms)
     reports = {}
-    weights, reports[RETRIEVAL] = _fit_retrieval_head(builder, as_of_ms, has_forecast)
+    with step(LOG, f"learn {RETRIEVAL}") as counts:
+        weights, reports[RETRIEVAL] = _fit_retrieval_head(builder, as_of_ms, has_forecast)
+        counts["choices"] = reports[RETRIEVAL].n
     curves: dict[Protocol, dict[str, Floats]] = {}
     for protocol in protocols:
-        curves[protocol], reports[ranking_head(protocol)] = fit_ranking_head(
-            builder, as_of_ms, protocol
-        )
+        head = ranking_head(protocol)
+        with step(LOG, f"learn {head}") as counts:
+            curves[protocol], reports[head] = fit_ranking_head(builder, as_of_ms, protocol)
+            counts["choices"] = reports[head].n
     return Heads(weights, curves, reports)
 
 

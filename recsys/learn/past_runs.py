@@ -1,6 +1,6 @@
 """Train the runs of the past again, to learn from them and to evaluate them."""
 
-from collections.abc import Callable
+import logging
 from contextlib import nullcontext
 from dataclasses import dataclass
 
@@ -9,12 +9,13 @@ import numpy as np
 from recsys.config import Config
 from recsys.learn.forecast import learn_forecast
 from recsys.rows import iso
+from recsys.steps import step
 from recsys.store.database import Store
 from recsys.training.train import Model, base_run_of, train
 from recsys.training.users import factors_of_base
 from recsys.training.window import TrainingWindow, read_training_window
 
-ProgressListener = Callable[[str], None]
+LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,17 +39,10 @@ class PastRuns:
         The log.
     config
         The settings of the runs.
-    on_progress
-        Called with the name of each run that is about to be trained.
     """
 
-    def __init__(
-        self,
-        store: Store,
-        config: Config,
-        on_progress: ProgressListener = lambda what: None,
-    ) -> None:
-        self.store, self.config, self._on_progress = store, config, on_progress
+    def __init__(self, store: Store, config: Config) -> None:
+        self.store, self.config = store, config
         self._nightly: dict[tuple[int, int], PastRun] = {}
         self._sampled: dict[tuple[int, int], PastRun] = {}
 
@@ -102,7 +96,15 @@ class PastRuns:
         base: PastRun | None = None,
         max_users: int | None = None,
     ) -> PastRun:
-        self._on_progress(f"{'nightly run' if base is None else 'refresh'} as of {iso(as_of_ms)}")
+        kind = "nightly run" if base is None else "refresh"
+        with step(LOG, f"{kind} as of {iso(as_of_ms)}") as counts:
+            run = self._trained_quietly(as_of_ms, texts_until_ms, base, max_users)
+            counts |= {"users": len(run.window.users), "clicks": len(run.window.user_index)}
+        return run
+
+    def _trained_quietly(
+        self, as_of_ms: int, texts_until_ms: int, base: PastRun | None, max_users: int | None
+    ) -> PastRun:
         shown = self.store.impressions(from_ms=as_of_ms, before_ms=texts_until_ms)
         announced_keys = np.unique(shown.article_key)
         base_run = None if base is None else base_run_of(base.window, base.model)
@@ -120,5 +122,7 @@ class PastRuns:
         else:
             curves = base_run.carry.forecast
             carried = (base_run, factors_of_base(window, base.model.users))
-        model = train(self.store, window, self.config, lambda _: nullcontext(), curves, carried)
+        model = train(
+            self.store, window, self.config, lambda stage: nullcontext({}), curves, carried
+        )
         return PastRun(window, model)

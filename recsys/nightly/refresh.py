@@ -41,6 +41,7 @@ from recsys.training.train import (
     ArticleModel,
     Stage,
     train_articles,
+    window_sizes,
     window_user_items,
     with_weights,
 )
@@ -117,7 +118,7 @@ def refresh(store: Store, folder: Path, as_of_ms: int, config: Config, stage: St
     config
         All settings; the weights of the blend are those of the current run.
     stage
-        Entered with the name of each stage of the work.
+        See `recsys.training.train.train_articles`.
 
     Raises
     ------
@@ -131,28 +132,31 @@ def refresh(store: Store, folder: Path, as_of_ms: int, config: Config, stage: St
             current = _open_current_run(folder, opened)
             meta, base = current.meta, current.base
             _check_base_run(current.files[0][1], base, as_of_ms, config)
-        with stage("read"):
+        with stage("read") as counts:
             days = min(config.data.window_days, COUNTED_DAYS)
             data = msgspec.structs.replace(config.data, window_days=days)
             config = msgspec.structs.replace(config, data=data)
             window = read_training_window(store, as_of_ms, config, base=base.facts)
-        with stage("known users"):
+            counts |= window_sizes(window)
+        with stage("known users") as counts:
             changed_keys = _users_with_new_events(window, base)
             needed = users_needing_factors(window, base, config.collaborative)
             wanted = distinct(np.append(changed_keys, window.users.keys[needed]))
             packed = _packed_profiles(current.files, _ids_of(window, wanted))
             user_factors = _base_factors(window, needed, packed, current.page)
+            counts["users_with_new_events"] = len(changed_keys)
         user_items = window_user_items(window, config)
         curves = base.carry.forecast
         model = train_articles(
             store, window, config, stage, user_items, curves, (base, user_factors)
         )
-        with stage("users"):
+        with stage("users") as counts:
             profiles = {}
             if meta.base is not None:  # those of the refresh that is refreshed
                 profiles = dict(load_profiles(*current.files[0]))
             changed, n_new = _advanced_profiles(window, base, changed_keys, packed, model)
             profiles |= changed
+            counts |= {"profiles": len(profiles), "new_users": n_new}
     refresh_curves = current.rank.refresh_curves
     return Refreshed(
         nightly_run_id=meta.base or current.run_id,

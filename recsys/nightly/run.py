@@ -1,8 +1,9 @@
 """Make a run: read the training window, train, score, check, and publish."""
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -16,7 +17,7 @@ from recsys.config import Config
 from recsys.config_file import differences, toml_of
 from recsys.errors import HeldBackError, RecsysError, StoreError
 from recsys.files import locked
-from recsys.learn.examples import ExampleBuilder
+from recsys.learn.examples import Day, ExampleBuilder, examples_of
 from recsys.learn.forecast import learn_forecast
 from recsys.learn.heads import learn_heads
 from recsys.learn.past_runs import PastRuns
@@ -29,19 +30,28 @@ from recsys.nightly.publish_gate import (
     publish_problems,
 )
 from recsys.nightly.refresh import refresh
-from recsys.nightly.run_report import RunReport, StageClock, library_versions, peak_memory_mb
-from recsys.nightly.workers import build_examples_of_days, score_users
+from recsys.nightly.run_report import (
+    ERASE,
+    STAGES,
+    RunReport,
+    StageClock,
+    library_versions,
+    peak_memory_mb,
+)
+from recsys.nightly.workers import build_examples_of_day, score_users
 from recsys.page.list_table import require_known_names
 from recsys.published import folder as published_folder
 from recsys.published import run_file
 from recsys.published.connection import connect
 from recsys.rows import HOUR_MS, iso
+from recsys.steps import step
 from recsys.store.database import Store
 from recsys.training.article_signals import articles_lifted_by_bots
 from recsys.training.text_vectors import count_new_texts
-from recsys.training.train import ArticleModel, train, with_weights
+from recsys.training.train import ArticleModel, train, window_sizes, with_weights
 from recsys.training.window import read_training_window
 
+LOG = logging.getLogger(__name__)
 Kind = Literal["nightly", "refresh"]
 MANY_USERS = 20_000  # with fewer users, starting a process takes longer than its task
 MANY_CLICKS = 2_000_000  # with more clicks, past runs are trained one at a time, to save memory
@@ -74,12 +84,11 @@ def run_nightly(
     as_of_ms: int,
     config: Config | None = None,
     kind: Kind = "nightly",
-    on_progress: Callable[[str], None] = lambda stage: None,
     n_processes: int = 1,
 ) -> RunReport:
     """Train, score and publish a nightly run, or refresh the current run.
 
-    The seven parameters are those of the `recsys nightly` command.
+    The six parameters are those of the `recsys nightly` command.
 
     Parameters
     ----------
@@ -95,8 +104,6 @@ def run_nightly(
     kind
         "refresh" carries the factors of the current run over instead of training: it
         publishes new articles, counts, recency and clicks in a fraction of the time.
-    on_progress
-        Called with the name of each stage as it starts.
     n_processes
         How many processes may share the work of a run with many users. They are spawned: a
         script that asks for more than one must keep its own work under
@@ -128,9 +135,11 @@ def run_nightly(
         report.changed_settings = changed_settings
         report.versions = library_versions()
         report.window_from = iso(as_of_ms - round(config.data.window_days * 24 * HOUR_MS))
-        stage = StageClock(report, on_progress)
+        will_erase = kind == "nightly" and config.data.keep_days
+        stage = StageClock(report, STAGES[kind] + ((ERASE,) if will_erase else ()))
         job = _Job(store, folder, as_of_ms, config, n_processes, report, stage)
-        _enter_in_ledger(job, "begun")  # a run that is killed leaves this entry
+        _enter_in_ledger(job)  # a run that is killed leaves this entry
+        LOG.info("%s run %s begins, as of %s", kind, run_id, report.as_of)
         try:
             with blas_on_one_thread():
                 _write_and_publish(job)
@@ -138,7 +147,8 @@ def run_nightly(
             _fail(job, error)
             raise
         report.peak_mb = peak_memory_mb()
-        _enter_in_ledger(job, report.status)
+        _enter_in_ledger(job)
+        _log_end(job)
     if report.problems:
         raise HeldBackError(run_id, report.problems)
     return report
@@ -161,9 +171,20 @@ def _next_run_id(folder: Path, store: Store, as_of_ms: int) -> str:
     return f"{sequence:06d}-{iso(as_of_ms)[:19].replace(':', '').replace('-', '')}Z"
 
 
-def _enter_in_ledger(job: _Job, status: str) -> None:
+def _enter_in_ledger(job: _Job) -> None:
     report = job.report
-    job.store.put_run(report.run_id, report.kind, report.as_of, status, dataclasses.asdict(report))
+    entry = dataclasses.asdict(report)
+    job.store.put_run(report.run_id, report.kind, report.as_of, report.status, entry)
+
+
+def _log_end(job: _Job) -> None:
+    """Log warnings of a run, how its heads were learned, and that it has ended."""
+    report = job.report
+    for warning in report.warnings:
+        LOG.warning("run %s: %s", report.run_id, warning)
+    seconds = sum(report.seconds.values())
+    what = f"{seconds:.2f} s, peak memory {report.peak_mb} MiB"
+    LOG.info("run %s is %s: %s", report.run_id, report.status, what)
 
 
 def _fail(job: _Job, error: BaseException) -> None:
@@ -172,7 +193,7 @@ def _fail(job: _Job, error: BaseException) -> None:
     why = "a process of the run died" if died else str(error) or type(error).__name__
     report.status, report.problems = "failed", [why]
     with suppress(StoreError):  # the error of the run may be one of the store
-        _enter_in_ledger(job, report.status)
+        _enter_in_ledger(job)
     if died:
         raise RecsysError(
             f"{report.run_id}: {why}, perhaps for lack of memory; the current run is still"
@@ -187,53 +208,68 @@ def _write_and_publish(job: _Job) -> None:
     with job.stage("publish"):
         report.problems = publish_problems(meta, report.vitals, page, job.folder, report.counts)
         if report.problems:
+            if not len(page.live.live_rows):
+                report.problems.append(_newest_data(job))
             report.status = "held back"
             return
         published_folder.publish(job.folder, report.run_id)
+        report.status = "published"
         published_folder.prune(job.folder, config.publish.keep_runs)
     if report.kind == "nightly" and config.data.keep_days:
-        with job.stage("erase"):
+        with job.stage(ERASE) as counts:
             kept_ms = round(config.data.keep_days * 24 * HOUR_MS)
             for table, n in job.store.deletion.delete_before(job.as_of_ms - kept_ms).items():
-                report.counts[f"erased_{table}"] = n
+                report.counts[f"erased_{table}"] = counts[table] = n
+
+
+def _newest_data(job: _Job) -> str:
+    """Return in words how new the data of the store is, beside the time of the run."""
+    newest = [f"{name} {iso(ms)}" for name, ms in job.store.newest_ms().items()]
+    found = f"the newest data of the store: {', '.join(newest)}" if newest else "no data at all"
+    return f"{found}; this run is as of {job.report.as_of}"
 
 
 def _write_refresh(job: _Job) -> tuple[run_file.RunMeta, PageModel]:
     """Refresh the current run and write the result; return its meta data and its model."""
     refreshed = refresh(job.store, job.folder, job.as_of_ms, job.config, job.stage)
     model, page, profiles = refreshed.model, refreshed.model.page, refreshed.profiles
-    counts = {"users": refreshed.n_users, "users_with_new_events": len(profiles)}
-    job.report.counts, job.report.warnings = model.counts | counts, list(model.warnings)
+    users = {"users": refreshed.n_users, "users_with_new_events": len(profiles)}
+    job.report.counts, job.report.warnings = model.counts | users, list(model.warnings)
     packed, states = list(profiles.values()), UserStateBuilder(page)
     sample = [states.state(packed[i]) for i in evenly_spaced(len(packed))]
     meta = _check_pages(job, model, sample, refreshed.weights, refreshed.nightly_run_id)
-    with job.stage("write"):
+    with job.stage("write") as counts:
         rows = ((user_id, profile, None) for user_id, profile in sorted(profiles.items()))
         models = (page, refreshed.rank, model.carry)
         run_file.write(job.path, meta, models, model.articles, rows)
+        counts["users"] = len(profiles)
     return meta, page
 
 
 def _write_nightly(job: _Job) -> tuple[run_file.RunMeta, PageModel]:
     """Train and score a nightly run and write it; return its meta data and its model."""
     store, config, stage = job.store, job.config, job.stage
-    with stage("read"):
+    with stage("read") as counts:
         window = read_training_window(store, job.as_of_ms, config)
+        counts |= window_sizes(window)
         n_processes = job.n_processes if len(window.users) >= MANY_USERS else 1
     job.report.lifted_by_bots = articles_lifted_by_bots(window, config)
     builder = ExampleBuilder(PastRuns(store, config), keep_in_store=True)
-    with _workers(n_processes) as workers:
-        with stage("new texts"):
+    n_at_once = 1 if len(window.user_index) > MANY_CLICKS else n_processes
+    with _workers(n_processes) as workers, ThreadPoolExecutor(n_at_once) as threads:
+        with stage("new texts") as counts:
             n_counted = count_new_texts(store, window.articles, config, workers)
-        n_at_once = 1 if len(window.user_index) > MANY_CLICKS else n_processes
-        tasks = _start_building_examples(workers, n_at_once, builder, job.as_of_ms)
-        with stage("forecast"):
+            counts["articles_vectorised"] = n_counted
+        tasks = _start_building_examples(workers, threads, builder, job.as_of_ms)
+        with stage("forecast") as counts:
             curves, of_forecast = learn_forecast(window, config)
+            counts["choices"] = of_forecast.n
         model = train(store, window, config, stage, curves)
-        with stage("learn"):
+        with stage("learn") as counts:
             for task in tasks:
                 task.result()
             heads = learn_heads(builder, job.as_of_ms, PROTOCOLS_SERVED, has_forecast=bool(curves))
+            counts["choices"] = sum(report.n for report in heads.reports.values())
     job.report.heads = {"forecast": of_forecast} | heads.reports
     job.report.counts = model.counts | {"articles_vectorised": n_counted}
     job.report.warnings = list(model.warnings)
@@ -243,12 +279,13 @@ def _write_nightly(job: _Job) -> tuple[run_file.RunMeta, PageModel]:
     rank = dataclasses.replace(
         model.rank, curves=heads.curves["nightly"], refresh_curves=heads.curves["hourly"]
     )
-    with stage("score and write"):
+    with stage("score and write") as counts:
         # No page can be made of numbers that are not finite: the run is held back without any.
         is_sound = not non_finite_signals(model.page)
         rows = score_users(model.users, model.page, job.as_of_ms, n_processes) if is_sound else ()
         models = (model.page, rank, model.carry)
         run_file.write(job.path, meta, models, model.articles, rows)
+        counts["users"] = len(model.users.user_ids)
     return meta, model.page
 
 
@@ -263,18 +300,25 @@ def _workers(n_processes: int) -> Iterator[ProcessPoolExecutor | None]:
 
 
 def _start_building_examples(
-    workers: ProcessPoolExecutor | None, n_at_once: int, builder: ExampleBuilder, as_of_ms: int
+    workers: ProcessPoolExecutor | None,
+    threads: ThreadPoolExecutor,
+    builder: ExampleBuilder,
+    as_of_ms: int,
 ) -> list[Future[None]]:
-    """Let other processes build the examples that the store lacks, and return their tasks."""
+    """Let other processes build the examples that the store lacks, and return their tasks.
+
+    Each thread waits for one process, so as many days are built at once as there are threads.
+    """
     if workers is None:
         return []
     days = builder.days_not_in_store(PROTOCOLS_SERVED, as_of_ms)
-    shares = [days[i::n_at_once] for i in range(min(n_at_once, len(days)))]
-    store, config = builder.past.store, builder.past.config
-    return [
-        workers.submit(build_examples_of_days, store.path, config, PROTOCOLS_SERVED, share)
-        for share in shares
-    ]
+    path, config = builder.past.store.path, builder.past.config
+
+    def build(number: int, day: Day) -> None:
+        with step(LOG, examples_of(day), number=number, total=len(days)):
+            workers.submit(build_examples_of_day, path, config, PROTOCOLS_SERVED, day).result()
+
+    return [threads.submit(build, number, day) for number, day in enumerate(days, start=1)]
 
 
 def _check_pages(
@@ -286,7 +330,7 @@ def _check_pages(
 ) -> run_file.RunMeta:
     """Measure the vitals on a sample of users, enter them in the report, return the meta data."""
     report = job.report
-    with job.stage("check pages"):
+    with job.stage("check pages") as counts:
         if len(model.page.live.live_rows) and not non_finite_signals(model.page):
             report.vitals = measure_vitals(
                 model.page,
@@ -301,6 +345,7 @@ def _check_pages(
                     if auc is not None and head.n >= MANY_CHOICES
                 },
             )
+            counts["pages"] = report.vitals.n_pages
     return run_file.RunMeta(
         run_id=report.run_id,
         base=nightly_run_id,

@@ -1,19 +1,29 @@
 """The report of a run: what it counted, how long each stage took, which libraries it used."""
 
 import importlib.metadata
+import logging
 import platform
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from recsys.learn.head_report import HeadReport
 from recsys.nightly.publish_gate import Vitals
+from recsys.steps import step
 
 LIBRARIES = ("recsys", "numpy", "scipy", "scikit-learn", "implicit", "polars", "sqlite-utils")
 LINUX_STATUS = Path("/proc/self/status")
+STAGES = {
+    "nightly": ("read", "new texts", "forecast", "text", "collaborative", "other signals", "topics")
+    + ("users", "learn", "check pages", "score and write", "publish"),
+    "refresh": ("base run", "read", "known users", "text", "collaborative", "other signals")
+    + ("topics", "users", "check pages", "write", "publish"),
+}
+ERASE = "erase"  # the last stage of a nightly run, if old data is deleted
+LOG = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -29,7 +39,7 @@ class RunReport:
     as_of
         The time up to which data was used, ISO 8601.
     status
-        "published", "held back", "failed", or "begun" for a run that was killed.
+        "begun", "published", "held back" or "failed". A run that was killed stays "begun".
     problems
         Why the run is not served; empty if it is.
     settings
@@ -61,7 +71,7 @@ class RunReport:
     run_id: str
     kind: str
     as_of: str
-    status: str = "published"
+    status: str = "begun"
     problems: list[str] = field(default_factory=list)
     settings: str = ""
     changed_settings: list[str] = field(default_factory=list)
@@ -78,25 +88,25 @@ class RunReport:
 
 
 class StageClock:
-    """Times the stages of a run, and announces each to a listener.
+    """Times the stages of a run, enters them in its report, and logs each.
 
     Parameters
     ----------
     report
         Gets the seconds of each stage.
-    on_progress
-        Called with the name of each stage as it starts.
+    stages
+        The names of all stages, in order.
     """
 
-    def __init__(self, report: RunReport, on_progress: Callable[[str], None]) -> None:
-        self._report, self._on_progress = report, on_progress
+    def __init__(self, report: RunReport, stages: Sequence[str]) -> None:
+        self._report, self._stages = report, stages
 
     @contextmanager
-    def __call__(self, stage: str) -> Iterator[None]:
-        """Time the block and enter its seconds in the report."""
-        self._on_progress(stage)
-        start = time.perf_counter()
-        yield
+    def __call__(self, stage: str) -> Iterator[dict[str, int]]:
+        """Time the block, which may enter what it counts, and log it."""
+        number, start = self._stages.index(stage) + 1, time.perf_counter()
+        with step(LOG, stage, number=number, total=len(self._stages)) as counts:
+            yield counts
         self._report.seconds[stage] = round(time.perf_counter() - start, 3)
 
 

@@ -5,6 +5,7 @@ build the pages, and other processes build the examples. The result does not dep
 work is divided.
 """
 
+import logging
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -20,9 +21,11 @@ from recsys.learn.past_runs import PastRuns
 from recsys.learn.protocols import Protocol
 from recsys.page.build import PageBuilder, UserBlock
 from recsys.page.slots import pack_pages
+from recsys.steps import StepRecord
 from recsys.store.database import Store
 from recsys.training.users import TrainedUsers
 
+LOG = logging.getLogger(__name__)
 BLOCK = 96  # users scored at once: fewer make each product slower, more leave the cache
 SHARD = 32 * BLOCK  # users of one task
 Row = tuple[str, bytes, bytes | None]  # user id, packed profile, packed page
@@ -91,21 +94,30 @@ def score_users(
     """
     order = sorted(range(len(users.user_ids)), key=users.user_ids.__getitem__)
     shards = (users.select(order[i : i + SHARD]) for i in range(0, len(order), SHARD))
-    scorer = PageScorer(page, as_of_ms)
+    scorer, n_scored = PageScorer(page, as_of_ms), 0
+
+    def rows_of(task: Future[list[Row]]) -> list[Row]:
+        nonlocal n_scored
+        rows = task.result()
+        n_scored += len(rows)
+        progress = StepRecord("users scored", n_scored, len(order))
+        LOG.debug("%d of %d users scored", n_scored, len(order), extra={"step": progress})
+        return rows
+
     with ThreadPoolExecutor(n_threads) as pool:
         pending: deque[Future[list[Row]]] = deque()
         for shard in shards:
             pending.append(pool.submit(scorer.rows, shard))
             if len(pending) > 2 * n_threads:  # so that not all shards are in memory
-                yield from pending.popleft().result()
+                yield from rows_of(pending.popleft())
         while pending:
-            yield from pending.popleft().result()
+            yield from rows_of(pending.popleft())
 
 
-def build_examples_of_days(
-    store: Path, config: Config, protocols: Sequence[Protocol], days: Sequence[Day]
+def build_examples_of_day(
+    store: Path, config: Config, protocols: Sequence[Protocol], day: Day
 ) -> None:
-    """Build the examples of some past days into a store, unless the store has them.
+    """Build the examples of a past day into a store, unless the store has them.
 
     Parameters
     ----------
@@ -115,10 +127,8 @@ def build_examples_of_days(
         All settings.
     protocols
         The protocols to build examples for.
-    days
-        The begin and the end of each day.
+    day
+        Its begin and its end.
     """
     with Store(store, must_exist=True) as opened:
-        for day in days:
-            past = PastRuns(opened, config)
-            ExampleBuilder(past, keep_in_store=True).build(protocols, day)
+        ExampleBuilder(PastRuns(opened, config), keep_in_store=True).build(protocols, day)

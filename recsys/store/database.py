@@ -12,6 +12,7 @@ integer as a blob without an error, so all tables are STRICT; `insert_all([])` c
 `with db.conn:` does not roll back.
 """
 
+import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -33,6 +34,7 @@ from recsys.store.derived import DerivedTables
 from recsys.store.id_keys import IdKeys
 from recsys.store.impressions import add_impressions, read_impressions
 from recsys.store.schema import migrate
+from recsys.store.sizes import StoreSize, store_size
 
 
 class Store:
@@ -81,7 +83,9 @@ class Store:
             self._clicks = ClickTable(self._conn, self._transaction, self.derived)
             self.deletion = Deletion(self._conn, self._deleting_transaction, self.derived)
         except (sqlite3.Error, OSError) as error:
-            raise StoreError(f"{path}: cannot be opened as a store: {error}") from error
+            is_read_only = not (os.access(path.parent, os.W_OK) and os.access(path, os.W_OK))
+            where = "; its disk or folder cannot be written" if is_read_only else ""
+            raise StoreError(f"{path}: cannot be opened as a store: {error}{where}") from error
 
     def __enter__(self) -> "Store":
         """Return the store itself."""
@@ -261,6 +265,16 @@ class Store:
         ).fetchone()[0]
         return None if found is None else int(found)
 
+    def newest_ms(self) -> dict[str, int]:
+        """Return the time of the newest article, click and impression; none for an empty table."""
+        queries = {
+            "article": "SELECT max(coalesce(published_at, added_at)) FROM articles",
+            "click": "SELECT max(clicked_at) FROM clicks",
+            "impression": "SELECT max(shown_at) FROM impressions",
+        }
+        newest = {name: self._conn.execute(query).fetchone()[0] for name, query in queries.items()}
+        return {name: int(found) for name, found in newest.items() if found is not None}
+
     def last_impression_ms(self) -> int:
         """Return the time of the last impression.
 
@@ -281,6 +295,24 @@ class Store:
         """Return the number of rows of each table."""
         tables = ("articles", "users", "clicks", "impressions", "rejected_rows")
         return {name: self._db.table(name).count for name in tables}
+
+    def size(self) -> StoreSize:
+        """Return how many bytes each table takes, its indexes included."""
+        return store_size(self._conn, self.path)
+
+    def vacuum(self) -> None:
+        """Rewrite the file without its free pages, which takes as much free disk as the store.
+
+        Raises
+        ------
+        StoreError
+            If the disk is full, or another process uses the store all the while.
+        """
+        try:
+            self._conn.execute("VACUUM")
+            self._conn.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        except sqlite3.Error as error:
+            raise StoreError(f"{self.path}: {error}; the store is as it was") from error
 
     def put_rule(self, change: RuleChange) -> None:
         """Store a change of a rule as its next version.

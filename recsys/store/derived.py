@@ -95,8 +95,10 @@ class DerivedTables:
         ).fetchone()
         return None if row is None else bytes(row[0])
 
-    def put_examples(self, until_ms: int, name: str, packed: bytes, *, oldest_ms: int) -> None:
-        """Store the packed examples of a day, and drop those of days that ended before `oldest_ms`.
+    def put_examples(
+        self, until_ms: int, name: str, packed: bytes, *, oldest_ms: int, most: int
+    ) -> None:
+        """Store the packed examples of a day, and drop examples that are no longer needed.
 
         Parameters
         ----------
@@ -105,12 +107,19 @@ class DerivedTables:
         packed
             The examples.
         oldest_ms
-            Examples of days that ended earlier are deleted.
+            Examples of days that ended then or earlier are deleted.
+        most
+            How many results are kept at most: those stored last.
         """
         with self._transaction():
-            self._conn.execute("DELETE FROM examples WHERE until_ms < ?", (oldest_ms,))
+            self._conn.execute("DELETE FROM examples WHERE until_ms <= ?", (oldest_ms,))
             self._conn.execute(
                 "INSERT OR REPLACE INTO examples VALUES (?, ?, ?)", (until_ms, name, packed)
+            )
+            self._conn.execute(
+                "DELETE FROM examples WHERE rowid NOT IN"
+                " (SELECT rowid FROM examples ORDER BY rowid DESC LIMIT ?)",
+                (most,),
             )
 
     def drop_examples(self, since_ms: int | None) -> None:

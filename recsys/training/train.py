@@ -43,7 +43,7 @@ from recsys.training.topics import topics_of
 from recsys.training.users import TrainedUsers, UserFactors, exposures, latest_reads
 from recsys.training.window import TrainingWindow
 
-Stage = Callable[[str], AbstractContextManager[None]]
+Stage = Callable[[str], AbstractContextManager[dict[str, int]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +126,7 @@ def train_articles(
     config
         All settings.
     stage
-        Entered with the name of each stage of the work.
+        Entered with the name of each stage of the work; gives a dict for what the stage counts.
     user_items : csr_matrix, shape (n_users, n_articles)
         Confidence of all clicks of the window, from `window_user_items`.
     curves
@@ -138,9 +138,10 @@ def train_articles(
     """
     base = None if carried is None else carried[0]
     articles, live = window.articles, window.live_rows
-    with stage("text"):
+    with stage("text") as counts:
         texts = build_text_model(store, window, config, base)
-    with stage("collaborative"):
+        counts["articles"] = len(articles.id_map)
+    with stage("collaborative") as counts:
         counted_items = user_items
         if len(window.counted_clicks) < len(window.user_index):
             counted_items = _user_items(window, window.counted_clicks, config)
@@ -149,11 +150,13 @@ def train_articles(
         live_factors = collaborative.cold_factors(
             together.factors.article[live], warm, texts.similar[live]
         )
-    with stage("other signals"):
+        counts |= {"users": len(window.users), "cold_live_articles": int((~warm).sum())}
+    with stage("other signals") as counts:
         known_sections = () if base is None else base.carry.sections
         category, sections = assign_sections(articles.categories, known_sections)
         signals = article_signals(window, counted_items, category, config, curves)
         stories = story_index(texts.similar[live], window.written_ms[live], config.page)
+        counts |= {"live_articles": len(live), "stories": len(np.unique(stories))}
     live_model = LiveModel(
         live_rows=live,
         static=signals.static,
@@ -264,16 +267,22 @@ def _carry(
     )
 
 
-def _window_counts(window: TrainingWindow) -> dict[str, int]:
-    """Return the sizes of a training window, for the run's report."""
+def window_sizes(window: TrainingWindow) -> dict[str, int]:
+    """Return the main sizes of a training window, for the log."""
     return {
         "articles": len(window.articles.id_map),
-        "articles_without_title": int((~has_title(window.articles)).sum()),
         "live_articles": len(window.live_rows),
         "users": len(window.users),
         "clicks": len(window.user_index),
-        "anonymous_clicks": len(window.anonymous_clicks.user_key),
         "impressions": window.n_impressions,
+    }
+
+
+def _window_counts(window: TrainingWindow) -> dict[str, int]:
+    """Return all sizes of a training window, for the run's report."""
+    return window_sizes(window) | {
+        "articles_without_title": int((~has_title(window.articles)).sum()),
+        "anonymous_clicks": len(window.anonymous_clicks.user_key),
         "bots": len(window.bot_keys),
         "bot_clicks": len(window.bot_clicks.user_key),
     }
@@ -336,7 +345,8 @@ def train(
     user_items = window_user_items(window, config)
     carried_articles = None if carried is None else (carried[0], carried[1].factors)
     model = train_articles(store, window, config, stage, user_items, curves, carried_articles)
-    with stage("users"):
+    with stage("users") as counts:
+        counts["users"] = len(window.users)
         live, category = model.page.live.live_rows, model.page.live.category
         n_categories = model.page.n_categories
         if carried is None:

@@ -1,0 +1,50 @@
+"""Where the store and the published folder are, if the command does not say."""
+
+import re
+
+import pytest
+from newsroom import copied, environment, run, well
+
+
+@pytest.fixture(scope="module")
+def here(newsroom, tmp_path_factory):
+    """A newsroom with a settings file in a folder beside it."""
+    folder = copied(newsroom, tmp_path_factory.mktemp("options") / "here")
+    (folder / "etc").mkdir()
+    paths = '[paths]\nstore = "../s.db"\npublished = "../p"\n'
+    (folder / "etc" / "recsys.toml").write_text(f"{paths}[page]\nn = 3\n")
+    return folder
+
+
+def test_a_missing_path_names_the_option_the_variable_and_the_key(tmp_path):
+    done = run(tmp_path, "recommend")
+    assert done.status == 2
+    said = re.sub(r"[│\s]+", " ", done.said)
+    assert "--published is required: give it, set RECSYS_PUBLISHED, or write published =" in said
+
+
+def test_paths_come_from_the_settings_file_of_the_working_folder_or_of_the_environment(here):
+    assert len(well(here / "etc", "runs").out.splitlines()) == 3
+    named = environment(RECSYS_CONFIG="etc/recsys.toml")
+    assert run(here, "runs", env=named).out == well(here / "etc", "runs").out
+    assert "n = 3" in run(here, "config", env=named).out
+    assert "n = 3" in well(here / "etc", "config").out
+
+
+def test_the_option_wins_over_the_variable_and_the_variable_over_the_file(here, tmp_path):
+    elsewhere = environment(RECSYS_PUBLISHED=str(tmp_path / "none"))
+    assert run(here / "etc", "recommend", env=elsewhere).status == 1
+    assert run(here / "etc", "recommend", "--published", "../p", env=elsewhere).status == 0
+
+
+def test_a_file_with_paths_alone_changes_no_setting_of_a_refresh(here, tmp_path):
+    folder = copied(here, tmp_path / "here")
+    (folder / "recsys.toml").write_text('[paths]\nstore = "s.db"\npublished = "p"\n')
+    done = well(folder, "refresh", "--as-of", "2026-03-02T07:00:00Z")
+    assert "other settings" not in done.out
+
+
+def test_help_says_where_the_defaults_come_from(tmp_path):
+    said = re.sub(r"[│\s]+", " ", well(tmp_path, "nightly", "-h").out)
+    for text in ("env var: RECSYS_STORE", "store of [paths] in recsys.toml", "RECSYS_CONFIG"):
+        assert text in said
