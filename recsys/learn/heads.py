@@ -91,7 +91,7 @@ def learn_heads(builder: ExampleBuilder, as_of_ms: int, protocols: Sequence[Prot
     """
     builder.build_into_store(protocols, as_of_ms)
     reports = {}
-    weights, reports[RETRIEVAL] = _fit_retrieval_head(builder, as_of_ms)
+    weights, reports[RETRIEVAL] = fit_retrieval_head(builder, as_of_ms)
     curves: dict[Protocol, dict[str, Floats]] = {}
     for protocol in protocols:
         curves[protocol], reports[ranking_head(protocol)] = fit_ranking_head(
@@ -100,19 +100,28 @@ def learn_heads(builder: ExampleBuilder, as_of_ms: int, protocols: Sequence[Prot
     return Heads(weights, curves, reports)
 
 
-def _fit_retrieval_head(
-    builder: ExampleBuilder, as_of_ms: int
+def fit_retrieval_head(
+    builder: ExampleBuilder, as_of_ms: int, without: Sequence[str] = ()
 ) -> tuple[Mapping[str, float], HeadReport]:
-    """Fit the weights of the linear score to choices among all live articles."""
+    """Fit the weights of the linear score to choices among all live articles.
+
+    Parameters
+    ----------
+    builder, as_of_ms
+        See `learn_heads`.
+    without
+        Own signals to leave out.
+    """
     config = builder.past.config
     days = [builder.retrieval(day) for day in builder.days(as_of_ms)]
-    choices = concatenate_choices([day.choices for day in days], signal_names())
-    shipped = signal_weights(config.blend)
+    own = [name for name in builder.past.own_signals if name not in without]
+    shipped = signal_weights(config.blend) | dict.fromkeys(own, 0.0)
+    choices = concatenate_choices([day.choices for day in days], list(shipped))
     if len(choices) < config.learn.min_choices:
         return shipped, _too_few(len(choices), config)
     edge = round(len(choices) * (1 - VALIDATION_SHARE))
     validation = choices.select(edge, len(choices))
-    may_be_negative = [row.name for row in SIGNALS if row.may_be_negative]
+    may_be_negative = [*own, *(row.name for row in SIGNALS if row.may_be_negative)]
     early = fit_weights(choices.select(0, edge), shipped, may_be_negative=may_be_negative)
     learned_score = linear_score(validation.features, early)
     report = _head_report(
@@ -190,7 +199,7 @@ def _without_position(curves: dict[str, Floats]) -> dict[str, Floats]:
 
 def linear_score(signals: Mapping[str, Floats], weights: Mapping[str, float]) -> Floats:
     """Return the linear score of candidates from their unweighted signals, by name."""
-    score: Floats = np.sum([weights[name] * signals[name] for name in signal_names()], axis=0)
+    score: Floats = np.sum([weights[name] * signals[name] for name in weights], axis=0)
     return score
 
 

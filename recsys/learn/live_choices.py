@@ -119,7 +119,7 @@ def sampled_live_choices(
     """
     live = run.model.page.live
     n_live = len(live.live_rows)
-    names = signal_names()
+    names = (*signal_names(), *past.own_signals)
     unweighted = dataclasses.replace(live, weights=dict.fromkeys(names, 1.0))
     features: list[Floats] = [np.zeros((0, len(names)))]
     chosen: list[NDArray[np.bool_]] = [np.zeros(0, dtype=bool)]

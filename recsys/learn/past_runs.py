@@ -8,6 +8,7 @@ import numpy as np
 
 from recsys.config import Config
 from recsys.rows import iso
+from recsys.signals.own_signals import NO_OWN_SIGNALS, OwnSignals
 from recsys.store.database import Store
 from recsys.training.train import Model, base_run_of, train
 from recsys.training.users import factors_of_base
@@ -39,6 +40,8 @@ class PastRuns:
         The settings of the runs.
     on_progress
         Called with the name of each run that is about to be trained.
+    own_signals
+        Signals that the caller gives the runs.
     """
 
     def __init__(
@@ -46,8 +49,10 @@ class PastRuns:
         store: Store,
         config: Config,
         on_progress: ProgressListener = lambda what: None,
+        own_signals: OwnSignals = NO_OWN_SIGNALS,
     ) -> None:
-        self.store, self.config, self._on_progress = store, config, on_progress
+        self.store, self.config, self.own_signals = store, config, own_signals
+        self._on_progress = on_progress
         self._nightly: dict[tuple[int, int], PastRun] = {}
         self._sampled: dict[tuple[int, int], PastRun] = {}
 
@@ -116,5 +121,7 @@ class PastRuns:
         carried = None
         if base is not None and base_run is not None:
             carried = (base_run, factors_of_base(window, base.model.users))
-        model = train(self.store, window, self.config, lambda stage: nullcontext(), carried)
+        model = train(
+            self.store, window, self.config, lambda stage: nullcontext(), carried, self.own_signals
+        )
         return PastRun(window, model)

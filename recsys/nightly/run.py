@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from recsys.blas import blas_on_one_thread
+from recsys.blend.curves import taken_names
 from recsys.blend.live_model import PageModel, UserState
 from recsys.blend.profiles import UserStateBuilder
 from recsys.config import Config
@@ -35,6 +36,7 @@ from recsys.published import folder as published_folder
 from recsys.published import run_file
 from recsys.published.connection import connect
 from recsys.rows import HOUR_MS, iso
+from recsys.signals.own_signals import NO_OWN_SIGNALS, OwnSignals, require_new_names
 from recsys.store.database import Store
 from recsys.training.article_signals import articles_lifted_by_bots
 from recsys.training.text_vectors import count_new_texts
@@ -59,6 +61,7 @@ class _Job:
     n_processes: int
     report: RunReport
     stage: StageClock
+    own_signals: OwnSignals
 
     @property
     def path(self) -> Path:
@@ -75,10 +78,11 @@ def run_nightly(
     kind: Kind = "nightly",
     on_progress: Callable[[str], None] = lambda stage: None,
     n_processes: int = 1,
+    own_signals: OwnSignals = NO_OWN_SIGNALS,
 ) -> RunReport:
     """Train, score and publish a nightly run, or refresh the current run.
 
-    The seven parameters are those of the `recsys nightly` command.
+    The eight parameters are those of the `recsys nightly` command.
 
     Parameters
     ----------
@@ -100,6 +104,10 @@ def run_nightly(
         How many processes may share the work of a run with many users. They are spawned: a
         script that asks for more than one must keep its own work under
         `if __name__ == "__main__"`.
+    own_signals
+        Signals of your own, by name: from functions, or from files by
+        `recsys.signals.own_tables.read_signal`. The examples of a run with them are not kept. A
+        refresh needs the signals of the run that it refreshes.
 
     Returns
     -------
@@ -123,12 +131,13 @@ def run_nightly(
         run_id = _next_run_id(folder, store, as_of_ms)
         config, changed_settings = _settings(folder, config, kind)
         require_known_names(config)
+        require_new_names(own_signals, taken_names())
         report = RunReport(run_id, kind, iso(as_of_ms), settings=toml_of(config))
         report.changed_settings = changed_settings
         report.versions = library_versions()
         report.window_from = iso(as_of_ms - round(config.data.window_days * 24 * HOUR_MS))
         stage = StageClock(report, on_progress)
-        job = _Job(store, folder, as_of_ms, config, n_processes, report, stage)
+        job = _Job(store, folder, as_of_ms, config, n_processes, report, stage, own_signals)
         _enter_in_ledger(job, "begun")  # a run that is killed leaves this entry
         try:
             with blas_on_one_thread():
@@ -199,7 +208,7 @@ def _write_and_publish(job: _Job) -> None:
 
 def _write_refresh(job: _Job) -> tuple[run_file.RunMeta, PageModel]:
     """Refresh the current run and write the result; return its meta data and its model."""
-    refreshed = refresh(job.store, job.folder, job.as_of_ms, job.config, job.stage)
+    refreshed = refresh(job.store, job.folder, job.as_of_ms, job.config, job.stage, job.own_signals)
     model, page, profiles = refreshed.model, refreshed.model.page, refreshed.profiles
     counts = {"users": refreshed.n_users, "users_with_new_events": len(profiles)}
     job.report.counts, job.report.warnings = model.counts | counts, list(model.warnings)
@@ -220,13 +229,14 @@ def _write_nightly(job: _Job) -> tuple[run_file.RunMeta, PageModel]:
         window = read_training_window(store, job.as_of_ms, config)
         n_processes = job.n_processes if len(window.users) >= MANY_USERS else 1
     job.report.lifted_by_bots = articles_lifted_by_bots(window, config)
-    builder = ExampleBuilder(PastRuns(store, config), keep_in_store=True)
+    past = PastRuns(store, config, own_signals=job.own_signals)
+    builder = ExampleBuilder(past, keep_in_store=not job.own_signals)
     with _workers(n_processes) as workers:
         with stage("new texts"):
             n_counted = count_new_texts(store, window.articles, config, workers)
         n_at_once = 1 if len(window.user_index) > MANY_CLICKS else n_processes
         tasks = _start_building_examples(workers, n_at_once, builder, job.as_of_ms)
-        model = train(store, window, config, stage)
+        model = train(store, window, config, stage, own=job.own_signals)
         with stage("learn"):
             for task in tasks:
                 task.result()
@@ -263,7 +273,7 @@ def _start_building_examples(
     workers: ProcessPoolExecutor | None, n_at_once: int, builder: ExampleBuilder, as_of_ms: int
 ) -> list[Future[None]]:
     """Let other processes build the examples that the store lacks, and return their tasks."""
-    if workers is None:
+    if workers is None or builder.past.own_signals:  # functions are not sent to processes
         return []
     days = builder.days_not_in_store(PROTOCOLS_SERVED, as_of_ms)
     shares = [days[i::n_at_once] for i in range(min(n_at_once, len(days)))]

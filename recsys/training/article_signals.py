@@ -13,6 +13,7 @@ from recsys.config import Config
 from recsys.page.rankings import top_n
 from recsys.rows import HOUR_MS, Clicks
 from recsys.signals import affinity, popularity
+from recsys.signals.own_signals import NO_OWN_SIGNALS, OwnSignals, own_values
 from recsys.signals.static_signals import ArticlesAt
 from recsys.training.window import TrainingWindow, select_clicks
 
@@ -27,7 +28,7 @@ class ArticleSignals:
     Attributes
     ----------
     static : dict of array of float32, shape (n_live,)
-        Unweighted static signals of `recsys.blend.signal_table`, by name.
+        Unweighted static signals of `recsys.blend.signal_table`, and own ones, by name.
     importance : array of float32, shape (n_live,)
         The score of Must-Reads.
     rise : array of float32, shape (n_live,)
@@ -35,7 +36,7 @@ class ArticleSignals:
     newest : array of int64, shape (n_live,)
         Live indices, newest first.
     features : dict of array of float32, shape (n_articles,)
-        `recsys.blend.curves.ARTICLE_FEATURES` of every known article.
+        `recsys.blend.curves.ARTICLE_FEATURES`, and own signals, of every known article.
     """
 
     static: dict[str, NDArray[np.float32]]
@@ -46,7 +47,11 @@ class ArticleSignals:
 
 
 def article_signals(
-    window: TrainingWindow, user_items: csr_matrix, category: Ints, config: Config
+    window: TrainingWindow,
+    user_items: csr_matrix,
+    category: Ints,
+    config: Config,
+    own: OwnSignals = NO_OWN_SIGNALS,
 ) -> ArticleSignals:
     """Compute the signals of a training window's articles that are the same for all users.
 
@@ -60,6 +65,8 @@ def article_signals(
         Section of each known article; 0 is "no section".
     config
         Half-lives and priors of the signals.
+    own
+        Signals that the caller gives.
     """
     live = window.live_rows
     ages = age_hours(window.born_ms[live], window.as_of_ms)  # every live article has been born
@@ -70,14 +77,17 @@ def article_signals(
         np.full(len(live), window.as_of_ms),
         config.popularity,
     )
-    static = static_values(articles)
+    known = window.articles.id_map
+    given = own_values(own, known.ids, np.full(len(known), window.as_of_ms))
+    static = {**static_values(articles), **{name: of[live] for name, of in given.items()}}
     clicked, clicked_hours = _counted_clicks_with_time(window)
     return ArticleSignals(
         static={name: values.astype(np.float32) for name, values in static.items()},
         importance=_importance(window, user_items, category, ages, config),
         rise=_rise(window, clicked, clicked_hours, config),
         newest=np.lexsort((np.arange(len(live)), ages)),
-        features=_article_features(window),
+        features=_article_features(window)
+        | {name: values.astype(np.float32) for name, values in given.items()},
     )
 
 

@@ -24,6 +24,7 @@ from recsys.page.stories import story_index
 from recsys.published import run_file
 from recsys.rows import UNKNOWN_TIME, Articles
 from recsys.signals import affinity, collaborative
+from recsys.signals.own_signals import NO_OWN_SIGNALS, OwnSignals
 from recsys.store.database import Store
 from recsys.training.article_signals import article_signals, assign_sections
 from recsys.training.carry_over import (
@@ -107,6 +108,7 @@ def train_articles(
     stage: Stage,
     user_items: csr_matrix,
     carried: tuple[BaseRun, NDArray[np.float32]] | None = None,
+    own: OwnSignals = NO_OWN_SIGNALS,
 ) -> ArticleModel:
     """Train the article model on a training window: every signal of every live article.
 
@@ -125,6 +127,8 @@ def train_articles(
     carried
         For a refresh: the base run, and its factors of the window's users (see
         `recsys.training.carry_over.carried_factors`). None for a nightly run.
+    own
+        Signals that the caller gives; their weight is 0 until it is learned.
     """
     base = None if carried is None else carried[0]
     articles, live = window.articles, window.live_rows
@@ -142,7 +146,7 @@ def train_articles(
     with stage("other signals"):
         known_sections = () if base is None else base.carry.sections
         category, sections = assign_sections(articles.categories, known_sections)
-        signals = article_signals(window, counted_items, category, config)
+        signals = article_signals(window, counted_items, category, config, own)
         stories = story_index(texts.similar[live], window.written_ms[live], config.page)
     live_model = LiveModel(
         live_rows=live,
@@ -153,7 +157,7 @@ def train_articles(
         category=category,
         similar=_rows(texts.similar),
         item_item=_rows(together.item_item),
-        weights=signal_weights(config.blend),
+        weights=signal_weights(config.blend) | dict.fromkeys(own, 0.0),
         blend=config.blend,
         click_confidence=1.0 + config.collaborative.alpha,
     )
@@ -294,6 +298,7 @@ def train(
     config: Config,
     stage: Stage,
     carried: tuple[BaseRun, UserFactors] | None = None,
+    own: OwnSignals = NO_OWN_SIGNALS,
 ) -> Model:
     """Train a whole run on a training window: the article model, and all users.
 
@@ -304,10 +309,12 @@ def train(
     carried
         For a refresh: the base run, and what it knew of the window's users (see
         `recsys.training.users.factors_of_base`). None for a nightly run.
+    own
+        Signals that the caller gives.
     """
     user_items = window_user_items(window, config)
     carried_articles = None if carried is None else (carried[0], carried[1].factors)
-    model = train_articles(store, window, config, stage, user_items, carried_articles)
+    model = train_articles(store, window, config, stage, user_items, carried_articles, own)
     with stage("users"):
         live, category = model.page.live.live_rows, model.page.live.category
         n_categories = model.page.n_categories
