@@ -5,17 +5,27 @@ neither can replace the other: a system that is best at ordering what an editor 
 chosen may be useless at choosing from all live articles.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
 from recsys.errors import StoreError
 from recsys.learn.examples import ExampleBuilder
-from recsys.learn.heads import Heads, learn_heads
+from recsys.learn.heads import Heads, fit_retrieval_head, learn_heads
 from recsys.learn.past_runs import PastRun
 from recsys.learn.protocols import DAY_MS, Protocol, last_nightly_run_ms
+from recsys.rows import iso
 from recsys.training.liveness import NO_TITLES, has_title
+
+
+class Served(NamedTuple):
+    """A nightly run of the test window, and the time span [from_ms, before_ms) that it served."""
+
+    as_of_ms: int
+    from_ms: int
+    before_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,16 +40,33 @@ class EvaluatedRun:
         What it had learned.
     from_ms, before_ms
         It served the impressions shown in [from_ms, before_ms).
+    weights_without
+        By own signal: the retrieval head that has not learned it.
     """
 
     run: PastRun
     heads: Heads
     from_ms: int
     before_ms: int
+    weights_without: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+
+
+def served_spans(from_ms: int, before_ms: int) -> list[Served]:
+    """Return the nightly runs of the test window [from_ms, before_ms), and what each served."""
+    first_ms = int(last_nightly_run_ms(np.array([from_ms]))[0])
+    return [
+        Served(as_of_ms, max(as_of_ms, from_ms), min(as_of_ms + DAY_MS, before_ms))
+        for as_of_ms in range(first_ms, before_ms, DAY_MS)
+    ]
 
 
 def evaluated_runs(
-    builder: ExampleBuilder, protocols: Sequence[Protocol], *, from_ms: int, before_ms: int
+    builder: ExampleBuilder,
+    protocols: Sequence[Protocol],
+    *,
+    from_ms: int,
+    before_ms: int,
+    on_step: Callable[[str], None] = lambda what: None,
 ) -> list[EvaluatedRun]:
     """Train the nightly runs that served a time span, and learn their heads.
 
@@ -51,6 +78,8 @@ def evaluated_runs(
         The protocols to learn ranking heads for.
     from_ms, before_ms
         The time span [from_ms, before_ms).
+    on_step
+        Called before the heads of each run are fitted.
 
     Raises
     ------
@@ -61,11 +90,14 @@ def evaluated_runs(
     has_no_titles = len(articles.id_map) > 0 and not has_title(articles).any()
     if has_no_titles and builder.past.config.data.require_title:
         raise StoreError(NO_TITLES)
-    first_ms = int(last_nightly_run_ms(np.array([from_ms]))[0])
     runs = []
-    for as_of_ms in range(first_ms, before_ms, DAY_MS):
+    for as_of_ms, begin, end in served_spans(from_ms, before_ms):
+        on_step(f"heads learned by {iso(as_of_ms)}")
         heads = learn_heads(builder, as_of_ms, protocols)
+        weights_without = {
+            name: {**fit_retrieval_head(builder, as_of_ms, [name])[0], name: 0.0}
+            for name in builder.past.own_signals
+        }
         run = builder.past.nightly(as_of_ms, as_of_ms + DAY_MS)
-        begin, end = max(as_of_ms, from_ms), min(as_of_ms + DAY_MS, before_ms)
-        runs.append(EvaluatedRun(run, heads, begin, end))
+        runs.append(EvaluatedRun(run, heads, begin, end, weights_without))
     return runs

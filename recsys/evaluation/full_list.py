@@ -1,7 +1,7 @@
 """Make lists from all live articles by each system, to compare them with the next clicks."""
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +12,8 @@ from recsys.blend.linear import score_parts, total_score
 from recsys.blend.live_model import LiveModel, UserState
 from recsys.blend.signal_table import signal_names
 from recsys.evaluation.backtest import EvaluatedRun
+from recsys.evaluation.own_systems import NO_OWN_SYSTEMS, OwnSystems
+from recsys.evaluation.systems import in_order, without
 from recsys.evaluation.turn_taking import fill_by_turns
 from recsys.learn.live_choices import CHOICE_HOURS, later_clicks, live_choices
 from recsys.learn.past_runs import PastRun, PastRuns
@@ -20,7 +22,7 @@ from recsys.page.build import Built, PageBuilder
 from recsys.page.list_table import PageList
 from recsys.page.rankings import top_n
 from recsys.page.rules import NO_RULES
-from recsys.rows import HOUR_MS
+from recsys.rows import HOUR_MS, iso
 from recsys.signals.event_counts import counted_clicks
 
 Floats = NDArray[np.float64]
@@ -61,6 +63,9 @@ class FullList:
     ----------
     lists : dict of array of int64, shape (n_lists, LIST_LENGTH)
         By system: indices of articles, -1 for no entry.
+    own
+        The names of the systems of the caller. A list of theirs without any entry is one that
+        they did not score.
     relevant
         For each list, the indices of the articles that its user clicked in the next hours.
     user_key, n_reads : array of int64, shape (n_lists,)
@@ -86,6 +91,7 @@ class FullList:
     """
 
     lists: dict[str, Ints]
+    own: tuple[str, ...]
     relevant: list[set[int]]
     user_key: Ints
     n_reads: Ints
@@ -107,7 +113,12 @@ def noons(from_ms: int, before_ms: int) -> Iterator[int]:
 
 
 def make_full_lists(
-    past: PastRuns, runs: Sequence[EvaluatedRun], *, random_state: int = 42
+    past: PastRuns,
+    runs: Sequence[EvaluatedRun],
+    *,
+    own: OwnSystems = NO_OWN_SYSTEMS,
+    random_state: int = 42,
+    on_step: Callable[[str], None] = lambda what: None,
 ) -> FullList:
     """Make lists from all live articles at noon, for each user who then clicked one of them.
 
@@ -122,14 +133,18 @@ def make_full_lists(
         Trains the refreshes.
     runs
         The evaluated runs. Clicks after the last of them are not looked at.
+    own
+        Systems of the caller to make lists by too.
     random_state
         Seed of the random system.
+    on_step
+        Called before the lists of each noon are made.
     """
     rng = np.random.default_rng(random_state)
     before_ms = max((evaluated.before_ms for evaluated in runs), default=0)
     return _concatenated(
         [
-            _lists_of_noon(past, evaluated, noon_ms, before_ms, rng)
+            _lists_of_noon(past, evaluated, noon_ms, before_ms, rng, own, on_step)
             for evaluated in runs
             for noon_ms in noons(evaluated.from_ms, before_ms)
             if noon_ms < evaluated.before_ms
@@ -138,10 +153,17 @@ def make_full_lists(
 
 
 def _lists_of_noon(
-    past: PastRuns, evaluated: EvaluatedRun, noon_ms: int, before_ms: int, rng: np.random.Generator
+    past: PastRuns,
+    evaluated: EvaluatedRun,
+    noon_ms: int,
+    before_ms: int,
+    rng: np.random.Generator,
+    own: OwnSystems,
+    on_step: Callable[[str], None],
 ) -> FullList:
     """Return the lists of one noon."""
     run = past.refresh(evaluated.run, noon_ms, noon_ms)
+    on_step(f"lists of {iso(noon_ms)}")
     model = run.model.page
     learned = dataclasses.replace(model.live, weights=evaluated.heads.weights)
     builder = PageBuilder(dataclasses.replace(model, live=learned))
@@ -149,12 +171,21 @@ def _lists_of_noon(
     personal = layout.of_scorer("personal")
     judged = [of for of in layout.lists if of.scorer in GAIN_HOURS]
     choices = list(live_choices(past, run, before_ms=before_ms))
-    rows: dict[str, list[Ints]] = {name: [] for name in SYSTEMS}
+    models = {"blend": learned} | {
+        without(name): dataclasses.replace(learned, weights=weights)
+        for name, weights in evaluated.weights_without.items()
+    }
+    user_keys = [choice.user_key for choice in choices]
+    live_keys = run.window.articles.id_map.keys[learned.live_rows]
+    given = own.full_lists(user_keys, live_keys, noon_ms)
+    rows: dict[str, list[Ints]] = {name: [] for name in (*SYSTEMS, *learned.own_names())}
+    rows |= {name: [] for name in (*models, *given)}
     if personal is not None:
         rows["page"], longer = [], layout.resized({personal.name: LIST_LENGTH})
     pages: dict[str, list[dict[str, list[int]]]] = {name: [] for name in PAGE_METHODS}
-    for choice in choices:
-        for name, ranked in _rankings(run, learned, choice.user, rng).items():
+    for i, choice in enumerate(choices):
+        scores = {name: values[i].astype(np.float32) for name, values in given.items()}
+        for name, ranked in _rankings(run, models, choice.user, scores, rng).items():
             rows[name].append(_padded(ranked))
         if personal is not None:
             liked = builder.page(choice.user, None, longer).lists[personal.name]
@@ -167,8 +198,9 @@ def _lists_of_noon(
     return FullList(
         lists={
             name: np.array(found, dtype=np.int64).reshape(-1, LIST_LENGTH)
-            for name, found in rows.items()
+            for name, found in in_order(rows).items()
         },
+        own=tuple(own.scorers),
         relevant=[choice.clicked for choice in choices],
         user_key=np.array([choice.user_key for choice in choices], dtype=np.int64),
         n_reads=np.array([choice.n_reads for choice in choices], dtype=np.int64),
@@ -196,6 +228,7 @@ def _concatenated(parts: Sequence[FullList]) -> FullList:
             name: np.concatenate([no_rows, *(_shifted(p.lists[name], by) for p, by in shifted)])
             for name in (parts[0].lists if parts else SYSTEMS)
         },
+        own=parts[0].own if parts else (),
         relevant=[{by + i for i in clicked} for p, by in shifted for clicked in p.relevant],
         user_key=np.concatenate([no_ints, *(part.user_key for part in parts)]),
         n_reads=np.concatenate([no_ints, *(part.n_reads for part in parts)]),
@@ -295,19 +328,37 @@ def _article_facts(run: PastRun) -> tuple[Floats, NDArray[np.bool_], csr_matrix]
 
 
 def _rankings(
-    run: PastRun, learned: LiveModel, user: UserState | None, rng: np.random.Generator
+    run: PastRun,
+    models: Mapping[str, LiveModel],
+    user: UserState | None,
+    scores: dict[str, NDArray[np.float32]],
+    rng: np.random.Generator,
 ) -> dict[str, Ints]:
-    """Return the best live, unread articles of a user by each system, best first."""
+    """Return the best live, unread articles of a user by each system, best first.
+
+    Parameters
+    ----------
+    run, user
+        The run and the user.
+    models
+        The articles of the run, by system: with the weights that it learned.
+    scores
+        Scores of the live articles by other systems.
+    rng
+        Draws the random system.
+    """
     live = run.model.page.live
     n_live = len(live.live_rows)
     parts = score_parts(live, user, None)
-    scores = {
+    scores = scores | {
         name: total_score(
             {part: parts[part] for part in used or signal_names() if part in parts}, n_live
         )
         for name, used in SIGNALS_OF_SYSTEM.items()
     }
-    scores["blend"] = total_score(score_parts(learned, user, None), n_live)
+    scores |= {name: live.static[name].copy() for name in live.own_names()}
+    for name, model in models.items():
+        scores[name] = total_score(score_parts(model, user, None), n_live)
     scores["random"] = rng.random(n_live).astype(np.float32)
     for values in scores.values():
         if user is not None:

@@ -105,8 +105,8 @@ def run_nightly(
         script that asks for more than one must keep its own work under
         `if __name__ == "__main__"`.
     own_signals
-        Signals of your own, by name: from functions, or from files by
-        `recsys.signals.own_tables.read_signal`. The examples of a run with them are not kept. A
+        Signals of your own, by name: functions, also those of `recsys.nightly.read_signal`, which
+        reads files. The examples of a run with them are not kept. A
         refresh needs the signals of the run that it refreshes.
 
     Returns
