@@ -225,6 +225,14 @@ def test_every_table_is_a_frame_of_polars_and_of_pandas(evaluated):
     assert auc == evaluated.in_view["hourly"].systems["blend"]["auc"].mean
 
 
+def test_the_page_has_no_word_twice_and_no_column_of_two_meanings(evaluated):
+    text = evaluated.to_html(evaluated_at=AT, command="recsys evaluate")
+    assert "by by" not in text
+    assert "redundancy, or" not in text
+    assert '<th scope="col">redundancy</th>' in text
+    assert text.count("<h2>") == 6
+
+
 def test_the_keys_of_json_do_not_depend_on_the_protocols(evaluated, sample_store):
     both = evaluated.as_dict(evaluated_at=AT, command="recsys evaluate")
     assert (both["protocols"], both["streaming"]) == (["nightly", "hourly"], None)

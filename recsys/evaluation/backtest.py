@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from recsys.errors import StoreError
-from recsys.learn.examples import ExampleBuilder
+from recsys.learn.examples import RETRIEVAL, ExampleBuilder
 from recsys.learn.heads import Heads, fit_retrieval_head, learn_heads
 from recsys.learn.past_runs import PastRun
 from recsys.learn.protocols import DAY_MS, Protocol, last_nightly_run_ms
@@ -94,8 +94,9 @@ def evaluated_runs(
     for as_of_ms, begin, end in served_spans(from_ms, before_ms):
         on_step(f"heads learned by {iso(as_of_ms)}")
         heads = learn_heads(builder, as_of_ms, protocols)
+        is_used = heads.reports[RETRIEVAL].used
         weights_without = {
-            name: {**fit_retrieval_head(builder, as_of_ms, [name])[0], name: 0.0}
+            name: {**fit_retrieval_head(builder, as_of_ms, [name], is_used=is_used)[0], name: 0.0}
             for name in builder.past.own_signals
         }
         run = builder.past.nightly(as_of_ms, as_of_ms + DAY_MS)

@@ -173,7 +173,8 @@ def without_features(
     for impressions in served:
         evaluated = impressions.evaluated
         as_of_ms = evaluated.run.window.as_of_ms
-        curves, report = fit_ranking_head(builder, as_of_ms, protocol, names)
+        is_used = evaluated.heads.reports[ranking_head(protocol)].used
+        curves, report = fit_ranking_head(builder, as_of_ms, protocol, names, is_used=is_used)
         heads = Heads(evaluated.heads.weights, {protocol: curves}, {ranking_head(protocol): report})
         evaluated = dataclasses.replace(evaluated, heads=heads, weights_without={})
         result.append(ServedImpressions(evaluated, impressions.parts))

@@ -101,7 +101,11 @@ def learn_heads(builder: ExampleBuilder, as_of_ms: int, protocols: Sequence[Prot
 
 
 def fit_retrieval_head(
-    builder: ExampleBuilder, as_of_ms: int, without: Sequence[str] = ()
+    builder: ExampleBuilder,
+    as_of_ms: int,
+    without: Sequence[str] = (),
+    *,
+    is_used: bool | None = None,
 ) -> tuple[Mapping[str, float], HeadReport]:
     """Fit the weights of the linear score to choices among all live articles.
 
@@ -111,6 +115,9 @@ def fit_retrieval_head(
         See `learn_heads`.
     without
         Own signals to leave out.
+    is_used
+        Whether the learned head is used; by default if it does better than the shipped one. A
+        comparison with the head that has all signals uses what that one uses.
     """
     config = builder.past.config
     days = [builder.retrieval(day) for day in builder.days(as_of_ms)]
@@ -129,6 +136,7 @@ def fit_retrieval_head(
         mean_auc(learned_score, validation),
         mean_auc(linear_score(validation.features, shipped), validation),
         "",
+        is_used,
     )
     if not report.used:
         return shipped, report
@@ -137,7 +145,12 @@ def fit_retrieval_head(
 
 
 def fit_ranking_head(
-    builder: ExampleBuilder, as_of_ms: int, protocol: Protocol, without: Sequence[str] = ()
+    builder: ExampleBuilder,
+    as_of_ms: int,
+    protocol: Protocol,
+    without: Sequence[str] = (),
+    *,
+    is_used: bool | None = None,
 ) -> tuple[dict[str, Floats], HeadReport]:
     """Fit the curves to choices among what was shown.
 
@@ -149,6 +162,8 @@ def fit_ranking_head(
         Up to when clicks and views counted for each choice.
     without
         Features to leave out, for an ablation.
+    is_used
+        See `fit_retrieval_head`.
 
     Returns
     -------
@@ -182,7 +197,8 @@ def fit_ranking_head(
         for name in signal_names()
     }
     shipped = mean_auc(linear_score(signals, signal_weights(config.blend)), validation)
-    report = _head_report(len(choices), auc_of[best], shipped, f"bend penalty {best:g}")
+    chosen = f"bend penalty {best:g}"
+    report = _head_report(len(choices), auc_of[best], shipped, chosen, is_used)
     return (_without_position(fit.curves(best)) if report.used else {}), report
 
 
@@ -203,12 +219,14 @@ def linear_score(signals: Mapping[str, Floats], weights: Mapping[str, float]) ->
     return score
 
 
-def _head_report(n: int, learned: float, shipped: float, chosen: str) -> HeadReport:
-    """Return the report of a head, which is served if it does better than the shipped one."""
+def _head_report(
+    n: int, learned: float, shipped: float, chosen: str, is_used: bool | None
+) -> HeadReport:
+    """Return the report of a head; for `is_used` see `fit_retrieval_head`."""
     if not np.isfinite([learned, shipped]).all():
         why = f"none of the latest {VALIDATION_SHARE:.0%} of {n} choices holds a click"
         return HeadReport(n, None, None, False, why)
-    used = learned > shipped
+    used = learned > shipped if is_used is None else is_used
     why = chosen if used else "no better than the shipped weights"
     return HeadReport(n, round(learned, 4), round(shipped, 4), used, why)
 
