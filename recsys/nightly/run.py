@@ -236,7 +236,7 @@ def _write_nightly(job: _Job) -> tuple[run_file.RunMeta, PageModel]:
             n_counted = count_new_texts(store, window.articles, config, workers)
         n_at_once = 1 if len(window.user_index) > MANY_CLICKS else n_processes
         tasks = _start_building_examples(workers, n_at_once, builder, job.as_of_ms)
-        model = train(store, window, config, stage, own=job.own_signals)
+        model = train(store, window, config, stage, None, job.own_signals)
         with stage("learn"):
             for task in tasks:
                 task.result()

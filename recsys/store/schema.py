@@ -178,11 +178,10 @@ MIGRATIONS = (
     f"""
     -- For reading: ids as text, instants as ISO 8601 in UTC. An anonymous user has no id, but may
     -- have a session.
-    CREATE VIEW v_articles AS
+    CREATE VIEW IF NOT EXISTS v_articles AS
     SELECT d.article_id, a.title, a.category, a.author, a.url, a.language,
         replace(a.tags, char(10), ', ') AS tags, a.premium,
         {_INSTANT.format("a.published_at")} AS published_at,
-        {_INSTANT.format("a.first_published_at")} AS first_published_at,
         {_INSTANT.format("a.modified_at")} AS modified_at,
         {_INSTANT.format("a.expires_at")} AS expires_at,
         {_INSTANT.format("a.withdrawn_at")} AS withdrawn_at,
@@ -191,13 +190,13 @@ MIGRATIONS = (
         {_INSTANT.format("a.added_at")} AS added_at,
         {_INSTANT.format("a.updated_at")} AS updated_at
     FROM articles a JOIN article_ids d USING (article_key);
-    CREATE VIEW v_clicks AS
+    CREATE VIEW IF NOT EXISTS v_clicks AS
     SELECT {_USER}, {_SESSION}, d.article_id,
         {_INSTANT.format("c.clicked_at")} AS clicked_at, c.dwell_seconds, c.source,
         c.time_is_bound
     FROM clicks c JOIN users u USING (user_key) JOIN article_ids d USING (article_key);
     -- One row for each article of an impression, in order of position.
-    CREATE VIEW v_lists AS
+    CREATE VIEW IF NOT EXISTS v_lists AS
     WITH RECURSIVE position (n) AS (
         SELECT 1 UNION ALL
         SELECT n + 1 FROM position WHERE n < (SELECT max(length(clicked)) FROM impressions)
@@ -212,7 +211,7 @@ MIGRATIONS = (
     JOIN users u ON u.user_key = i.user_key
     LEFT JOIN article_ids c ON c.article_key = i.context_key;
     -- One row for each impression; `shown` and `clicked` are JSON, as in a file of impressions.
-    CREATE VIEW v_impressions AS
+    CREATE VIEW IF NOT EXISTS v_impressions AS
     WITH RECURSIVE position (n) AS (
         SELECT 1 UNION ALL
         SELECT n + 1 FROM position WHERE n < (SELECT max(length(clicked)) FROM impressions)
