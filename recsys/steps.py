@@ -8,7 +8,7 @@ import logging
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,34 @@ class StepRecord:
     seconds: float | None = None
 
 
+class Steps:
+    """Logs the steps of work whose number of steps is known before.
+
+    A step has the number of steps that have ended, itself included: a step may hold others.
+
+    Parameters
+    ----------
+    total
+        How many steps there are; 0 where that is not known, so that none has a number.
+    """
+
+    def __init__(self, total: int = 0) -> None:
+        self._total, self._n_ended = total, 0
+
+    @contextmanager
+    def step(self, logger: logging.Logger, name: str) -> Iterator[dict[str, int]]:
+        """Log a step as the function `step` does."""
+        start = time.perf_counter()
+        counts: dict[str, int] = {}
+        _log_begin(logger, self._record(name))
+        yield counts
+        _log_end(logger, self._record(name), counts, start)
+        self._n_ended += 1
+
+    def _record(self, name: str) -> StepRecord:
+        return StepRecord(name, self._n_ended + 1 if self._total else 0, self._total)
+
+
 @contextmanager
 def step(
     logger: logging.Logger, name: str, *, number: int = 0, total: int = 0
@@ -52,13 +80,27 @@ def step(
     dict of int
         The block enters what it counts; the last record has it. A block that raises logs no end.
     """
-    place = f"{number} of {total}: {name}" if total else name
     record = StepRecord(name, number, total)
-    logger.debug("%s begins", place, extra={"step": record})
     start = time.perf_counter()
     counts: dict[str, int] = {}
+    _log_begin(logger, record)
     yield counts
+    _log_end(logger, record, counts, start)
+
+
+def _log_begin(logger: logging.Logger, record: StepRecord) -> None:
+    logger.debug("%s begins", _place(record), extra={"step": record})
+
+
+def _log_end(
+    logger: logging.Logger, record: StepRecord, counts: dict[str, int], start: float
+) -> None:
     seconds = round(time.perf_counter() - start, 3)
-    record = StepRecord(name, number, total, counts, seconds)
+    record = replace(record, counts=counts, seconds=seconds)
     figures = [f"{n} {what.replace('_', ' ')}" for what, n in counts.items()]
-    logger.info("%s: %s", place, ", ".join([*figures, f"{seconds:.2f} s"]), extra={"step": record})
+    text = ", ".join([*figures, f"{seconds:.2f} s"])
+    logger.info("%s: %s", _place(record), text, extra={"step": record})
+
+
+def _place(record: StepRecord) -> str:
+    return f"{record.number} of {record.total}: {record.name}" if record.total else record.name

@@ -16,6 +16,7 @@ from recsys.nightly import run as nightly_run
 from recsys.nightly.run import run_nightly
 from recsys.published import connection, run_file
 from recsys.published import folder as published_folder
+from recsys.rows import from_ms
 from recsys.store.database import Store
 
 DAY_MS = 24 * 3_600_000
@@ -82,8 +83,7 @@ def test_evaluation_and_tuning_use_one_thread_of_blas(sample, many_threads, monk
                 store,
                 Config(),
                 ["nightly"],
-                from_ms=RECEIVED_MS - DAY_MS,
-                before_ms=RECEIVED_MS,
+                test_from=from_ms(RECEIVED_MS - DAY_MS),
             )
         with pytest.raises(Seen, match=r"\{1\}"):
             search_settings(

@@ -79,7 +79,10 @@ def test_evaluation_is_not_silent(here):
     done = run(here, "evaluate", *STORE, "--config", "c.toml", "--json", "-")
     assert done.status == 0
     assert set(json.loads(done.out)) >= {"protocol", "systems", "full_list"}
-    assert re.search(r": 1 of 3: night of ", done.said)
+    (n_steps,) = re.findall(r"steps of this evaluation: (\d+), --protocol all: \d+", done.said)
+    numbers = re.findall(rf": (\d+) of {n_steps}: ", done.said)
+    assert [int(number) for number in numbers] == list(range(1, int(n_steps) + 1))
+    assert "about the time of this evaluation: " in done.said
 
 
 def test_the_files_of_an_ingest_are_counted(here):

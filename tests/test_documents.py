@@ -219,6 +219,25 @@ def test_every_block_of_a_document_runs(document, newsroom_of_today, programs, t
             RUN[block.language](asks_for_a_page(block), folder, programs)
 
 
+@pytest.mark.slow
+def test_the_example_from_files_to_a_finding_finds_what_the_sample_planted(tmp_path):
+    script = [sys.executable, "-W", "error", ROOT / "docs" / "finding.py"]
+    done = subprocess.run(
+        [*script, SAMPLE, "f.db", "f.html"],
+        cwd=tmp_path,
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Re-ranking what was shown (nightly): blend won, with AUC" in done.stdout
+    assert "What signal title_words adds to the blend (nightly): AUC" in done.stdout
+    steps = re.findall(r"^(\d+) of (\d+) ", done.stdout, re.MULTILINE)
+    assert steps[-1][0] == steps[-1][1]
+    assert "sections" in (tmp_path / "f.html").read_text("utf-8")
+
+
 def test_few_blocks_are_not_run_and_each_says_why():
     marked = [block for name in DOCUMENTS for block in blocks_of(name) if block.mark == "not run"]
     assert all(len(block.why.split()) > 3 for block in marked)

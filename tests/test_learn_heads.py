@@ -3,7 +3,7 @@ from conftest import RECEIVED_MS
 from recsys.blend.signal_table import signal_weights
 from recsys.config import Config, LearnConfig
 from recsys.learn.examples import ExampleBuilder
-from recsys.learn.heads import learn_heads
+from recsys.learn.heads import fit_ranking_head, fit_retrieval_head, learn_heads
 from recsys.learn.past_runs import PastRuns
 
 
@@ -14,6 +14,17 @@ def test_with_too_few_choices_the_shipped_weights_are_served_and_the_report_says
     assert learned.weights == signal_weights(config.blend)
     assert learned.curves == {"nightly": {}}
     assert all("needed to learn" in report.why for report in learned.reports.values())
+
+
+def test_a_head_to_compare_with_is_used_or_not_as_the_other_one_is(sample_store):
+    builder = ExampleBuilder(PastRuns(sample_store, Config(learn=LearnConfig(days=1))))
+    shipped = signal_weights(builder.past.config.blend)
+    for is_used in (True, False):
+        weights, report = fit_retrieval_head(builder, RECEIVED_MS, True, is_used=is_used)
+        assert report.used == is_used
+        assert (weights == shipped) == (not is_used)
+        curves, _ = fit_ranking_head(builder, RECEIVED_MS, "nightly", is_used=is_used)
+        assert bool(curves) == is_used
 
 
 def test_each_head_is_reported_with_its_validation(sample_store):

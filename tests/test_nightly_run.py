@@ -1,5 +1,6 @@
 import json
 import multiprocessing
+import shutil
 import sqlite3
 from contextlib import closing
 from datetime import datetime
@@ -7,18 +8,20 @@ from datetime import datetime
 import msgspec
 import numpy as np
 import pytest
-from conftest import BY_HAND, IDS_ALONE, ROOT, SAMPLE
+from conftest import BY_HAND, IDS_ALONE, QUICK, ROOT, SAMPLE, current_run
 from newsroom import altered_sample
 
 from recsys.config import Config, DataConfig, LearnConfig
-from recsys.errors import HeldBackError, RecsysError, RunActiveError, SnapshotError
+from recsys.errors import ConfigError, HeldBackError, RecsysError, RunActiveError, SnapshotError
 from recsys.files import locked
 from recsys.ingest.detect import expand
 from recsys.ingest.load_files import load_files
 from recsys.nightly import run as nightly_run
 from recsys.nightly.run import run_nightly
 from recsys.published import folder as published_folder
-from recsys.rows import HOUR_MS, iso, to_ms
+from recsys.published import run_file
+from recsys.published.connection import connect
+from recsys.rows import HOUR_MS, from_ms, iso, to_ms
 from recsys.serving.recommender import Recommender
 from recsys.store.database import Store
 from recsys.training.train import train
@@ -127,6 +130,35 @@ def test_a_nightly_run_after_a_day_without_clicks_is_published(sample, tmp_path)
     with Store(path) as store:
         report = run_nightly(store, tmp_path / "p", as_of_ms=later_ms, config=config)
     assert report.heads["retrieval"].why.startswith("0 choices")
+
+
+def test_a_signal_of_ones_own_is_learned_served_and_refreshed(sample, tmp_path):
+    with closing(sqlite3.connect(sample.store)) as conn:
+        clicks = dict(conn.execute("SELECT article_id, count(*) FROM v_clicks GROUP BY 1"))
+    own = {"all_clicks": lambda rows: [clicks.get(id_, 0) for id_ in rows["article_id"]]}
+    as_of_ms, folder = to_ms(sample.as_of), tmp_path / "p"
+    shutil.copy(sample.store, tmp_path / "s.db")
+    with Store(tmp_path / "s.db") as store:
+        for kind, at_ms in (("nightly", as_of_ms - 6 * HOUR_MS), ("refresh", as_of_ms)):
+            options = {"as_of_ms": at_ms, "kind": kind, "own_signals": own}
+            run_nightly(store, folder, config=QUICK if kind == "nightly" else None, **options)
+            run, path = current_run(folder), published_folder.require_current(folder)
+            with closing(connect(published_folder.run_path(folder, path))) as conn:
+                _, rank = run_file.load_model(conn, path)
+            live = run.model.live
+            ids = [run.articles[row].article_id for row in live.live_rows.tolist()]
+            assert live.own_names() == ("all_clicks",)
+            assert live.static["all_clicks"].tolist() == [clicks.get(id_, 0) for id_ in ids]
+            assert live.weights["all_clicks"] > 0
+            assert "all_clicks" in rank.refresh_curves
+            page = Recommender(folder).recommend("u0007", "a0030", as_of=from_ms(at_ms))
+            liked = page["you_may_also_like"]
+            assert any("all_clicks" in slot.parts for slot in liked)
+            assert len(Recommender(folder).rank("u0007", ids[:9])) == 9
+        with pytest.raises(ConfigError, match="own signals all_clicks, but none are given"):
+            run_nightly(store, folder, as_of_ms=as_of_ms + 1, kind="refresh")
+        with pytest.raises(ConfigError, match="signal text: recsys has a signal"):
+            run_nightly(store, folder, as_of_ms=as_of_ms + 1, own_signals={"text": len})
 
 
 def test_a_log_without_texts_is_enough_for_a_page(store, load, tmp_path):

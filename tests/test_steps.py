@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from recsys.steps import step
+from recsys.steps import Steps, step
 
 LOG = logging.getLogger("recsys.tests")
 
@@ -28,6 +28,20 @@ def test_a_step_without_a_number_is_named_alone_and_one_that_fails_has_no_end(ca
     with pytest.raises(KeyError), step(LOG, "read"):
         raise KeyError
     assert [record.getMessage() for record in caplog.records] == ["read begins"]
+
+
+def test_steps_have_the_number_of_those_that_have_ended(caplog):
+    caplog.set_level("INFO", "recsys")
+    steps = Steps(3)
+    with steps.step(LOG, "learn"), steps.step(LOG, "run"):
+        pass
+    with steps.step(LOG, "lists"):
+        pass
+    said = [record.getMessage().rpartition(":")[0] for record in caplog.records]
+    assert said == ["1 of 3: run", "2 of 3: learn", "3 of 3: lists"]
+    with Steps().step(LOG, "run"):
+        pass
+    assert caplog.records[-1].getMessage().startswith("run: ")
 
 
 def test_the_package_prints_nothing_where_the_caller_does_not_log():

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from recsys.blend.linear import context_signals, score_parts, text_of_recent
 from recsys.blend.live_model import LiveModel, Rows, UserState
+from recsys.blend.signal_table import signal_names
 from recsys.rows import HOUR_MS, UNKNOWN_TIME
 from recsys.signals.event_features import ARTICLE_FEATURES, USER_FEATURES
 
@@ -49,6 +50,11 @@ RANKED_FEATURES = (
     "views_6h",
     "text",
 )
+
+
+def taken_names() -> frozenset[str]:
+    """Return the names that a user's own signal must not have: of signals and of features."""
+    return feature_names() | {*signal_names(), "position"}
 
 
 def feature_names() -> frozenset[str]:

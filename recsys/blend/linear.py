@@ -134,9 +134,10 @@ def score_parts(model: LiveModel, user: UserState | None, context: int | None) -
 
 
 def total_score(parts: dict[str, Floats], n_live: int) -> Floats:
-    """Return the sum of weighted signals, added in table order."""
+    """Return the sum of weighted signals, those of the table first and in its order."""
     result = np.zeros(n_live, dtype=np.float32)
-    for name in signal_names():
+    table = signal_names()
+    for name in (*table, *(own for own in parts if own not in table)):
         if name in parts:
             result += parts[name]
     return result

@@ -68,7 +68,7 @@ class LiveModel:
     live_rows : array of int64, shape (n_live,)
         The known index of each live article, ascending.
     static : dict of array of float32, shape (n_live,)
-        Unweighted static signals, by name.
+        Unweighted static signals, by name: those of the table, and the user's own.
     factors : array of float32, shape (n_live, n_factors)
         ALS factors; zeros where nothing is known.
     warm : array of bool, shape (n_live,)
@@ -103,14 +103,18 @@ class LiveModel:
 
     def unweighted(self) -> "LiveModel":
         """Return the model with each signal at weight 1."""
-        return replace(self, weights=dict.fromkeys(signal_names(), 1.0))
+        return replace(self, weights=dict.fromkeys((*signal_names(), *self.own_names()), 1.0))
 
     def static_parts(self) -> dict[str, Floats]:
         """Return the weighted static signals, by name."""
         return {
             name: (self.weights[name] * self.static[name]).astype(np.float32)
-            for name in signal_names("static")
+            for name in (*signal_names("static"), *self.own_names())
         }
+
+    def own_names(self) -> tuple[str, ...]:
+        """Return the names of the static signals that are not in the table of signals."""
+        return tuple(sorted(set(self.static) - set(signal_names("static"))))
 
     def live_index_of(self, known: Sequence[int] | Ints) -> Ints:
         """Return the live index of known articles, -1 for those that are not live."""

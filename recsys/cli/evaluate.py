@@ -1,26 +1,42 @@
 """The data scientist's commands: offline metrics, and a search for better settings."""
 
-import json
-from collections.abc import Sequence
+import logging
+import shlex
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
+from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 
-from recsys.cli.options import ConfigOption, StoreOption, load_settings, parse_instant
-from recsys.cli.terminal import Terminal, out, print_json
+from recsys.cli.options import (
+    ConfigOption,
+    SignalOption,
+    StoreOption,
+    load_settings,
+    named_files,
+    now,
+    parse_instant,
+)
+from recsys.cli.terminal import Terminal, json_text, out
 from recsys.config_file import toml_of
+from recsys.errors import StoreError
 from recsys.files import atomic_replacement
 from recsys.rows import iso, to_ms
+from recsys.steps import StepRecord
 from recsys.store.database import Store
 
 if TYPE_CHECKING:
-    from recsys.evaluation.run import Evaluation
+    from recsys.evaluation.planned_work import Work
+    from recsys.evaluation.report import Report
     from recsys.learn.protocols import Protocol
     from recsys.metrics import Interval
 
+LOG = logging.getLogger(__name__)
 STANDARD_OUTPUT = Path("-")
 
 
@@ -37,6 +53,15 @@ def evaluate(
         ),
     ] = None,
     config: ConfigOption = None,
+    scores: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[NAME=]FILE",
+            help="Compare a system of your own: a file with article_id, score, and any of user_id"
+            " and at. Repeat it for more.",
+        ),
+    ] = None,
+    signal: SignalOption = None,
     as_json: Annotated[
         Path | None,
         typer.Option(
@@ -52,52 +77,99 @@ def evaluate(
 ) -> None:
     """Print offline metrics of every system beside its baselines."""
     from recsys.evaluation import run
-    from recsys.evaluation.html_report import render
-    from recsys.evaluation.json_report import as_json as plain_report
-    from recsys.learn.protocols import DAY_MS
+    from recsys.evaluation.planned_work import planned_work
+    from recsys.learn.protocols import PROTOCOLS
+    from recsys.rows import from_ms
 
     protocols = _parse_protocol(protocol)
     settings = load_settings(config)
+    own_scores, own_signals = named_files("--scores", scores), named_files("--signal", signal)
     with Store(store, must_exist=True) as opened:
-        before_ms = opened.last_impression_ms() + 1
-        from_ms = before_ms - 2 * DAY_MS if test_from is None else to_ms(test_from)
-        if from_ms >= before_ms:
-            raise typer.BadParameter(
-                f"--test-from: the store has no impression from {iso(from_ms)} on;"
-                f" its last is of {iso(before_ms - 1)}"
+        try:
+            begin_ms, end_ms = run.find_test_window(opened, test_from, None)
+        except StoreError as error:
+            if test_from is None:
+                raise
+            raise typer.BadParameter(f"--test-from: {error}") from error
+        if missing := run.no_noon(begin_ms, end_ms):
+            LOG.warning(missing)
+
+        def work(protocols: "Sequence[Protocol]", ablate: bool) -> "Work":
+            window = {"from_ms": begin_ms, "before_ms": end_ms}
+            n_signals = len(own_signals)
+            return planned_work(
+                opened, settings, protocols, **window, ablate=ablate, n_signals=n_signals
             )
-        found = run.evaluate(
-            opened,
-            settings,
-            protocols,
-            from_ms=from_ms,
-            before_ms=before_ms,
-            ablate=ablate,
-        )
-    test_window = f"impressions from {iso(from_ms)} to {iso(before_ms)}"
-    if as_json != STANDARD_OUTPUT:
-        _print_evaluation(found, test_window)
-    if as_json is not None:
-        plain = {
-            name: plain_report(name, in_view, found.full_list, found.ablation[name])
-            for name, in_view in found.in_view.items()
-        }
-        value = plain if len(plain) > 1 else plain[protocols[0]]
-        if as_json == STANDARD_OUTPUT:
-            print_json(value)
-        else:
+
+        works = {"this evaluation": work(protocols, ablate)}
+        works |= {} if len(protocols) > 1 else {"--protocol all": work(PROTOCOLS, ablate)}
+        works |= {} if ablate else {"--ablate": work(protocols, True)}
+        with _costs_logged(works):
+            report = run.evaluate(
+                opened,
+                settings,
+                protocols,
+                test_from=from_ms(begin_ms),
+                ablate=ablate,
+                scores=own_scores,
+                signals=own_signals,
+            )
+    at, command = now(), shlex.join(["recsys", *sys.argv[1:]])
+    as_text = report.to_json(evaluated_at=at, command=command)
+    if as_json == STANDARD_OUTPUT:
+        sys.stdout.write(json_text(as_text))
+    else:
+        _print_evaluation(report)
+        if as_json is not None:
             with atomic_replacement(as_json) as partial:
-                partial.write_text(json.dumps(value, indent=2) + "\n", "utf-8")
+                partial.write_text(as_text, "utf-8")
     if html is not None:
-        page = render(
-            f"recsys evaluate: {store.name}",
-            [test_window],
-            found.in_view,
-            found.full_list,
-            found.ablation,
-        )
         with atomic_replacement(html) as partial:
-            partial.write_text(page, "utf-8")
+            partial.write_text(report.to_html(evaluated_at=at, command=command), "utf-8")
+
+
+@contextmanager
+def _costs_logged(works: "dict[str, Work]") -> Iterator[None]:
+    """Log how many steps an evaluation and longer ones have, and later about how long they take.
+
+    Parameters
+    ----------
+    works
+        The work of this evaluation first, and that with other options.
+    """
+    from recsys.learn import past_runs
+
+    LOG.info("steps of %s", ", ".join(f"{name}: {work.total}" for name, work in works.items()))
+    first = _FirstNightlyRun(works)
+    runs = logging.getLogger(past_runs.__name__)
+    runs.addHandler(first)
+    try:
+        yield
+    finally:
+        runs.removeHandler(first)
+
+
+class _FirstNightlyRun(logging.Handler):
+    """Logs about how long evaluations take when the first nightly run has been trained."""
+
+    def __init__(self, works: "dict[str, Work]") -> None:
+        super().__init__()
+        self._works = works
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Log the times if the record is of the first run."""
+        step: StepRecord | None = getattr(record, "step", None)
+        if self._works and step is not None and step.seconds is not None:
+            times = {
+                name: _minutes(step.seconds * work.nightly_runs_worth)
+                for name, work in self._works.items()
+            }
+            self._works = {}
+            LOG.info("about the time of %s", ", ".join(f"{n}: {time}" for n, time in times.items()))
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
 
 
 def tune(
@@ -153,32 +225,51 @@ def _parse_protocol(name: str) -> "list[Protocol]":
     return chosen
 
 
-def _print_evaluation(found: "Evaluation", test_window: str) -> None:
+def _print_evaluation(report: "Report") -> None:
     from recsys.evaluation.full_list import PAGE_METHOD_TITLES
 
-    for name, in_view in found.in_view.items():
+    window = f"impressions from {iso(report.from_ms)} to {iso(report.before_ms)}"
+    for name, in_view in report.in_view.items():
         out.print(
-            f"{name}, {test_window}: {in_view.n_impressions} of {in_view.n_users} users judged"
+            f"{name}, {window}: {in_view.n_impressions} of {in_view.n_users} users judged"
             f" ({in_view.n_single_class} left out, where all or none was clicked);"
             f" popularity is {in_view.popularity}"
         )
-        measured = in_view.systems["blend"]
-        columns = [c for c in ("auc", "auc, unbiased", "mrr", "ndcg@5", "ndcg@10") if c in measured]
-        _print_metrics("in view: re-rank the shown articles", in_view.systems, columns)
-        for group, value in found.ablation[name].items():
+        if in_view.n_impressions:
+            measured = in_view.systems["blend"]
+            known = ("auc", "auc, unbiased", "mrr", "ndcg@5", "ndcg@10")
+            columns = [column for column in known if column in measured]
+            _print_metrics("in view: re-rank the shown articles", in_view.systems, columns)
+            _print_differences(in_view.differences, in_view.n_scored, ("auc", "ndcg@10"))
+        for group, value in report.ablation[name].items():
             out.print(
                 f"  without {group}: AUC {-value.mean:+.4f}"
                 f" ({-value.high:+.4f} to {-value.low:+.4f})"
             )
-    full = found.full_list
-    title = f"full list: choose from all live articles at noon, {full.n_lists} lists"
-    _print_metrics(title, full.systems, ("hit@5", "hit@10", "ndcg@10", "coverage@5", "gini@5"))
-    for purpose, values in full.purposes.items():
-        title = full.purpose_titles[purpose]
-        _print_metrics(title, {n: {"ndcg@5": value} for n, value in values.items()}, ("ndcg@5",))
-    for method, values_by_name in full.pages.items():
-        values_of = ", ".join(f"{name} {value:.3f}" for name, value in values_by_name.items())
-        out.print(f"  pages filled by {PAGE_METHOD_TITLES[method]}: {values_of}")
+    full = report.full_list
+    if full.n_lists:
+        title = f"full list: choose from all live articles at noon, {full.n_lists} lists"
+        _print_metrics(title, full.systems, ("hit@5", "hit@10", "ndcg@10", "coverage@5", "gini@5"))
+        _print_differences(full.differences, full.n_scored, ("hit@5", "ndcg@10"))
+        for purpose, values in full.purposes.items():
+            title = full.purpose_titles[purpose]
+            _print_metrics(title, {n: {"ndcg@5": v} for n, v in values.items()}, ("ndcg@5",))
+        for method, values_by_name in full.pages.items():
+            values_of = ", ".join(f"{name} {value:.3f}" for name, value in values_by_name.items())
+            out.print(f"  pages filled by {PAGE_METHOD_TITLES[method]}: {values_of}")
+    for sentence in (*report.notes, *report.findings):
+        out.print(sentence)
+
+
+def _print_differences(
+    differences: "Mapping[str, Mapping[str, dict[str, Interval]]]",
+    own: Iterable[str],
+    columns: Sequence[str],
+) -> None:
+    for name in own:
+        if name in differences:
+            others = {f"less {other}": values for other, values in differences[name].items()}
+            _print_metrics(f"{name}: its metrics, paired,", others, columns)
 
 
 def _print_metrics(
@@ -189,8 +280,10 @@ def _print_metrics(
         cells = []
         for column in columns:
             value = values[column]
-            interval = f" {value.low:.3f}-{value.high:.3f}" if value.low < value.high else ""
-            cells.append(f"{value.mean:.3f}{interval}")
+            interval = f" {value.low:.3f} to {value.high:.3f}" if value.low < 0 else ""
+            if 0 <= value.low < value.high:
+                interval = f" {value.low:.3f}-{value.high:.3f}"
+            cells.append("" if isnan(value.mean) else f"{value.mean:.3f}{interval}")
         table.add_row(name, *cells)
     # A fixed width, so that no number is cut off where the output is no terminal.
     Terminal(width=120).print(table)

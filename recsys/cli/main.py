@@ -47,9 +47,11 @@ from recsys.cli.options import (
     LanguageOption,
     LayoutOption,
     PublishedOption,
+    SignalOption,
     StoreOption,
     UserOption,
     given_settings,
+    named_files,
     now,
     parse_instant,
     stored_user_id,
@@ -112,9 +114,10 @@ def nightly(
     published: PublishedOption,
     as_of: AsOfOption = None,
     config: ConfigOption = None,
+    signal: SignalOption = None,
 ) -> None:
     """Train on the training window, score every user, publish a run."""
-    _run("nightly", store, published, as_of, config)
+    _run("nightly", store, published, as_of, config, signal)
 
 
 @app.command()
@@ -123,9 +126,10 @@ def refresh(
     published: PublishedOption,
     as_of: AsOfOption = None,
     config: ConfigOption = None,
+    signal: SignalOption = None,
 ) -> None:
     """Publish new articles, counts and clicks on top of the current run, without training."""
-    _run("refresh", store, published, as_of, config)
+    _run("refresh", store, published, as_of, config, signal)
 
 
 def _run(
@@ -134,9 +138,11 @@ def _run(
     published: Path,
     as_of: datetime | None,
     config: Path | None,
+    signal: list[str] | None,
 ) -> None:
-    from recsys.nightly.run import run_nightly
+    from recsys.nightly import read_signal, run_nightly
 
+    own = {name: read_signal(path, name) for name, path in named_files("--signal", signal).items()}
     settings = given_settings(config)
     with Store(store, must_exist=True) as opened:
         report = run_nightly(
@@ -146,6 +152,7 @@ def _run(
             config=settings,
             kind=kind,
             n_processes=os.cpu_count() or 1,
+            own_signals=own,
         )
     _print_run_report(report)
 

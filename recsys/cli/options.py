@@ -62,6 +62,25 @@ def load_settings(path: Path | None) -> Config:
     return config
 
 
+def named_files(option: str, values: list[str] | None) -> dict[str, Path]:
+    """Return the files of an option by name, from NAME=FILE; without a name it is the file's.
+
+    Raises
+    ------
+    BadParameter
+        If two files have one name.
+    """
+    found: dict[str, Path] = {}
+    for value in values or ():
+        name, is_named, file = value.partition("=")
+        path = Path(file if is_named else value)
+        name = name if is_named else path.stem
+        if name in found:
+            raise typer.BadParameter(f"{option}: two files are named {name}; write NAME=FILE")
+        found[name] = path
+    return found
+
+
 @contextmanager
 def usage_errors() -> Iterator[None]:
     """Report a wrong argument of a library function as wrong usage of the command."""
@@ -177,6 +196,14 @@ AsOfOption = Annotated[
         parser=parse_instant,
         metavar="ISO",
         help="Act as if it were this time (UTC without an offset). By default it is now.",
+    ),
+]
+SignalOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="[NAME=]FILE",
+        help="Learn with a signal of your own: a file with article_id, value, and at where a value"
+        " counts from an instant on. Repeat it for more.",
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]

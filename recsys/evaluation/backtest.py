@@ -6,21 +6,30 @@ chosen may be useless at choosing from all live articles.
 """
 
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
 from recsys.errors import StoreError
-from recsys.learn.examples import ExampleBuilder
-from recsys.learn.heads import Heads, learn_heads
+from recsys.learn.examples import RETRIEVAL, ExampleBuilder
+from recsys.learn.heads import Heads, fit_retrieval_head, learn_heads
 from recsys.learn.past_runs import PastRun
 from recsys.learn.protocols import DAY_MS, Protocol, last_nightly_run_ms
 from recsys.rows import iso
-from recsys.steps import step
+from recsys.steps import Steps
 from recsys.training.liveness import NO_TITLES, has_title
 
 LOG = logging.getLogger(__name__)
+
+
+class Served(NamedTuple):
+    """A nightly run of the test window, and the time span [from_ms, before_ms) that it served."""
+
+    as_of_ms: int
+    from_ms: int
+    before_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,16 +44,33 @@ class EvaluatedRun:
         What it had learned.
     from_ms, before_ms
         It served the impressions shown in [from_ms, before_ms).
+    weights_without
+        By own signal: the retrieval head that has not learned it.
     """
 
     run: PastRun
     heads: Heads
     from_ms: int
     before_ms: int
+    weights_without: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+
+
+def served_spans(from_ms: int, before_ms: int) -> list[Served]:
+    """Return the nightly runs of the test window [from_ms, before_ms), and what each served."""
+    first_ms = int(last_nightly_run_ms(np.array([from_ms]))[0])
+    return [
+        Served(as_of_ms, max(as_of_ms, from_ms), min(as_of_ms + DAY_MS, before_ms))
+        for as_of_ms in range(first_ms, before_ms, DAY_MS)
+    ]
 
 
 def evaluated_runs(
-    builder: ExampleBuilder, protocols: Sequence[Protocol], *, from_ms: int, before_ms: int
+    builder: ExampleBuilder,
+    protocols: Sequence[Protocol],
+    *,
+    from_ms: int,
+    before_ms: int,
+    steps: Steps | None = None,
 ) -> list[EvaluatedRun]:
     """Train the nightly runs that served a time span, and learn their heads.
 
@@ -56,6 +82,8 @@ def evaluated_runs(
         The protocols to learn ranking heads for.
     from_ms, before_ms
         The time span [from_ms, before_ms).
+    steps
+        Logs each step.
 
     Raises
     ------
@@ -66,14 +94,21 @@ def evaluated_runs(
     has_no_titles = len(articles.id_map) > 0 and not has_title(articles).any()
     if has_no_titles and builder.past.config.data.require_title:
         raise StoreError(NO_TITLES)
-    first_ms = int(last_nightly_run_ms(np.array([from_ms]))[0])
     runs = []
-    nights_ms = range(first_ms, before_ms, DAY_MS)
-    for number, as_of_ms in enumerate(nights_ms, start=1):
-        with step(LOG, f"night of {iso(as_of_ms)}", number=number, total=len(nights_ms)):
-            run = builder.past.nightly(as_of_ms, as_of_ms + DAY_MS)
-            has_forecast = bool(run.model.carry.forecast)
+    for as_of_ms, begin, end in served_spans(from_ms, before_ms):
+        run = builder.past.nightly(as_of_ms, as_of_ms + DAY_MS)
+        has_forecast = bool(run.model.carry.forecast)
+        with (steps or Steps()).step(LOG, f"heads learned by {iso(as_of_ms)}"):
             heads = learn_heads(builder, as_of_ms, protocols, has_forecast=has_forecast)
-        begin, end = max(as_of_ms, from_ms), min(as_of_ms + DAY_MS, before_ms)
-        runs.append(EvaluatedRun(run, heads, begin, end))
+            is_used = heads.reports[RETRIEVAL].used
+            weights_without = {
+                name: {
+                    **fit_retrieval_head(builder, as_of_ms, has_forecast, [name], is_used=is_used)[
+                        0
+                    ],
+                    name: 0.0,
+                }
+                for name in builder.past.own_signals
+            }
+        runs.append(EvaluatedRun(run, heads, begin, end, weights_without))
     return runs

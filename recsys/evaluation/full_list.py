@@ -1,6 +1,7 @@
 """Make lists from all live articles by each system, to compare them with the next clicks."""
 
 import dataclasses
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -12,6 +13,8 @@ from recsys.blend.linear import score_parts, total_score
 from recsys.blend.live_model import LiveModel, UserState
 from recsys.blend.signal_table import FORECAST, HAND_WEIGHTS, signal_names
 from recsys.evaluation.backtest import EvaluatedRun
+from recsys.evaluation.own_systems import NO_OWN_SYSTEMS, OwnSystems
+from recsys.evaluation.systems import in_order, without
 from recsys.evaluation.turn_taking import fill_by_turns
 from recsys.learn.live_choices import CHOICE_HOURS, later_clicks, live_choices
 from recsys.learn.past_runs import PastRun, PastRuns
@@ -20,9 +23,11 @@ from recsys.page.build import Built, PageBuilder
 from recsys.page.list_table import PageList
 from recsys.page.rankings import top_n
 from recsys.page.rules import NO_RULES
-from recsys.rows import HOUR_MS
+from recsys.rows import HOUR_MS, iso
 from recsys.signals.event_counts import counted_clicks
+from recsys.steps import Steps
 
+LOG = logging.getLogger(__name__)
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
@@ -57,6 +62,9 @@ class FullList:
     ----------
     lists : dict of array of int64, shape (n_lists, LIST_LENGTH)
         By system: indices of articles, -1 for no entry.
+    own
+        The names of the systems of the caller. A list of theirs without any entry is one that
+        they did not score.
     relevant
         For each list, the indices of the articles that its user clicked in the next hours.
     user_key, n_reads : array of int64, shape (n_lists,)
@@ -82,6 +90,7 @@ class FullList:
     """
 
     lists: dict[str, Ints]
+    own: tuple[str, ...]
     relevant: list[set[int]]
     user_key: Ints
     n_reads: Ints
@@ -103,7 +112,12 @@ def noons(from_ms: int, before_ms: int) -> Iterator[int]:
 
 
 def make_full_lists(
-    past: PastRuns, runs: Sequence[EvaluatedRun], *, random_state: int = 42
+    past: PastRuns,
+    runs: Sequence[EvaluatedRun],
+    *,
+    own: OwnSystems = NO_OWN_SYSTEMS,
+    random_state: int = 42,
+    steps: Steps | None = None,
 ) -> FullList:
     """Make lists from all live articles at noon, for each user who then clicked one of them.
 
@@ -118,14 +132,18 @@ def make_full_lists(
         Trains the refreshes.
     runs
         The evaluated runs. Clicks after the last of them are not looked at.
+    own
+        Systems of the caller to make lists by too.
     random_state
         Seed of the random system.
+    steps
+        Logs the lists of each noon.
     """
     rng = np.random.default_rng(random_state)
     before_ms = max((evaluated.before_ms for evaluated in runs), default=0)
     return _concatenated(
         [
-            _lists_of_noon(past, evaluated, noon_ms, before_ms, rng)
+            _lists_of_noon(past, evaluated, noon_ms, before_ms, rng, own, steps or Steps())
             for evaluated in runs
             for noon_ms in noons(evaluated.from_ms, before_ms)
             if noon_ms < evaluated.before_ms
@@ -134,10 +152,31 @@ def make_full_lists(
 
 
 def _lists_of_noon(
-    past: PastRuns, evaluated: EvaluatedRun, noon_ms: int, before_ms: int, rng: np.random.Generator
+    past: PastRuns,
+    evaluated: EvaluatedRun,
+    noon_ms: int,
+    before_ms: int,
+    rng: np.random.Generator,
+    own: OwnSystems,
+    steps: Steps,
 ) -> FullList:
     """Return the lists of one noon."""
     run = past.refresh(evaluated.run, noon_ms, noon_ms)
+    with steps.step(LOG, f"lists of {iso(noon_ms)}") as counts:
+        made = _lists_of(past, run, evaluated, before_ms, rng, own)
+        counts["lists"] = len(made.user_key)
+    return made
+
+
+def _lists_of(
+    past: PastRuns,
+    run: PastRun,
+    evaluated: EvaluatedRun,
+    before_ms: int,
+    rng: np.random.Generator,
+    own: OwnSystems,
+) -> FullList:
+    """Return the lists of the refresh of one noon."""
     model = run.model.page
     learned = dataclasses.replace(model.live, weights=evaluated.heads.weights)
     builder = PageBuilder(dataclasses.replace(model, live=learned))
@@ -145,13 +184,21 @@ def _lists_of_noon(
     personal = layout.of_scorer("personal")
     judged = [of for of in layout.lists if of.row.purpose]
     choices = list(live_choices(past, run, before_ms=before_ms))
-    rows: dict[str, list[Ints]] = {name: [] for name in SYSTEMS}
+    weights = {"blend": evaluated.heads.weights} | {
+        without(name): weights for name, weights in evaluated.weights_without.items()
+    }
+    user_keys = [choice.user_key for choice in choices]
+    live_keys = run.window.articles.id_map.keys[learned.live_rows]
+    given = own.full_lists(user_keys, live_keys, run.window.as_of_ms)
+    rows: dict[str, list[Ints]] = {name: [] for name in (*SYSTEMS, *learned.own_names())}
+    rows |= {name: [] for name in (*weights, *given)}
     if personal is not None:
         rows["page"], longer = [], layout.resized({personal.name: LIST_LENGTH})
     pages: dict[str, list[dict[str, list[int]]]] = {name: [] for name in PAGE_METHODS}
     unweighted = model.live.unweighted()
-    for choice in choices:
-        for name, ranked in _rankings(unweighted, learned.weights, choice.user, rng).items():
+    for i, choice in enumerate(choices):
+        scores = {name: values[i].astype(np.float32) for name, values in given.items()}
+        for name, ranked in _rankings(unweighted, weights, choice.user, scores, rng).items():
             rows[name].append(_padded(ranked))
         if personal is not None:
             liked = builder.page(choice.user, None, longer).lists[personal.name]
@@ -164,8 +211,9 @@ def _lists_of_noon(
     return FullList(
         lists={
             name: np.array(found, dtype=np.int64).reshape(-1, LIST_LENGTH)
-            for name, found in rows.items()
+            for name, found in in_order(rows).items()
         },
+        own=tuple(own.scorers),
         relevant=[choice.clicked for choice in choices],
         user_key=np.array([choice.user_key for choice in choices], dtype=np.int64),
         n_reads=np.array([choice.n_reads for choice in choices], dtype=np.int64),
@@ -193,6 +241,7 @@ def _concatenated(parts: Sequence[FullList]) -> FullList:
             name: np.concatenate([no_rows, *(_shifted(p.lists[name], by) for p, by in shifted)])
             for name in (parts[0].lists if parts else SYSTEMS)
         },
+        own=parts[0].own if parts else (),
         relevant=[{by + i for i in clicked} for p, by in shifted for clicked in p.relevant],
         user_key=np.concatenate([no_ints, *(part.user_key for part in parts)]),
         n_reads=np.concatenate([no_ints, *(part.n_reads for part in parts)]),
@@ -294,8 +343,9 @@ def _article_facts(run: PastRun) -> tuple[Floats, NDArray[np.bool_], csr_matrix]
 
 def _rankings(
     unweighted: LiveModel,
-    learned: Mapping[str, float],
+    learned: Mapping[str, Mapping[str, float]],
     user: UserState | None,
+    scores: dict[str, NDArray[np.float32]],
     rng: np.random.Generator,
 ) -> dict[str, Ints]:
     """Return the best live, unread articles of a user by each system, best first.
@@ -305,18 +355,23 @@ def _rankings(
     unweighted
         The live articles, with each signal at weight 1.
     learned
-        Weights of the retrieval head.
-    user, rng
-        The user, and what draws the random system.
+        Weights that were learned, by system.
+    user
+        The user.
+    scores
+        Scores of the live articles by other systems.
+    rng
+        Draws the random system.
     """
     n_live = len(unweighted.live_rows)
     signals = score_parts(unweighted, user, None)
     weights_of_system = {
         **{name: dict.fromkeys(used, 1.0) for name, used in SIGNALS_OF_SYSTEM.items()},
+        **{name: {name: 1.0} for name in unweighted.own_names()},
         "hand weights": HAND_WEIGHTS,
-        "blend": learned,
+        **learned,
     }
-    scores = {
+    scores = scores | {
         name: total_score(
             {part: weights[part] * values for part, values in signals.items() if part in weights},
             n_live,

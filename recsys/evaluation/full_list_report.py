@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from recsys import metrics
 from recsys.evaluation.full_list import PAGE_METHODS, FullList
 from recsys.evaluation.in_view_report import USER_STRATA
+from recsys.evaluation.systems import compared, in_order
 from recsys.metrics import Interval, bootstrap
 
 Floats = NDArray[np.float64]
@@ -23,6 +24,7 @@ METRICS: dict[str, Callable[[NDArray[np.bool_], Ints], Floats]] = {
     "map@10": lambda hits, n: metrics.map_at_k(hits, n, 10),
     "ndcg@10": lambda hits, n: metrics.ndcg_at_k(hits, n, 10),
 }
+COMPARED = ("hit@5", "ndcg@10")  # the metrics whose differences between systems are reported
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,11 @@ class FullListReport:
         The number of lists, and of different users that they were made for.
     systems
         By system and metric.
+    differences
+        By system (the blend and the caller's own), other system, and metric of `COMPARED`: the
+        metric of the first less that of the second on the same lists (paired).
+    n_scored
+        By system of the caller: how many lists it made. Only these count for it.
     strata
         By stratum of users and system: hit@5.
     pages
@@ -52,6 +59,8 @@ class FullListReport:
     n_lists: int
     n_users: int
     systems: dict[str, dict[str, Interval]]
+    differences: dict[str, dict[str, dict[str, Interval]]]
+    n_scored: dict[str, int]
     strata: dict[str, dict[str, Interval]]
     pages: dict[str, dict[str, float]]
     cold_users: float
@@ -62,13 +71,24 @@ class FullListReport:
 def full_list_report(full: FullList) -> FullListReport:
     """Return the report of full lists."""
     n_relevant = np.array([len(clicked) for clicked in full.relevant], dtype=np.int64)
-    hits = {name: metrics.hits_of(lists, full.relevant) for name, lists in full.lists.items()}
+    is_made: dict[str, NDArray[np.bool_]] = {
+        name: np.any(full.lists[name] >= 0, axis=1) for name in full.own
+    }
+    lists_of = in_order(
+        {
+            name: lists
+            for name, lists in full.lists.items()
+            if name not in full.own or is_made[name].any()
+        }
+    )
+    values_of = {
+        name: _values_of(full, lists, n_relevant, is_made.get(name))
+        for name, lists in lists_of.items()
+    }
     strata = {
         title: {
-            name: bootstrap(
-                metrics.hit_rate_at_k(found[inside], n_relevant[inside], 5), full.user_key[inside]
-            )
-            for name, found in hits.items()
+            name: bootstrap(values["hit@5"][inside], full.user_key[inside])
+            for name, values in values_of.items()
         }
         for title, least, most in USER_STRATA
         for inside in [(full.n_reads >= least) & (full.n_reads <= most)]
@@ -78,9 +98,22 @@ def full_list_report(full: FullList) -> FullListReport:
         n_lists=len(full.relevant),
         n_users=len(np.unique(full.user_key)),
         systems={
-            name: _metrics_of(full, lists[:, :5], hits[name], n_relevant)
-            for name, lists in full.lists.items()
+            name: _metrics_of(full, lists_of[name][:, :5], values)
+            for name, values in values_of.items()
         },
+        differences={
+            name: {
+                other: {
+                    metric: bootstrap(
+                        values_of[name][metric] - values_of[other][metric], full.user_key
+                    )
+                    for metric in COMPARED
+                }
+                for other in others
+            }
+            for name, others in compared(lists_of, full.own).items()
+        },
+        n_scored={name: int(made.sum()) for name, made in is_made.items()},
         strata=strata,
         pages={name: page_metrics(pages, full.story) for name, pages in full.pages.items()},
         cold_users=float((full.n_reads == 0).mean()) if len(full.n_reads) else 0.0,
@@ -119,24 +152,28 @@ def _gain_ndcg(full: FullList, name: str) -> dict[str, Interval]:
     best = [np.sort(gains[begin:end])[::-1][:k] for begin, end in pairwise(full.start.tolist())]
     best_dcg = np.array([metrics.dcg(found) for found in best])
     ideal = best_dcg[full.noon] if len(full.noon) else np.zeros(0)
+    baselines = {title: full.lists[title] for title in ("random", "popularity", "recency")}
     of_pages = {
         f"{name}, {method}": [page[name] for page in full.pages[method]] for method in PAGE_METHODS
     }
-    lists = {
+    lists = baselines | {
         title: np.array([[*found, *[-1] * k][:k] for found in rows], dtype=np.int64).reshape(-1, k)
         for title, rows in of_pages.items()
     }
-    lists |= {title: full.lists[title] for title in ("popularity", "recency", "random")}
     return {
         title: bootstrap(metrics.gain_ndcg_at_k(found, gains, ideal, k), full.user_key)
         for title, found in lists.items()
     }
 
 
-def _metrics_of(
-    full: FullList, first: Ints, hits: NDArray[np.bool_], n_relevant: Ints
-) -> dict[str, Interval]:
-    """Return the metrics of one system; `first` holds the first five entries of its lists."""
+def _values_of(
+    full: FullList, lists: Ints, n_relevant: Ints, is_made: NDArray[np.bool_] | None
+) -> dict[str, Floats]:
+    """Return the metrics of each list of one system, NaN for a list that it did not make.
+
+    `is_made` is None for a system that made all lists.
+    """
+    hits, first = metrics.hits_of(lists, full.relevant), lists[:, :5]
     values = {name: compute(hits, n_relevant) for name, compute in METRICS.items()}
     values["novelty@5"] = metrics.novelty(first, full.read_share)
     values["similarity@5"] = metrics.intra_list_similarity(first, full.vectors)
@@ -146,6 +183,13 @@ def _metrics_of(
     n_filled = (first >= 0).sum(axis=1)
     share = np.where(n_filled > 0, is_cold.sum(axis=1) / np.maximum(n_filled, 1), 0.0)
     values["cold_articles@5"] = share
+    if is_made is not None:
+        values = {name: np.where(is_made, value, np.nan) for name, value in values.items()}
+    return values
+
+
+def _metrics_of(full: FullList, first: Ints, values: Mapping[str, Floats]) -> dict[str, Interval]:
+    """Return the metrics of one system; `first` holds the first five entries of its lists."""
     result = {name: bootstrap(value, full.user_key) for name, value in values.items()}
     shown = metrics.exposure(first, len(full.read_share))
     for name, value in (

@@ -1,41 +1,21 @@
 """The report of an evaluation as one HTML page that loads nothing from elsewhere."""
 
-import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.resources import files
 from typing import Any
 
 import numpy as np
+from jinja2 import Environment
 
-from recsys.errors import RecsysError
+from recsys.evaluation.full_list import PAGE_METHOD_TITLES
 from recsys.evaluation.full_list_report import FullListReport
+from recsys.evaluation.headline import results
 from recsys.evaluation.in_view_report import InViewReport
+from recsys.evaluation.systems import BLEND, PAGE, POPULARITY
 from recsys.learn.protocols import Protocol
 from recsys.metrics import Interval
 
-_TEMPLATE = """<!doctype html>
-<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>{{ title }}</title>
-<style>
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem }
-table { border-collapse: collapse; margin: 1rem 0; display: block; overflow-x: auto }
-td, th { padding: .15rem .7rem; border-bottom: 1px solid #ddd; text-align: right;
-  white-space: nowrap }
-td:first-child, th:first-child { text-align: left } small { color: #666 }
-figure { margin: 1rem 0 } svg { max-width: 100%; height: auto }
-</style>
-<h1>{{ title }}</h1>
-{% for line in about %}<p>{{ line }}</p>{% endfor %}
-{% for section in sections %}
-<h2>{{ section.title }}</h2>
-{% if section.text %}<p>{{ section.text }}</p>{% endif %}
-{% if section.plot %}<figure>{{ section.plot | safe }}</figure>{% endif %}
-{% if section.rows %}<table><tr>
-{% for name in section.columns %}<th>{{ name }}</th>{% endfor %}</tr>
-{% for row in section.rows %}<tr>{% for cell in row %}<td>{{ cell }}</td>{% endfor %}</tr>
-{% endfor %}</table>{% endif %}
-{% endfor %}
-</html>
-"""
 _IN_VIEW_COLUMNS = ("auc", "auc, unbiased", "mrr", "ndcg@5", "ndcg@10", "fair_ndcg@10")
 _LIST_COLUMNS = (
     "hit@5",
@@ -50,12 +30,52 @@ _LIST_COLUMNS = (
     "coverage@5",
     "gini@5",
 )
-Section = dict[str, Any]
+_OURS, _OWN, _OTHER = "#0b62a8", "#b4530a", "#6b7785"
+# Pixels that a table may take on a phone and on a wide screen; a wider one says that it scrolls.
+_PHONE, _SCREEN = 360, 920
+_PIXELS_OF_LETTER, _PIXELS_OF_CELL = 8, 23
+_MOST_FEATURES = 20
+_CHANCE_AUC, _BY_CHANCE = 0.5, "dashed: 0.5, by chance"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """A part of a section: a plot, a table, or both.
+
+    Attributes
+    ----------
+    title, text
+        Above it; "" for none.
+    plot
+        From `_plot`.
+    columns, rows
+        The table.
+    """
+
+    title: str = ""
+    text: str = ""
+    plot: dict[str, Any] | None = None
+    columns: Sequence[str] = ()
+    rows: Sequence[Sequence[str]] = ()
+
+    @property
+    def width(self) -> str:
+        """Return whether the table is wider than every screen, than a phone, or than neither."""
+        longest = [max(map(len, cells)) for cells in zip(self.columns, *self.rows, strict=True)]
+        pixels = sum(_PIXELS_OF_LETTER * n + _PIXELS_OF_CELL for n in longest)
+        return "wide" if pixels > _SCREEN else "middle" if pixels > _PHONE else "narrow"
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A section of the page."""
+
+    title: str
+    parts: list[Part] = field(default_factory=list)
 
 
 def render(
-    title: str,
-    about: Sequence[str],
+    about: Mapping[str, Any],
     in_view: Mapping[Protocol, InViewReport],
     full: FullListReport,
     ablation: Mapping[Protocol, Mapping[str, Interval]],
@@ -64,61 +84,50 @@ def render(
 
     Parameters
     ----------
-    title
-        What was evaluated.
     about
-        Paragraphs below the title: on which data, and when.
+        See `recsys.evaluation.report.Report.about`.
     in_view, full, ablation
-        See `recsys.evaluation.run.Evaluation`.
-
-    Raises
-    ------
-    RecsysError
-        If the packages for plots are not installed.
+        See `recsys.evaluation.report.Report`.
     """
-    try:
-        from jinja2 import Environment
-    except ImportError as error:
-        raise RecsysError("--html needs more packages: pip install 'recsys[report]'") from error
-    sections = [_auc_section(in_view), _full_list_section(full), _page_section(full)]
+    nothing = ("nothing could be judged.", "")
+    claim, basis = next(results(in_view, full), nothing)
+    own = list(next(iter(in_view.values())).n_scored)
+    sections = []
     for protocol, report in in_view.items():
-        sections += _protocol_sections(protocol, report)
-        if ablation.get(protocol):
-            sections.append(_ablation_section(protocol, ablation[protocol]))
-    # Names of sections and systems come from data, so everything but our own SVG is escaped.
-    page = Environment(autoescape=True).from_string(_TEMPLATE)
-    return page.render(title=title, about=about, sections=sections)
-
-
-def svg(draw: Any, *, width: float = 9.0, height: float = 4.0) -> str:
-    """Return a figure as SVG; the same data gives the same bytes.
-
-    Parameters
-    ----------
-    draw
-        Called with the matplotlib figure to draw on.
-    width, height
-        Size in inches.
-    """
-    import matplotlib as mpl
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout="constrained")
-    draw(figure)
-    out = io.StringIO()
-    # No date and no random ids, so that the same data gives the same bytes.
-    with mpl.rc_context({"svg.hashsalt": "recsys"}):
-        figure.savefig(
-            out, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type"))
-        )
-    return out.getvalue()[out.getvalue().index("<svg") :]
+        if report.n_impressions:
+            sections.append(_in_view_section(protocol, report, ablation[protocol], own))
+    if full.n_lists:
+        sections += [_full_list_section(full, own), _page_section(full)]
+    for protocol, report in in_view.items():
+        if report.n_impressions:
+            sections.append(_learning_section(protocol, report))
+    names = f"; {' and '.join(own)} {'are' if len(own) > 1 else 'is'} yours" if own else ""
+    # Names of sections and systems come from data, so everything is escaped.
+    template = files("recsys.evaluation").joinpath("html_report.html.jinja").read_text("utf-8")
+    page = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(template)
+    return page.render(
+        title=f"Evaluation of {about['data']}",
+        headline=f"On {about['data']}: {claim}",
+        findings=[basis, *about["findings"][1:]],
+        about=about,
+        sections=sections,
+        own_words=names,
+    )
 
 
 def _cell(value: Interval) -> str:
-    if not np.isfinite(value.mean):
-        return "–"
-    interval = f" ({value.low:.3f}–{value.high:.3f})" if value.low < value.high else ""
-    return f"{value.mean:.3f}{interval}"
+    return f"{_mean(value)} ({_ends(value)})" if _ends(value) else _mean(value)
+
+
+def _mean(value: Interval) -> str:
+    return f"{value.mean:.3f}" if np.isfinite(value.mean) else "–"
+
+
+def _ends(value: Interval, digits: int = 3) -> str:
+    """Return the ends of an interval, "" if it has no width."""
+    between = " to " if value.low < 0 else "–"
+    ends = f"{value.low:.{digits}f}{between}{value.high:.{digits}f}"
+    return ends if value.low < value.high else ""
 
 
 def _table(
@@ -127,173 +136,252 @@ def _table(
     return [[name, *(_cell(values[c]) for c in columns)] for name, values in systems.items()]
 
 
-def _draw_points(axes: Any, groups: Mapping[str, Mapping[str, Interval]], label: str) -> None:
-    """Draw means with intervals: the groups side by side, one colour for each series."""
-    names = list(groups)
-    series = list(dict.fromkeys(name for values in groups.values() for name in values))
-    for i, name in enumerate(series):
-        shown = [(x, groups[g][name]) for x, g in enumerate(names) if name in groups[g]]
-        x = np.array([x for x, _ in shown]) + (i - len(series) / 2) * 0.8 / len(series)
-        mean = np.array([value.mean for _, value in shown])
-        reach = [
-            mean - [value.low for _, value in shown],
-            [value.high for _, value in shown] - mean,
-        ]
-        axes.errorbar(x, mean, yerr=np.maximum(reach, 0), fmt="o", ms=4, capsize=2, label=name)
-    axes.set_xticks(range(len(names)), names)
-    axes.set_ylabel(label)
-    axes.grid(axis="y", alpha=0.3)
-    axes.legend(fontsize=7, loc="center left", bbox_to_anchor=(1.0, 0.5))
+def _plot(
+    values: Mapping[str, Interval],
+    own: Iterable[str] = (),
+    *,
+    mark: float | None = None,
+    mark_text: str = "",
+    from_zero: bool = False,
+    digits: int = 3,
+) -> dict[str, Any]:
+    """Return means with their intervals as rows of dots, each with its name and value beside it.
 
+    Parameters
+    ----------
+    values
+        By name, in the order of the rows.
+    own
+        Names of the caller's own systems, which have a colour of their own.
+    mark, mark_text
+        A value to mark with a line, and what it is.
+    from_zero
+        Whether the axis begins at 0.
+    digits
+        After the point, of the values.
+    """
+    ends = [x for v in values.values() for x in (v.low, v.mean, v.high) if np.isfinite(x)]
+    ends += [] if mark is None else [mark]
+    first, last = min(ends, default=0.0), max(ends, default=1.0)
+    margin = 0.04 * (last - first) or 0.5
+    first, last = (0.0 if from_zero else first - margin), last + margin
+    best = max((v.mean for n, v in values.items() if np.isfinite(v.mean)), default=None)
 
-def _auc_section(in_view: Mapping[Protocol, InViewReport]) -> Section:
-    groups: dict[str, dict[str, Interval]] = {
-        protocol: {name: values["auc"] for name, values in report.systems.items()}
-        for protocol, report in in_view.items()
-    }
+    def percent(x: float) -> float:
+        return round(100 * (x - first) / (last - first), 2)
+
+    rows = []
+    for name, value in values.items():
+        is_known = np.isfinite(value.mean)
+        kind = "own" if name in own else "blend" if name.startswith((BLEND, PAGE)) else "other"
+        rows.append(
+            {
+                "name": name,
+                "kind": kind,
+                "color": {"own": _OWN, "blend": _OURS, "other": _OTHER}[kind],
+                "is_best": is_known and value.mean == best and mark != 0,
+                "at": percent(value.mean) if is_known else None,
+                "low": percent(value.low) if is_known else None,
+                "high": percent(value.high) if is_known else None,
+                "value": f"{value.mean:.{digits}f}" if is_known else "–",
+                "ends": _ends(value, digits),
+            }
+        )
     return {
-        "title": "In view: re-rank what was shown",
-        "text": "Mean AUC of impressions by protocol. 95 % intervals by bootstrap over users.",
-        "plot": svg(lambda figure: _draw_points(figure.subplots(), groups, "AUC")),
+        "rows": rows,
+        "mark": None if mark is None else percent(mark),
+        "mark_text": mark_text,
+        "first": f"{first:.2f}",
+        "last": f"{last:.2f}",
     }
+
+
+def _in_view_section(
+    protocol: Protocol,
+    report: InViewReport,
+    ablation: Mapping[str, Interval],
+    own: Sequence[str],
+) -> Section:
+    """Return what was shown, re-ranked: each system, differences, strata, left-out features."""
+    columns = [name for name in _IN_VIEW_COLUMNS if name in report.systems[BLEND]]
+    aucs = {name: values["auc"] for name, values in report.systems.items()}
+    parts = [
+        Part(
+            title="AUC of each system",
+            text=(
+                f"{report.n_impressions:,} impressions of {report.n_users:,} users. Left out:"
+                f" {report.n_single_class:,} in which all or none of the articles were clicked."
+                f" Popularity is {report.popularity}, whose half-life did best on these very"
+                " impressions."
+            ),
+            plot=_plot(aucs, own, mark=_CHANCE_AUC, mark_text=_BY_CHANCE),
+            columns=("system", *columns),
+            rows=_table(report.systems, columns),
+        ),
+        *_difference_parts(report.differences, own, ("auc", "ndcg@10"), "impressions"),
+    ]
+    for kind, groups in report.strata.items():
+        if groups:
+            parts.append(_strata_part(kind, groups, report.counts[kind], own))
+    if ablation:
+        parts.append(
+            Part(
+                title="AUC that the blend loses without a group of features",
+                text="The ranking head is learned again without each; right of 0: the group helps.",
+                plot=_plot(ablation, mark=0.0, mark_text="dashed: 0", digits=4),
+            )
+        )
+    return Section(f"Re-rank what was shown: {protocol}", parts)
+
+
+def _difference_parts(
+    differences: Mapping[str, Mapping[str, Mapping[str, Interval]]],
+    own: Sequence[str],
+    metrics: Sequence[str],
+    what: str,
+) -> list[Part]:
+    """Return by how much the blend and own systems are ahead of each other system."""
+    return [
+        Part(
+            title=f"{metrics[0].replace('auc', 'AUC')} of {system} less that of each other system",
+            text=f"Paired on the same {what}. Right of 0: {system} is better.",
+            plot=_plot(
+                {other: values[metrics[0]] for other, values in others.items()},
+                own,
+                mark=0.0,
+                mark_text="dashed: 0",
+            ),
+            columns=("other system", *metrics),
+            rows=_table(others, metrics),
+        )
+        for system, others in differences.items()
+    ]
+
+
+def _strata_part(
+    kind: str,
+    groups: Mapping[str, Mapping[str, Interval]],
+    counts: Mapping[str, int],
+    own: Sequence[str],
+) -> Part:
+    """Return the AUC of all systems by stratum as a table, and of a few of them as a plot."""
+    shown = [name for name in (POPULARITY, BLEND, *own) if name in next(iter(groups.values()))]
+    names = list(next(iter(groups.values())))
+    return Part(
+        title=f"AUC by {kind}",
+        plot=_plot(
+            {f"{n}, {title}": values[n] for title, values in groups.items() for n in shown},
+            [f"{n}, {title}" for title in groups for n in own],
+            mark=_CHANCE_AUC,
+            mark_text=_BY_CHANCE,
+        ),
+        columns=("system", *(f"{title} ({counts[title]:,})" for title in groups)),
+        rows=[[name, *(_mean(groups[title][name]) for title in groups)] for name in names],
+    )
+
+
+def _full_list_section(full: FullListReport, own: Sequence[str]) -> Section:
+    hits = {name: values["hit@5"] for name, values in full.systems.items()}
+    covered = {name: values["coverage@5"] for name, values in full.systems.items()}
+    return Section(
+        "Choose from all live articles",
+        [
+            Part(
+                title="hit@5: lists with a click within 12 hours on one of five",
+                text=(
+                    f"{full.n_lists:,} lists for {full.n_users:,} users at noon. For"
+                    f" {full.cold_users:.1%} of the lists the run did not know the user."
+                ),
+                plot=_plot(hits, own, from_zero=True),
+                columns=("system", *_LIST_COLUMNS),
+                rows=_table(full.systems, _LIST_COLUMNS),
+            ),
+            Part(
+                title="coverage@5: share of live articles that any user is shown",
+                plot=_plot(covered, own, from_zero=True),
+            ),
+            *_difference_parts(full.differences, own, ("hit@5", "ndcg@10"), "lists"),
+            Part(
+                title="hit@5 by user",
+                columns=("system", *full.strata),
+                rows=[
+                    [name, *(_cell(values[name]) for values in full.strata.values())]
+                    for name in full.systems
+                ],
+            ),
+        ],
+    )
 
 
 def _page_section(full: FullListReport) -> Section:
-    """Return the table of whole pages, and of lists judged by their own gains."""
-    rows = [
-        [name, *(f"{figures[c]:.3f}" for c in ("redundancy", "coverage", "gini"))]
-        for name, figures in full.pages.items()
-    ]
-    for name, systems in full.purposes.items():
-        rows += [
-            [f"{full.purpose_titles[name]}: {title}", _cell(v), "", ""]
-            for title, v in systems.items()
-        ]
-    return {
-        "title": "Whole pages, and lists by their own gains",
-        "text": (
-            "Pages by the method that fills them. Redundancy is the share of slots whose story"
-            " is on the page already, coverage the share of live articles that any user is"
-            " shown, and gini the unevenness of their exposure. Below: nDCG@5 by the gain of"
-            " each list, which is clicks of the next hour for Popular Now and reading time of"
-            " the next day for Must-Reads."
-        ),
-        "columns": ("", "redundancy, or nDCG@5", "coverage", "gini"),
-        "rows": rows,
-    }
-
-
-def _full_list_section(full: FullListReport) -> Section:
-    def draw(figure: Any) -> None:
-        left, right = figure.subplots(1, 2)
-        for name, values in full.systems.items():
-            hit, coverage = values["hit@5"], values["coverage@5"]
-            reach = [[hit.mean - hit.low], [hit.high - hit.mean]]
-            left.errorbar(hit.mean, name, xerr=reach, fmt="o", color="C0", capsize=2)
-            right.plot(coverage.mean, hit.mean, "o", label=name)
-        left.set_xlabel("hit@5")
-        right.set_xlabel("coverage@5")
-        right.set_ylabel("hit@5")
-        right.legend(fontsize=7)
-
-    return {
-        "title": "Full list: choose from all live articles",
-        "text": (
-            f"{full.n_lists} lists for {full.n_users} users at noon. A hit is a click within 12"
-            f" hours. For {full.cold_users:.3f} of the lists the run did not know the user."
-        ),
-        "plot": svg(draw),
-        "columns": ("system", *_LIST_COLUMNS),
-        "rows": _table(full.systems, _LIST_COLUMNS),
-    }
-
-
-def _protocol_sections(protocol: Protocol, report: InViewReport) -> list[Section]:
-    title = protocol.capitalize()
-    sections = [_systems_section(title, report)]
-    for kind, groups in report.strata.items():
-        if groups:
-            named = {f"{t}\n{report.counts[kind][t]}": values for t, values in groups.items()}
-            plot = svg(lambda figure, named=named: _draw_points(figure.subplots(), named, "AUC"))
-            sections.append({"title": f"{title}: AUC by {kind}", "plot": plot})
-    sections += [
-        {
-            "title": f"{title}: calibration",
-            "plot": svg(lambda figure: _draw_calibration(figure, report), width=5),
-        },
-        {
-            "title": f"{title}: which features the blend uses most",
-            "plot": svg(lambda figure: _draw_contributions(figure, report)),
-        },
-        {
-            "title": f"{title}: how the heads were learned",
-            "columns": ("run", "head", "choices", "AUC learned", "AUC shipped", "served", ""),
-            "rows": [
-                [as_of, name, *_head_cells(values)]
-                for as_of, heads in report.heads.items()
-                for name, values in heads.items()
-            ],
-        },
-    ]
-    return sections
-
-
-def _systems_section(title: str, report: InViewReport) -> Section:
-    columns = [name for name in _IN_VIEW_COLUMNS if name in report.systems["blend"]]
-    return {
-        "title": f"{title}: systems",
-        "text": (
-            f"{report.n_impressions} impressions of {report.n_users} users;"
-            f" {report.n_single_class} are left out because all or none of their candidates"
-            f" were clicked. Popularity is {report.popularity}, the half-life that does best"
-            " on these very impressions."
-        ),
-        "columns": ("system", *columns, "AUC over popularity"),
-        "rows": [
-            [*row, _cell(report.against_baseline[row[0]]) if row[0] != "popularity" else ""]
-            for row in _table(report.systems, columns)
+    """Return the table of whole pages, and lists judged by gains of their own."""
+    return Section(
+        "Whole pages",
+        [
+            Part(
+                text=(
+                    "Pages by the method that fills them. Redundancy is the share of slots whose"
+                    " story is on the page already, coverage the share of live articles that any"
+                    " user is shown, and Gini the unevenness of their exposure."
+                ),
+                columns=("pages filled by", "redundancy", "coverage", "Gini"),
+                rows=[
+                    [
+                        PAGE_METHOD_TITLES[name],
+                        *(f"{found[key]:.3f}" for key in ("redundancy", "coverage", "gini")),
+                    ]
+                    for name, found in full.pages.items()
+                ],
+            ),
+            *(
+                Part(
+                    title=full.purpose_titles[name],
+                    text="nDCG@5 by this gain of each article.",
+                    plot=_plot(systems, from_zero=True),
+                )
+                for name, systems in full.purposes.items()
+            ),
         ],
-    }
+    )
 
 
-def _head_cells(values: Any) -> list[str]:
-    return [str(values[key]) for key in ("n", "learned", "shipped", "used", "why")]
+def _learning_section(protocol: Protocol, report: InViewReport) -> Section:
+    """Return how the blend was learned, what it uses, and whether its predictions come true."""
+    strongest = list(report.contributions.items())[:_MOST_FEATURES]
+    return Section(
+        f"How the blend works: {protocol}",
+        [
+            Part(
+                title="Features that it uses most",
+                text="Standard deviation, within an impression, of what a feature adds.",
+                plot=_plot({name: Interval(x, x, x) for name, x in strongest}, from_zero=True),
+            ),
+            Part(
+                title="Predicted and real shares of the clicks of an impression",
+                columns=("candidates", "predicted", "real"),
+                rows=[[f"{n:,}", f"{p:.3f}", f"{r:.3f}"] for n, p, r in report.calibration],
+            ),
+            Part(
+                title="How its heads were learned",
+                columns=("run", "head", "choices", "AUC learned", "AUC shipped", "served", "why"),
+                rows=[
+                    [as_of, name, *_head_cells(values)]
+                    for as_of, heads in report.heads.items()
+                    for name, values in heads.items()
+                ],
+            ),
+        ],
+    )
 
 
-def _draw_calibration(figure: Any, report: InViewReport) -> None:
-    axes = figure.subplots()
-    predicted = [p for _, p, _ in report.calibration]
-    real = [r for _, _, r in report.calibration]
-    top = max([*predicted, *real, 0.01])
-    axes.plot([0, top], [0, top], color="0.7")
-    axes.plot(predicted, real, "o-")
-    axes.set_xlabel("predicted share of the clicks of an impression")
-    axes.set_ylabel("real share")
-
-
-def _draw_contributions(figure: Any, report: InViewReport) -> None:
-    axes = figure.subplots()
-    strongest = list(report.contributions.items())[:20][::-1]
-    axes.barh([name for name, _ in strongest], [value for _, value in strongest])
-    axes.set_xlabel("standard deviation of the part within an impression")
-
-
-def _ablation_section(protocol: Protocol, lost: Mapping[str, Interval]) -> Section:
-    def draw(figure: Any) -> None:
-        axes = figure.subplots()
-        for name, value in lost.items():
-            reach = [[value.mean - value.low], [value.high - value.mean]]
-            axes.errorbar(value.mean, name, xerr=reach, fmt="o", color="C0", capsize=2)
-        axes.axvline(0, color="0.7")
-        axes.set_xlabel("AUC lost")
-
-    return {
-        "title": f"{protocol.capitalize()}: AUC lost without each group of features",
-        "text": (
-            "The ranking head is learned again without each group. Differences are paired on"
-            " the impressions."
-        ),
-        "plot": svg(draw),
-        "columns": ("left out", "AUC lost"),
-        "rows": [[name, _cell(value)] for name, value in lost.items()],
-    }
+def _head_cells(values: Mapping[str, Any]) -> list[str]:
+    learned, shipped = (
+        "–" if values[key] is None else f"{values[key]:.3f}" for key in ("learned", "shipped")
+    )
+    return [
+        f"{values['n']:,}",
+        learned,
+        shipped,
+        "learned" if values["used"] else "shipped",
+        values["why"],
+    ]

@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.blend.curves import curve_parts
-from recsys.blend.signal_table import HAND_WEIGHTS, signal_names
+from recsys.blend.signal_table import HAND_WEIGHTS
 from recsys.evaluation import propensity
 from recsys.evaluation.backtest import EvaluatedRun
+from recsys.evaluation.own_systems import NO_OWN_SYSTEMS, OwnSystems
 from recsys.learn.choice import concatenate_choices, mean_auc
 from recsys.learn.examples import ExampleBuilder, ranking_head
 from recsys.learn.head_report import HeadReport
@@ -96,7 +97,9 @@ class InView:
     parts : dict of array of float64, shape (n_candidates,)
         What each feature adds to the blend's score.
     scores : dict of array of float64, shape (n_candidates,)
-        By system.
+        By system; NaN for a candidate that a system of the caller does not score.
+    own
+        The names of the systems of the caller.
     popularity
         The feature that is the popularity baseline: the one whose half-life did best on these
         very impressions.
@@ -114,6 +117,7 @@ class InView:
     weight: Floats
     parts: dict[str, Floats]
     scores: dict[str, Floats]
+    own: tuple[str, ...]
     popularity: str
     heads: dict[str, dict[str, HeadReport]]
 
@@ -125,13 +129,14 @@ def served_impressions(
     served: dict[Protocol, list[ServedImpressions]] = {protocol: [] for protocol in protocols}
     refreshed = [protocol for protocol in protocols if protocol != "nightly"]
     for evaluated in runs:
+        begin_ms, end_ms = evaluated.from_ms, evaluated.before_ms
         for protocol in protocols:
             served[protocol].append(ServedImpressions(evaluated, []))
         if "nightly" in served:
-            span = {"from_ms": evaluated.from_ms, "before_ms": evaluated.before_ms}
+            span = {"from_ms": begin_ms, "before_ms": end_ms}
             features = impression_features(past, evaluated.run, "nightly", **span)
             served["nightly"][-1].parts.append(features)
-        for begin, end in pairwise(_hours(evaluated) if refreshed else ()):
+        for begin, end in pairwise(served_hours(begin_ms, end_ms) if refreshed else ()):
             hour_ms = max(begin // HOUR_MS * HOUR_MS, evaluated.run.window.as_of_ms)
             run = past.refresh(evaluated.run, hour_ms, end)
             for protocol in refreshed:
@@ -140,9 +145,8 @@ def served_impressions(
     return served
 
 
-def _hours(evaluated: EvaluatedRun) -> list[int]:
-    """Return the instants that divide the time a run served into hours of the clock."""
-    begin, end = evaluated.from_ms, evaluated.before_ms
+def served_hours(begin: int, end: int) -> list[int]:
+    """Return the instants that divide the time that a run served into hours of the clock."""
     return [begin, *range(begin // HOUR_MS * HOUR_MS + HOUR_MS, end, HOUR_MS), end]
 
 
@@ -169,9 +173,10 @@ def without_features(
     for impressions in served:
         evaluated = impressions.evaluated
         as_of_ms = evaluated.run.window.as_of_ms
-        curves, report = fit_ranking_head(builder, as_of_ms, protocol, names)
+        is_used = evaluated.heads.reports[ranking_head(protocol)].used
+        curves, report = fit_ranking_head(builder, as_of_ms, protocol, names, is_used=is_used)
         heads = Heads(evaluated.heads.weights, {protocol: curves}, {ranking_head(protocol): report})
-        evaluated = dataclasses.replace(evaluated, heads=heads)
+        evaluated = dataclasses.replace(evaluated, heads=heads, weights_without={})
         result.append(ServedImpressions(evaluated, impressions.parts))
     return result
 
@@ -181,6 +186,7 @@ def score_in_view(
     protocol: Protocol,
     *,
     position_propensity: Floats,
+    own: OwnSystems = NO_OWN_SYSTEMS,
     random_state: int = 42,
 ) -> InView:
     """Score impressions by each system, as it would have scored them then.
@@ -196,12 +202,14 @@ def score_in_view(
     position_propensity
         The chance that a position is looked at, from `propensity.position_propensities` of an
         earlier time.
+    own
+        Systems of the caller to score the impressions too.
     random_state
         Seed of the random system.
     """
     parts = [part for impressions in served for part in impressions.parts]
     scored = [
-        _scores_and_parts(part, impressions.evaluated.heads, protocol)
+        _scores_and_parts(part, impressions.evaluated, protocol, own)
         for impressions in served
         for part in impressions.parts
     ]
@@ -216,6 +224,8 @@ def score_in_view(
         propensity.weights(part.position, part.choices.chosen, part.propensity, position_propensity)
         for part in parts
     ]
+    signals_of = [set(impressions.evaluated.weights_without) for impressions in served]
+    own_signals = sorted(set().union(*signals_of))
     user_key = np.concatenate([part.user_key for part in parts])
     if served:
         is_shared = user_key == served[0].evaluated.run.window.shared_key
@@ -230,7 +240,8 @@ def score_in_view(
         clicked_is_cold=np.concatenate([part.clicked_is_cold for part in parts]),
         weight=np.concatenate(weights),
         parts=_concatenated([parts for _, parts in scored]),
-        scores={name: scores[name] for name in SYSTEMS},
+        scores={name: scores[name] for name in (*SYSTEMS, *own_signals, *own.scorers)},
+        own=tuple(own.scorers),
         popularity=best,
         heads={
             iso(impressions.evaluated.run.window.as_of_ms): impressions.evaluated.heads.reports
@@ -240,12 +251,16 @@ def score_in_view(
 
 
 def _scores_and_parts(
-    impressions: ImpressionFeatures, heads: Heads, protocol: Protocol
+    impressions: ImpressionFeatures,
+    evaluated: EvaluatedRun,
+    protocol: Protocol,
+    own: OwnSystems,
 ) -> tuple[dict[str, Floats], dict[str, Floats]]:
     """Return candidates' scores by system, and what each feature adds to the blend's score."""
+    heads = evaluated.heads
     features, signals = impressions.choices.features, impressions.signals
     curves = heads.curves[protocol]
-    linear = {name: heads.weights[name] * signals[name] for name in signal_names()}
+    linear = {name: weight * signals[name] for name, weight in heads.weights.items()}
     parts = curve_parts(curves, features) if curves else linear
     scores = {name: features[name] for name in (f"popularity_{h:g}h" for h in POPULARITY_HOURS)}
     scores |= {name: features[feature] for name, feature in FEATURE_OF_SYSTEM.items()}
@@ -253,6 +268,8 @@ def _scores_and_parts(
     scores["collaborative"] = linear["als"] + linear["context_item_item"]
     scores["hand weights"] = linear_score(signals, HAND_WEIGHTS)
     scores["blend"] = np.sum(list(parts.values()), axis=0)
+    scores |= {name: signals[name] for name in evaluated.weights_without}
+    scores |= own.in_view(impressions, protocol, evaluated.run.window.as_of_ms)
     return scores, parts
 
 

@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recsys import metrics
 from recsys.evaluation.in_view import InView
+from recsys.evaluation.systems import POPULARITY, compared, in_order
 from recsys.learn.protocols import DAY_MS
 from recsys.metrics import Interval, bootstrap
 from recsys.rows import iso
@@ -23,7 +25,7 @@ METRICS: dict[str, Callable[[metrics.Judged], Floats]] = {
     "fair_mrr": metrics.fair_mrr,
     "fair_ndcg@10": lambda judged: metrics.fair_ndcg_at_k(judged, 10),
 }
-BASELINE = "popularity"
+COMPARED = ("auc", "ndcg@10")  # the metrics whose differences between systems are reported
 # Strata of users: name, and least and most reads that the run knew of the user.
 USER_STRATA = (
     ("cold", 0, 0),
@@ -54,6 +56,12 @@ class InViewReport:
         By system and metric; "auc, unbiased" only where the log has positions or propensities.
     against_baseline
         By system: its AUC less that of popularity on the same impressions (paired).
+    differences
+        By system (the blend and the caller's own), other system, and metric of `COMPARED`: the
+        metric of the first less that of the second on the same impressions (paired).
+    n_scored
+        By system of the caller: how many of the impressions it scored in full. Only these count
+        for it.
     strata
         By kind of stratum (user, article, section, day), stratum and system: AUC.
     counts
@@ -74,20 +82,31 @@ class InViewReport:
     popularity: str
     systems: dict[str, dict[str, Interval]]
     against_baseline: dict[str, Interval]
+    differences: dict[str, dict[str, dict[str, Interval]]]
+    n_scored: dict[str, int]
     strata: dict[str, dict[str, dict[str, Interval]]]
     counts: dict[str, dict[str, int]]
     calibration: list[tuple[int, float, float]]
     contributions: dict[str, float]
-    heads: dict[str, dict[str, object]]
+    heads: dict[str, dict[str, dict[str, Any]]]
 
 
 def in_view_report(scored: InView) -> InViewReport:
     """Return the report of scored impressions."""
+    scores = in_order(scored.scores)
+    is_scored = {name: _scored_in_full(values, scored.start) for name, values in scores.items()}
     judged = {
-        name: metrics.judge(scores, scored.clicked, scored.start)
-        for name, scores in scored.scores.items()
+        name: metrics.judge(np.nan_to_num(values), scored.clicked, scored.start)
+        for name, values in scores.items()
     }
-    aucs = {name: metrics.auc(found) for name, found in judged.items()}
+    values_of = {
+        name: {
+            metric: np.where(is_scored[name], compute(found), np.nan)
+            for metric, compute in METRICS.items()
+        }
+        for name, found in judged.items()
+    }
+    aucs = {name: values["auc"] for name, values in values_of.items()}
     judgeable = next((found.judgeable for found in judged.values()), np.zeros(0, dtype=bool))
     strata = _strata(scored, judgeable)
     return InViewReport(
@@ -95,12 +114,28 @@ def in_view_report(scored: InView) -> InViewReport:
         n_single_class=int((~judgeable).sum()),
         n_users=len(np.unique(scored.user_key[judgeable])),
         popularity=scored.popularity,
-        systems={name: _metrics_of(scored, name, found) for name, found in judged.items()},
-        against_baseline={
-            name: bootstrap(values - aucs[BASELINE], scored.user_key)
-            for name, values in aucs.items()
-            if name != BASELINE
+        systems={
+            name: _metrics_of(scored, name, values, is_scored[name])
+            for name, values in values_of.items()
         },
+        against_baseline={
+            name: bootstrap(values - aucs[POPULARITY], scored.user_key)
+            for name, values in aucs.items()
+            if name != POPULARITY
+        },
+        differences={
+            name: {
+                other: {
+                    metric: bootstrap(
+                        values_of[name][metric] - values_of[other][metric], scored.user_key
+                    )
+                    for metric in COMPARED
+                }
+                for other in others
+            }
+            for name, others in compared(scores, scored.own).items()
+        },
+        n_scored={name: int((is_scored[name] & judgeable).sum()) for name in scored.own},
         strata={
             kind: {
                 title: {
@@ -124,18 +159,28 @@ def in_view_report(scored: InView) -> InViewReport:
     )
 
 
-def _metrics_of(scored: InView, system: str, judged: metrics.Judged) -> dict[str, Interval]:
+def _scored_in_full(scores: Floats, start: NDArray[np.int64]) -> Mask:
+    """Return whether each impression has a score for all of its candidates."""
+    n_missing = np.concatenate(([0], np.cumsum(np.isnan(scores))))
+    complete: Mask = np.diff(n_missing[start]) == 0
+    return complete
+
+
+def _metrics_of(
+    scored: InView, system: str, values: Mapping[str, Floats], is_scored: Mask
+) -> dict[str, Interval]:
     """Return the metrics of one system; also an unbiased AUC if the impressions have weights."""
     users = scored.user_key
-    result = {name: bootstrap(compute(judged), users) for name, compute in METRICS.items()}
+    result = {name: bootstrap(value, users) for name, value in values.items()}
     if (scored.weight != 1.0).any():
         impression = np.repeat(np.arange(len(users)), np.diff(scored.start))
         clicks = np.bincount(
             impression, weights=scored.weight * scored.clicked, minlength=len(users)
         ).astype(np.float64)
         unbiased = metrics.weighted_auc(
-            scored.scores[system], scored.clicked, scored.start, scored.weight
+            np.nan_to_num(scored.scores[system]), scored.clicked, scored.start, scored.weight
         )
+        unbiased = np.where(is_scored, unbiased, np.nan)
         result["auc, unbiased"] = bootstrap(unbiased, users, weight=clicks)
     return result
 

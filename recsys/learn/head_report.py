@@ -32,7 +32,13 @@ class HeadReport:
 
 
 def judged(
-    n: int, learned: float, shipped: float, chosen: str, *, shipped_is: str = "weights"
+    n: int,
+    learned: float,
+    shipped: float,
+    chosen: str,
+    *,
+    shipped_is: str = "weights",
+    is_used: bool | None = None,
 ) -> HeadReport:
     """Return the report of a head, which is served if it does better than the shipped one.
 
@@ -44,10 +50,12 @@ def judged(
         What the report says of a head that is served.
     shipped_is
         What is served otherwise.
+    is_used
+        Whether the learned head is served; by default if it does better.
     """
     if not np.isfinite([learned, shipped]).all():
         why = f"none of the latest {VALIDATION_SHARE:.0%} of {n} choices holds a click"
         return HeadReport(n, None, None, False, why)
-    used = learned > shipped
+    used = learned > shipped if is_used is None else is_used
     why = chosen if used else f"no better than the shipped {shipped_is}"
     return HeadReport(n, round(learned, 4), round(shipped, 4), used, why)

@@ -86,7 +86,7 @@ def learn_heads(
     builder.build_into_store(protocols, as_of_ms)
     reports = {}
     with step(LOG, f"learn {RETRIEVAL}") as counts:
-        weights, reports[RETRIEVAL] = _fit_retrieval_head(builder, as_of_ms, has_forecast)
+        weights, reports[RETRIEVAL] = fit_retrieval_head(builder, as_of_ms, has_forecast)
         counts["choices"] = reports[RETRIEVAL].n
     curves: dict[Protocol, dict[str, Floats]] = {}
     for protocol in protocols:
@@ -97,27 +97,45 @@ def learn_heads(
     return Heads(weights, curves, reports)
 
 
-def _fit_retrieval_head(
-    builder: ExampleBuilder, as_of_ms: int, has_forecast: bool
+def fit_retrieval_head(
+    builder: ExampleBuilder,
+    as_of_ms: int,
+    has_forecast: bool,
+    without: Sequence[str] = (),
+    *,
+    is_used: bool | None = None,
 ) -> tuple[Mapping[str, float], HeadReport]:
-    """Fit the weights of the linear score to choices among all live articles."""
+    """Fit the weights of the linear score to choices among all live articles.
+
+    Parameters
+    ----------
+    builder, as_of_ms, has_forecast
+        See `learn_heads`.
+    without
+        Own signals to leave out.
+    is_used
+        Whether the learned head is used; by default if it does better than the shipped one. A
+        comparison with the head that has all signals uses what that one uses.
+    """
     config = builder.past.config
     days = [builder.retrieval(day) for day in builder.days(as_of_ms)]
     days = [day for day in days if day.has_forecast == has_forecast]
-    choices = concatenate_choices([day.choices for day in days], signal_names())
-    shipped = signal_weights(config.blend)
+    own = [name for name in builder.past.own_signals if name not in without]
+    shipped = signal_weights(config.blend) | dict.fromkeys(own, 0.0)
+    choices = concatenate_choices([day.choices for day in days], list(shipped))
     if len(choices) < config.learn.min_choices:
         return shipped, _too_few(len(choices), config)
     edge = round(len(choices) * (1 - VALIDATION_SHARE))
     validation = choices.select(edge, len(choices))
-    may_be_negative = [row.name for row in SIGNALS if row.may_be_negative]
+    may_be_negative = [*own, *(row.name for row in SIGNALS if row.may_be_negative)]
     early = fit_weights(choices.select(0, edge), shipped, may_be_negative=may_be_negative)
     scores = [linear_score(validation.features, weights) for weights in (early, shipped)]
     learned_auc, shipped_auc = (mean_auc(score, validation) for score in scores)
-    report = judged(len(choices), learned_auc, shipped_auc, "")
+    report = judged(len(choices), learned_auc, shipped_auc, "", is_used=is_used)
     # The mean AUC looks at whole lists, the likelihood at their tops, which are all that is shown.
     likelihood = ChoiceLikelihood(validation.chosen, validation.start)
-    if report.used and likelihood(scores[0])[0] <= likelihood(scores[1])[0]:
+    is_likelier = likelihood(scores[0])[0] > likelihood(scores[1])[0]
+    if is_used is None and report.used and not is_likelier:
         why = "the latest choices are likelier with the shipped weights"
         report = dataclasses.replace(report, used=False, why=why)
     if not report.used:
@@ -127,7 +145,12 @@ def _fit_retrieval_head(
 
 
 def fit_ranking_head(
-    builder: ExampleBuilder, as_of_ms: int, protocol: Protocol, without: Sequence[str] = ()
+    builder: ExampleBuilder,
+    as_of_ms: int,
+    protocol: Protocol,
+    without: Sequence[str] = (),
+    *,
+    is_used: bool | None = None,
 ) -> tuple[dict[str, Floats], HeadReport]:
     """Fit the curves to choices among what was shown.
 
@@ -139,6 +162,8 @@ def fit_ranking_head(
         Up to when clicks and views counted for each choice.
     without
         Features to leave out, for an ablation.
+    is_used
+        See `fit_retrieval_head`.
 
     Returns
     -------
@@ -172,7 +197,8 @@ def fit_ranking_head(
         for name in signal_names()
     }
     shipped = mean_auc(linear_score(signals, signal_weights(config.blend)), validation)
-    report = judged(len(choices), auc_of[best], shipped, f"bend penalty {best:g}")
+    chosen = f"bend penalty {best:g}"
+    report = judged(len(choices), auc_of[best], shipped, chosen, is_used=is_used)
     return (_without_position(fit.curves(best)) if report.used else {}), report
 
 
@@ -189,7 +215,7 @@ def _without_position(curves: dict[str, Floats]) -> dict[str, Floats]:
 
 def linear_score(signals: Mapping[str, Floats], weights: Mapping[str, float]) -> Floats:
     """Return the linear score of candidates from their unweighted signals, by name."""
-    score: Floats = np.sum([weights[name] * signals[name] for name in signal_names()], axis=0)
+    score: Floats = np.sum([weights[name] * signals[name] for name in weights], axis=0)
     return score
 
 

@@ -25,6 +25,7 @@ from recsys.learn.protocols import Protocol, counted_until_ms
 from recsys.page.list_table import list_names
 from recsys.rows import HOUR_MS, UNKNOWN_TIME, Impressions
 from recsys.signals.event_counts import Events
+from recsys.signals.own_signals import own_values
 from recsys.signals.static_signals import ArticlesAt
 from recsys.training.births import births_of
 from recsys.training.window import TrainingWindow, sampled_users, select_clicks
@@ -53,6 +54,10 @@ class ImpressionFeatures:
         Every feature of every candidate, and what was clicked.
     signals : dict of array of float64, shape (n_candidates,)
         The unweighted signals of the linear score, by name.
+    context_key : array of int64, shape (n_impressions,)
+        The article being read; -1 for a front page.
+    article_key : array of int64, shape (n_candidates,)
+        The candidates.
     position : array of int64, shape (n_candidates,)
         1-based position in one of our lists, 0 where it is unknown; see `positions`.
     propensity : array of float64, shape (n_candidates,)
@@ -68,6 +73,8 @@ class ImpressionFeatures:
     shown_ms: Ints
     choices: Choices
     signals: dict[str, Floats]
+    context_key: Ints
+    article_key: Ints
     position: Ints
     propensity: Floats
     clicked_section: NDArray[np.str_]
@@ -131,6 +138,12 @@ def impression_features(
         (article_index == context) & (article_index >= 0),
     )
     ages = age_hours(born_ms, instant_ms)
+    known = np.flatnonzero(article_index >= 0)
+    known_ids = [window.articles.id_map.ids[i] for i in article_index[known].tolist()]
+    for name, values in own_values(past.own_signals, known_ids, instant_ms[known]).items():
+        features[name] = np.zeros(len(key))
+        features[name][known] = values
+        signals[name] = features[name]
     curves, settings = run.model.carry.forecast, past.config.popularity
     articles = ArticlesAt(events, key, ages, instant_ms, counted, settings, curves)
     signals |= static_values(articles)
@@ -147,6 +160,8 @@ def impression_features(
         shown_ms=shown.shown_ms,
         choices=Choices(with_ranks(features, shown.start), shown.clicked, shown.start),
         signals=signals,
+        context_key=shown.context_key,
+        article_key=key,
         position=position,
         propensity=shown.propensity,
         clicked_section=section_of[np.where(first >= 0, article_index[first], -1)]

@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 
 from recsys.blend.linear import score_parts
 from recsys.blend.live_model import UserState
-from recsys.blend.signal_table import signal_names
 from recsys.learn.choice import Choices
 from recsys.learn.past_runs import PastRun, PastRuns
 from recsys.rows import HOUR_MS, Clicks
@@ -118,8 +117,8 @@ def sampled_live_choices(
     """
     live = run.model.page.live
     n_live = len(live.live_rows)
-    names = signal_names()
     unweighted = live.unweighted()
+    names = tuple(unweighted.weights)
     features: list[Floats] = [np.zeros((0, len(names)))]
     chosen: list[NDArray[np.bool_]] = [np.zeros(0, dtype=bool)]
     choices = list(live_choices(past, run, before_ms=before_ms))

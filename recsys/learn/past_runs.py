@@ -9,7 +9,8 @@ import numpy as np
 from recsys.config import Config
 from recsys.learn.forecast import learn_forecast
 from recsys.rows import iso
-from recsys.steps import step
+from recsys.signals.own_signals import NO_OWN_SIGNALS, OwnSignals
+from recsys.steps import Steps
 from recsys.store.database import Store
 from recsys.training.train import Model, base_run_of, train
 from recsys.training.users import factors_of_base
@@ -39,10 +40,21 @@ class PastRuns:
         The log.
     config
         The settings of the runs.
+    own_signals
+        Signals that the caller gives the runs.
+    steps
+        Logs each run that is trained, as a step of longer work.
     """
 
-    def __init__(self, store: Store, config: Config) -> None:
-        self.store, self.config = store, config
+    def __init__(
+        self,
+        store: Store,
+        config: Config,
+        own_signals: OwnSignals = NO_OWN_SIGNALS,
+        steps: Steps | None = None,
+    ) -> None:
+        self.store, self.config, self.own_signals = store, config, own_signals
+        self._steps = steps or Steps()
         self._nightly: dict[tuple[int, int], PastRun] = {}
         self._sampled: dict[tuple[int, int], PastRun] = {}
 
@@ -97,7 +109,7 @@ class PastRuns:
         max_users: int | None = None,
     ) -> PastRun:
         kind = "nightly run" if base is None else "refresh"
-        with step(LOG, f"{kind} as of {iso(as_of_ms)}") as counts:
+        with self._steps.step(LOG, f"{kind} as of {iso(as_of_ms)}") as counts:
             run = self._trained_quietly(as_of_ms, texts_until_ms, base, max_users)
             counts |= {"users": len(run.window.users), "clicks": len(run.window.user_index)}
         return run
@@ -123,6 +135,12 @@ class PastRuns:
             curves = base_run.carry.forecast
             carried = (base_run, factors_of_base(window, base.model.users))
         model = train(
-            self.store, window, self.config, lambda stage: nullcontext({}), curves, carried
+            self.store,
+            window,
+            self.config,
+            lambda stage: nullcontext({}),
+            curves,
+            carried,
+            self.own_signals,
         )
         return PastRun(window, model)

@@ -1,8 +1,11 @@
 """Judge the order of the candidates of impressions, by their scores and which were clicked.
 
-Ties are treated in two ways. `mind_*` metrics break them as MIND's official script does, for
-numbers comparable with the literature. `fair_*` metrics are the expectation over all orders of tied
-candidates, so that a constant score gains nothing. An impression in which all or no candidates were
+`mind_*` metrics have the definitions of MIND's official script, for numbers comparable with the
+literature; without ties they equal it. The script sorts by `numpy.argsort`, whose default sort is
+not stable, so that its order of tied candidates depends on numpy and on the processor. Here the
+last listed of tied candidates comes first, as if the script sorted stably.
+`fair_*` metrics are the expectation over all orders of tied candidates, so that a constant score
+gains nothing. An impression in which all or no candidates were
 clicked has no order to judge; its value is NaN, and callers leave it out and report how many there
 are.
 
@@ -43,7 +46,7 @@ class Judged:
     tie_size : array of int64, shape (n_candidates,)
         Number of candidates of the impression with the same score.
     rank : array of int64, shape (n_candidates,)
-        1-based; of tied candidates the last listed one comes first, as in MIND's script.
+        1-based; of tied candidates the last listed one comes first.
     """
 
     n: Ints

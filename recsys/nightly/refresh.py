@@ -28,12 +28,13 @@ from recsys.blend.profiles import (
     unpack_profiles,
 )
 from recsys.config import Config
-from recsys.errors import SnapshotError
+from recsys.errors import ConfigError, SnapshotError
 from recsys.published import folder as published_folder
 from recsys.published import run_file
 from recsys.published.connection import connect
 from recsys.published.user_rows import find_profiles, load_profiles
 from recsys.rows import HOUR_MS, iso, to_ms
+from recsys.signals.own_signals import NO_OWN_SIGNALS, OwnSignals
 from recsys.sorted_ints import distinct
 from recsys.store.database import Store
 from recsys.training.carry_over import BaseRun, users_needing_factors
@@ -104,7 +105,14 @@ class _CurrentRun:
     files: list[tuple[sqlite3.Connection, Path]]
 
 
-def refresh(store: Store, folder: Path, as_of_ms: int, config: Config, stage: Stage) -> Refreshed:
+def refresh(
+    store: Store,
+    folder: Path,
+    as_of_ms: int,
+    config: Config,
+    stage: Stage,
+    own: OwnSignals = NO_OWN_SIGNALS,
+) -> Refreshed:
     """Build a run from the current one and what has happened since.
 
     Parameters
@@ -119,9 +127,13 @@ def refresh(store: Store, folder: Path, as_of_ms: int, config: Config, stage: St
         All settings; the weights of the blend are those of the current run.
     stage
         See `recsys.training.train.train_articles`.
+    own
+        Signals that the caller gives: those of the current run.
 
     Raises
     ------
+    ConfigError
+        If these are not the signals of the current run.
     NotPublishedError
         If there is no current run.
     SnapshotError
@@ -131,6 +143,7 @@ def refresh(store: Store, folder: Path, as_of_ms: int, config: Config, stage: St
         with stage("base run"):
             current = _open_current_run(folder, opened)
             meta, base = current.meta, current.base
+            _require_same_signals(base, own)
             _check_base_run(current.files[0][1], base, as_of_ms, config)
         with stage("read") as counts:
             days = min(config.data.window_days, COUNTED_DAYS)
@@ -148,7 +161,7 @@ def refresh(store: Store, folder: Path, as_of_ms: int, config: Config, stage: St
         user_items = window_user_items(window, config)
         curves = base.carry.forecast
         model = train_articles(
-            store, window, config, stage, user_items, curves, (base, user_factors)
+            store, window, config, stage, user_items, curves, (base, user_factors), own
         )
         with stage("users") as counts:
             profiles = {}
@@ -188,6 +201,16 @@ def _open_current_run(folder: Path, opened: ExitStack) -> _CurrentRun:
         nightly_conn = opened.enter_context(closing(connect(nightly_path)))
         files.append((nightly_conn, nightly_path))
     return _CurrentRun(run_id, meta, page, rank, base, files)
+
+
+def _require_same_signals(base: BaseRun, own: OwnSignals) -> None:
+    before = set(base.live.own_names())
+    if before != set(own):
+        names = [", ".join(sorted(found)) or "none" for found in (before, own)]
+        raise ConfigError(
+            f"the run to refresh has the own signals {names[0]}, but {names[1]} are given;"
+            " give the same, or run `recsys nightly`"
+        )
 
 
 def _check_base_run(path: Path, base: BaseRun, as_of_ms: int, config: Config) -> None:

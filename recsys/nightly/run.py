@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from recsys.blas import blas_on_one_thread
+from recsys.blend.curves import taken_names
 from recsys.blend.live_model import PageModel, UserState
 from recsys.blend.profiles import UserStateBuilder
 from recsys.config import Config
@@ -44,6 +45,7 @@ from recsys.published import folder as published_folder
 from recsys.published import run_file
 from recsys.published.connection import connect
 from recsys.rows import HOUR_MS, iso
+from recsys.signals.own_signals import NO_OWN_SIGNALS, OwnSignals, require_new_names
 from recsys.steps import step
 from recsys.store.database import Store
 from recsys.training.article_signals import articles_lifted_by_bots
@@ -70,6 +72,7 @@ class _Job:
     n_processes: int
     report: RunReport
     stage: StageClock
+    own_signals: OwnSignals
 
     @property
     def path(self) -> Path:
@@ -85,10 +88,11 @@ def run_nightly(
     config: Config | None = None,
     kind: Kind = "nightly",
     n_processes: int = 1,
+    own_signals: OwnSignals = NO_OWN_SIGNALS,
 ) -> RunReport:
     """Train, score and publish a nightly run, or refresh the current run.
 
-    The six parameters are those of the `recsys nightly` command.
+    The seven parameters are those of the `recsys nightly` command.
 
     Parameters
     ----------
@@ -108,6 +112,10 @@ def run_nightly(
         How many processes may share the work of a run with many users. They are spawned: a
         script that asks for more than one must keep its own work under
         `if __name__ == "__main__"`.
+    own_signals
+        Signals of your own, by name: functions, also those of `recsys.nightly.read_signal`, which
+        reads files. The examples of a run with them are not kept. A
+        refresh needs the signals of the run that it refreshes.
 
     Returns
     -------
@@ -131,13 +139,14 @@ def run_nightly(
         run_id = _next_run_id(folder, store, as_of_ms)
         config, changed_settings = _settings(folder, config, kind)
         require_known_names(config)
+        require_new_names(own_signals, taken_names())
         report = RunReport(run_id, kind, iso(as_of_ms), settings=toml_of(config))
         report.changed_settings = changed_settings
         report.versions = library_versions()
         report.window_from = iso(as_of_ms - round(config.data.window_days * 24 * HOUR_MS))
         will_erase = kind == "nightly" and config.data.keep_days
         stage = StageClock(report, STAGES[kind] + ((ERASE,) if will_erase else ()))
-        job = _Job(store, folder, as_of_ms, config, n_processes, report, stage)
+        job = _Job(store, folder, as_of_ms, config, n_processes, report, stage, own_signals)
         _enter_in_ledger(job)  # a run that is killed leaves this entry
         LOG.info("%s run %s begins, as of %s", kind, run_id, report.as_of)
         try:
@@ -231,7 +240,7 @@ def _newest_data(job: _Job) -> str:
 
 def _write_refresh(job: _Job) -> tuple[run_file.RunMeta, PageModel]:
     """Refresh the current run and write the result; return its meta data and its model."""
-    refreshed = refresh(job.store, job.folder, job.as_of_ms, job.config, job.stage)
+    refreshed = refresh(job.store, job.folder, job.as_of_ms, job.config, job.stage, job.own_signals)
     model, page, profiles = refreshed.model, refreshed.model.page, refreshed.profiles
     users = {"users": refreshed.n_users, "users_with_new_events": len(profiles)}
     job.report.counts, job.report.warnings = model.counts | users, list(model.warnings)
@@ -254,7 +263,8 @@ def _write_nightly(job: _Job) -> tuple[run_file.RunMeta, PageModel]:
         counts |= window_sizes(window)
         n_processes = job.n_processes if len(window.users) >= MANY_USERS else 1
     job.report.lifted_by_bots = articles_lifted_by_bots(window, config)
-    builder = ExampleBuilder(PastRuns(store, config), keep_in_store=True)
+    past = PastRuns(store, config, job.own_signals)
+    builder = ExampleBuilder(past, keep_in_store=not job.own_signals)
     n_at_once = 1 if len(window.user_index) > MANY_CLICKS else n_processes
     with _workers(n_processes) as workers, ThreadPoolExecutor(n_at_once) as threads:
         with stage("new texts") as counts:
@@ -264,7 +274,7 @@ def _write_nightly(job: _Job) -> tuple[run_file.RunMeta, PageModel]:
         with stage("forecast") as counts:
             curves, of_forecast = learn_forecast(window, config)
             counts["choices"] = of_forecast.n
-        model = train(store, window, config, stage, curves)
+        model = train(store, window, config, stage, curves, None, job.own_signals)
         with stage("learn") as counts:
             for task in tasks:
                 task.result()
@@ -309,7 +319,7 @@ def _start_building_examples(
 
     Each thread waits for one process, so as many days are built at once as there are threads.
     """
-    if workers is None:
+    if workers is None or builder.past.own_signals:  # functions are not sent to processes
         return []
     days = builder.days_not_in_store(PROTOCOLS_SERVED, as_of_ms)
     path, config = builder.past.store.path, builder.past.config

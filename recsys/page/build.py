@@ -151,11 +151,12 @@ class PageBuilder:
         static = live.static_parts()
         self._static = total_score(static, n_live)
         # Static signals less their mean say what sets an article apart; otherwise "popular"
-        # would be said of every article. A signal that counts against an article is no reason.
+        # would be said of every article. A signal that counts against an article is no reason,
+        # nor is one that is not in the table and has no words for users.
         self._centred = {
             name: part - part.mean() if live.weights[name] > 0 else part - np.inf
             for name, part in static.items()
-            if len(part)
+            if len(part) and name not in live.own_names()
         }
         self.rankings = Rankings(model)
         self._article_side = article_side(live, model.n_categories)

@@ -53,8 +53,9 @@ def require_sound(page: PageModel, rank: RankModel) -> None:
         raise ValueError("newest must hold each live article once")
     for name in ("importance", "rise"):
         _require(name, getattr(page, name), np.float32, n_live)
-    _require_each("static", live.static, signal_names("static"), np.float32, n_live)
-    _require_weights(live.weights, live.click_confidence)
+    own = live.own_names()
+    _require_each("static", live.static, (*signal_names("static"), *own), np.float32, n_live)
+    _require_weights(live.weights, live.click_confidence, own)
     _require_rows("similar", live.similar, n_known)
     _require_rows("item_item", live.item_item, n_known)
     keys = [
@@ -64,14 +65,15 @@ def require_sound(page: PageModel, rank: RankModel) -> None:
         if of.has_filter
     ]
     _require_each("filter", page.filters, keys, np.bool_, n_live)
-    _require_rank(rank, n_known)
+    _require_rank(rank, n_known, own)
 
 
-def _require_rank(rank: RankModel, n_known: int) -> None:
+def _require_rank(rank: RankModel, n_known: int, own: tuple[str, ...]) -> None:
     _require("written_ms", rank.written_ms, np.int64, n_known)
-    _require_each("feature", rank.article_features, ARTICLE_FEATURES, np.float32, n_known)
+    names = (*ARTICLE_FEATURES, *own)
+    _require_each("feature", rank.article_features, names, np.float32, n_known)
     _require_rows("vectors", rank.vectors, n_known)
-    known = feature_names()
+    known = feature_names() | set(own)
     for curves in (rank.curves, rank.refresh_curves):
         for name, curve in curves.items():
             _require(f"curve {name}", curve, np.float64, 2, curve.shape[-1] if curve.ndim else 0)
@@ -79,12 +81,14 @@ def _require_rank(rank: RankModel, n_known: int) -> None:
                 raise ValueError(f"curve {name} must be of a known feature, and its bends ascend")
 
 
-def _require_weights(weights: Mapping[str, float], click_confidence: float) -> None:
+def _require_weights(
+    weights: Mapping[str, float], click_confidence: float, own: tuple[str, ...]
+) -> None:
     numbers = {"click_confidence": click_confidence, **weights}
     for name, value in numbers.items():
         if not isinstance(value, int | float) or not abs(value) <= MOST_WEIGHT:
             raise ValueError(f"{name} must be a number up to {MOST_WEIGHT:.0e}, got {value!r}")
-    if missing := set(signal_names()) - set(weights):
+    if missing := {*signal_names(), *own} - set(weights):
         raise ValueError(f"the weights of {', '.join(sorted(missing))} are missing")
 
 

@@ -62,7 +62,8 @@ class Store:
         Deletes users and old rows.
     """
 
-    def __init__(self, path: Path, *, must_exist: bool = False) -> None:
+    def __init__(self, path: str | Path, *, must_exist: bool = False) -> None:
+        path = Path(path)
         if must_exist and not path.exists():
             raise StoreError(
                 f"{path}: there is no store here; `recsys ingest PATH --store {path}` creates one"
@@ -248,6 +249,12 @@ class Store:
         rows = self._conn.execute("SELECT user_id, user_key FROM users ORDER BY user_id").fetchall()
         user_ids = [user_id for user_id, _ in rows]
         return IdMap(user_ids, np.array([user_key for _, user_key in rows], dtype=np.int64))
+
+    def article_ids(self) -> IdMap:
+        """Return the ids of all articles that any article, click or impression names."""
+        query = "SELECT article_id, article_key FROM article_ids ORDER BY article_id"
+        rows = self._conn.execute(query).fetchall()
+        return IdMap([id_ for id_, _ in rows], np.array([key for _, key in rows], dtype=np.int64))
 
     def clicks(self, *, from_ms: int, before_ms: int) -> Clicks:
         """Return the clicks in [from_ms, before_ms), oldest first."""

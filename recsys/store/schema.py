@@ -7,6 +7,20 @@ from pathlib import Path
 
 from recsys.errors import StoreError
 
+# Of a view, SQL expressions for an instant in ms as text, and for the number of a byte of a blob.
+_INSTANT = "strftime('%Y-%m-%dT%H:%M:%fZ', {} / 1000.0, 'unixepoch')"
+_DIGIT = "(instr('123456789ABCDEF', substr(hex(i.shown), {}, 1)))"
+# The key of the n-th article of an impression: four bytes, the lowest first, two hex digits each.
+_NTH_KEY = " + ".join(
+    f"({_DIGIT.format(f'16 * n - {15 - 2 * byte}')} * 16"
+    f" + {_DIGIT.format(f'16 * n - {14 - 2 * byte}')}) * {256**byte}"
+    for byte in range(4)
+)
+_USER = "iif(substr(u.user_id, 1, 1) = ' ', NULL, u.user_id) AS user_id"
+_SESSION = (
+    "iif(substr(u.user_id, 1, 1) = ' ', nullif(substr(u.user_id, 2), ''), NULL) AS session_id"
+)
+
 # Statement group i brings a store of schema version i to version i + 1. Stores keep the text of
 # CREATE statements, comments within them included, so these never change.
 MIGRATIONS = (
@@ -160,6 +174,62 @@ MIGRATIONS = (
     -- The earliest date of publication that came true, of all that the publisher gave.
     ALTER TABLE articles ADD COLUMN first_published_at INTEGER;
     UPDATE articles SET first_published_at = published_at;
+    """,
+    f"""
+    -- For reading: ids as text, instants as ISO 8601 in UTC. An anonymous user has no id, but may
+    -- have a session.
+    CREATE VIEW IF NOT EXISTS v_articles AS
+    SELECT d.article_id, a.title, a.category, a.author, a.url, a.language,
+        replace(a.tags, char(10), ', ') AS tags, a.premium,
+        {_INSTANT.format("a.published_at")} AS published_at,
+        {_INSTANT.format("a.modified_at")} AS modified_at,
+        {_INSTANT.format("a.expires_at")} AS expires_at,
+        {_INSTANT.format("a.withdrawn_at")} AS withdrawn_at,
+        a.kicker, a.summary, a.image_url, a.importance,
+        nullif(a.reading_minutes, 0) AS reading_minutes, a.body, a.revision,
+        {_INSTANT.format("a.added_at")} AS added_at,
+        {_INSTANT.format("a.updated_at")} AS updated_at
+    FROM articles a JOIN article_ids d USING (article_key);
+    CREATE VIEW IF NOT EXISTS v_clicks AS
+    SELECT {_USER}, {_SESSION}, d.article_id,
+        {_INSTANT.format("c.clicked_at")} AS clicked_at, c.dwell_seconds, c.source,
+        c.time_is_bound
+    FROM clicks c JOIN users u USING (user_key) JOIN article_ids d USING (article_key);
+    -- One row for each article of an impression, in order of position.
+    CREATE VIEW IF NOT EXISTS v_lists AS
+    WITH RECURSIVE position (n) AS (
+        SELECT 1 UNION ALL
+        SELECT n + 1 FROM position WHERE n < (SELECT max(length(clicked)) FROM impressions)
+    )
+    SELECT i.source AS list, {_USER}, {_SESSION},
+        {_INSTANT.format("i.shown_at")} AS shown_at,
+        c.article_id AS beside_article_id, n AS rank, d.article_id,
+        substr(i.clicked, n, 1) = x'01' AS clicked, i.site, i.variant
+    FROM impressions i
+    JOIN position ON n <= length(i.clicked)
+    JOIN article_ids d ON d.article_key = {_NTH_KEY}
+    JOIN users u ON u.user_key = i.user_key
+    LEFT JOIN article_ids c ON c.article_key = i.context_key;
+    -- One row for each impression; `shown` and `clicked` are JSON, as in a file of impressions.
+    CREATE VIEW IF NOT EXISTS v_impressions AS
+    WITH RECURSIVE position (n) AS (
+        SELECT 1 UNION ALL
+        SELECT n + 1 FROM position WHERE n < (SELECT max(length(clicked)) FROM impressions)
+    )
+    SELECT {_USER}, {_SESSION},
+        {_INSTANT.format("i.shown_at")} AS shown_at,
+        (SELECT json_group_array(article_id) FROM (
+            SELECT d.article_id FROM position JOIN article_ids d ON d.article_key = {_NTH_KEY}
+            WHERE n <= length(i.clicked) ORDER BY n)) AS shown,
+        (SELECT json_group_array(article_id) FROM (
+            SELECT d.article_id FROM position JOIN article_ids d ON d.article_key = {_NTH_KEY}
+            WHERE n <= length(i.clicked) AND substr(i.clicked, n, 1) = x'01' ORDER BY n)
+        ) AS clicked,
+        {_INSTANT.format("i.clicked_at")} AS clicked_at, i.dwell_seconds,
+        c.article_id AS article_id, i.source, i.site, i.variant
+    FROM impressions i
+    JOIN users u ON u.user_key = i.user_key
+    LEFT JOIN article_ids c ON c.article_key = i.context_key;
     """,
 )
 

@@ -15,6 +15,7 @@ from recsys.page.rankings import top_n
 from recsys.rows import HOUR_MS, Clicks
 from recsys.signals import affinity, popularity
 from recsys.signals.forecast import Curves
+from recsys.signals.own_signals import NO_OWN_SIGNALS, OwnSignals, own_values
 from recsys.signals.static_signals import ArticlesAt
 from recsys.training.window import TrainingWindow, select_clicks
 
@@ -29,7 +30,7 @@ class ArticleSignals:
     Attributes
     ----------
     static : dict of array of float32, shape (n_live,)
-        Unweighted static signals of `recsys.blend.signal_table`, by name.
+        Unweighted static signals of `recsys.blend.signal_table`, and own ones, by name.
     importance : array of float32, shape (n_live,)
         The score of Must-Reads.
     rise : array of float32, shape (n_live,)
@@ -37,7 +38,7 @@ class ArticleSignals:
     newest : array of int64, shape (n_live,)
         Live indices, newest first.
     features : dict of array of float32, shape (n_articles,)
-        `recsys.blend.curves.ARTICLE_FEATURES` of every known article.
+        `recsys.blend.curves.ARTICLE_FEATURES`, and own signals, of every known article.
     """
 
     static: dict[str, NDArray[np.float32]]
@@ -53,6 +54,7 @@ def article_signals(
     category: Ints,
     config: Config,
     curves: Curves,
+    own: OwnSignals = NO_OWN_SIGNALS,
 ) -> ArticleSignals:
     """Compute the signals of a training window's articles that are the same for all users.
 
@@ -68,6 +70,8 @@ def article_signals(
         Half-lives and priors of the signals.
     curves
         Of the forecast; empty where none were learned.
+    own
+        Signals that the caller gives.
     """
     live = window.live_rows
     ages = age_hours(window.born_ms[live], window.as_of_ms)  # every live article has been born
@@ -82,14 +86,18 @@ def article_signals(
         config.popularity,
         curves,
     )
-    static = static_values(articles)
+    known = window.articles.id_map
+    given = own_values(own, known.ids, np.full(len(known), window.as_of_ms))
+    static = {**static_values(articles), **{name: of[live] for name, of in given.items()}}
     clicked, clicked_hours = _counted_clicks_with_time(window)
     return ArticleSignals(
         static={name: values.astype(np.float32) for name, values in static.items()},
         importance=_importance(window, user_items, category, ages, config),
         rise=_rise(window, clicked, clicked_hours, config),
         newest=np.lexsort((np.arange(len(live)), ages)),
-        features={name: values.astype(np.float32) for name, values in features.items()},
+        features={
+            name: values.astype(np.float32) for name, values in {**features, **given}.items()
+        },
     )
 
 

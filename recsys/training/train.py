@@ -25,6 +25,7 @@ from recsys.published import run_file
 from recsys.rows import UNKNOWN_TIME, Articles
 from recsys.signals import affinity, collaborative
 from recsys.signals.forecast import Curves
+from recsys.signals.own_signals import NO_OWN_SIGNALS, OwnSignals
 from recsys.store.database import Store
 from recsys.training.article_signals import (
     article_signals,
@@ -114,6 +115,7 @@ def train_articles(
     user_items: csr_matrix,
     curves: Curves,
     carried: tuple[BaseRun, NDArray[np.float32]] | None = None,
+    own: OwnSignals = NO_OWN_SIGNALS,
 ) -> ArticleModel:
     """Train the article model on a training window: every signal of every live article.
 
@@ -135,6 +137,8 @@ def train_articles(
     carried
         For a refresh: the base run, and its factors of the window's users (see
         `recsys.training.carry_over.carried_factors`). None for a nightly run.
+    own
+        Signals that the caller gives; their weight is 0 until it is learned.
     """
     base = None if carried is None else carried[0]
     articles, live = window.articles, window.live_rows
@@ -154,7 +158,7 @@ def train_articles(
     with stage("other signals") as counts:
         known_sections = () if base is None else base.carry.sections
         category, sections = assign_sections(articles.categories, known_sections)
-        signals = article_signals(window, counted_items, category, config, curves)
+        signals = article_signals(window, counted_items, category, config, curves, own)
         stories = story_index(texts.similar[live], window.written_ms[live], config.page)
         counts |= {"live_articles": len(live), "stories": len(np.unique(stories))}
     live_model = LiveModel(
@@ -166,7 +170,7 @@ def train_articles(
         category=category,
         similar=_rows(texts.similar),
         item_item=_rows(together.item_item),
-        weights=signal_weights(config.blend),
+        weights=signal_weights(config.blend) | dict.fromkeys(own, 0.0),
         blend=config.blend,
         click_confidence=1.0 + config.collaborative.alpha,
     )
@@ -331,6 +335,7 @@ def train(
     stage: Stage,
     curves: Curves,
     carried: tuple[BaseRun, UserFactors] | None = None,
+    own: OwnSignals = NO_OWN_SIGNALS,
 ) -> Model:
     """Train a whole run on a training window: the article model, and all users.
 
@@ -341,10 +346,12 @@ def train(
     carried
         For a refresh: the base run, and what it knew of the window's users (see
         `recsys.training.users.factors_of_base`). None for a nightly run.
+    own
+        Signals that the caller gives.
     """
     user_items = window_user_items(window, config)
     carried_articles = None if carried is None else (carried[0], carried[1].factors)
-    model = train_articles(store, window, config, stage, user_items, curves, carried_articles)
+    model = train_articles(store, window, config, stage, user_items, curves, carried_articles, own)
     with stage("users") as counts:
         counts["users"] = len(window.users)
         live, category = model.page.live.live_rows, model.page.live.category
