@@ -6,6 +6,7 @@ Reads the files into a store, compares a model with every system of recsys in pa
 learn with a signal, and prints what was found. It takes about a minute on the sample.
 """
 
+import logging
 import sqlite3
 import sys
 from contextlib import closing
@@ -52,6 +53,7 @@ def section_model(store: Store):
 
 def main(files: Path, path: Path, page: Path) -> None:
     """Read files into a store, evaluate, print the findings, and write them as a page."""
+    logging.basicConfig(format="%(message)s", level=logging.INFO)  # how far the evaluation is
     with Store(path) as store:
         load_files(store, expand([files]), received_ms=to_ms(NOW))
         shown = table(

@@ -233,7 +233,7 @@ def test_the_example_from_files_to_a_finding_finds_what_the_sample_planted(tmp_p
     assert done.returncode == 0, done.stderr
     assert "Re-ranking what was shown (nightly): blend won, with AUC" in done.stdout
     assert "What signal title_words adds to the blend (nightly): AUC" in done.stdout
-    steps = re.findall(r"^(\d+) of (\d+) ", done.stdout, re.MULTILINE)
+    steps = re.findall(r"^(\d+) of (\d+): ", done.stderr, re.MULTILINE)
     assert steps[-1][0] == steps[-1][1]
     assert "sections" in (tmp_path / "f.html").read_text("utf-8")
 
