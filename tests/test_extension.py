@@ -77,9 +77,7 @@ def test_a_new_signal_and_a_new_list_are_on_the_pages_of_a_night_and_of_a_refres
         lists = json.loads(command("recommend", *page, "--json"))["lists"]
         assert list(lists)[-2:] == ["latest_stories", "most_popular"]
         assert len(lists["most_popular"]) == 5
-        reasons = [slot["reason"] for slot in lists["most_popular"]]
-        assert reasons[0].startswith("Popular")
-        assert len(set(reasons)) > 3  # a list gives each reason once where it can
+        assert {slot["reason"][:7] for slot in lists["most_popular"]} == {"Popular"}
         assert {slot["reason"][:3] for slot in lists["latest_stories"]} <= {"New", "Jus"}
         shown = [slot["article_id"] for slots in lists.values() for slot in slots]
         assert len(set(shown)) == len(shown) == 26

@@ -224,6 +224,11 @@ class LoadedRun:
         found, cards, plain = [], self._cards, self._plain_reasons
         new = tuple.__new__  # a page makes twenty: `Recommendation(...)` takes twice the time
         said_before: set[Reason] = set()
+        # Popular Now does not say that an article is new, nor Latest Stories that it is popular.
+        has_purpose = trace.layout.lists[trace.layout.index(list_name)].row.reason not in (
+            "",
+            RELATED,
+        )
         for live_index, score, code, because, rules in slots:
             card = cards[live_index]
             if code == BECAUSE_READ:
@@ -234,7 +239,9 @@ class LoadedRun:
             else:
                 reason = plain[live_index][code]
             if code == RELATED or (reason in said_before and code != CHOSEN):
-                reason = self._other_reason(trace, live_index, because, reason, said_before)
+                reason = self._other_reason(
+                    trace, live_index, because, reason, has_purpose, said_before
+                )
             said_before.add(reason)
             text, named = reason_in(language, *reason)
             chance = propensity.get(live_index, 1.0)
@@ -249,13 +256,15 @@ class LoadedRun:
         live_index: int,
         because: int,
         own: Reason,
+        has_purpose: bool,
         said_before: set[Reason],
     ) -> Reason:
         """Return the first true reason of a slot that its list does not give yet.
 
         A topic that the article shares with the one behind the reason comes first, then its own
         reason, the section where it is that of the article being read, what lifts it for all
-        users, and the reading time. Where the list gives all of them, the first one is repeated.
+        users (unless the list has a purpose of its own), and the reading time. Where the list
+        gives all of them, the first one is repeated.
         """
         beside = own[0] in BESIDE_ARTICLE
         other = trace.context if beside else because
@@ -270,7 +279,8 @@ class LoadedRun:
                 found.append((SAME_SECTION, section))
         if found[0] not in said_before:
             return found[0]
-        for reason in chain(found, self._true_of[live_index]):
+        lifts = () if has_purpose else self._lifts[live_index]
+        for reason in chain(found, lifts, self._reading_time[live_index]):
             if reason not in said_before:
                 return reason
         return found[0]
@@ -292,17 +302,17 @@ class LoadedRun:
         return [{topic: (TOPIC, topic) for topic in text.splitlines()} for text in topics]
 
     @computed_once
-    def _true_of(self) -> list[tuple[Reason, ...]]:
-        """Return, by live index, the reasons that are true of an article on every page."""
-        minutes = self.articles.column("reading_minutes")
-        found: list[tuple[Reason, ...]] = []
-        articles = zip(self._rows, self._plain_reasons, self.builder.lifted_by(), strict=True)
-        for row, plain, codes in articles:
-            of = [plain[code] for code in codes]
-            if (n := round(minutes[row] or 0)) >= LEAST_MINUTES:
-                of.append((READING_TIME, str(n)))
-            found.append(tuple(of))
-        return found
+    def _lifts(self) -> list[tuple[Reason, ...]]:
+        """Return, by live index, the reasons of what lifts an article for all users."""
+        articles = zip(self._plain_reasons, self.builder.lifted_by(), strict=True)
+        return [tuple(plain[code] for code in codes) for plain, codes in articles]
+
+    @computed_once
+    def _reading_time(self) -> list[tuple[Reason, ...]]:
+        """Return, by live index, the reason of the reading time, if it is one."""
+        minutes = [round(n or 0) for n in self.articles.column("reading_minutes")]
+        of_known = [((READING_TIME, str(n)),) if n >= LEAST_MINUTES else () for n in minutes]
+        return [of_known[row] for row in self._rows]
 
     def _anonymous_page(
         self,
