@@ -30,8 +30,8 @@ def test_an_evaluation_says_its_steps_and_those_of_longer_ones_before_it_starts(
     assert done.status == 0, done
     assert "steps of this evaluation: 6, --protocol all: " in done.said
     assert "--ablate: 14" in done.said
-    assert "holds no noon (UTC)" in done.said
-    assert "holds no noon (UTC)" in done.out
+    assert "holds no moment (every two hours" in done.said
+    assert "holds no moment (every two hours" in done.out
     assert "full list" not in done.out
     assert "nan" not in done.out
     assert "mine: its metrics, paired, " in done.out

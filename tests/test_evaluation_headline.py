@@ -9,6 +9,7 @@ def report(means, differences, **others):
     return SimpleNamespace(
         n_impressions=others.get("n", 10),
         n_users=3,
+        heads=others.get("heads", {}),
         systems={name: {"auc": Interval(mean, mean, mean)} for name, mean in means.items()},
         differences={
             name: {other: {"auc": Interval(*value)} for other, value in of.items()}
@@ -80,3 +81,18 @@ def test_what_a_signal_adds_is_said():
         "What signal mood adds to the blend (all live articles): hit@5 +1.2 points, 95 % interval"
         " -1.0 to +3.0, which may be 0."
     )
+
+
+def test_it_is_said_how_often_each_head_was_served_and_why_not():
+    served, refused = {"used": True, "why": "bend penalty 10"}, {"used": False, "why": "too few"}
+    heads = {"1 May": {"retrieval": served}, "2 May": {"retrieval": refused}}
+    in_view = report({}, {}, n=0, heads=heads)
+    # Both protocols were learned in the same nights.
+    found = findings({"nightly": in_view, "hourly": in_view}, NO_LISTS, {})
+    assert found == [
+        "The learned head (retrieval) was served in 1 of 2 nights; not in 2 May: too few."
+    ]
+    in_view = report({}, {}, n=0, heads={"1 May": {"retrieval": served}})
+    assert findings({"nightly": in_view}, NO_LISTS, {}) == [
+        "The learned head (retrieval) was served in 1 of 1 nights."
+    ]

@@ -44,7 +44,7 @@ def in_view(section="Sport"):
     )
 
 
-NO_LISTS = FullListReport(0, 0, {}, {}, {}, {}, {}, 0.0, {}, {})
+NO_LISTS = FullListReport(0, 0, 0, {}, {}, {}, {}, {}, 0.0, {}, {})
 
 
 def page(**changes):

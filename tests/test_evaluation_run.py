@@ -118,9 +118,17 @@ def test_a_random_order_has_auc_one_half_and_planted_tastes_are_found(evaluated)
 
 def test_the_served_page_repeats_no_story_and_finds_more_than_chance(evaluated):
     full = evaluated.full_list
-    assert full.pages["assignment"]["redundancy"] == 0.0
-    assert full.pages["by turns"]["redundancy"] == 0.0
-    assert full.pages["separate lists"]["redundancy"] > 0.0
+    assert full.n_moments == 9 + 6  # 06:00 to 22:00 of the first day, and to 16:00 of the second
+    assert full.pages["assignment"]["redundancy"].mean == 0.0
+    assert full.pages["by turns"]["redundancy"].mean == 0.0
+    assert full.pages["separate lists"]["redundancy"].mean > 0.0
+    for values in full.pages.values():
+        assert values["any_click"].low < values["any_click"].mean < values["any_click"].high
+        assert values["weighted_clicks"].mean <= values["clicks"].mean
+    # Whoever knows the future needs no other articles than these for all users.
+    best = full.pages["best fixed"]
+    assert best["any_click"].mean > full.pages["assignment"]["any_click"].mean
+    assert full.systems["best fixed"]["hit@5"].mean > full.systems["popularity"]["hit@5"].mean
     for name, systems in full.purposes.items():
         methods = [f"{name}, {method}" for method in PAGE_METHODS]
         assert list(systems) == ["random", "popularity", "recency", *methods]
@@ -164,7 +172,7 @@ def test_a_function_gets_the_candidates_and_up_to_when_data_may_be_used(evaluate
     assert set(rows["task"]) == {"in view", "full list"}
     assert (rows["known_until"] <= rows["at"]).all()
     lists = rows.filter(task="full list")
-    assert set(lists["at"].dt.hour()) == {12}
+    assert set(lists["at"].dt.hour()) == set(range(6, 23, 2))
     lists_asked = lists.select("user_id", "at").n_unique()
     assert lists_asked == evaluated.full_list.n_lists
 
@@ -253,10 +261,10 @@ def test_the_keys_of_json_do_not_depend_on_the_protocols(evaluated, sample_store
     assert one["nightly"] is None
 
 
-def test_a_window_without_a_full_noon_gives_a_sentence_and_no_table(sample_store):
+def test_a_window_without_a_moment_gives_a_sentence_and_no_table(sample_store):
     report = evaluate(sample_store, QUICK, test_from=from_ms(RECEIVED_MS - HOUR_MS))
-    (note,) = [note for note in report.notes if "holds no noon" in note]
-    assert "they are if it begins at 2026-03-01T12:00:00Z or earlier" in note
+    (note,) = [note for note in report.notes if "holds no moment" in note]
+    assert "they are if it begins at 2026-03-01T16:00:00Z or earlier" in note
     assert len(report.tables["full_list"].to_polars()) == 0
     assert len(report.tables["pages"].to_polars()) == 0
     page = report.to_html()

@@ -134,4 +134,9 @@ def test_the_new_signal_is_learned_and_the_new_list_is_judged(extended):
     assert 0.0 < report["full_list"]["youth"]["hit@5"]["mean"] < 1.0
     judged = report["purposes"]["most_popular"]
     assert judged["most_popular, assignment"]["mean"] > judged["random"]["mean"]
-    assert set(report["pages"]) == {"assignment", "by turns", "separate lists"}
+    assert set(report["pages"]) == {
+        "assignment",
+        "by turns",
+        "separate lists",
+        "best fixed",
+    }

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger(__name__)
 STANDARD_OUTPUT = Path("-")
+PAGE_COLUMNS = ("any_click", "clicks", "weighted_clicks", "redundancy")
 
 
 def evaluate(
@@ -91,7 +92,7 @@ def evaluate(
             if test_from is None:
                 raise
             raise typer.BadParameter(f"--test-from: {error}") from error
-        if missing := run.no_noon(begin_ms, end_ms):
+        if missing := run.no_moment(begin_ms, end_ms, settings.ingest.zone()):
             LOG.warning(missing)
 
         def work(protocols: "Sequence[Protocol]", ablate: bool) -> "Work":
@@ -226,7 +227,7 @@ def _parse_protocol(name: str) -> "list[Protocol]":
 
 
 def _print_evaluation(report: "Report") -> None:
-    from recsys.evaluation.full_list import PAGE_METHOD_TITLES
+    from recsys.evaluation.full_list import PAGE_TITLES
 
     window = f"impressions from {iso(report.from_ms)} to {iso(report.before_ms)}"
     for name, in_view in report.in_view.items():
@@ -248,15 +249,15 @@ def _print_evaluation(report: "Report") -> None:
             )
     full = report.full_list
     if full.n_lists:
-        title = f"full list: choose from all live articles at noon, {full.n_lists} lists"
+        title = f"full list: choose from all live articles, {full.n_lists} lists of"
+        title += f" {full.n_moments} moments"
         _print_metrics(title, full.systems, ("hit@5", "hit@10", "ndcg@10", "coverage@5", "gini@5"))
         _print_differences(full.differences, full.n_scored, ("hit@5", "ndcg@10"))
         for purpose, values in full.purposes.items():
             title = full.purpose_titles[purpose]
             _print_metrics(title, {n: {"ndcg@5": v} for n, v in values.items()}, ("ndcg@5",))
-        for method, values_by_name in full.pages.items():
-            values_of = ", ".join(f"{name} {value:.3f}" for name, value in values_by_name.items())
-            out.print(f"  pages filled by {PAGE_METHOD_TITLES[method]}: {values_of}")
+        pages = {PAGE_TITLES[method]: values for method, values in full.pages.items()}
+        _print_metrics("whole pages, by what fills them", pages, PAGE_COLUMNS)
     for sentence in (*report.notes, *report.findings):
         out.print(sentence)
 

@@ -4,6 +4,7 @@ import dataclasses
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, tzinfo
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,16 +15,17 @@ from recsys.blend.live_model import LiveModel, UserState
 from recsys.blend.signal_table import FORECAST, HAND_WEIGHTS, signal_names
 from recsys.evaluation.backtest import EvaluatedRun
 from recsys.evaluation.own_systems import NO_OWN_SYSTEMS, OwnSystems
-from recsys.evaluation.systems import in_order, without
+from recsys.evaluation.page_report import best_fixed, dealt
+from recsys.evaluation.systems import BEST_FIXED, in_order, without
 from recsys.evaluation.turn_taking import fill_by_turns
 from recsys.learn.live_choices import CHOICE_HOURS, later_clicks, live_choices
 from recsys.learn.past_runs import PastRun, PastRuns
-from recsys.learn.protocols import DAY_MS
 from recsys.page.build import Built, PageBuilder
 from recsys.page.list_table import PageList
 from recsys.page.rankings import top_n
 from recsys.page.rules import NO_RULES
 from recsys.rows import HOUR_MS, iso
+from recsys.rows import from_ms as to_datetime
 from recsys.signals.event_counts import counted_clicks
 from recsys.steps import Steps
 
@@ -47,15 +49,16 @@ PAGE_METHOD_TITLES = {
     "separate lists": "each list alone",
 }
 PAGE_METHODS = tuple(PAGE_METHOD_TITLES)
-NOON_HOUR = 12  # of the day, UTC: when the lists are made
+PAGE_TITLES = {**PAGE_METHOD_TITLES, BEST_FIXED: "the best fixed articles, known afterwards"}
+MOMENT_HOURS = range(6, 23, 2)  # of the local day: when the lists are made
 LIST_LENGTH = 10
 
 
 @dataclass(frozen=True, slots=True)
 class FullList:
-    """Lists made at some noons from all live articles, and what users clicked next.
+    """Lists made at some moments from all live articles, and what users clicked next.
 
-    The live articles of all noons are numbered end to end. These numbers are called indices
+    The live articles of all moments are numbered end to end. These numbers are called indices
     here.
 
     Attributes
@@ -69,24 +72,24 @@ class FullList:
         For each list, the indices of the articles that its user clicked in the next hours.
     user_key, n_reads : array of int64, shape (n_lists,)
         The user of each list, and how many reads the run knew of the user.
-    noon : array of int64, shape (n_lists,)
-        The noon that each list was made at: 0 for the first, and so on.
-    start : array of int64, shape (n_noons + 1,)
-        The articles of noon i have the indices `start[i]` up to `start[i + 1]`.
+    moment : array of int64, shape (n_lists,)
+        The moment that each list was made at: 0 for the first, and so on.
+    start : array of int64, shape (n_moments + 1,)
+        The articles of moment i have the indices `start[i]` up to `start[i + 1]`.
     pages
-        By method of `PAGE_METHODS`, for each user: the indices of each list of the page.
+        By method of `PAGE_TITLES`, for each user: the indices of each list of the page.
     gains : dict of array of float64, shape (n_articles,)
         By list with a purpose of its own: the gain of each article.
     gain_titles
         The title and the gain of each of those lists, in words.
     read_share : array of float64, shape (n_articles,)
-        Share of the noon's users who had read each article; smoothed, never 0.
+        Share of the moment's users who had read each article; smoothed, never 0.
     story : array of int64, shape (n_articles,)
         Story of each article.
     is_cold : array of bool, shape (n_articles,)
-        Articles that no user had clicked by that noon.
+        Articles that no user had clicked by that moment.
     vectors : csr_matrix, shape (n_articles, n_terms)
-        Text of each article; different noons have different columns.
+        Text of each article; different moments have different columns.
     """
 
     lists: dict[str, Ints]
@@ -94,7 +97,7 @@ class FullList:
     relevant: list[set[int]]
     user_key: Ints
     n_reads: Ints
-    noon: Ints
+    moment: Ints
     start: Ints
     pages: dict[str, list[dict[str, list[int]]]]
     gains: dict[str, Floats]
@@ -105,10 +108,25 @@ class FullList:
     vectors: csr_matrix
 
 
-def noons(from_ms: int, before_ms: int) -> Iterator[int]:
-    """Yield the noons (UTC) of a time span that also holds the `CHOICE_HOURS` after them."""
-    first = -(-(from_ms - NOON_HOUR * HOUR_MS) // DAY_MS) * DAY_MS + NOON_HOUR * HOUR_MS
-    yield from range(first, before_ms - CHOICE_HOURS * HOUR_MS + 1, DAY_MS)
+def moments(from_ms: int, before_ms: int, zone: tzinfo | None = None) -> Iterator[int]:
+    """Yield the moments of a time span at which lists are made.
+
+    They are every two hours from 06:00 to 22:00, since what is best differs through the day, if
+    the time span also holds the `CHOICE_HOURS` after them.
+
+    Parameters
+    ----------
+    from_ms, before_ms
+        The time span [from_ms, before_ms).
+    zone
+        Of the newsroom; None for UTC.
+    """
+    step = HOUR_MS // 4  # some zones differ from UTC by quarters of an hour
+    first = -(-from_ms // step) * step
+    for instant_ms in range(first, before_ms - CHOICE_HOURS * HOUR_MS + 1, step):
+        local = to_datetime(instant_ms).astimezone(zone or UTC)
+        if local.hour in MOMENT_HOURS and local.minute == 0:
+            yield instant_ms
 
 
 def make_full_lists(
@@ -119,12 +137,14 @@ def make_full_lists(
     random_state: int = 42,
     steps: Steps | None = None,
 ) -> FullList:
-    """Make lists from all live articles at noon, for each user who then clicked one of them.
+    """Make lists from all live articles at `moments`, for each user who then clicked one of them.
 
-    A hit is a click within `CHOICE_HOURS` after noon on an article that was live at noon and
+    A hit is a click within `CHOICE_HOURS` after a moment on an article that was live then and
     that the user had not read. The system "blend" is the retrieval head; "page" is the personal
     list (You May Also Like) as it is composed with the other lists, where the layout has one. Both
-    come from a refresh of that noon.
+    come from a refresh of that moment. The system "best fixed" has the articles that turned out
+    best, see `recsys.evaluation.page_report.best_fixed`.
+
 
     Parameters
     ----------
@@ -137,32 +157,32 @@ def make_full_lists(
     random_state
         Seed of the random system.
     steps
-        Logs the lists of each noon.
+        Logs the lists of each moment.
     """
     rng = np.random.default_rng(random_state)
     before_ms = max((evaluated.before_ms for evaluated in runs), default=0)
     return _concatenated(
         [
-            _lists_of_noon(past, evaluated, noon_ms, before_ms, rng, own, steps or Steps())
+            _lists_of_moment(past, evaluated, moment_ms, before_ms, rng, own, steps or Steps())
             for evaluated in runs
-            for noon_ms in noons(evaluated.from_ms, before_ms)
-            if noon_ms < evaluated.before_ms
+            for moment_ms in moments(evaluated.from_ms, before_ms, past.config.ingest.zone())
+            if moment_ms < evaluated.before_ms
         ]
     )
 
 
-def _lists_of_noon(
+def _lists_of_moment(
     past: PastRuns,
     evaluated: EvaluatedRun,
-    noon_ms: int,
+    moment_ms: int,
     before_ms: int,
     rng: np.random.Generator,
     own: OwnSystems,
     steps: Steps,
 ) -> FullList:
-    """Return the lists of one noon."""
-    run = past.refresh(evaluated.run, noon_ms, noon_ms)
-    with steps.step(LOG, f"lists of {iso(noon_ms)}") as counts:
+    """Return the lists of one moment."""
+    run = past.refresh(evaluated.run, moment_ms, moment_ms)
+    with steps.step(LOG, f"lists of {iso(moment_ms)}") as counts:
         made = _lists_of(past, run, evaluated, before_ms, rng, own)
         counts["lists"] = len(made.user_key)
     return made
@@ -176,7 +196,7 @@ def _lists_of(
     rng: np.random.Generator,
     own: OwnSystems,
 ) -> FullList:
-    """Return the lists of the refresh of one noon."""
+    """Return the lists of the refresh of one moment."""
     model = run.model.page
     learned = dataclasses.replace(model.live, weights=evaluated.heads.weights)
     builder = PageBuilder(dataclasses.replace(model, live=learned))
@@ -192,9 +212,12 @@ def _lists_of(
     given = own.full_lists(user_keys, live_keys, run.window.as_of_ms)
     rows: dict[str, list[Ints]] = {name: [] for name in (*SYSTEMS, *learned.own_names())}
     rows |= {name: [] for name in (*weights, *given)}
+    best = best_fixed([choice.clicked for choice in choices], max(LIST_LENGTH, layout.n_page))
+    rows[BEST_FIXED] = [_padded(np.array(best[:LIST_LENGTH], dtype=np.int64)) for _ in choices]
+    fixed_page = dealt(best, {of.name: of.n_slots for of in layout.lists})
     if personal is not None:
         rows["page"], longer = [], layout.resized({personal.name: LIST_LENGTH})
-    pages: dict[str, list[dict[str, list[int]]]] = {name: [] for name in PAGE_METHODS}
+    pages: dict[str, list[dict[str, list[int]]]] = {name: [] for name in PAGE_TITLES}
     unweighted = model.live.unweighted()
     for i, choice in enumerate(choices):
         scores = {name: values[i].astype(np.float32) for name, values in given.items()}
@@ -207,6 +230,7 @@ def _lists_of(
         built = builder.page(choice.user, None, layout)
         for name, page in pages_by_method(builder, built).items():
             pages[name].append(page)
+        pages[BEST_FIXED].append(fixed_page)
     read_share, is_cold, vectors = _article_facts(run)
     return FullList(
         lists={
@@ -217,7 +241,7 @@ def _lists_of(
         relevant=[choice.clicked for choice in choices],
         user_key=np.array([choice.user_key for choice in choices], dtype=np.int64),
         n_reads=np.array([choice.n_reads for choice in choices], dtype=np.int64),
-        noon=np.zeros(len(choices), dtype=np.int64),
+        moment=np.zeros(len(choices), dtype=np.int64),
         start=np.array([0, len(learned.live_rows)], dtype=np.int64),
         pages=pages,
         gains=_gains(past, run, judged, before_ms),
@@ -230,7 +254,7 @@ def _lists_of(
 
 
 def _concatenated(parts: Sequence[FullList]) -> FullList:
-    """Return the lists of all noons, with the articles numbered end to end."""
+    """Return the lists of all moments, with the articles numbered end to end."""
     start = np.cumsum([0, *(part.start[-1] for part in parts)], dtype=np.int64)
     shifted = list(zip(parts, start[:-1].tolist(), strict=True))
     no_ints, no_floats = np.zeros(0, dtype=np.int64), np.zeros(0)
@@ -245,7 +269,7 @@ def _concatenated(parts: Sequence[FullList]) -> FullList:
         relevant=[{by + i for i in clicked} for p, by in shifted for clicked in p.relevant],
         user_key=np.concatenate([no_ints, *(part.user_key for part in parts)]),
         n_reads=np.concatenate([no_ints, *(part.n_reads for part in parts)]),
-        noon=np.concatenate([no_ints, *(part.noon + i for i, part in enumerate(parts))]),
+        moment=np.concatenate([no_ints, *(part.moment + i for i, part in enumerate(parts))]),
         start=start,
         pages={
             method: [
@@ -253,7 +277,7 @@ def _concatenated(parts: Sequence[FullList]) -> FullList:
                 for p, by in shifted
                 for page in p.pages[method]
             ]
-            for method in PAGE_METHODS
+            for method in PAGE_TITLES
         },
         gains={
             name: np.concatenate([no_floats, *(part.gains[name] for part in parts)])

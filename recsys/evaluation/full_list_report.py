@@ -1,6 +1,6 @@
 """Report full lists and whole pages: metrics of each system with intervals, beside baselines."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from recsys import metrics
 from recsys.evaluation.full_list import PAGE_METHODS, FullList
 from recsys.evaluation.in_view_report import USER_STRATA
+from recsys.evaluation.page_report import page_report
 from recsys.evaluation.systems import compared, in_order
 from recsys.metrics import Interval, bootstrap
 
@@ -29,12 +30,14 @@ COMPARED = ("hit@5", "ndcg@10")  # the metrics whose differences between systems
 
 @dataclass(frozen=True, slots=True)
 class FullListReport:
-    """Metrics of each system on lists from all live articles.
+    """Metrics of each system on lists from all live articles, made at several moments.
+
+    Intervals resample users and moments.
 
     Attributes
     ----------
-    n_lists, n_users
-        The number of lists, and of different users that they were made for.
+    n_lists, n_users, n_moments
+        The number of lists, of different users that they were made for, and of moments.
     systems
         By system and metric.
     differences
@@ -45,8 +48,7 @@ class FullListReport:
     strata
         By stratum of users and system: hit@5.
     pages
-        By method of filling a page: `redundancy` (the share of slots whose story was on the
-        page already), `coverage` and `gini`.
+        By method of filling a page: the metrics of `recsys.evaluation.page_report.page_report`.
     cold_users
         Share of the lists whose user the run did not know.
     purposes
@@ -58,11 +60,12 @@ class FullListReport:
 
     n_lists: int
     n_users: int
+    n_moments: int
     systems: dict[str, dict[str, Interval]]
     differences: dict[str, dict[str, dict[str, Interval]]]
     n_scored: dict[str, int]
     strata: dict[str, dict[str, Interval]]
-    pages: dict[str, dict[str, float]]
+    pages: dict[str, dict[str, Interval]]
     cold_users: float
     purposes: dict[str, dict[str, Interval]]
     purpose_titles: dict[str, str]
@@ -87,7 +90,9 @@ def full_list_report(full: FullList) -> FullListReport:
     }
     strata = {
         title: {
-            name: bootstrap(values["hit@5"][inside], full.user_key[inside])
+            name: bootstrap(
+                values["hit@5"][inside], full.user_key[inside], crossed=full.moment[inside]
+            )
             for name, values in values_of.items()
         }
         for title, least, most in USER_STRATA
@@ -97,6 +102,7 @@ def full_list_report(full: FullList) -> FullListReport:
     return FullListReport(
         n_lists=len(full.relevant),
         n_users=len(np.unique(full.user_key)),
+        n_moments=len(np.unique(full.moment)),
         systems={
             name: _metrics_of(full, lists_of[name][:, :5], values)
             for name, values in values_of.items()
@@ -105,7 +111,9 @@ def full_list_report(full: FullList) -> FullListReport:
             name: {
                 other: {
                     metric: bootstrap(
-                        values_of[name][metric] - values_of[other][metric], full.user_key
+                        values_of[name][metric] - values_of[other][metric],
+                        full.user_key,
+                        crossed=full.moment,
                     )
                     for metric in COMPARED
                 }
@@ -115,35 +123,14 @@ def full_list_report(full: FullList) -> FullListReport:
         },
         n_scored={name: int(made.sum()) for name, made in is_made.items()},
         strata=strata,
-        pages={name: page_metrics(pages, full.story) for name, pages in full.pages.items()},
+        pages={
+            name: page_report(pages, full.relevant, full.story, full.user_key, full.moment)
+            for name, pages in full.pages.items()
+        },
         cold_users=float((full.n_reads == 0).mean()) if len(full.n_reads) else 0.0,
         purposes={name: _gain_ndcg(full, name) for name in full.gains},
         purpose_titles=full.gain_titles,
     )
-
-
-def page_metrics(
-    pages: Sequence[Mapping[str, Sequence[int]]], story: NDArray[np.int64]
-) -> dict[str, float]:
-    """Return redundancy, coverage and Gini of whole pages.
-
-    Parameters
-    ----------
-    pages
-        The articles of each page, by list.
-    story : array of int64, shape (n_articles,)
-        Story of each article.
-    """
-    whole = [list(page.values()) for page in pages]
-    shown = np.bincount(
-        np.array([i for page in whole for found in page for i in found], dtype=np.int64),
-        minlength=len(story),
-    )
-    return {
-        "redundancy": metrics.redundancy(whole, story),
-        "coverage": metrics.catalog_coverage(shown),
-        "gini": metrics.gini(shown),
-    }
 
 
 def _gain_ndcg(full: FullList, name: str) -> dict[str, Interval]:
@@ -151,7 +138,7 @@ def _gain_ndcg(full: FullList, name: str) -> dict[str, Interval]:
     gains, k = full.gains[name], 5
     best = [np.sort(gains[begin:end])[::-1][:k] for begin, end in pairwise(full.start.tolist())]
     best_dcg = np.array([metrics.dcg(found) for found in best])
-    ideal = best_dcg[full.noon] if len(full.noon) else np.zeros(0)
+    ideal = best_dcg[full.moment] if len(full.moment) else np.zeros(0)
     baselines = {title: full.lists[title] for title in ("random", "popularity", "recency")}
     of_pages = {
         f"{name}, {method}": [page[name] for page in full.pages[method]] for method in PAGE_METHODS
@@ -161,7 +148,9 @@ def _gain_ndcg(full: FullList, name: str) -> dict[str, Interval]:
         for title, rows in of_pages.items()
     }
     return {
-        title: bootstrap(metrics.gain_ndcg_at_k(found, gains, ideal, k), full.user_key)
+        title: bootstrap(
+            metrics.gain_ndcg_at_k(found, gains, ideal, k), full.user_key, crossed=full.moment
+        )
         for title, found in lists.items()
     }
 
@@ -190,7 +179,9 @@ def _values_of(
 
 def _metrics_of(full: FullList, first: Ints, values: Mapping[str, Floats]) -> dict[str, Interval]:
     """Return the metrics of one system; `first` holds the first five entries of its lists."""
-    result = {name: bootstrap(value, full.user_key) for name, value in values.items()}
+    result = {
+        name: bootstrap(value, full.user_key, crossed=full.moment) for name, value in values.items()
+    }
     shown = metrics.exposure(first, len(full.read_share))
     for name, value in (
         ("coverage@5", metrics.catalog_coverage(shown)),

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from recsys.evaluation.full_list_report import FullListReport
 from recsys.evaluation.in_view_report import InViewReport
-from recsys.evaluation.systems import BLEND, PAGE, without
+from recsys.evaluation.systems import BEST_FIXED, BLEND, PAGE, without
 from recsys.learn.live_choices import CHOICE_HOURS
 from recsys.learn.protocols import Protocol
 from recsys.metrics import Interval
@@ -45,6 +45,7 @@ def findings(
             for group, lost in lost_without.items()
             if group.startswith(OWN_SIGNAL)
         ]
+    found += _served_heads(in_view)
     if full.n_lists:
         found += [
             f"What {OWN_SIGNAL}{other.removeprefix(without(''))} adds to the blend (all live"
@@ -52,6 +53,22 @@ def findings(
             for other, values in full.differences[BLEND].items()
             if other.startswith(without(""))
         ]
+    return found
+
+
+def _served_heads(in_view: Mapping[Protocol, InViewReport]) -> list[str]:
+    """Return in how many nights each learned head was served, and why not in the others."""
+    refused: dict[str, dict[str, str]] = {}  # by head and night: why, "" where it was served
+    for report in in_view.values():
+        for as_of, heads in report.heads.items():
+            for head, values in heads.items():
+                refused.setdefault(head, {})[as_of] = "" if values["used"] else values["why"]
+    found = []
+    for head, why in refused.items():
+        reasons = "; ".join(f"{as_of}: {text}" for as_of, text in why.items() if text)
+        n_served = sum(not text for text in why.values())
+        served = f"The learned head ({head}) was served in {n_served} of {len(why)} nights"
+        found.append(f"{served}; not in {reasons}." if reasons else f"{served}.")
     return found
 
 
@@ -90,11 +107,12 @@ def _won(
     """Return which system is best, and by how much it is ahead of the next best one.
 
     Variants of the blend are left out: the page, which has rules, and the blend without a signal.
+    So are the best fixed articles, which are chosen afterwards.
     """
     means = {
         name: values[metric].mean
         for name, values in systems.items()
-        if name != PAGE and not name.startswith(without(""))
+        if name not in (PAGE, BEST_FIXED) and not name.startswith(without(""))
     }
     means = {name: mean for name, mean in means.items() if not isnan(mean)}
     best = max(means, key=lambda name: means[name])

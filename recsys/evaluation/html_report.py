@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from jinja2 import Environment
 
-from recsys.evaluation.full_list import PAGE_METHOD_TITLES
+from recsys.evaluation.full_list import PAGE_TITLES
 from recsys.evaluation.full_list_report import FullListReport
 from recsys.evaluation.headline import results
 from recsys.evaluation.in_view_report import InViewReport
@@ -17,6 +17,7 @@ from recsys.learn.protocols import Protocol
 from recsys.metrics import Interval
 
 _IN_VIEW_COLUMNS = ("auc", "auc, unbiased", "mrr", "ndcg@5", "ndcg@10", "fair_ndcg@10")
+_PAGE_COLUMNS = ("any_click", "clicks", "weighted_clicks", "redundancy", "coverage", "gini")
 _LIST_COLUMNS = (
     "hit@5",
     "hit@10",
@@ -289,7 +290,8 @@ def _full_list_section(full: FullListReport, own: Sequence[str]) -> Section:
             Part(
                 title="hit@5: lists with a click within 12 hours on one of five",
                 text=(
-                    f"{full.n_lists:,} lists for {full.n_users:,} users at noon. For"
+                    f"{full.n_lists:,} lists for {full.n_users:,} users at {full.n_moments} moments"
+                    " through the day; intervals resample users and moments. For"
                     f" {full.cold_users:.1%} of the lists the run did not know the user."
                 ),
                 plot=_plot(hits, own, from_zero=True),
@@ -320,18 +322,22 @@ def _page_section(full: FullListReport) -> Section:
         [
             Part(
                 text=(
-                    "Pages by the method that fills them. Redundancy is the share of slots whose"
-                    " story is on the page already, coverage the share of live articles that any"
-                    " user is shown, and Gini the unevenness of their exposure."
+                    "Pages by what fills them. Of the 12 hours after each moment: the share of"
+                    " pages with a click on one of their articles, clicks a page, and clicks"
+                    " weighted by their place in the list. The best fixed articles are chosen"
+                    " afterwards, the same for all users of a moment: what needs no personalisation"
+                    " hardly does better. Redundancy is the share of slots whose story is on the"
+                    " page already, coverage the share of live articles that any user is shown, and"
+                    " Gini the unevenness of their exposure."
                 ),
-                columns=("pages filled by", "redundancy", "coverage", "Gini"),
-                rows=[
-                    [
-                        PAGE_METHOD_TITLES[name],
-                        *(f"{found[key]:.3f}" for key in ("redundancy", "coverage", "gini")),
-                    ]
-                    for name, found in full.pages.items()
-                ],
+                plot=_plot(
+                    {PAGE_TITLES[name]: found["any_click"] for name, found in full.pages.items()},
+                    from_zero=True,
+                ),
+                columns=("pages filled by", *_PAGE_COLUMNS),
+                rows=_table(
+                    {PAGE_TITLES[name]: found for name, found in full.pages.items()}, _PAGE_COLUMNS
+                ),
             ),
             *(
                 Part(

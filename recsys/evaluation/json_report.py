@@ -14,7 +14,7 @@ from recsys.evaluation.in_view_report import InViewReport
 from recsys.learn.protocols import PROTOCOLS, Protocol
 from recsys.metrics import Interval
 
-SCHEMA = 1  # raise it when a key changes its meaning or goes
+SCHEMA = 2  # raise it when a key changes its meaning or goes
 
 
 def as_json(
@@ -58,6 +58,7 @@ def _of_protocol(
     return report | {
         "n_lists": full.n_lists,
         "full_list_users": full.n_users,
+        "full_list_moments": full.n_moments,
         "full_list_strata": full.strata,
         "full_list_differences": full.differences,
         "full_list_n_scored": full.n_scored,

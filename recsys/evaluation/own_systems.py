@@ -31,7 +31,7 @@ COLUMNS: dict[str, pl.DataType] = {
     "task": pl.String(),  # `IN_VIEW`: order what was shown; `FULL_LIST`: find among all live ones
     "user_id": pl.String(),  # null for an anonymous user
     "article_id": pl.String(),  # the candidate
-    "at": pl.Datetime("ms", "UTC"),  # when the impression was shown; the noon of a full list
+    "at": pl.Datetime("ms", "UTC"),  # when the impression was shown; the moment of a full list
     "known_until": pl.Datetime("ms", "UTC"),  # only clicks and views before may be used
     "beside": pl.String(),  # the article being read, null for none
 }
@@ -119,7 +119,7 @@ class OwnSystems:
         )
 
     def full_lists(
-        self, user_keys: Sequence[int], article_keys: Ints, noon_ms: int
+        self, user_keys: Sequence[int], article_keys: Ints, moment_ms: int
     ) -> dict[str, Floats]:
         """Return scores of all live articles, arrays of shape (n_users, n_live), by system.
 
@@ -129,7 +129,7 @@ class OwnSystems:
             The users to make lists for.
         article_keys : array of int64, shape (n_live,)
             The live articles.
-        noon_ms
+        moment_ms
             When the lists are made.
         """
         if not self.scorers or not len(article_keys):
@@ -140,9 +140,9 @@ class OwnSystems:
         for first in range(0, len(user_keys), n_users_at_once):
             users = np.array(user_keys[first : first + n_users_at_once], dtype=np.int64)
             n = len(users) * n_live
-            noon, front_page = np.full(n, noon_ms), np.full(n, -1)
+            moment, front_page = np.full(n, moment_ms), np.full(n, -1)
             user, article = np.repeat(users, n_live), np.tile(article_keys, len(users))
-            scores = self._scores(FULL_LIST, user, article, noon, noon, front_page)
+            scores = self._scores(FULL_LIST, user, article, moment, moment, front_page)
             for name, values in scores.items():
                 found[name].append(values.reshape(len(users), n_live))
         return {name: np.concatenate(parts) for name, parts in found.items()}

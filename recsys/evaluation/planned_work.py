@@ -7,7 +7,7 @@ import numpy as np
 
 from recsys.config import Config
 from recsys.evaluation.backtest import Served, served_spans
-from recsys.evaluation.full_list import noons
+from recsys.evaluation.full_list import moments
 from recsys.evaluation.in_view import FEATURE_GROUPS, served_hours
 from recsys.learn.examples import ExampleBuilder
 from recsys.learn.past_runs import PastRuns
@@ -30,7 +30,7 @@ class Work:
     heads
         Times that both heads are learned.
     lists
-        Noons to make full lists at.
+        Moments to make full lists at.
     reports
         Protocols to report.
     left_out
@@ -79,8 +79,8 @@ def planned_work(
     builder = ExampleBuilder(PastRuns(store, config))
     spans = served_spans(from_ms, before_ms)
     learned = {begin for span in spans for begin, _ in builder.days(span.as_of_ms)}
-    n_noons = sum(1 for _ in noons(from_ms, before_ms))
-    n_refreshes = len(learned) + n_noons
+    n_moments = sum(1 for _ in moments(from_ms, before_ms, config.ingest.zone()))
+    n_refreshes = len(learned) + n_moments
     if any(protocol != "nightly" for protocol in protocols):
         n_refreshes += sum(_n_refreshes(span) for span in spans)
     n_groups = len(FEATURE_GROUPS) * ablate + n_signals
@@ -88,7 +88,7 @@ def planned_work(
         nightly_runs=len(learned | {span.as_of_ms for span in spans}),
         refreshes=n_refreshes,
         heads=len(spans),
-        lists=n_noons,
+        lists=n_moments,
         reports=len(protocols),
         left_out=len(protocols) * n_groups,
     )

@@ -3,7 +3,7 @@
 import importlib.metadata
 import logging
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,7 @@ from recsys.config import Config
 from recsys.config_file import toml_of
 from recsys.errors import ConfigError, StoreError
 from recsys.evaluation.backtest import evaluated_runs
-from recsys.evaluation.full_list import make_full_lists, noons
+from recsys.evaluation.full_list import make_full_lists, moments
 from recsys.evaluation.full_list_report import FullListReport, full_list_report
 from recsys.evaluation.headline import OWN_SIGNAL
 from recsys.evaluation.in_view import (
@@ -158,7 +158,7 @@ def evaluate(
         in_view=in_view,
         full_list=full_list,
         ablation=ablation,
-        notes=_notes(from_ms, before_ms, in_view, full_list),
+        notes=_notes(from_ms, before_ms, in_view, full_list, config.ingest.zone()),
     )
 
 
@@ -190,15 +190,15 @@ def find_test_window(
     return from_ms, min(before_ms, last_ms + 1)
 
 
-def no_noon(from_ms: int, before_ms: int) -> str:
+def no_moment(from_ms: int, before_ms: int, zone: tzinfo | None) -> str:
     """Return a sentence if no full lists can be judged in a test window, else ""."""
-    if any(True for _ in noons(from_ms, before_ms)):
+    if any(True for _ in moments(from_ms, before_ms, zone)):
         return ""
-    last = list(noons(before_ms - 2 * DAY_MS, before_ms))
+    last = list(moments(before_ms - 2 * DAY_MS, before_ms, zone))
     return (
-        f"The test window from {iso(from_ms)} to {iso(before_ms)} holds no noon (UTC) with the"
-        f" {CHOICE_HOURS} hours after it, so that lists from all live articles are not judged;"
-        f" they are if it begins at {iso(last[-1])} or earlier."
+        f"The test window from {iso(from_ms)} to {iso(before_ms)} holds no moment (every two hours"
+        f" from 06:00 to 22:00) with the {CHOICE_HOURS} hours after it, so that lists from all live"
+        f" articles are not judged; they are if it begins at {iso(last[-1])} or earlier."
     )
 
 
@@ -207,6 +207,7 @@ def _notes(
     before_ms: int,
     in_view: Mapping[Protocol, InViewReport],
     full: FullListReport,
+    zone: tzinfo | None,
 ) -> list[str]:
     """Return what could not be judged, and why."""
     notes = []
@@ -216,12 +217,12 @@ def _notes(
             "No impression of the test window has both clicked and unclicked articles, so that"
             " no order of them is judged."
         )
-    if missing := no_noon(from_ms, before_ms):
+    if missing := no_moment(from_ms, before_ms, zone):
         notes.append(missing)
     elif not full.n_lists:
         notes.append(
-            f"In the {CHOICE_HOURS} hours after the noons of the test window no user clicked an"
-            " unread article that was live at noon, so that no lists are judged."
+            f"In the {CHOICE_HOURS} hours after the moments of the test window no user clicked an"
+            " unread article that was live then, so that no lists are judged."
         )
     for name, n in first.n_scored.items():
         if n < first.n_impressions:

@@ -7,6 +7,7 @@ from recsys.blend.signal_table import signal_names
 
 T = TypeVar("T")
 BLEND, PAGE, POPULARITY = "blend", "page", "popularity"
+BEST_FIXED = "best fixed"  # articles chosen afterwards for all users of a moment
 
 
 def order_of_systems() -> tuple[str, ...]:
@@ -18,9 +19,11 @@ def order_of_systems() -> tuple[str, ...]:
         "als",
         "item-item",
         "collaborative",
+        "forecast",
         "hand weights",
         BLEND,
         PAGE,
+        BEST_FIXED,
     )
 
 

@@ -40,12 +40,7 @@ SCHEMAS: dict[str, dict[str, pl.DataType]] = {
         **_INTERVAL,
     },
     "ablation": {"protocol": _TEXT, "without": _TEXT, "metric": _TEXT, **_INTERVAL},
-    "pages": {
-        "method": _TEXT,
-        "redundancy": pl.Float64(),
-        "coverage": pl.Float64(),
-        "gini": pl.Float64(),
-    },
+    "pages": {"method": _TEXT, "metric": _TEXT, **_INTERVAL},
     "purposes": {"list": _TEXT, "system": _TEXT, "metric": _TEXT, **_INTERVAL},
     "calibration": {
         "protocol": _TEXT,
@@ -136,10 +131,7 @@ def tables_of(
             for stratum, systems in full.strata.items()
             for name, value in systems.items()
         ]
-        rows["pages"] = [
-            (method, found["redundancy"], found["coverage"], found["gini"])
-            for method, found in full.pages.items()
-        ]
+        rows["pages"] = list(_figures(full.pages))
         rows["purposes"] = [
             (purpose, name, "ndcg@5", *_ends(value))
             for purpose, systems in full.purposes.items()

@@ -50,7 +50,7 @@ class DayScores:
     auc
         Mean AUC of the blend on the impressions of the day.
     ndcg
-        Mean nDCG@10 of the blend's full lists at noon.
+        Mean nDCG@10 of the blend's full lists.
     """
 
     auc: float
