@@ -75,6 +75,7 @@ def test_a_log_of_json_has_the_error_too(here):
     assert [r["step"] for r in records if r.get("total") == N_STAGES] == list(STAGES["nightly"])
 
 
+@pytest.mark.slow
 def test_evaluation_is_not_silent(here):
     done = run(here, "evaluate", *STORE, "--config", "c.toml", "--json", "-")
     assert done.status == 0

@@ -1,6 +1,6 @@
 """The whole evaluation of two days of the sample, with a system and a signal of one's own.
 
-These tests share the two days that the fixture `evaluated` evaluates, which takes most of a minute.
+These tests share the two days that the fixture `evaluated` evaluates, which takes over a minute.
 """
 
 import json
@@ -25,6 +25,8 @@ from recsys.evaluation.systems import in_order
 from recsys.evaluation.tables import SCHEMAS
 from recsys.learn.protocols import DAY_MS
 from recsys.rows import HOUR_MS, from_ms
+
+pytestmark = pytest.mark.slow
 
 FROM_MS = RECEIVED_MS - 2 * DAY_MS
 AT = datetime(2026, 11, 26, 18, tzinfo=UTC)
