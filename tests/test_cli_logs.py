@@ -135,3 +135,20 @@ def test_a_bar_follows_the_steps_inertly():
     handler.emit(record_of("within", step=StepRecord("within", seconds=0.1)))
     handler.emit(record_of("no step"))
     assert (task.description, task.completed, task.total) == ("read", 3, 7)
+
+
+def test_a_night_is_published_although_nobody_reads_its_log(here):
+    reader, writer = os.pipe()
+    os.close(reader)
+    process = subprocess.Popen(
+        [*COMMAND, *NIGHT, at(3)],
+        cwd=here,
+        stdout=subprocess.PIPE,
+        stderr=writer,
+        env=environment(),
+        text=True,
+    )
+    os.close(writer)
+    said, _ = process.communicate(timeout=120)
+    assert process.returncode == 0
+    assert "published" in said

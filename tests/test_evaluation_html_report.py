@@ -102,3 +102,37 @@ def test_wide_tables_say_that_they_scroll():
     assert '<div class="wide">' in widths[0]  # the systems: six columns with intervals
     assert '<div class="middle">' in widths[1]  # differences
     assert '<div class="narrow">' in widths[2]  # one stratum
+
+
+def test_whole_pages_are_shown_and_what_is_known_afterwards_does_not_win():
+    names = ("hit@5", "hit@10", "precision@5", "recall@10", "map@10", "ndcg@10", "novelty@5")
+    names += ("similarity@5", "cold_articles@5", "coverage@5", "gini@5")
+    systems = {
+        name: dict.fromkeys(names, interval(mean))
+        for name, mean in (("random", 0.1), ("blend", 0.4), ("best fixed", 0.6))
+    }
+    less = {"hit@5": interval(0.3), "ndcg@10": interval(0.3)}
+    figures = ("any_click", "clicks", "weighted_clicks", "redundancy", "coverage", "gini")
+    pages = {"assignment": dict.fromkeys(figures, interval(0.8))}
+    pages["best fixed"] = dict.fromkeys(figures, interval(0.9))
+    full = FullListReport(
+        n_lists=9,
+        n_users=5,
+        n_moments=3,
+        systems=systems,
+        differences={"blend": {"random": less, "best fixed": less}},
+        n_scored={},
+        strata={},
+        pages=pages,
+        cold_users=0.0,
+        purposes={},
+        purpose_titles={},
+    )
+    text = render(ABOUT, {"nightly": in_view()}, full, {"nightly": {}})
+    assert "9 lists for 5 users at 3 moments through the day" in text
+    rows = text.split('<div class="dot ')[1:]
+    best = [row.split('class="name">')[1].split("<")[0] for row in rows if " best" in row[:15]]
+    assert "blend" in best
+    assert "the assignment" in best
+    assert not any(name.endswith(("best fixed", "known afterwards")) for name in best)
+    assert text.count("the best fixed articles, known afterwards") == 2  # plot and table

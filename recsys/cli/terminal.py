@@ -55,6 +55,12 @@ class Terminal(Console):
         """Return a text as rich shows it."""
         return super().render_str(inert(text), **options)
 
+    def on_broken_pipe(self) -> None:
+        """Stop writing where nobody reads; work goes on where that was the log of it."""
+        if not self.stderr:
+            super().on_broken_pipe()
+        self.quiet = True
+
 
 out, err = Terminal(), Terminal(stderr=True)
 
