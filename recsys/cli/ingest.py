@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from textwrap import indent
 from typing import Annotated
 
 import msgspec
@@ -172,7 +171,8 @@ def _print_understood(files: list[Understood], as_json: bool) -> None:
             out.print(f"  {_unknown_columns(file.unknown_columns)}", markup=False)
         if file.mapping:
             out.print("  a mapping to start from, in recsys.toml (--config):", markup=False)
-            out.print(indent(file.mapping, "    "), markup=False)
+            for line in file.mapping.splitlines():
+                out.print(f"    {line}", markup=False)
 
 
 def _unknown_columns(names: list[str]) -> str:
