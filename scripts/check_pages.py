@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from recsys import Recommender, metrics
 from recsys.blend.live_model import UserState
 from recsys.evaluation.full_list import PAGE_METHODS, pages_by_method
-from recsys.evaluation.full_list_report import page_metrics
+from recsys.evaluation.page_report import exposure_of
 from recsys.page.build import Built, PageBuilder
 from recsys.page.list_table import PageList
 from recsys.page.rules import Editorial, Resolved
@@ -230,7 +230,10 @@ def summary(figures: Figures, story: NDArray[np.int64]) -> dict[str, object]:
             for q, p in (("p50", 0.5), ("p99", 0.99))
         },
         "methods": {
-            method: {key: round(value, 4) for key, value in page_metrics(pages, story).items()}
+            method: {
+                "redundancy": round(metrics.redundancy([[*p.values()] for p in pages], story), 4),
+                **{key: round(of, 4) for key, of in exposure_of(pages, len(story)).items()},
+            }
             for method, pages in figures.pages.items()
         },
     }

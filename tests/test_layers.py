@@ -1,8 +1,10 @@
 """Imports point one way, as the arrows of the README's data flow; tests follow the modules."""
 
 import ast
+import importlib
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 from conftest import ROOT
@@ -168,6 +170,18 @@ def test_the_package_imports_no_module_that_only_unix_has(monkeypatch):
     monkeypatch.setattr(run_report, "LINUX_STATUS", ROOT / "no such file")
     monkeypatch.setitem(sys.modules, "resource", None)
     assert peak_memory_mb() == 0
+
+
+def test_scripts_import_names_that_exist():
+    for path in sorted((ROOT / "scripts").glob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "recsys":
+                module = importlib.import_module(node.module)
+                for name in (alias.name for alias in node.names):
+                    is_there = hasattr(module, name) or (
+                        hasattr(module, "__path__") and find_spec(f"{node.module}.{name}")
+                    )
+                    assert is_there, f"{path}: {node.module} has no {name}"
 
 
 def test_each_test_file_has_the_name_of_its_module():

@@ -50,14 +50,15 @@ def page_report(
             ("redundancy", repeats),
         )
     }
+    exposure = exposure_of(pages, len(story))
+    return result | {name: Interval(value, value, value) for name, value in exposure.items()}
+
+
+def exposure_of(pages: Sequence[Page], n_articles: int) -> dict[str, float]:
+    """Return `coverage` and `gini` of what some pages show of all articles."""
     every = [article for page in pages for shown in page.values() for article in shown]
-    shown = np.bincount(np.array(every, dtype=np.int64), minlength=len(story))
-    for name, value in (
-        ("coverage", metrics.catalog_coverage(shown)),
-        ("gini", metrics.gini(shown)),
-    ):
-        result[name] = Interval(value, value, value)
-    return result
+    shown = np.bincount(np.array(every, dtype=np.int64), minlength=n_articles)
+    return {"coverage": metrics.catalog_coverage(shown), "gini": metrics.gini(shown)}
 
 
 def _of_page(page: Page, clicked: set[int], story: Ints) -> tuple[float, float, float]:
