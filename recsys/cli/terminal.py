@@ -56,7 +56,7 @@ class Terminal(Console):
         return super().render_str(inert(text), **options)
 
     def on_broken_pipe(self) -> None:
-        """Stop writing where nobody reads; work goes on where that was the log of it."""
+        """Stop writing to a pipe without a reader; work whose log it was goes on."""
         if not self.stderr:
             super().on_broken_pipe()
         self.quiet = True
