@@ -6,7 +6,7 @@ JSON. Nothing is printed unless the application adds a handler to the logger "re
 
 import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
@@ -51,11 +51,8 @@ class Steps:
     @contextmanager
     def step(self, logger: logging.Logger, name: str) -> Iterator[dict[str, int]]:
         """Log a step as the function `step` does."""
-        start = time.perf_counter()
-        counts: dict[str, int] = {}
-        _log_begin(logger, self._record(name))
-        yield counts
-        _log_end(logger, self._record(name), counts, start)
+        with _logged(logger, lambda: self._record(name)) as counts:
+            yield counts
         self._n_ended += 1
 
     def _record(self, name: str) -> StepRecord:
@@ -80,23 +77,21 @@ def step(
     dict of int
         The block enters what it counts; the last record has it. A block that raises logs no end.
     """
-    record = StepRecord(name, number, total)
-    start = time.perf_counter()
-    counts: dict[str, int] = {}
-    _log_begin(logger, record)
-    yield counts
-    _log_end(logger, record, counts, start)
+    with _logged(logger, lambda: StepRecord(name, number, total)) as counts:
+        yield counts
 
 
-def _log_begin(logger: logging.Logger, record: StepRecord) -> None:
+@contextmanager
+def _logged(
+    logger: logging.Logger, record_now: Callable[[], StepRecord]
+) -> Iterator[dict[str, int]]:
+    """Log a step, whose number may be another one when it ends; see `step`."""
+    start, record = time.perf_counter(), record_now()
     logger.debug("%s begins", _place(record), extra={"step": record})
-
-
-def _log_end(
-    logger: logging.Logger, record: StepRecord, counts: dict[str, int], start: float
-) -> None:
+    counts: dict[str, int] = {}
+    yield counts
     seconds = round(time.perf_counter() - start, 3)
-    record = replace(record, counts=counts, seconds=seconds)
+    record = replace(record_now(), counts=counts, seconds=seconds)
     figures = [f"{n} {what.replace('_', ' ')}" for what, n in counts.items()]
     text = ", ".join([*figures, f"{seconds:.2f} s"])
     logger.info("%s: %s", _place(record), text, extra={"step": record})

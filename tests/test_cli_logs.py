@@ -137,7 +137,7 @@ def test_a_bar_follows_the_steps_inertly():
     assert (task.description, task.completed, task.total) == ("read", 3, 7)
 
 
-def test_a_night_is_published_although_nobody_reads_its_log(here):
+def test_a_night_whose_log_has_no_reader_is_published(here):
     reader, writer = os.pipe()
     os.close(reader)
     process = subprocess.Popen(

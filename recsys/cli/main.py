@@ -9,7 +9,6 @@ active.
 
 import importlib.metadata
 import json
-import logging
 import os
 import sys
 import tempfile
@@ -76,7 +75,6 @@ if TYPE_CHECKING:
 # scipy.stats takes longer than loading scikit-learn.
 load_on_first_use("scipy.stats")
 
-LOG = logging.getLogger(__name__)
 app = typer.Typer(
     cls=InertGroup,
     help="Recommend articles on a news site: load data, publish a run each night, serve pages.",

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -100,71 +100,42 @@ def _config_path(value: Path | None) -> Path | None:
     return Path(DEFAULT_CONFIG) if value is None and Path(DEFAULT_CONFIG).is_file() else value
 
 
-def _path_from_config(ctx: typer.Context, value: Path | None, key: str) -> Path | None:
-    """Return a path: the given one, or the one of the table [paths] of the settings file."""
-    if value is not None or ctx.resilient_parsing:
-        return value
-    if "config" in ctx.params:  # `--config` is read first
-        config = ctx.params["config"]
-    else:
-        named = os.environ.get(CONFIG_VARIABLE)
-        config = _config_path(Path(named) if named else None)
-    return None if config is None else load_paths(config).get(key)
+def _path_option(key: str, text: str, *, is_required: bool) -> Any:
+    """Return the option of a path that the table [paths] of the settings file may give too."""
+
+    def path_of(ctx: typer.Context, value: Path | None) -> Path | None:
+        if value is not None or ctx.resilient_parsing:
+            return value
+        if "config" in ctx.params:  # `--config` is read first
+            config = ctx.params["config"]
+        else:
+            named = os.environ.get(CONFIG_VARIABLE)
+            config = _config_path(Path(named) if named else None)
+        found = None if config is None else load_paths(config).get(key)
+        if found is None and is_required:
+            raise typer.BadParameter(
+                f"--{key} is required: give it, set RECSYS_{key.upper()},"
+                f' or write {key} = "..." below [{PATHS}] in {DEFAULT_CONFIG}'
+            )
+        return found
+
+    return typer.Option(
+        f"--{key}",
+        envvar=f"RECSYS_{key.upper()}",
+        default_factory=(lambda: None) if is_required else None,
+        show_default=f"{key} of [{PATHS}] in {DEFAULT_CONFIG}",
+        callback=path_of,
+        help=text,
+    )
 
 
-def _required(ctx: typer.Context, value: Path | None, key: str) -> Path | None:
-    found = _path_from_config(ctx, value, key)
-    if found is None and not ctx.resilient_parsing:
-        raise typer.BadParameter(
-            f"--{key} is required: give it, set RECSYS_{key.upper()},"
-            f' or write {key} = "..." below [{PATHS}] in {DEFAULT_CONFIG}'
-        )
-    return found
-
-
-def _required_store(ctx: typer.Context, value: Path | None) -> Path | None:
-    return _required(ctx, value, "store")
-
-
-def _required_published(ctx: typer.Context, value: Path | None) -> Path | None:
-    return _required(ctx, value, "published")
-
-
-def _known_store(ctx: typer.Context, value: Path | None) -> Path | None:
-    return _path_from_config(ctx, value, "store")
-
-
-StoreOption = Annotated[
-    Path,
-    typer.Option(
-        "--store",
-        envvar="RECSYS_STORE",
-        default_factory=lambda: None,
-        show_default=f"store of [{PATHS}] in {DEFAULT_CONFIG}",
-        callback=_required_store,
-        help="The store, a SQLite file.",
-    ),
-]
+StoreOption = Annotated[Path, _path_option("store", "The store, a SQLite file.", is_required=True)]
 KnownStoreOption = Annotated[
     Path | None,
-    typer.Option(
-        "--store",
-        envvar="RECSYS_STORE",
-        show_default=f"store of [{PATHS}] in {DEFAULT_CONFIG}",
-        callback=_known_store,
-        help="The store, whose ledger has a report of every run.",
-    ),
+    _path_option("store", "The store, whose ledger has a report of every run.", is_required=False),
 ]
 PublishedOption = Annotated[
-    Path,
-    typer.Option(
-        "--published",
-        envvar="RECSYS_PUBLISHED",
-        default_factory=lambda: None,
-        show_default=f"published of [{PATHS}] in {DEFAULT_CONFIG}",
-        callback=_required_published,
-        help="The folder of published runs.",
-    ),
+    Path, _path_option("published", "The folder of published runs.", is_required=True)
 ]
 ConfigOption = Annotated[
     Path | None,

@@ -18,7 +18,6 @@ from recsys.learn.heads import Heads, fit_retrieval_head, learn_heads
 from recsys.learn.past_runs import PastRun
 from recsys.learn.protocols import DAY_MS, Protocol, last_nightly_run_ms
 from recsys.rows import iso
-from recsys.steps import Steps
 from recsys.training.liveness import NO_TITLES, has_title
 
 LOG = logging.getLogger(__name__)
@@ -70,7 +69,6 @@ def evaluated_runs(
     *,
     from_ms: int,
     before_ms: int,
-    steps: Steps | None = None,
 ) -> list[EvaluatedRun]:
     """Train the nightly runs that served a time span, and learn their heads.
 
@@ -82,8 +80,6 @@ def evaluated_runs(
         The protocols to learn ranking heads for.
     from_ms, before_ms
         The time span [from_ms, before_ms).
-    steps
-        Logs each step.
 
     Raises
     ------
@@ -98,17 +94,14 @@ def evaluated_runs(
     for as_of_ms, begin, end in served_spans(from_ms, before_ms):
         run = builder.past.nightly(as_of_ms, as_of_ms + DAY_MS)
         has_forecast = bool(run.model.carry.forecast)
-        with (steps or Steps()).step(LOG, f"heads learned by {iso(as_of_ms)}"):
+        with builder.past.steps.step(LOG, f"heads learned by {iso(as_of_ms)}"):
             heads = learn_heads(builder, as_of_ms, protocols, has_forecast=has_forecast)
             is_used = heads.reports[RETRIEVAL].used
-            weights_without = {
-                name: {
-                    **fit_retrieval_head(builder, as_of_ms, has_forecast, [name], is_used=is_used)[
-                        0
-                    ],
-                    name: 0.0,
-                }
-                for name in builder.past.own_signals
-            }
+            weights_without = {}
+            for name in builder.past.own_signals:
+                weights, _ = fit_retrieval_head(
+                    builder, as_of_ms, has_forecast, [name], is_used=is_used
+                )
+                weights_without[name] = {**weights, name: 0.0}
         runs.append(EvaluatedRun(run, heads, begin, end, weights_without))
     return runs

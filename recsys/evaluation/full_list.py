@@ -27,7 +27,6 @@ from recsys.page.rules import NO_RULES
 from recsys.rows import HOUR_MS, iso
 from recsys.rows import from_ms as to_datetime
 from recsys.signals.event_counts import counted_clicks
-from recsys.steps import Steps
 
 LOG = logging.getLogger(__name__)
 Floats = NDArray[np.float64]
@@ -135,7 +134,6 @@ def make_full_lists(
     *,
     own: OwnSystems = NO_OWN_SYSTEMS,
     random_state: int = 42,
-    steps: Steps | None = None,
 ) -> FullList:
     """Make lists from all live articles at `moments`, for each user who then clicked one of them.
 
@@ -144,7 +142,6 @@ def make_full_lists(
     list (You May Also Like) as it is composed with the other lists, where the layout has one. Both
     come from a refresh of that moment. The system "best fixed" has the articles that turned out
     best, see `recsys.evaluation.page_report.best_fixed`.
-
 
     Parameters
     ----------
@@ -156,14 +153,12 @@ def make_full_lists(
         Systems of the caller to make lists by too.
     random_state
         Seed of the random system.
-    steps
-        Logs the lists of each moment.
     """
     rng = np.random.default_rng(random_state)
     before_ms = max((evaluated.before_ms for evaluated in runs), default=0)
     return _concatenated(
         [
-            _lists_of_moment(past, evaluated, moment_ms, before_ms, rng, own, steps or Steps())
+            _lists_of_moment(past, evaluated, moment_ms, before_ms, rng, own)
             for evaluated in runs
             for moment_ms in moments(evaluated.from_ms, before_ms, past.config.ingest.zone())
             if moment_ms < evaluated.before_ms
@@ -178,11 +173,10 @@ def _lists_of_moment(
     before_ms: int,
     rng: np.random.Generator,
     own: OwnSystems,
-    steps: Steps,
 ) -> FullList:
     """Return the lists of one moment."""
     run = past.refresh(evaluated.run, moment_ms, moment_ms)
-    with steps.step(LOG, f"lists of {iso(moment_ms)}") as counts:
+    with past.steps.step(LOG, f"lists of {iso(moment_ms)}") as counts:
         made = _lists_of(past, run, evaluated, before_ms, rng, own)
         counts["lists"] = len(made.user_key)
     return made

@@ -90,9 +90,7 @@ def full_list_report(full: FullList) -> FullListReport:
     }
     strata = {
         title: {
-            name: bootstrap(
-                values["hit@5"][inside], full.user_key[inside], crossed=full.moment[inside]
-            )
+            name: _interval(full, np.where(inside, values["hit@5"], np.nan))
             for name, values in values_of.items()
         }
         for title, least, most in USER_STRATA
@@ -110,11 +108,7 @@ def full_list_report(full: FullList) -> FullListReport:
         differences={
             name: {
                 other: {
-                    metric: bootstrap(
-                        values_of[name][metric] - values_of[other][metric],
-                        full.user_key,
-                        crossed=full.moment,
-                    )
+                    metric: _interval(full, values_of[name][metric] - values_of[other][metric])
                     for metric in COMPARED
                 }
                 for other in others
@@ -133,6 +127,11 @@ def full_list_report(full: FullList) -> FullListReport:
     )
 
 
+def _interval(full: FullList, values: Floats) -> Interval:
+    """Return the mean of one value of each list, and its interval over users and moments."""
+    return bootstrap(values, full.user_key, crossed=full.moment)
+
+
 def _gain_ndcg(full: FullList, name: str) -> dict[str, Interval]:
     """Return nDCG@5 of the gains of a list, as each method fills it, and of baselines."""
     gains, k = full.gains[name], 5
@@ -148,9 +147,7 @@ def _gain_ndcg(full: FullList, name: str) -> dict[str, Interval]:
         for title, rows in of_pages.items()
     }
     return {
-        title: bootstrap(
-            metrics.gain_ndcg_at_k(found, gains, ideal, k), full.user_key, crossed=full.moment
-        )
+        title: _interval(full, metrics.gain_ndcg_at_k(found, gains, ideal, k))
         for title, found in lists.items()
     }
 

@@ -1,6 +1,6 @@
 """Systems that a user of this package gives: their scores of the candidates join the comparison."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from recsys.computed_once import computed_once
 from recsys.errors import ConfigError
 from recsys.learn.impressions import ImpressionFeatures
 from recsys.learn.protocols import Protocol, counted_until_ms
@@ -68,7 +69,7 @@ def read_scores(source: "Path | pl.DataFrame | pd.DataFrame", name: str) -> Scor
     )["score"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class OwnSystems:
     """Systems by name, with the ids of the store that they score.
 
@@ -90,6 +91,17 @@ class OwnSystems:
         if not scorers:
             return NO_OWN_SYSTEMS
         return cls(scorers, store.users(), store.article_ids())
+
+    @computed_once
+    def _user_ids(self) -> pl.Series:
+        """Return the ids of all users, null for anonymous ones, and a null behind them."""
+        ids = [None if is_anonymous(id_) else id_ for id_ in self.users.ids]
+        return pl.Series([*ids, None], dtype=pl.String)
+
+    @computed_once
+    def _article_ids(self) -> pl.Series:
+        """Return the ids of all articles, and a null behind them."""
+        return pl.Series([*self.articles.ids, None], dtype=pl.String)
 
     def in_view(
         self, shown: ImpressionFeatures, protocol: Protocol, as_of_ms: int
@@ -156,15 +168,14 @@ class OwnSystems:
         known_ms: Ints,
         context_key: Ints,
     ) -> dict[str, Floats]:
-        users = [None if is_anonymous(id_) else id_ for id_ in self.users.ids]
         rows = pl.DataFrame(
             {
                 "task": pl.repeat(task, len(user_key), eager=True),
-                "user_id": _ids(users, self.users.index_of_keys(user_key)),
-                "article_id": _ids(self.articles.ids, self.articles.index_of_keys(article_key)),
+                "user_id": _at(self._user_ids, self.users.index_of_keys(user_key)),
+                "article_id": _at(self._article_ids, self.articles.index_of_keys(article_key)),
                 "at": instants(at_ms),
                 "known_until": instants(known_ms),
-                "beside": _ids(self.articles.ids, self.articles.index_of_keys(context_key)),
+                "beside": _at(self._article_ids, self.articles.index_of_keys(context_key)),
             },
             schema=COLUMNS,
         )
@@ -174,10 +185,9 @@ class OwnSystems:
         }
 
 
-def _ids(ids: Iterable[str | None], index: Ints) -> pl.Series:
-    """Return ids by their indices; null for -1."""
-    texts = pl.Series([*ids, None], dtype=pl.String)
-    return texts.gather(np.where(index >= 0, index, len(texts) - 1))
+def _at(ids: pl.Series, index: Ints) -> pl.Series:
+    """Return ids by their indices; null, which is the last of them, for -1."""
+    return ids.gather(np.where(index >= 0, index, len(ids) - 1))
 
 
 NO_OWN_SYSTEMS = OwnSystems({}, *(IdMap([], np.zeros(0, dtype=np.int64)) for _ in range(2)))

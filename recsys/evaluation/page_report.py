@@ -68,8 +68,7 @@ def _of_page(page: Page, clicked: set[int], story: Ints) -> tuple[float, float, 
         for position, article in enumerate(shown, start=1):
             if article in clicked:
                 worth[article] = max(worth.get(article, 0.0), 1.0 / float(np.log2(1 + position)))
-    stories = [int(story[article]) for shown in page.values() for article in shown]
-    repeats = (len(stories) - len(set(stories))) / len(stories) if stories else 0.0
+    repeats = metrics.redundancy([list(page.values())], story)
     return float(len(worth)), sum(worth.values()), repeats
 
 

@@ -101,12 +101,6 @@ class Report:
         return json.dumps(found, indent=2, allow_nan=False) + "\n"
 
     def to_html(self, *, evaluated_at: datetime | None = None, command: str = "") -> str:
-        """Return the report as one page of HTML; for the parameters see `about`.
-
-        Raises
-        ------
-        RecsysError
-            If Jinja2 is not installed.
-        """
+        """Return the report as one page of HTML; for the parameters see `about`."""
         about = self.about(evaluated_at=evaluated_at, command=command)
         return render(about, self.in_view, self.full_list, self.ablation)

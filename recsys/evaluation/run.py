@@ -129,8 +129,8 @@ def evaluate(
         past = PastRuns(store, config, own_signals, steps)
         own = OwnSystems.of(store, scorers)
         builder = ExampleBuilder(past)
-        runs = evaluated_runs(builder, protocols, from_ms=from_ms, before_ms=before_ms, steps=steps)
-        full_list = full_list_report(make_full_lists(past, runs, own=own, steps=steps))
+        runs = evaluated_runs(builder, protocols, from_ms=from_ms, before_ms=before_ms)
+        full_list = full_list_report(make_full_lists(past, runs, own=own))
         chance = position_propensities(
             store.impressions(from_ms=0, before_ms=from_ms), list_names(config)
         )
@@ -180,9 +180,8 @@ def find_test_window(
     last_ms = store.last_impression_ms()
     before_ms = last_ms + 1 if test_before is None else to_ms(test_before)
     from_ms = before_ms - DEFAULT_DAYS * DAY_MS if test_from is None else to_ms(test_from)
-    if from_ms > last_ms or not len(
-        store.impressions(from_ms=from_ms, before_ms=before_ms).shown_ms
-    ):
+    holds_last = from_ms <= last_ms < before_ms  # else the impressions must be read
+    if not holds_last and not len(store.impressions(from_ms=from_ms, before_ms=before_ms).shown_ms):
         raise StoreError(
             f"{store.path}: the store has no impression from {iso(from_ms)} on and before"
             f" {iso(before_ms)}; its last is of {iso(last_ms)}"

@@ -6,9 +6,9 @@ import polars as pl
 
 from recsys.errors import InputRefusedError
 from recsys.ingest.batches import BATCH_ROWS, UNREADABLE, Batch
-from recsys.ingest.load_files import VECTOR_LEFT_OUT, LoadReport
+from recsys.ingest.load_files import LoadReport
 from recsys.ingest.validate import check
-from recsys.rows import FIELDS, ROW, Added, Kind
+from recsys.rows import FIELDS, ROW, Kind
 from recsys.store.database import Store
 
 if TYPE_CHECKING:
@@ -59,13 +59,7 @@ def add_frame(
         except UNREADABLE as error:
             raise InputRefusedError(name, f"cannot be read: {error}") from error
         added = store.add(kind, checked.rows, checked.rejects, file=name, at_ms=received_ms)
-        for added_kind, counts in added.items():
-            report.added[added_kind] = report.added.get(added_kind, Added()) + counts
-            if counts.vectors_left_out:
-                report.ignored[VECTOR_LEFT_OUT] += counts.vectors_left_out
-        report.count_rejects(name, checked.rejects)
-        report.ignored.update(checked.ignored)
-        report.n_naive += checked.n_naive
+        report.count_batch(name, checked, added)
     return report
 
 

@@ -6,7 +6,7 @@ Memory is bounded by two batches, because one batch is added while the next is r
 import dataclasses
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from hashlib import blake2b
@@ -94,6 +94,16 @@ class LoadReport:
             samples = self.samples.setdefault(key, [])
             if len(samples) < MAX_SAMPLES:
                 samples.append(f"{file}, row {reject.row}: {reject.raw[:MAX_SAMPLE_LENGTH]}")
+
+    def count_batch(self, file: str, checked: Checked, added: Mapping[Kind, Added]) -> None:
+        """Count the rows of a batch: what the check found, and what the store then did."""
+        for kind, counts in added.items():
+            self.added[kind] = self.added.get(kind, Added()) + counts
+            if counts.vectors_left_out:
+                self.ignored[VECTOR_LEFT_OUT] += counts.vectors_left_out
+        self.count_rejects(file, checked.rejects)
+        self.ignored.update(checked.ignored)
+        self.n_naive += checked.n_naive
 
     def as_dict(self) -> dict[str, Any]:
         """Return the report as values that JSON can hold."""
@@ -205,14 +215,8 @@ def load_files(
                 if not _has_long_texts(batch):
                     n_found += len(checked.rows) + len(checked.rejects)
                     n_lines += batch.n_lines
-                for added_kind, counts in added.items():
-                    report.added[added_kind] = report.added.get(added_kind, Added()) + counts
-                    if counts.vectors_left_out:
-                        report.ignored[VECTOR_LEFT_OUT] += counts.vectors_left_out
-                report.count_rejects(name, checked.rejects)
+                report.count_batch(name, checked, added)
                 report.ignored.update(batch.ignored)
-                report.ignored.update(checked.ignored)
-                report.n_naive += checked.n_naive
                 progress(path, batch.position)
             if not n_rows.total():
                 report.without_rows.append(name)

@@ -133,11 +133,11 @@ def fit_retrieval_head(
     learned_auc, shipped_auc = (mean_auc(score, validation) for score in scores)
     report = judged(len(choices), learned_auc, shipped_auc, "", is_used=is_used)
     # The mean AUC looks at whole lists, the likelihood at their tops, which are all that is shown.
-    likelihood = ChoiceLikelihood(validation.chosen, validation.start)
-    is_likelier = likelihood(scores[0])[0] > likelihood(scores[1])[0]
-    if is_used is None and report.used and not is_likelier:
-        why = "the latest choices are likelier with the shipped weights"
-        report = dataclasses.replace(report, used=False, why=why)
+    if is_used is None and report.used:
+        likelihood = ChoiceLikelihood(validation.chosen, validation.start)
+        if likelihood(scores[0])[0] <= likelihood(scores[1])[0]:
+            why = "the latest choices are likelier with the shipped weights"
+            report = dataclasses.replace(report, used=False, why=why)
     if not report.used:
         return shipped, report
     fitted = fit_weights(choices, shipped, may_be_negative=may_be_negative)

@@ -138,12 +138,13 @@ def impression_features(
         (article_index == context) & (article_index >= 0),
     )
     ages = age_hours(born_ms, instant_ms)
-    known = np.flatnonzero(article_index >= 0)
-    known_ids = [window.articles.id_map.ids[i] for i in article_index[known].tolist()]
-    for name, values in own_values(past.own_signals, known_ids, instant_ms[known]).items():
-        features[name] = np.zeros(len(key))
-        features[name][known] = values
-        signals[name] = features[name]
+    if past.own_signals:
+        known = np.flatnonzero(article_index >= 0)
+        known_ids = [window.articles.id_map.ids[i] for i in article_index[known].tolist()]
+        for name, values in own_values(past.own_signals, known_ids, instant_ms[known]).items():
+            features[name] = np.zeros(len(key))
+            features[name][known] = values
+            signals[name] = features[name]
     curves, settings = run.model.carry.forecast, past.config.popularity
     articles = ArticlesAt(events, key, ages, instant_ms, counted, settings, curves)
     signals |= static_values(articles)

@@ -43,7 +43,7 @@ class PastRuns:
     own_signals
         Signals that the caller gives the runs.
     steps
-        Logs each run that is trained, as a step of longer work.
+        Logs each run that is trained, and what else is done with these runs.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class PastRuns:
         steps: Steps | None = None,
     ) -> None:
         self.store, self.config, self.own_signals = store, config, own_signals
-        self._steps = steps or Steps()
+        self.steps = steps or Steps()
         self._nightly: dict[tuple[int, int], PastRun] = {}
         self._sampled: dict[tuple[int, int], PastRun] = {}
 
@@ -109,7 +109,7 @@ class PastRuns:
         max_users: int | None = None,
     ) -> PastRun:
         kind = "nightly run" if base is None else "refresh"
-        with self._steps.step(LOG, f"{kind} as of {iso(as_of_ms)}") as counts:
+        with self.steps.step(LOG, f"{kind} as of {iso(as_of_ms)}") as counts:
             run = self._trained_quietly(as_of_ms, texts_until_ms, base, max_users)
             counts |= {"users": len(run.window.users), "clicks": len(run.window.user_index)}
         return run

@@ -18,7 +18,7 @@ from recsys.files import version_of
 from recsys.page.build import NOTHING, PageBuilder
 from recsys.page.explain import PageTrace
 from recsys.page.known_articles import KnownArticle
-from recsys.page.list_table import Layout, list_names
+from recsys.page.list_table import Layout, PageList, list_names
 from recsys.page.reasons import (
     BECAUSE_READ,
     BESIDE_ARTICLE,
@@ -205,30 +205,27 @@ class LoadedRun:
 
         `propensity` is of the live articles that were drawn.
         """
-        names = trace.layout.names
         shown = {
-            name: self._shown(trace, name, lists[name], propensity, language) for name in names
+            of.name: self._shown(trace, of, lists[of.name], propensity, language)
+            for of in trace.layout.lists
         }
-        said = tuple(f"{name}: {notes[name]}" for name in names if name in notes)
+        said = tuple(f"{name}: {notes[name]}" for name in shown if name in notes)
         titles = self._titles(trace.layout, language)
         return Page(self.meta.run_id, language, titles, ReadOnly(shown), said)
 
     def _shown(
         self,
         trace: PageTrace,
-        list_name: str,
+        of: PageList,
         slots: Sequence[Slot],
         propensity: Mapping[int, float],
         language: str,
     ) -> tuple[Recommendation, ...]:
-        found, cards, plain = [], self._cards, self._plain_reasons
+        found, cards, plain, list_name = [], self._cards, self._plain_reasons, of.name
         new = tuple.__new__  # a page makes twenty: `Recommendation(...)` takes twice the time
         said_before: set[Reason] = set()
         # Popular Now does not say that an article is new, nor Latest Stories that it is popular.
-        has_purpose = trace.layout.lists[trace.layout.index(list_name)].row.reason not in (
-            "",
-            RELATED,
-        )
+        has_purpose = of.row.reason not in ("", RELATED)
         for live_index, score, code, because, rules in slots:
             card = cards[live_index]
             if code == BECAUSE_READ:

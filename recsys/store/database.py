@@ -246,13 +246,14 @@ class Store:
 
     def users(self) -> IdMap:
         """Return all users, in id order."""
-        rows = self._conn.execute("SELECT user_id, user_key FROM users ORDER BY user_id").fetchall()
-        user_ids = [user_id for user_id, _ in rows]
-        return IdMap(user_ids, np.array([user_key for _, user_key in rows], dtype=np.int64))
+        return self._id_map("SELECT user_id, user_key FROM users ORDER BY user_id")
 
     def article_ids(self) -> IdMap:
         """Return the ids of all articles that any article, click or impression names."""
-        query = "SELECT article_id, article_key FROM article_ids ORDER BY article_id"
+        return self._id_map("SELECT article_id, article_key FROM article_ids ORDER BY article_id")
+
+    def _id_map(self, query: str) -> IdMap:
+        """Return the ids and keys that a query selects, in its order."""
         rows = self._conn.execute(query).fetchall()
         return IdMap([id_ for id_, _ in rows], np.array([key for _, key in rows], dtype=np.int64))
 
