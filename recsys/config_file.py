@@ -11,7 +11,7 @@ import tomli_w
 from recsys.checked import suggestion
 from recsys.config import Config
 from recsys.config_types import Settings
-from recsys.errors import ConfigError
+from recsys.errors import ConfigError, reason_of
 
 PATHS = "paths"  # a table of a recsys.toml that is no setting of a run
 PATH_KEYS = ("store", "published")
@@ -41,7 +41,7 @@ def load_tables(path: Path | None) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text("utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read: {error}") from error
+        raise ConfigError(f"{path}: cannot be read: {reason_of(error)}") from error
 
 
 def load_paths(path: Path) -> dict[str, Path]:

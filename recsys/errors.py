@@ -25,6 +25,17 @@ def printable_path(path: str) -> str:
     return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
+def reason_of(error: BaseException) -> str:
+    """Return why something failed, without the path and the number that an OSError adds.
+
+    Examples
+    --------
+    >>> reason_of(FileNotFoundError(2, "No such file or directory", "a.toml"))
+    'No such file or directory'
+    """
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
+
+
 class RecsysError(Exception):
     """Base class of all errors below; catch it to catch every one of them."""
 

@@ -44,6 +44,25 @@ def may_mount():
     return subprocess.run(test, capture_output=True, check=False).returncode == 0
 
 
+def run_read_only(folder, *line):
+    read_only = 'mount --bind . . && mount -o remount,ro,bind . && cd . && exec "$@"'
+    return subprocess.run(
+        ["unshare", "--mount", "sh", "-c", f'cd "$PWD"; {read_only}', "sh", *COMMAND, *line],
+        cwd=folder,
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+        timeout=120,
+    )
+
+
+@pytest.mark.skipif(not may_mount(), reason="no right to mount")
+def test_a_file_on_a_read_only_disk_is_refused_before_the_work(newsroom):
+    done = run_read_only(newsroom, "export", "--published", "p", "--to", "x.csv")
+    assert done.returncode == 2
+    assert "the folder . cannot be written" in done.stderr
+
+
 @pytest.mark.skipif(not may_mount(), reason="no right to mount")
 @pytest.mark.parametrize(
     ("line", "says"),
@@ -52,19 +71,10 @@ def may_mount():
         (("ingest", "later.articles.jsonl", "--store", "new.db"), "Read-only file system"),
         (("store", "vacuum", *STORE), "its disk or folder cannot be written"),
         (("rollback", "--published", "p"), "Read-only file system"),
-        (("export", "--published", "p", "--to", "x.csv"), "Read-only file system"),
     ],
 )
 def test_a_read_only_disk_is_one_line(newsroom, line, says):
-    read_only = 'mount --bind . . && mount -o remount,ro,bind . && cd . && exec "$@"'
-    done = subprocess.run(
-        ["unshare", "--mount", "sh", "-c", f'cd "$PWD"; {read_only}', "sh", *COMMAND, *line],
-        cwd=newsroom,
-        capture_output=True,
-        encoding="utf-8",
-        check=False,
-        timeout=120,
-    )
+    done = run_read_only(newsroom, *line)
     assert done.returncode == 1
     assert says in done.stderr
     assert len([text for text in done.stderr.splitlines() if "recsys: " in text]) == 1

@@ -115,3 +115,9 @@ def test_every_table_is_printed_as_json_too(here):
     assert [row["rank"] for row in ranked] == [1, 2]
     assert as_json("explain", "--published", "p")["lists"]["must_reads"]
     assert as_json("recommend", "--published", "p")["lists"]["must_reads"]
+
+
+def test_rank_names_an_id_that_is_given_twice(here):
+    done = run(here, "rank", "--published", "p", "a0001", "a0001")
+    assert done.status == 2
+    assert "candidates must be distinct" in " ".join(done.said.replace("│", " ").split())

@@ -164,3 +164,11 @@ def test_runs_shows_running_killed_and_published_runs(here):
     with locked(here / "p"):
         assert statuses()["000009-x"] == ("running", "unfinished")
         assert "u 000009-x  nightly, running, as of " in well(here, "runs", *BOTH).out
+
+
+@pytest.mark.parametrize("line", [("runs",), ("refresh", "--store", "s.db")])
+def test_a_folder_without_runs_is_named_and_not_made(here, line):
+    done = run(here, *line, "--published", "typo")
+    assert done.status == 1
+    assert "typo: nothing is published here" in done.said
+    assert not (here / "typo").exists()

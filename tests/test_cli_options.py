@@ -48,3 +48,21 @@ def test_help_says_where_the_defaults_come_from(tmp_path):
     said = re.sub(r"[│\s]+", " ", well(tmp_path, "nightly", "-h").out)
     for text in ("env var: RECSYS_STORE", "store of [paths] in recsys.toml", "RECSYS_CONFIG"):
         assert text in said
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        ("export", "--published", "p", "--to", "no/x.csv"),
+        ("preview", "--published", "p", "--out", "no/x.html"),
+        ("evaluate", "--store", "s.db", "--json", "no/x.json"),
+        ("evaluate", "--store", "s.db", "--html", "no/x.html"),
+        ("tune", "--store", "s.db", "--to", "no/x.toml"),
+        ("rules", "export", "--store", "s.db", "--published", "p", "--to", "no/x.json"),
+    ],
+)
+def test_a_file_that_cannot_be_written_is_named_before_the_work(here, line):
+    done = run(here, *line)
+    assert done.status == 2
+    assert "there is no folder no; make it first" in " ".join(done.said.split())
+    assert " info: " not in done.said

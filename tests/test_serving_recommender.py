@@ -173,6 +173,7 @@ def test_titles_are_in_the_language_asked_for_or_of_the_site(recommender):
     assert recommender.titles(language="es")["must_reads"] == "Imprescindibles"
     with pytest.raises(ValueError, match="language must be a code"):
         recommender.titles(language="Spanish")
+    assert recommender.titles(language="") == recommender.titles()
 
 
 def test_the_settings_give_the_languages_of_site_and_layouts(sample_store, tmp_path):
@@ -329,7 +330,10 @@ def test_a_new_publish_is_followed_and_a_rollback_too(sample, tmp_path):
     published_folder.publish(tmp_path, first)
     assert recommender.health(as_of=sample.as_of).problems == ()
     late = recommender.health(as_of=sample.as_of + timedelta(hours=37))
-    assert late.problems == (f"{first} knows nothing of the last 37.0 hours",)
+    assert late.problems == (
+        f"{first} knows nothing of the last 37.0 hours;"
+        " `recsys refresh` or `recsys nightly` publishes a newer run",
+    )
     assert recommender.health(as_of=sample.as_of + timedelta(hours=37), max_hours=40).problems == ()
 
 

@@ -23,12 +23,14 @@ from recsys.cli.options import (
     parse_instant,
     stored_user_id,
     usage_errors,
+    writable_file,
 )
 from recsys.cli.terminal import Terminal, out, print_json
-from recsys.errors import RuleError
+from recsys.errors import InputRefusedError, RuleError, reason_of
 from recsys.files import atomic_replacement
 from recsys.operations.rulebook import Rulebook
 from recsys.page.rules import BYS, EVERY, KINDS, MOST_BOOST, Rule, rule_of, rules_of
+from recsys.published import folder as published_folder
 from recsys.rows import from_ms, to_ms
 from recsys.serving.recommender import Recommender
 from recsys.serving.responses import Page
@@ -109,6 +111,7 @@ def add(
         rule = rule_of(fields, rulebook.list_names())
         added = rulebook.add(rule, now_ms=now_ms, force=force)
         notes = rulebook.unmatched([added])
+    notes += _notes_of_front_page(published, added, as_of=from_ms(max(now_ms, added.starts_ms)))
     out.print(f"{added.rule_id}: {_rule_text(added)}", markup=False)
     _print_notes(notes)
 
@@ -215,12 +218,22 @@ def import_rules(
         rulebook = Rulebook(opened, published)
         try:
             found = rules_of(path.read_bytes(), rulebook.list_names())
-        except (OSError, RuleError) as error:
+        except OSError as error:
+            raise InputRefusedError(str(path), reason_of(error)) from error
+        except RuleError as error:
             raise RuleError(f"{path}: {error}") from error
         added = rulebook.add_all(found, now_ms=to_ms(now()), force=force)
         notes = rulebook.unmatched(added)
     out.print(f"added {len(added)} rules from {path}", markup=False)
     _print_notes(notes)
+
+
+def _notes_of_front_page(published: Path, rule: Rule, *, as_of: datetime) -> list[str]:
+    """Return what a new rule keeps lists of the front page from: slots that stay empty."""
+    if published_folder.current_run(published) is None:
+        return []
+    page = Recommender(published).recommend(as_of=as_of)
+    return [note for note in page.notes if f"rule {rule.rule_id} " in note]
 
 
 def _print_notes(notes: Sequence[str]) -> None:
@@ -233,7 +246,9 @@ def _print_notes(notes: Sequence[str]) -> None:
 def export_rules(
     store: StoreOption,
     published: PublishedOption,
-    to: Annotated[Path, typer.Option("--to", help="The .json file to write.")],
+    to: Annotated[
+        Path, typer.Option("--to", callback=writable_file, help="The .json file to write.")
+    ],
 ) -> None:
     """Write the rules that have not ended to a file."""
     now_ms = to_ms(now())
@@ -300,6 +315,10 @@ def explain(
         }
         print_json({"run_id": page.run_id, "notes": list(page.notes), "lists": explained})
     else:
+        if user is not None and not recommender.knows_user(stored_user_id(user) or ""):
+            out.print(f"note: the run does not know the user {user}; strangers get this page")
+        if article is not None and recommender.article(article, as_of=as_of) is None:
+            out.print(f"note: the run does not know the article {article}, or may not show it")
         _print_explanations(page)
 
 
@@ -343,7 +362,9 @@ def _signal_lines(parts: Mapping[str, float], ranks: Mapping[str, int]) -> Seque
 
 def preview(
     published: PublishedOption,
-    to: Annotated[Path, typer.Option("--out", help="The .html file to write.")],
+    to: Annotated[
+        Path, typer.Option("--out", callback=writable_file, help="The .html file to write.")
+    ],
     user: UserOption = None,
     article: ArticleOption = None,
     layout: LayoutOption = None,

@@ -14,6 +14,7 @@ import typer
 from rich.table import Table
 
 from recsys.cli.options import (
+    STANDARD_OUTPUT,
     ConfigOption,
     SignalOption,
     StoreOption,
@@ -21,6 +22,7 @@ from recsys.cli.options import (
     named_files,
     now,
     parse_instant,
+    writable_file,
 )
 from recsys.cli.terminal import Terminal, json_text, out
 from recsys.config_file import toml_of
@@ -37,7 +39,6 @@ if TYPE_CHECKING:
     from recsys.metrics import Interval
 
 LOG = logging.getLogger(__name__)
-STANDARD_OUTPUT = Path("-")
 PAGE_COLUMNS = ("any_click", "clicks", "weighted_clicks", "redundancy")
 
 
@@ -66,11 +67,16 @@ def evaluate(
     as_json: Annotated[
         Path | None,
         typer.Option(
-            "--json", help="Also write the metrics to this JSON file; - prints them instead."
+            "--json",
+            callback=writable_file,
+            help="Also write the metrics to this JSON file; - prints them instead.",
         ),
     ] = None,
     html: Annotated[
-        Path | None, typer.Option("--html", help="Also write a page of plots to this HTML file.")
+        Path | None,
+        typer.Option(
+            "--html", callback=writable_file, help="Also write a page of plots to this HTML file."
+        ),
     ] = None,
     ablate: Annotated[
         bool, typer.Option("--ablate", help="Learn once more without each group of features.")
@@ -175,7 +181,9 @@ def _minutes(seconds: float) -> str:
 
 def tune(
     store: StoreOption,
-    to: Annotated[Path, typer.Option("--to", help="The recsys.toml to write.")],
+    to: Annotated[
+        Path, typer.Option("--to", callback=writable_file, help="The recsys.toml to write.")
+    ],
     until: Annotated[
         datetime | None,
         typer.Option(

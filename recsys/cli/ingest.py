@@ -23,6 +23,7 @@ from recsys.cli.options import (
     user_key,
 )
 from recsys.cli.terminal import err, out, print_json
+from recsys.errors import InputRefusedError
 from recsys.ingest.detect import FORMATS, READERS, InputFile, expand
 from recsys.ingest.dry_run import Understood, understand
 from recsys.ingest.load_files import LoadReport, load_files
@@ -92,6 +93,8 @@ def ingest(
             as_json,
         )
         return
+    if not any(os.path.exists(file.path) for file in found):
+        raise InputRefusedError(str(paths[0]), "no such file; nothing was read")
     with Store(store) as opened, _progress_bar(found) as bar:
         report = load_files(
             opened,
@@ -151,7 +154,11 @@ def _print_understood(files: list[Understood], as_json: bool) -> None:
     if as_json:
         print_json(
             [
-                asdict(file) | {"rejected": [[*key, n] for key, n in file.rejected.most_common()]}
+                asdict(file)
+                | {
+                    name: [[*key, n] for key, n in getattr(file, name).most_common()]
+                    for name in ("rejected", "ignored")
+                }
                 for file in files
             ]
         )
@@ -165,14 +172,26 @@ def _print_understood(files: list[Understood], as_json: bool) -> None:
             out.print(f"  {counts}", markup=False)
         for (field, reason), n in file.rejected.most_common():
             out.print(f"  rejected: {n} x {field + ': ' if field else ''}{reason}", markup=False)
+        for (entry, reason), n in file.ignored.most_common():
+            out.print(f"  ignored: {n} x {entry}: {reason}", markup=False)
+        if file.n_naive:
+            out.print(f"  {_times_without_offset(file.n_naive)}")
+        if file.n_anonymous:
+            out.print(f"  {file.n_anonymous} rows name no user and no session: they are anonymous")
         for row in file.rows:
             out.print(f"  {json.dumps(row, ensure_ascii=False)[:1000]}", markup=False)
         if file.unknown_columns:
             out.print(f"  {_unknown_columns(file.unknown_columns)}", markup=False)
+        for named in file.not_there:
+            out.print(f"  not a column of this file, but in the settings: {named}", markup=False)
         if file.mapping:
             out.print("  a mapping to start from, in recsys.toml (--config):", markup=False)
             for line in file.mapping.splitlines():
                 out.print(f"    {line}", markup=False)
+
+
+def _times_without_offset(n: int) -> str:
+    return f"{n} times without an offset were taken as UTC; see --timezone"
 
 
 def _unknown_columns(names: list[str]) -> str:
@@ -196,20 +215,18 @@ def print_load_report(report: LoadReport) -> None:
     for (entry, reason), n in report.ignored.most_common():
         out.print(f"ignored: {n} x {entry}: {reason}", markup=False)
     if report.n_naive:
-        out.print(f"{report.n_naive} times without an offset were taken as UTC; see --timezone")
+        out.print(_times_without_offset(report.n_naive))
     if report.unknown_columns:
         out.print(_unknown_columns(list(report.unknown_columns)), markup=False)
     if report.rejected:
         out.print("rejected rows are in the store, table rejected_rows", markup=False)
     for path, n_rows, n_lines in report.few_rows:
-        err.print(
-            f"{path}: only {n_rows} rows were found in {n_lines} lines; is a quote not closed?",
-            style="red",
-            markup=False,
+        LOG.warning(
+            "%s: only %d rows were found in %d lines; is a quote not closed?", path, n_rows, n_lines
         )
     for path, reason in report.skipped:
         out.print(f"skipped: {path}: {reason}", markup=False)
     for file in report.without_rows:
-        err.print(f"{file}: no row of this file could be used", style="red", markup=False)
+        LOG.error("%s: no row of this file could be used", file)
     for error in report.refused:
-        err.print(str(error), style="red", markup=False)
+        LOG.error("%s", error)

@@ -55,6 +55,7 @@ from recsys.cli.options import (
     parse_instant,
     stored_user_id,
     usage_errors,
+    writable_file,
 )
 from recsys.cli.terminal import accept_any_encoding, err, out, print_json
 from recsys.config import Config
@@ -236,9 +237,11 @@ def rank(
     as_json: JsonOption = False,
 ) -> None:
     """Print given articles in the order in which the user is most likely to click them."""
-    ranked = Recommender(published).rank(
-        stored_user_id(user), articles, new=new or (), article_id=article, as_of=as_of
-    )
+    recommender = Recommender(published)
+    with usage_errors():
+        ranked = recommender.rank(
+            stored_user_id(user), articles, new=new or (), article_id=article, as_of=as_of
+        )
     if as_json:
         print_json(
             [
@@ -280,7 +283,12 @@ def _print_page(page: Page) -> None:
 @app.command()
 def export(
     published: PublishedOption,
-    to: Annotated[Path, typer.Option("--to", help="A .csv, .jsonl or .parquet file to write.")],
+    to: Annotated[
+        Path,
+        typer.Option(
+            "--to", callback=writable_file, help="A .csv, .jsonl or .parquet file to write."
+        ),
+    ],
     as_of: AsOfOption = None,
 ) -> None:
     """Write the lists of the current run as plain rows for a CMS, in a file that only you read."""

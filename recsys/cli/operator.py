@@ -44,6 +44,8 @@ def runs(
     as_json: JsonOption = False,
 ) -> None:
     """List the runs of a folder, the current one marked."""
+    if not published.is_dir():
+        published_folder.require_current(published)
     current = published_folder.current_run(published)
     kept, held = published_folder.run_ids(published), published_folder.run_ids(published, ".held")
     ledger: dict[str, dict[str, Any]] = {}

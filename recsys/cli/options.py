@@ -17,6 +17,7 @@ from recsys.pseudonym import hashed_user
 
 DEFAULT_CONFIG = "recsys.toml"
 CONFIG_VARIABLE = "RECSYS_CONFIG"
+STANDARD_OUTPUT = Path("-")
 USER_KEY = "RECSYS_USER_KEY"  # the environment variable of the key of hashed user ids
 
 
@@ -79,6 +80,25 @@ def named_files(option: str, values: list[str] | None) -> dict[str, Path]:
             raise typer.BadParameter(f"{option}: two files are named {name}; write NAME=FILE")
         found[name] = path
     return found
+
+
+def writable_file(path: Path | None) -> Path | None:
+    """Return the path of a file to write, checked before the work that it is to hold is done.
+
+    Raises
+    ------
+    BadParameter
+        If it is a folder, or its folder does not exist or cannot be written.
+    """
+    if path is None or path == STANDARD_OUTPUT:
+        return path
+    if path.is_dir():
+        raise typer.BadParameter(f"{path} is a folder; name a file")
+    if not path.parent.is_dir():
+        raise typer.BadParameter(f"there is no folder {path.parent}; make it first")
+    if not os.access(path.parent, os.W_OK):
+        raise typer.BadParameter(f"the folder {path.parent} cannot be written")
+    return path
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +18,7 @@ from recsys.signals.own_tables import read_table
 from recsys.store.database import Store
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from recsys.signals.own_tables import Tabular
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -40,7 +39,7 @@ _KEYS = ("user_id", "article_id", "at")
 _ROWS_AT_ONCE = 200_000
 
 
-def read_scores(source: "Path | pl.DataFrame | pd.DataFrame", name: str) -> Scorer:
+def read_scores(source: "Tabular", name: str) -> Scorer:
     """Return the system whose scores a file or DataFrame holds.
 
     Parameters

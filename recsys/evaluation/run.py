@@ -4,10 +4,7 @@ import importlib.metadata
 import logging
 from collections.abc import Mapping, Sequence
 from datetime import datetime, tzinfo
-from pathlib import Path
 from typing import TYPE_CHECKING
-
-import polars as pl
 
 from recsys.blas import blas_on_one_thread
 from recsys.blend.curves import taken_names
@@ -44,7 +41,7 @@ from recsys.steps import Steps
 from recsys.store.database import Store
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from recsys.signals.own_tables import Tabular
 
 LOG = logging.getLogger(__name__)
 
@@ -59,8 +56,8 @@ def evaluate(
     test_from: datetime | None = None,
     test_before: datetime | None = None,
     ablate: bool = False,
-    scores: "Mapping[str, Scorer | Path | pl.DataFrame | pd.DataFrame] | None" = None,
-    signals: "Mapping[str, SignalFunction | Path | pl.DataFrame | pd.DataFrame] | None" = None,
+    scores: "Mapping[str, Scorer | Tabular] | None" = None,
+    signals: "Mapping[str, SignalFunction | Tabular] | None" = None,
 ) -> Report:
     """Return the metrics of every system beside its baselines; log the steps.
 
@@ -91,6 +88,8 @@ def evaluate(
 
     Raises
     ------
+    TypeError
+        If the store is none, or `scores` or `signals` have no names.
     ConfigError
         If a name of a system or signal is taken, or what it gives is not a number for each row.
     InputRefusedError
@@ -98,6 +97,13 @@ def evaluate(
     StoreError
         If the store has no impressions in the test window, or no titles.
     """
+    if not isinstance(store, Store):
+        raise TypeError(
+            f"store must be a recsys.store.Store, such as Store('recsys.db'), got {store!r}"
+        )
+    for what, named in (("scores", scores), ("signals", signals)):
+        if named is not None and not isinstance(named, Mapping):
+            raise TypeError(f"{what} must be a mapping from names, got {type(named).__name__}")
     config = config or Config()
     if not protocols or not set(protocols) <= set(PROTOCOLS):
         raise ValueError(f"protocols must be some of {', '.join(PROTOCOLS)}; got {protocols!r}")
@@ -232,5 +238,6 @@ def _notes(
     for name, n in full.n_scored.items():
         if n < full.n_lists:
             what = "it is judged by these" if n else "it is not in the comparison of lists"
+            what += "" if n or first.n_scored[name] else "; are its ids those of the store?"
             notes.append(f"{name} scored candidates of {n:,} of {full.n_lists:,} lists; {what}.")
     return notes

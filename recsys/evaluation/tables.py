@@ -83,8 +83,19 @@ class Table:
         return frame.fill_nan(None)
 
     def to_pandas(self) -> "pd.DataFrame":
-        """Return the table as a DataFrame of pandas, which must be installed."""
-        import pandas as pd
+        """Return the table as a DataFrame of pandas.
+
+        Raises
+        ------
+        ImportError
+            If pandas, which this package does not install, is not there.
+        """
+        try:
+            import pandas as pd
+        except ImportError as error:
+            raise ImportError(
+                "to_pandas needs pandas: pip install pandas; to_polars needs no more"
+            ) from error
 
         return pd.DataFrame(self.to_polars().to_dict(as_series=False))
 

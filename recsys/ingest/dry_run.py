@@ -12,28 +12,58 @@ from recsys.ingest.detect import Format, InputFile
 from recsys.ingest.load_files import reading_of
 from recsys.ingest.mapped import TABLES, first_columns, unknown_columns
 from recsys.ingest.validate import check
-from recsys.rows import FIELDS, REQUIRED, UNKNOWN_TIME, Kind, iso
+from recsys.rows import ANONYMOUS, FIELDS, REQUIRED, UNKNOWN_TIME, Kind, iso
 
 N_SHOWN = 3  # rows that are printed
-_INSTANTS = ("timestamp", "eventtime", "time", "ts", "datetime", "eventtimestamp")
+_INSTANTS = ("timestamp", "eventtime", "time", "ts", "datetime", "eventtimestamp", "when", "at")
 # What other systems call our fields; the names are compared without case and punctuation.
 _SYNONYMS: dict[str, tuple[str, ...]] = {
-    "article_id": ("articleid", "contentid", "itemid", "postid", "storyid", "docid", "id", "guid"),
-    "user_id": ("userid", "userpseudoid", "visitorid", "readerid", "uid", "customerid", "clientid"),
-    "session_id": ("sessionid", "visitid", "sid", "gasessionid"),
-    "clicked_at": (
-        "clickedat",
-        "timestamp",
-        "eventtime",
-        "time",
-        "ts",
-        "datetime",
-        "eventtimestamp",
+    "article_id": (
+        "articleid",
+        "contentid",
+        "itemid",
+        "postid",
+        "storyid",
+        "docid",
+        "id",
+        "guid",
+        "article",
+        "content",
+        "item",
+        "post",
+        "story",
+        "doc",
     ),
-    "shown_at": ("shownat", "timestamp", "eventtime", "time", "ts", "datetime", "eventtimestamp"),
+    "user_id": (
+        "userid",
+        "userpseudoid",
+        "visitorid",
+        "readerid",
+        "uid",
+        "customerid",
+        "clientid",
+        "subscriberid",
+        "user",
+        "visitor",
+        "reader",
+        "customer",
+        "client",
+        "subscriber",
+    ),
+    "session_id": ("sessionid", "visitid", "sid", "gasessionid"),
+    "clicked_at": ("clickedat", *_INSTANTS),
+    "shown_at": ("shownat", *_INSTANTS),
     "shown": ("shown", "items", "inview", "articleids", "impressions", "itemids"),
     "clicked": ("clicked", "clicks", "clickeditems"),
-    "dwell_seconds": ("dwellseconds", "readtime", "dwell", "duration", "timeonpage", "readingtime"),
+    "dwell_seconds": (
+        "dwellseconds",
+        "readtime",
+        "dwell",
+        "duration",
+        "timeonpage",
+        "readingtime",
+        "seconds",
+    ),
     "title": ("title", "headline", "name", "hed"),
     "body": ("body", "content", "text", "bodytext", "articlebody", "fulltext"),
     "category": ("category", "section", "desk", "ressort", "rubrik", "channel"),
@@ -74,10 +104,20 @@ class Understood:
         Numbers of usable and rejected rows among the first ones that were read.
     rejected
         Number of rejected rows among them, by (field, reason).
+    ignored
+        Number of values that would be left out of usable rows among them, by (field, problem).
+    n_naive
+        Number of times without an offset among them that would be taken as UTC.
+    n_anonymous
+        Number of usable clicks and impressions among them that name neither a user nor a session.
     unknown_columns
         Columns that hold no field.
     mapping
-        A table of `recsys.toml` to start from, if no row is usable; "" if none can be guessed.
+        A table of `recsys.toml` to start from, where columns that hold no field have the names
+        that other systems give to fields; "" if there are none.
+    not_there
+        Columns that the mapping of the settings names and the file does not have, if no row is
+        usable, as "[ingest.clicks] user_id".
     problem
         Why the file is refused; "" if it is not.
     """
@@ -89,8 +129,12 @@ class Understood:
     n_usable: int = 0
     n_rejected: int = 0
     rejected: Counter[tuple[str, str]] = field(default_factory=Counter)
+    ignored: Counter[tuple[str, str]] = field(default_factory=Counter)
+    n_naive: int = 0
+    n_anonymous: int = 0
     unknown_columns: list[str] = field(default_factory=list)
     mapping: str = ""
+    not_there: list[str] = field(default_factory=list)
     problem: str = ""
 
 
@@ -122,15 +166,34 @@ def understand(
             found.kind = checked.kind
             found.n_usable, found.n_rejected = len(checked.rows), len(checked.rejects)
             found.rejected.update((r.field, r.reason) for r in checked.rejects)
+            found.ignored.update(checked.ignored + batch.ignored)
+            found.n_naive = checked.n_naive
+            if "user_id" in checked.rows.columns:
+                found.n_anonymous = int((checked.rows["user_id"] == ANONYMOUS).sum())
             found.rows = [
                 _as_shown(row) for row in checked.rows.head(N_SHOWN).iter_rows(named=True)
             ]
     except InputRefusedError as error:
         found.problem = error.problem
         columns = first_columns(path, "csv") | first_columns(path, "jsonl")
-    if not found.n_usable and (found.format in TABLES or not found.format):
-        found.mapping = proposed_mapping(columns, kind)
+    if found.format in TABLES or not found.format:
+        usable = next((name for name in FIELDS if found.n_usable and name == found.kind), None)
+        # Where a mapping is set already, the rows say whether it is right.
+        if not (usable and config.mapping(usable)):
+            found.mapping = proposed_mapping(columns, usable or kind)
+        if not usable:
+            found.not_there = _columns_not_there(columns, config)
     return found
+
+
+def _columns_not_there(columns: Mapping[str, None], config: IngestConfig) -> list[str]:
+    """Return the columns that mappings name and a file does not have, see `Understood`."""
+    return [
+        f'[ingest.{kind}] {name} = "{source}"'
+        for kind in FIELDS
+        for name, source in config.mapping(kind).items()
+        if isinstance(source, str) and source not in columns
+    ]
 
 
 def proposed_mapping(columns: Mapping[str, None], kind: Kind | None) -> str:

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import polars as pl
 
 from recsys.config import IngestConfig
-from recsys.errors import InputRefusedError, printable_path
+from recsys.errors import InputRefusedError, printable_path, reason_of
 from recsys.ingest import mapped
 from recsys.ingest.batches import UNREADABLE, Batch
 from recsys.ingest.detect import (
@@ -228,7 +228,7 @@ def load_files(
             report.refused.append(error)
         # polars fails on column types that no such file should have; a disk may fail at any byte.
         except (*UNREADABLE, OSError) as error:
-            report.refused.append(InputRefusedError(name, f"cannot be read: {error}"))
+            report.refused.append(InputRefusedError(name, f"cannot be read: {reason_of(error)}"))
     return report
 
 

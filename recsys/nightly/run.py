@@ -134,6 +134,8 @@ def run_nightly(
     NotPublishedError
         If there is no current run to refresh.
     """
+    if kind == "refresh":
+        published_folder.require_current(folder)
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder):
         run_id = _next_run_id(folder, store, as_of_ms)

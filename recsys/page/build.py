@@ -14,7 +14,7 @@ from recsys.blend.signal_table import signal_names
 from recsys.computed_once import computed_once
 from recsys.kernels import pages as kernels
 from recsys.page import rankings
-from recsys.page.compose import FILLED, MINIMUM
+from recsys.page.compose import FILLED, MINIMUM, Cap
 from recsys.page.list_table import ARTICLE, FRONT, SCORERS, Layout, PageList, layouts_of
 from recsys.page.rankings import Rankings, Scored, boosts_of, top_n
 from recsys.page.reasons import (
@@ -327,7 +327,7 @@ class PageBuilder:
         if language is None:
             language = self.default_language(layout, context)
         plan = self._plan(layout, self.rankings.section_of(context), language, editorial)
-        pages = self._with_notes(self._run.page(plan, of), layout, language)
+        pages = self._with_notes(self._run.page(plan, of), layout, language, editorial.caps)
         lists = slots_of_page(pages.slots[0], layout)
         if editorial.touched:
             lists = {
@@ -348,9 +348,11 @@ class PageBuilder:
         )
         language = self.default_language(layout, None)
         plan = self._plan(layout, 0, language, NO_RULES)
-        return self._with_notes(self._run.block(plan, of), layout, language)
+        return self._with_notes(self._run.block(plan, of), layout, language, ())
 
-    def _with_notes(self, pages: kernels.Pages, layout: Layout, language: int) -> Pages:
+    def _with_notes(
+        self, pages: kernels.Pages, layout: Layout, language: int, caps: Sequence[Cap]
+    ) -> Pages:
         notes: list[dict[str, str]] = [{} for _ in pages.how]
         for page in np.flatnonzero(pages.how).tolist():
             how, n_closed = int(pages.how[page]), int(pages.n_closed[page])
@@ -364,6 +366,9 @@ class PageBuilder:
                     if len(filled[of.name]) < of.n_slots:
                         n_filled = len(filled[of.name])
                         notes[page][of.name] = self._short(of, n_filled, n_closed, language)
+                        for cap in (cap for cap in caps if cap.name in (None, of.name)):
+                            allowed = f"; rule {cap.rule_id} allows {cap.most} of a group"
+                            notes[page][of.name] += allowed
         return Pages(pages.slots, notes, pages.value, pages.bound)
 
     def _short(self, of: PageList, n_filled: int, n_closed: int, language: int) -> str:

@@ -25,12 +25,14 @@ MINIMUM = 100.0  # worth of one of a list's first slots, beyond any score
 class Cap:
     """At most `most` articles of each group in one list (`name`), or on the page (None).
 
-    `group` has a number for each live article, -1 for articles without a group.
+    `group` has a number for each live article, -1 for articles without a group. `rule_id` is the
+    editors' rule that asks for it, "" for a cap of the layout.
     """
 
     name: str | None
     group: NDArray[np.int64]
     most: int
+    rule_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

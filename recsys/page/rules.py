@@ -76,7 +76,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     kind: Kind
-    by: By
+    by: By = "article"
     value: Name
     author: Name
     reason: Annotated[str, Meta(max_length=2000)]
@@ -471,7 +471,8 @@ class Resolved:
         for rule in active:
             if rule.kind == "cap":
                 name = rule.list_name or None
-                caps.append(Cap(name, self._groups[rule.rule_id], int(rule.amount)))
+                group = self._groups[rule.rule_id]
+                caps.append(Cap(name, group, int(rule.amount), rule.rule_id))
                 continue
             meant = self._meant[rule.rule_id]
             if rule.kind in ("block", "embargo", "expire"):

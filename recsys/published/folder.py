@@ -17,7 +17,7 @@ from pathlib import Path
 
 import msgspec
 
-from recsys.errors import NotPublishedError, RuleError, SnapshotError
+from recsys.errors import NotPublishedError, RuleError, SnapshotError, reason_of
 from recsys.files import write_text
 from recsys.page.rules import Rule, rules_of
 from recsys.published import connection, run_file
@@ -80,7 +80,9 @@ def current_run(folder: Path) -> str | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise SnapshotError(f"{folder / POINTER}: {error}; `recsys rollback RUN`") from error
+        raise SnapshotError(
+            f"{folder / POINTER}: {reason_of(error)}; `recsys rollback RUN`"
+        ) from error
 
 
 def require_current(folder: Path) -> str:
@@ -201,8 +203,8 @@ def load_rules(folder: Path, list_names: Sequence[str]) -> tuple[Rule, ...]:
         return tuple(rules_of(path.read_bytes(), list_names))
     except (OSError, RuleError) as error:
         raise SnapshotError(
-            f"{path}: damaged: {error}; `recsys rules list --store DB --published {folder}` writes"
-            " the file again, and `recsys rules end` ends a rule"
+            f"{path}: damaged: {reason_of(error)}; `recsys rules list --store DB"
+            f" --published {folder}` writes the file again, and `recsys rules end` ends a rule"
         ) from error
 
 

@@ -153,14 +153,16 @@ def _whole(value: SupportsIndex) -> int | None:
         return None
 
 
-def language_of(language: str) -> str:
-    """Return a language without its region.
+def language_of(language: str | None) -> str | None:
+    """Return a language without its region; None for None and for "", which ask for none.
 
     Raises
     ------
     ValueError
         If it is no code of a language.
     """
+    if language is None or language == "":
+        return None
     found = primary_language(language) if isinstance(language, str) else ""
     if not found:
         raise ValueError(

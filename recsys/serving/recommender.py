@@ -189,7 +189,7 @@ class Recommender:
         random_state: SupportsIndex | None = None,
     ) -> Page:
         """Return one page; see `recsys.recommend` for the parameters."""
-        asked = None if language is None else language_of(language)
+        asked = language_of(language)
         user_id, article_id = id_of("user_id", user_id), id_of("article_id", article_id)
         clicked, excluded = ids_of("recent_clicks", recent_clicks), ids_of("exclude", exclude)
         run = self.run
@@ -251,8 +251,15 @@ class Recommender:
             found.append(self._unnamed())
         problems = [f"not served: {problem}" for problem in found]
         if hours > max_hours:
-            problems.append(f"{run.meta.run_id} knows nothing of the last {hours:.1f} hours")
+            problems.append(
+                f"{run.meta.run_id} knows nothing of the last {hours:.1f} hours;"
+                " `recsys refresh` or `recsys nightly` publishes a newer run"
+            )
         return Health(run.meta.run_id, round(hours, 2), tuple(problems), rules.notes(now_ms))
+
+    def knows_user(self, user_id: Id) -> bool:
+        """Return whether the current run has a profile of a user; others get anonymous pages."""
+        return self._profile(self.run, id_of("user_id", user_id))[0] != b""
 
     def article(self, article_id: Id, *, as_of: datetime | None = None) -> KnownArticle | None:
         """Return what the current run knows of an article that may be shown; otherwise None.
@@ -291,8 +298,7 @@ class Recommender:
         """
         builder = self.run.builder
         of = builder.layout(layout, has_context=True)
-        usual = builder.rankings.language_of(of, None) or ENGLISH
-        wanted = usual if language is None else language_of(language)
+        wanted = language_of(language) or builder.rankings.language_of(of, None) or ENGLISH
         return {row.name: row.title(wanted) for row in of.lists}
 
     def rank(

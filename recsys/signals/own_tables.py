@@ -3,28 +3,32 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import polars as pl
 
-from recsys.errors import InputRefusedError
+from recsys.errors import InputRefusedError, reason_of
 from recsys.signals.own_signals import SignalFunction, from_table
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    # A file, or its table.
+    Tabular: TypeAlias = str | Path | pl.DataFrame | pd.DataFrame
 
 SUFFIXES = (".csv", ".jsonl", ".parquet")
 _UNREADABLE = (pl.exceptions.PolarsError, pl.exceptions.PanicException)
 INSTANT = pl.Datetime("ms", "UTC")
 
 
-def read_signal(source: "Path | pl.DataFrame | pd.DataFrame", name: str) -> SignalFunction:
+def read_signal(source: "Tabular", name: str) -> SignalFunction:
     """Return the signal of a file or DataFrame.
 
     Parameters
     ----------
     source
-        Columns `article_id` and `value`; with `at`, a value counts from that instant on.
+        A path or a DataFrame with the columns `article_id` and `value`; with `at`, a value counts
+        from that instant on.
     name
         Of the signal, for messages.
 
@@ -38,9 +42,7 @@ def read_signal(source: "Path | pl.DataFrame | pd.DataFrame", name: str) -> Sign
     return from_table(read_table(source, "value", ("article_id", "at")), name)
 
 
-def read_table(
-    source: "Path | pl.DataFrame | pd.DataFrame", value: str, keys: Sequence[str]
-) -> pl.DataFrame:
+def read_table(source: "Tabular", value: str, keys: Sequence[str]) -> pl.DataFrame:
     """Return the table of a file or DataFrame, with those of its columns that are named here.
 
     Parameters
@@ -58,6 +60,7 @@ def read_table(
         If the file cannot be read, lacks a column, or holds no number or no instant where one
         should be.
     """
+    source = Path(source) if isinstance(source, str) else source
     name = str(source) if isinstance(source, Path) else "DataFrame"
     try:
         frame = _read(source)
@@ -73,7 +76,7 @@ def read_table(
                 columns.append(pl.col(key).cast(pl.String))
         table = frame.select(columns).drop_nulls((value, "article_id"))
     except (*_UNREADABLE, OSError, TypeError, ValueError, OverflowError) as error:
-        raise InputRefusedError(name, f"cannot be read: {error}") from error
+        raise InputRefusedError(name, f"cannot be read: {reason_of(error)}") from error
     if not table[value].is_finite().all():
         raise InputRefusedError(name, f"column {value!r}: a number is not finite")
     return table
@@ -83,6 +86,8 @@ def _read(source: Any) -> pl.DataFrame:
     if isinstance(source, pl.DataFrame):
         return source
     if not isinstance(source, Path):
+        if not hasattr(source, "columns"):
+            raise TypeError(f"a path or a DataFrame is needed, got {type(source).__name__}")
         return pl.from_pandas(source)
     if source.suffix == ".csv":
         return pl.read_csv(source, infer_schema=False)
