@@ -29,7 +29,7 @@ def test_an_evaluation_says_its_steps_and_those_of_longer_ones_before_it_starts(
     done = evaluate(site, *LAST_HOUR, *options, "--html", "r.html")
     assert done.status == 0, done
     assert "steps of this evaluation: 6, --protocol all: " in done.said
-    assert "--ablate: 14" in done.said
+    assert "--ablate: 16" in done.said
     assert "holds no moment (every two hours" in done.said
     assert "holds no moment (every two hours" in done.out
     assert "full list" not in done.out

@@ -1,9 +1,15 @@
+import numpy as np
 from conftest import RECEIVED_MS
 
 from recsys.blend.signal_table import signal_weights
 from recsys.config import Config, LearnConfig
 from recsys.learn.examples import ExampleBuilder
-from recsys.learn.heads import fit_ranking_head, fit_retrieval_head, learn_heads
+from recsys.learn.heads import (
+    fit_ranking_head,
+    fit_retrieval_head,
+    learn_heads,
+    straightest_of_the_best,
+)
 from recsys.learn.past_runs import PastRuns
 
 
@@ -36,3 +42,13 @@ def test_each_head_is_reported_with_its_validation(sample_store):
         assert report.n >= config.learn.min_choices
         assert report.used == (report.learned > report.shipped)
     assert learned.reports["ranking, nightly"].used  # users of the sample have tastes
+
+
+def test_straighter_curves_are_taken_unless_others_do_clearly_better():
+    noise = np.random.default_rng(2).normal(0.6, 0.1, 400)
+    close = {1000.0: noise, 10.0: noise + np.tile([0.1, -0.099], 200)}
+    assert straightest_of_the_best(close) == 1000.0
+    clear = {1000.0: noise, 10.0: noise + np.tile([0.1, -0.05], 200)}
+    assert straightest_of_the_best(clear) == 10.0
+    undefined = {1000.0: np.full(3, np.nan), 10.0: np.full(3, np.nan)}
+    assert straightest_of_the_best(undefined) == 1000.0

@@ -1,10 +1,11 @@
 import json
 import sqlite3
 
+import numpy as np
 import pytest
 
 from recsys.rows import Added
-from recsys.store.article_vectors import put_vector
+from recsys.store.article_vectors import put_vector, read_vectors
 
 
 @pytest.fixture
@@ -47,3 +48,12 @@ def test_a_new_vector_changes_an_article_and_an_older_version_does_not(store, lo
     assert load({"b.jsonl": json.dumps(newer)}).added["articles"] == Added(changed=1)
     older = newer | {"vector": [0, 1], "modified_at": "2026-03-01T08:30:00Z"}
     assert load({"c.jsonl": json.dumps(older)}).added["articles"] == Added(known=1)
+
+
+def test_vectors_are_read_for_keys_in_any_order_and_zeros_for_none(conn):
+    assert read_vectors(conn, np.array([3, 1])).shape == (2, 0)
+    put_vector(conn, 1, [1.0, 2.0])
+    put_vector(conn, 5, [3.0, 4.0])
+    found = read_vectors(conn, np.array([5, 2, 1]))
+    assert found.tolist() == [[3.0, 4.0], [0.0, 0.0], [1.0, 2.0]]
+    assert read_vectors(conn, np.zeros(0, dtype=np.int64)).shape == (0, 2)

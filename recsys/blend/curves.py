@@ -37,7 +37,14 @@ PERSONAL_FEATURES = (
     "context_text",
     "context_item_item",
     "context_category",
+    "words_taste",
+    "words_context",
+    "given_taste",
+    "given_context",
 )
+# Dense vectors of articles: learned from words and what users read, and brought by the publisher.
+WORDS, GIVEN = "words", "given"
+VECTOR_KINDS = (WORDS, GIVEN)
 CLOCK_FEATURES = ("age", "age_distance", "itself")
 # Of these also the rank within the choice is a feature: "the newest of what is shown".
 RANKED_FEATURES = (
@@ -71,6 +78,8 @@ class RankModel:
     ----------
     vectors : Rows, n_known x n_terms
         The heaviest terms of the known articles' unit-length TF-IDF vectors.
+    dense : dict of array of float32, shape (n_known, n_dimensions)
+        By `VECTOR_KINDS`: dense vectors of the known articles, of unit length or zero.
     article_features : dict of array of float32, shape (n_known,)
         `ARTICLE_FEATURES` as of the run.
     written_ms : array of int64, shape (n_known,)
@@ -83,6 +92,7 @@ class RankModel:
     """
 
     vectors: Rows
+    dense: Mapping[str, NDArray[np.float32]]
     article_features: dict[str, NDArray[np.float32]]
     written_ms: Ints
     curves: dict[str, Floats]
@@ -149,6 +159,11 @@ def personal_features(
 
     for name, values in context_signals(live, context).items():
         found[name] = of_live(values)
+    for kind, vectors in model.dense.items():
+        if context is not None:
+            found[f"{kind}_context"] = _cosines(vectors, known, vectors[context])
+        if user is not None:
+            found[f"{kind}_taste"] = _cosines(vectors, known, vectors[user.reads].sum(axis=0))
     if user is not None:
         found["recent_text"] = of_live(text_of_recent(live, user.reads))
         found["als"][is_live] = live.factors[index[is_live]] @ user.factors
@@ -156,6 +171,13 @@ def personal_features(
         found["affinity"] = np.where(is_known, user.affinity[section], 0.0)
         found["text"] = likeness_to_reads(model, user.reads, known)
     return found
+
+
+def _cosines(vectors: NDArray[np.float32], known: Ints, to: NDArray[np.float32]) -> Floats:
+    """Return the cosine of candidates with a vector; 0 where either is unknown or zero."""
+    length = float(np.linalg.norm(to))
+    cosines = vectors[np.maximum(known, 0)] @ (to / (length or 1.0))
+    return np.where(known >= 0, cosines, 0.0)
 
 
 def likeness_to_reads(model: RankModel, reads: Ints, known: Ints) -> Floats:

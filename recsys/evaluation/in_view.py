@@ -51,6 +51,8 @@ FEATURE_GROUPS = {
     "age": ("age", "seen_age", "unseen"),
     "shown and read": ("shown_", "read_", "itself"),
     "taste in text and section": ("text", "recent_text", "affinity"),
+    "vectors of words": ("words_",),
+    "vectors of the publisher": ("given_",),
     "ALS": ("als",),
     "the article being read": ("context_", "age_distance"),
     "ranks within the choice": ("rank_",),

@@ -76,9 +76,18 @@ def concatenate_choices(parts: Sequence[Choices], names: Sequence[str]) -> Choic
     )
 
 
+def aucs(score: Floats, choices: Choices) -> Floats:
+    """Return the AUC of a score in each choice; NaN where all or nothing was chosen."""
+    return metrics.auc(metrics.judge(score, choices.chosen, choices.start))
+
+
 def mean_auc(score: Floats, choices: Choices) -> float:
     """Return the mean AUC of a score over choices; NaN if no choice has a defined AUC."""
-    values = metrics.auc(metrics.judge(score, choices.chosen, choices.start))
+    return mean_of_defined(aucs(score, choices))
+
+
+def mean_of_defined(values: Floats) -> float:
+    """Return the mean of the values that are no NaN; NaN for none."""
     return float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
 
 

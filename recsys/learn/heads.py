@@ -21,9 +21,11 @@ from recsys.config import Config
 from recsys.learn.choice import (
     ChoiceLikelihood,
     CurveFit,
+    aucs,
     concatenate_choices,
     fit_weights,
     mean_auc,
+    mean_of_defined,
 )
 from recsys.learn.examples import RETRIEVAL, ExampleBuilder, ranking_head
 from recsys.learn.head_report import VALIDATION_SHARE, HeadReport, judged
@@ -34,7 +36,7 @@ from recsys.steps import step
 LOG = logging.getLogger(__name__)
 Floats = NDArray[np.float64]
 # Straight curves first, since each fit starts from the result of the one before.
-BEND_PENALTIES = (1000.0, 100.0, 10.0)
+BEND_PENALTIES = (10_000.0, 1000.0, 100.0, 10.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,19 +189,46 @@ def fit_ranking_head(
     edge = round(len(choices) * (1 - VALIDATION_SHARE))
     validation = choices.select(edge, len(choices))
     fit = CurveFit(choices)
-    auc_of = {}
+    aucs_of = {}
     for penalty in BEND_PENALTIES:
         parts = curve_parts(_without_position(fit.curves(penalty, edge)), validation.features)
-        auc_of[penalty] = mean_auc(np.sum(list(parts.values()), axis=0), validation)
-    best = max(auc_of, key=lambda penalty: auc_of[penalty])
+        aucs_of[penalty] = aucs(np.sum(list(parts.values()), axis=0), validation)
+    best = straightest_of_the_best(aucs_of)
+    learned = mean_of_defined(aucs_of[best])
     signals = {
         name: np.concatenate([day.signals[name] for day in days])[-len(validation.chosen) :]
         for name in signal_names()
     }
     shipped = mean_auc(linear_score(signals, signal_weights(config.blend)), validation)
     chosen = f"bend penalty {best:g}"
-    report = judged(len(choices), auc_of[best], shipped, chosen, is_used=is_used)
+    report = judged(len(choices), learned, shipped, chosen, is_used=is_used)
     return (_without_position(fit.curves(best)) if report.used else {}), report
+
+
+def straightest_of_the_best(aucs_of: Mapping[float, Floats]) -> float:
+    """Return the first penalty whose AUC is within one standard error of the best one's.
+
+    Parameters
+    ----------
+    aucs_of : dict of array of float64, shape (n_choices,)
+        AUC of each choice of the validation, by penalty, the straightest curves first.
+
+    Notes
+    -----
+    The standard error is that of the paired difference. On MIND, where two days hold some two
+    thousand choices, the best penalty of the validation cost .011 of AUC on the day after.
+
+    References
+    ----------
+    Breiman, Friedman, Olshen, Stone, "Classification and regression trees", 1984, section 3.4.3.
+    """
+    means = {penalty: mean_of_defined(values) for penalty, values in aucs_of.items()}
+    best = max(means, key=lambda penalty: means[penalty])
+    for penalty, values in aucs_of.items():
+        apart = (aucs_of[best] - values)[np.isfinite(values)]
+        if not len(apart) or apart.mean() <= apart.std() / np.sqrt(len(apart)):
+            return penalty
+    return best
 
 
 def _without_position(curves: dict[str, Floats]) -> dict[str, Floats]:

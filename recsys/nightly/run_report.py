@@ -17,10 +17,10 @@ from recsys.steps import step
 LIBRARIES = ("recsys", "numpy", "scipy", "scikit-learn", "implicit", "polars", "sqlite-utils")
 LINUX_STATUS = Path("/proc/self/status")
 STAGES = {
-    "nightly": ("read", "new texts", "forecast", "text", "collaborative", "other signals", "topics")
-    + ("users", "learn", "check pages", "score and write", "publish"),
-    "refresh": ("base run", "read", "known users", "text", "collaborative", "other signals")
-    + ("topics", "users", "check pages", "write", "publish"),
+    "nightly": ("read", "new texts", "forecast", "text", "article vectors", "collaborative")
+    + ("other signals", "topics", "users", "learn", "check pages", "score and write", "publish"),
+    "refresh": ("base run", "read", "known users", "text", "article vectors", "collaborative")
+    + ("other signals", "topics", "users", "check pages", "write", "publish"),
 }
 ERASE = "erase"  # the last stage of a nightly run, if old data is deleted
 LOG = logging.getLogger(__name__)

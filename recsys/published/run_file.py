@@ -31,8 +31,9 @@ from recsys.published.sound_model import require_sound
 from recsys.published.user_rows import digest_of_user, find_profile, load_profiles
 from recsys.signals.forecast import Curves
 
-FORMAT = 13
+FORMAT = 14
 _CARRY, _FORECAST = "carry.", "forecast."
+_OF_VECTORS = ("word_terms", "word_vectors", "vector_centre", "vector_axes")
 
 _SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
@@ -82,6 +83,10 @@ class Carry:
         Users that were left out.
     forecast
         Curves of the forecast; see `recsys.signals.forecast`.
+    word_terms, word_vectors
+        See `recsys.signals.word_vectors.WordVectors`.
+    vector_centre, vector_axes
+        See `recsys.signals.given_vectors.Projection`.
     """
 
     first_ms: NDArray[np.int64]
@@ -92,6 +97,10 @@ class Carry:
     sections: Sequence[str]
     bots: Sequence[str]
     forecast: Curves
+    word_terms: NDArray[np.int32]
+    word_vectors: NDArray[np.float32]
+    vector_centre: NDArray[np.float32]
+    vector_axes: NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +153,8 @@ def arrays_of(model: PageModel, rank: RankModel, carry: Carry) -> dict[str, NDAr
         "written_ms": rank.written_ms,
     }
     arrays |= {
-        f"{_CARRY}{name}": getattr(carry, name) for name in ("first_ms", "live_since", "spread")
+        f"{_CARRY}{name}": getattr(carry, name)
+        for name in ("first_ms", "live_since", "spread", *_OF_VECTORS)
     }
     # Of millions of terms a small site has few.
     terms = np.flatnonzero(carry.n_having).astype(np.int32)
@@ -152,6 +162,7 @@ def arrays_of(model: PageModel, rank: RankModel, carry: Carry) -> dict[str, NDAr
     arrays |= {f"{_CARRY}{_FORECAST}{name}": curve for name, curve in carry.forecast.items()}
     arrays |= {f"static.{name}": part for name, part in live.static.items()}
     arrays |= {f"feature.{name}": values for name, values in rank.article_features.items()}
+    arrays |= {f"dense.{name}": vectors for name, vectors in rank.dense.items()}
     arrays |= {f"curve.{name}": curve for name, curve in rank.curves.items()}
     arrays |= {f"refresh_curve.{name}": curve for name, curve in rank.refresh_curves.items()}
     arrays |= {f"filter.{key}": mask for key, mask in model.filters.items()}
@@ -432,6 +443,7 @@ def load_model(conn: sqlite3.Connection, path: Path) -> tuple[PageModel, RankMod
         )
         rank = RankModel(
             vectors=rows("vectors"),
+            dense=named("dense."),
             article_features=named("feature."),
             written_ms=arrays["written_ms"],
             curves=named("curve."),
@@ -470,6 +482,7 @@ def load_carry(conn: sqlite3.Connection, path: Path) -> Carry:
                 for name, curve in arrays.items()
                 if name.startswith(_FORECAST)
             },
+            **{name: arrays[name] for name in _OF_VECTORS},
         )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.blend.curves import RankModel, feature_names
+from recsys.blend.curves import VECTOR_KINDS, RankModel, feature_names
 from recsys.blend.live_model import PageModel, Rows
 from recsys.blend.signal_table import signal_names
 from recsys.kernels.library import require_finite
@@ -73,6 +73,13 @@ def _require_rank(rank: RankModel, n_known: int, own: tuple[str, ...]) -> None:
     names = (*ARTICLE_FEATURES, *own)
     _require_each("feature", rank.article_features, names, np.float32, n_known)
     _require_rows("vectors", rank.vectors, n_known)
+    if set(rank.dense) != set(VECTOR_KINDS):
+        raise ValueError(f"dense vectors must be of {', '.join(VECTOR_KINDS)}")
+    for name, vectors in rank.dense.items():
+        n_dimensions = vectors.shape[1] if vectors.ndim == 2 else 0
+        if n_dimensions > MOST_FACTORS:
+            raise ValueError(f"dense.{name} must be of up to {MOST_FACTORS} columns")
+        _require(f"dense.{name}", vectors, np.float32, n_known, n_dimensions)
     known = feature_names() | set(own)
     for curves in (rank.curves, rank.refresh_curves):
         for name, curve in curves.items():

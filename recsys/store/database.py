@@ -21,12 +21,14 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 from sqlite_utils import Database
 
 from recsys.errors import StoreError
 from recsys.files import create_private_file
 from recsys.rows import Added, Articles, Clicks, IdMap, Impressions, Kind, Reject, RuleChange
 from recsys.store import ledger
+from recsys.store.article_vectors import read_vectors
 from recsys.store.articles import add_articles, read_articles, read_bodies
 from recsys.store.clicks import ClickTable
 from recsys.store.deletion import Deletion
@@ -238,6 +240,13 @@ class Store:
     def bodies(self, keys: Sequence[int]) -> list[str]:
         """Return the body of each article, "" for a key without an article."""
         return read_bodies(self._conn, keys)
+
+    def article_vectors(self, keys: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return the publisher's vectors of articles, shape (n_articles, n_given).
+
+        A row of zeros is an article without a vector; n_given is 0 if the store has no vectors.
+        """
+        return read_vectors(self._conn, keys)
 
     def has_article(self, article_id: str) -> bool:
         """Return whether an article id occurs in any article, click or impression."""

@@ -32,6 +32,7 @@ from recsys.training.article_signals import (
     assign_languages,
     assign_sections,
 )
+from recsys.training.article_vectors import ArticleVectors, build_article_vectors
 from recsys.training.carry_over import (
     BaseRun,
     came_live_since,
@@ -145,6 +146,9 @@ def train_articles(
     with stage("text") as counts:
         texts = build_text_model(store, window, config, base)
         counts["articles"] = len(articles.id_map)
+    with stage("article vectors") as counts:
+        vectors = build_article_vectors(store, window, texts.heaviest, base)
+        counts["terms"] = len(vectors.words.terms)
     with stage("collaborative") as counts:
         counted_items = user_items
         if len(window.counted_clicks) < len(window.user_index):
@@ -200,12 +204,13 @@ def train_articles(
         ),
         rank=RankModel(
             vectors=_rows(texts.heaviest),
+            dense=vectors.by_kind,
             article_features=signals.features,
             written_ms=window.written_ms,
             curves={},
             refresh_curves={},
         ),
-        carry=_carry(window, texts, together, sections, curves),
+        carry=_carry(window, texts, vectors, together, sections, curves),
         articles=known,
         factors=together.factors,
         counts=_window_counts(window)
@@ -254,6 +259,7 @@ def _rows(matrix: csr_matrix) -> Rows:
 def _carry(
     window: TrainingWindow,
     texts: TextModel,
+    vectors: ArticleVectors,
     together: _CollaborativeModel,
     sections: Sequence[str],
     curves: Curves,
@@ -268,6 +274,10 @@ def _carry(
         sections=sections,
         bots=window.bot_ids,
         forecast=curves,
+        word_terms=vectors.words.terms,
+        word_vectors=vectors.words.vectors,
+        vector_centre=vectors.projection.centre,
+        vector_axes=vectors.projection.axes,
     )
 
 

@@ -1,0 +1,77 @@
+"""Dense vectors of the known articles: those learned from words, and those a publisher brings."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+
+from recsys.blas import blas_on_one_thread
+from recsys.blend.curves import GIVEN, WORDS
+from recsys.signals.given_vectors import Projection, learn_projection
+from recsys.signals.word_vectors import WordVectors, learn_word_vectors
+from recsys.store.database import Store
+from recsys.training.carry_over import BaseRun
+from recsys.training.window import TrainingWindow
+
+
+@dataclass(frozen=True, slots=True)
+class ArticleVectors:
+    """Dense vectors of the known articles, and how those of later articles are made.
+
+    Attributes
+    ----------
+    by_kind : dict of array of float32, shape (n_known, n_dimensions)
+        Of unit length or zero, by `recsys.blend.curves.VECTOR_KINDS`.
+    words, projection
+        What a refresh makes the vectors of new articles with.
+    """
+
+    by_kind: Mapping[str, NDArray[np.float32]]
+    words: WordVectors
+    projection: Projection
+
+
+def build_article_vectors(
+    store: Store, window: TrainingWindow, tfidf: csr_matrix, base: BaseRun | None
+) -> ArticleVectors:
+    """Compute the vectors of articles; a nightly run learns what makes them.
+
+    Parameters
+    ----------
+    store
+        Where the publisher's vectors are.
+    window
+        The training window. Articles that are only announced teach nothing.
+    tfidf : csr_matrix, shape (n_known, n_features)
+        The heaviest terms of the articles.
+    base
+        For a refresh: the base run. None for a nightly run.
+    """
+    given = store.article_vectors(window.articles.id_map.keys)
+    with blas_on_one_thread():
+        return _built(window, tfidf, given, base)
+
+
+def _built(
+    window: TrainingWindow,
+    tfidf: csr_matrix,
+    given: NDArray[np.float32],
+    base: BaseRun | None,
+) -> ArticleVectors:
+    """Return the vectors of articles, given those of the publisher."""
+    if base is not None:
+        carry = base.carry
+        words = WordVectors(carry.word_terms, carry.word_vectors)
+        projection = Projection(carry.vector_centre, carry.vector_axes)
+    else:
+        known = np.flatnonzero(~window.is_announced)
+        index_of = np.full(len(window.is_announced), -1)
+        index_of[known] = np.arange(len(known))
+        # An article that was read is not only announced.
+        read = index_of[window.article_index]
+        words = learn_word_vectors(tfidf[known], window.user_index, read)
+        projection = learn_projection(given[known])
+    by_kind = {WORDS: words.of_articles(tfidf), GIVEN: projection.of_articles(given)}
+    return ArticleVectors(by_kind, words, projection)
