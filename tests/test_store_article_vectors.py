@@ -4,8 +4,9 @@ import sqlite3
 import numpy as np
 import pytest
 
+from recsys.ingest.load_files import VECTOR_LEFT_OUT
 from recsys.rows import Added
-from recsys.store.article_vectors import put_vector, read_vectors
+from recsys.store.article_vectors import put_vector
 
 
 @pytest.fixture
@@ -38,7 +39,7 @@ def test_a_vector_of_another_length_is_counted_and_its_row_is_read(store, load):
     lines = (json.dumps({"article_id": f"a{i}", "title": "T"} | row) for i, row in enumerate(rows))
     report = load({"a.jsonl": "\n".join(lines)})
     assert report.added["articles"] == Added(new=3, vectors_left_out=1)
-    assert report.ignored == {("vector", "not as long as the other vectors of this store"): 1}
+    assert report.ignored == {VECTOR_LEFT_OUT: 1}
 
 
 def test_a_new_vector_changes_an_article_and_an_older_version_does_not(store, load):
@@ -50,10 +51,27 @@ def test_a_new_vector_changes_an_article_and_an_older_version_does_not(store, lo
     assert load({"c.jsonl": json.dumps(older)}).added["articles"] == Added(known=1)
 
 
-def test_vectors_are_read_for_keys_in_any_order_and_zeros_for_none(conn):
-    assert read_vectors(conn, np.array([3, 1])).shape == (2, 0)
-    put_vector(conn, 1, [1.0, 2.0])
-    put_vector(conn, 5, [3.0, 4.0])
-    found = read_vectors(conn, np.array([5, 2, 1]))
-    assert found.tolist() == [[3.0, 4.0], [0.0, 0.0], [1.0, 2.0]]
-    assert read_vectors(conn, np.zeros(0, dtype=np.int64)).shape == (0, 2)
+def test_vectors_are_read_for_keys_in_any_order_and_zeros_for_none(store, load):
+    rows = [{"article_id": f"a{i}", "title": "T"} for i in range(3)]
+    load({"a.jsonl": "\n".join(map(json.dumps, rows))})
+    keys = store.article_ids().keys
+    assert store.vectors.model is None
+    assert store.vectors.of_articles(keys).shape == (3, 0)
+    store.vectors.put(keys[[0, 2]].tolist(), np.array([[1, 2], [3, 4]], np.float32), "m")
+    assert store.vectors.model == "m"
+    assert store.vectors.of_articles(keys[::-1]).tolist() == [[3, 4], [0, 0], [1, 2]]
+    assert store.vectors.of_articles(keys[:0]).shape == (0, 2)
+    assert store.vectors.has(keys).tolist() == [True, False, True]
+
+
+def test_an_embedded_article_whose_text_changes_loses_its_vector(store, load):
+    load({"a.jsonl": json.dumps({"article_id": "a", "title": "T"})})
+    keys = store.article_ids().keys
+    store.vectors.put(keys.tolist(), np.ones((1, 2), np.float32), "m")
+    load({"b.jsonl": json.dumps({"article_id": "a", "title": "T", "author": "Ann"})})
+    assert store.vectors.has(keys).all()
+    report = load({"c.jsonl": json.dumps({"article_id": "a", "title": "U", "vector": [1, 2]})})
+    assert not store.vectors.has(keys).any()
+    assert report.ignored == {VECTOR_LEFT_OUT: 1}  # vectors of the publisher are not mixed in
+    store.vectors.delete_all()
+    assert store.vectors.model is None

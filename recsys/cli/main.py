@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from recsys.cli.editor import explain, preview, rules
+from recsys.cli.embed import embed
 from recsys.cli.evaluate import evaluate, tune
 from recsys.cli.failures import error_text, status_of
 from recsys.cli.inert_group import InertGroup
@@ -352,10 +353,11 @@ def demo() -> None:
 for command in (evaluate, tune, explain, preview, runs, health, rollback, publish, diff, rebuild):
     app.command()(command)
 app.command()(forget)
+app.command()(embed)
 app.command("config")(show_config)
 app.command("store")(show_store)
 app.add_typer(rules, name="rules")
-LOGGED = (ingest, nightly, refresh, rebuild, evaluate, tune)
+LOGGED = (ingest, embed, nightly, refresh, rebuild, evaluate, tune)
 for group, prefix in ((app, ""), (rules, "rules ")):
     for info in group.registered_commands:
         if info.callback is not None:

@@ -18,6 +18,13 @@ COMMANDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
             "2 wrong usage, or a file is not what it should be",
         ),
     ),
+    "embed": (
+        (
+            "recsys embed --store recsys.db",
+            "recsys embed --store recsys.db --model models/multilingual --all",
+        ),
+        (DONE, "1 no model, or the store has vectors of another one", USAGE),
+    ),
     "nightly": (
         (
             "recsys nightly --store recsys.db --published published",

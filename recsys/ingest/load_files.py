@@ -39,7 +39,7 @@ MAX_SAMPLES = 3  # rejected rows of a kind that the report shows; the store keep
 MAX_SAMPLE_LENGTH = 200  # characters
 FEW_ROWS = 0.5  # of a file's lines; with fewer rows, a quote may have swallowed lines
 FEW_LINES = 20  # a file of fewer lines is not suspicious
-VECTOR_LEFT_OUT = ("vector", "not as long as the other vectors of this store")
+VECTOR_LEFT_OUT = ("vector", "not of the model or length of the other vectors of this store")
 
 
 @dataclass(slots=True)

@@ -1,14 +1,18 @@
-"""The vectors that publishers give of their articles; the caller runs the transaction.
+"""The vectors of articles that the publisher gives, or that `recsys embed` makes.
 
 All vectors of a store have one length, that of the first one. So a vector of another model is
 noticed, and does not mix with those of the model before.
 """
 
+import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 
 import numpy as np
 from numpy.typing import NDArray
+
+from recsys.store.derived import DerivedTables
 
 
 def put_vector(conn: sqlite3.Connection, article_key: int, vector: Sequence[float]) -> bool | None:
@@ -36,18 +40,82 @@ def put_vector(conn: sqlite3.Connection, article_key: int, vector: Sequence[floa
     return True
 
 
-def read_vectors(conn: sqlite3.Connection, keys: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Return the vectors of articles, shape (n_articles, n_given).
+def model_of(conn: sqlite3.Connection) -> str | None:
+    """Return the model whose vectors the store has: "" if they were given; None for no vectors."""
+    found = conn.execute("SELECT value FROM settings WHERE name = 'vectors_of'").fetchone()
+    if found is not None:
+        return str(found[0])
+    return "" if conn.execute("SELECT 1 FROM article_vectors LIMIT 1").fetchone() else None
 
-    A row of zeros is an article without a vector; n_given is 0 if the store has no vectors.
+
+class ArticleVectorTable:
+    """The table `article_vectors` of an open store.
+
+    Parameters
+    ----------
+    conn, transaction, derived
+        Of the store.
     """
-    first = conn.execute("SELECT length(vector) FROM article_vectors LIMIT 1").fetchone()
-    n_given = 0 if first is None else first[0] // 4
-    vectors = np.zeros((len(keys), n_given), dtype=np.float32)
-    if n_given and len(keys):
-        order = np.argsort(keys)
-        for key, packed in conn.execute("SELECT article_key, vector FROM article_vectors"):
-            at = int(np.searchsorted(keys, key, sorter=order))
-            if at < len(keys) and keys[order[at]] == key:
-                vectors[order[at]] = np.frombuffer(packed, dtype="<f4")
-    return vectors
+
+    def __init__(
+        self,
+        conn: sqlite3.Connection,
+        transaction: Callable[[], AbstractContextManager[None]],
+        derived: DerivedTables,
+    ) -> None:
+        self._conn, self._transaction, self._derived = conn, transaction, derived
+
+    @property
+    def model(self) -> str | None:
+        """The model whose vectors the store has, see `model_of`."""
+        return model_of(self._conn)
+
+    def has(self, keys: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Return which articles have a vector."""
+        rows = self._conn.execute("SELECT article_key FROM article_vectors").fetchall()
+        return np.isin(keys, np.array(rows, dtype=np.int64).ravel())
+
+    def of_articles(self, keys: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return the vectors of articles, shape (n_articles, n_given).
+
+        A row of zeros is an article without a vector; n_given is 0 if the store has no vectors.
+        """
+        query = "SELECT length(vector) FROM article_vectors LIMIT 1"
+        first = self._conn.execute(query).fetchone()
+        n_given = 0 if first is None else first[0] // 4
+        vectors = np.zeros((len(keys), n_given), dtype=np.float32)
+        if n_given and len(keys):
+            order = np.argsort(keys)
+            for key, packed in self._conn.execute(
+                "SELECT article_key, vector FROM article_vectors"
+            ):
+                at = int(np.searchsorted(keys, key, sorter=order))
+                if at < len(keys) and keys[order[at]] == key:
+                    vectors[order[at]] = np.frombuffer(packed, dtype="<f4")
+        return vectors
+
+    def put(self, keys: Sequence[int], vectors: NDArray[np.float32], model: str) -> None:
+        """Store the vectors of some articles that a model made."""
+        with self._transaction():
+            self._conn.execute("INSERT OR REPLACE INTO settings VALUES ('vectors_of', ?)", (model,))
+            self._conn.executemany(
+                "INSERT OR REPLACE INTO article_vectors VALUES (?, ?)",
+                (
+                    (key, vector.astype("<f4").tobytes())
+                    for key, vector in zip(keys, vectors, strict=True)
+                ),
+            )
+            # The examples of days when these articles were shown know nothing of the vectors.
+            oldest = self._conn.execute(
+                "SELECT min(coalesce(published_at, 0)) FROM articles"
+                " WHERE article_key IN (SELECT value FROM json_each(?))",
+                (json.dumps(list(keys)),),
+            ).fetchone()[0]
+            self._derived.drop_examples(oldest)
+
+    def delete_all(self) -> None:
+        """Delete all vectors, and what was computed with them."""
+        with self._transaction():
+            self._conn.execute("DELETE FROM article_vectors")
+            self._conn.execute("DELETE FROM settings WHERE name = 'vectors_of'")
+            self._derived.drop_examples(0)

@@ -11,7 +11,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from recsys.rows import UNKNOWN_TIME, Added, Articles, IdMap, nullable_instants
-from recsys.store.article_vectors import put_vector
+from recsys.store.article_vectors import model_of, put_vector
 from recsys.store.id_keys import IdKeys
 from recsys.store.reading_time import reading_minutes
 
@@ -71,6 +71,7 @@ def add_articles(
     n_withdrawn = 0
     published_ms: list[int] = []
     n_vectors_left_out = 0
+    is_embedded = bool(model_of(conn))
     query = f"SELECT {', '.join(_COLUMNS)} FROM articles WHERE article_key = ?"
     for row in rows.iter_rows(named=True):
         key = row["article_key"]
@@ -89,7 +90,8 @@ def add_articles(
         merged["first_published_at"] = _first_published_at(row, stored, merged, at_ms)
         has_new_vector: bool | None = False
         if row["vector"] is not None and version >= versions.get("vector", version):
-            has_new_vector = put_vector(conn, key, row["vector"])
+            # Vectors of two models do not compare.
+            has_new_vector = None if is_embedded else put_vector(conn, key, row["vector"])
             n_vectors_left_out += has_new_vector is None
             if has_new_vector:
                 versions["vector"] = version
@@ -104,9 +106,12 @@ def add_articles(
             published_ms += [stored["published_at"] or 0] if found else []
             is_new[key] = is_new.get(key, not found)
             merged["text_digest"] = text_digest(merged["title"], merged["body"], merged["category"])
+            if is_embedded and merged["text_digest"] != stored["text_digest"]:
+                put_vector(conn, key, [])  # that of the text before; `recsys embed` makes another
             merged["reading_minutes"] = reading_minutes(merged["body"])
         elif has_new_vector:
             is_new.setdefault(key, False)
+            published_ms.append(merged["published_at"] or 0)
         _write(conn, key, merged, at_ms, is_new=not found, is_changed=is_changed)
     n_new = sum(is_new.values())
     n_articles = rows["article_key"].n_unique()

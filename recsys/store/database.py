@@ -21,14 +21,13 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 from sqlite_utils import Database
 
 from recsys.errors import StoreError
 from recsys.files import create_private_file
 from recsys.rows import Added, Articles, Clicks, IdMap, Impressions, Kind, Reject, RuleChange
 from recsys.store import ledger
-from recsys.store.article_vectors import read_vectors
+from recsys.store.article_vectors import ArticleVectorTable
 from recsys.store.articles import add_articles, read_articles, read_bodies
 from recsys.store.clicks import ClickTable
 from recsys.store.deletion import Deletion
@@ -60,6 +59,8 @@ class Store:
         The database file.
     derived
         Term counts and training examples that runs computed from the rows.
+    vectors
+        Vectors of articles.
     deletion
         Deletes users and old rows.
     """
@@ -84,6 +85,7 @@ class Store:
             migrate(self._conn, path, self._transaction)
             self.derived = DerivedTables(self._conn, self._transaction)
             self._clicks = ClickTable(self._conn, self._transaction, self.derived)
+            self.vectors = ArticleVectorTable(self._conn, self._transaction, self.derived)
             self.deletion = Deletion(self._conn, self._deleting_transaction, self.derived)
         except (sqlite3.Error, OSError) as error:
             is_read_only = not (os.access(path.parent, os.W_OK) and os.access(path, os.W_OK))
@@ -240,13 +242,6 @@ class Store:
     def bodies(self, keys: Sequence[int]) -> list[str]:
         """Return the body of each article, "" for a key without an article."""
         return read_bodies(self._conn, keys)
-
-    def article_vectors(self, keys: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Return the publisher's vectors of articles, shape (n_articles, n_given).
-
-        A row of zeros is an article without a vector; n_given is 0 if the store has no vectors.
-        """
-        return read_vectors(self._conn, keys)
 
     def has_article(self, article_id: str) -> bool:
         """Return whether an article id occurs in any article, click or impression."""

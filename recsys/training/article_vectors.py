@@ -49,7 +49,7 @@ def build_article_vectors(
     base
         For a refresh: the base run. None for a nightly run.
     """
-    given = store.article_vectors(window.articles.id_map.keys)
+    given = store.vectors.of_articles(window.articles.id_map.keys)
     with blas_on_one_thread():
         return _built(window, tfidf, given, base)
 
