@@ -57,6 +57,7 @@ def test_a_title_is_the_one_text_of_its_cell(cell, line):
         ("['Paris, France', 'rail']", ["Paris, France", "rail"]),
         ("['Paris, France' 'rail']", ["Paris, France", "rail"]),
         ('{rail,"Paris, France"}', ["rail", "Paris, France"]),
+        (r"""['\\"', 'it\'s']""", ['\\"', "it's"]),
         ('[{"name": "Rail", "slug": "rail-2"}, {"slug": "coal"}]', ["Rail", "coal"]),
         ("[{'label': 'Rail', 'id': 4, 'parent': None, 'open': True}]", ["Rail"]),
         ('{"0": "a", "1": {"term": "b"}}', ["a", "b"]),

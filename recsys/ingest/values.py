@@ -24,6 +24,7 @@ _TOKEN = re.compile(
     r"|(?P<mark>[\[\](){},:]))",
     re.DOTALL | re.ASCII,
 )
+_ESCAPE = re.compile(r'\\x(?P<byte>[0-9a-fA-F]{2})|\\.|"', re.DOTALL)
 _WORDS = {"True": "true", "False": "false", "None": "null", "nan": "null", "NaN": "null"}
 _OPEN, _CLOSE = {"[": "[", "(": "[", "{": "{"}, {"]": "]", ")": "]", "}": "}"}
 _BOOLEANS = ("true", "false")  # how a boolean of JSON arrives
@@ -95,9 +96,15 @@ def _json_of_python(text: str) -> str:
 
 def _json_of_text(quoted: str) -> str:
     r"""Return the JSON of a text as Python writes it, such as `'it\'s'`."""
-    inner = re.sub(r"\\x([0-9a-fA-F]{2})", r"\\u00\1", quoted[1:-1]).replace("\\'", "'")
-    if quoted[0] == "'":
-        inner = re.sub(r'(?<!\\)"', r"\"", inner)
+
+    def as_in_json(found: re.Match[str]) -> str:
+        if found["byte"]:
+            return "\\u00" + found["byte"]
+        if found[0] == '"':
+            return '\\"'
+        return "'" if found[0] == "\\'" else found[0]
+
+    inner = _ESCAPE.sub(as_in_json, quoted[1:-1])
     return '"' + re.sub(r"[\x00-\x1f]", " ", inner) + '"'
 
 
