@@ -11,7 +11,7 @@ from recsys.unit_rows import unit_rows
 
 
 def planted(rng, n_users=4000, n_articles=40, n_words=8):
-    """Return TF-IDF of articles of two topics that have no word in common, and clicks.
+    """Return TF-IDF of articles of two topics without a word in common, and who read what.
 
     The words of topic 0 come in two halves, which no article has both of; so have those of topic 1.
     Each user reads one topic. Only what users read says that the halves belong together.
@@ -28,28 +28,29 @@ def planted(rng, n_users=4000, n_articles=40, n_words=8):
     article = np.concatenate(
         [rng.choice(np.flatnonzero(topic == u % 2), 6, replace=False) for u in range(n_users)]
     )
-    return tfidf, user, article, topic, half
+    return tfidf, clicks(user, article, n_users, n_articles), topic, half
+
+
+def clicks(user, article, n_users, n_articles):
+    return csr_matrix((np.ones(len(user)), (user, article)), shape=(n_users, n_articles))
 
 
 def test_words_of_one_taste_come_close_though_no_article_has_both():
-    tfidf, user, article, topic, half = planted(np.random.default_rng(3))
-    learned = learn_word_vectors(tfidf, user, article).of_articles(tfidf)
+    tfidf, user_items, topic, half = planted(np.random.default_rng(3))
+    learned = learn_word_vectors(tfidf, user_items).of_articles(tfidf)
     cosine = learned @ learned.T
     other_half = half[:, np.newaxis] != half
     same_topic = topic[:, np.newaxis] == topic
     assert cosine[other_half & same_topic].mean() > cosine[other_half & ~same_topic].mean() + 0.05
-    first = learn_word_vectors(tfidf, user[:0], article[:0]).of_articles(tfidf)
+    first = learn_word_vectors(tfidf, user_items[:0]).of_articles(tfidf)
     between = (first @ first.T)[other_half]
     assert abs(between).max() < 1e-3
 
 
 def test_the_same_input_gives_the_same_vectors():
-    tfidf, user, article, _, _ = planted(np.random.default_rng(4))
-    first, second = (learn_word_vectors(tfidf, user, article) for _ in range(2))
+    tfidf, user_items, _, _ = planted(np.random.default_rng(4))
+    first, second = (learn_word_vectors(tfidf, user_items) for _ in range(2))
     assert np.array_equal(first.vectors, second.vectors)
-    shuffled = np.random.default_rng(5).permutation(len(user))
-    third = learn_word_vectors(tfidf, user[shuffled], article[shuffled])
-    assert np.array_equal(first.vectors, third.vectors)
 
 
 def test_slopes_agree_with_differences():
@@ -78,7 +79,7 @@ def test_slopes_agree_with_differences():
 def test_a_draw_gives_each_user_one_read_and_others_of_the_same_user():
     user = np.array([0, 0, 0, 1, 2, 2, 2])
     article = np.array([4, 5, 5, 6, 1, 2, 3])
-    reads = word_vectors._Reads.of(user, article, 9)
+    reads = word_vectors._Reads.of(clicks(user, article, 3, 9), np.ones(9, dtype=bool))
     assert reads.users.tolist() == [0, 2]  # user 1 has one read
     assert np.exp(reads.log_share[4]) == pytest.approx(1 / 6)  # article 5 counts once for user 0
     target, owner, others = reads.drawn(np.random.default_rng(0))
@@ -91,19 +92,19 @@ def test_a_draw_gives_each_user_one_read_and_others_of_the_same_user():
 @pytest.mark.parametrize("n_articles", [0, 1, 3])
 def test_what_is_too_little_to_learn_from_gives_vectors_of_zeros_or_of_the_svd(n_articles):
     tfidf = random(n_articles, 50, density=0.5, format="csr", dtype=np.float32, random_state=1)
-    nothing = np.zeros(0, dtype=np.int64)
-    learned = learn_word_vectors(tfidf, nothing, nothing)
+    learned = learn_word_vectors(tfidf, csr_matrix((0, n_articles)))
     vectors = learned.of_articles(tfidf)
     assert vectors.shape == (n_articles, N_DIMENSIONS)
     assert np.isfinite(vectors).all()
     without_text = csr_matrix((n_articles, 50), dtype=np.float32)
-    clicks = np.zeros(min(n_articles, 1), dtype=np.int64)
-    assert not learn_word_vectors(without_text, clicks, clicks).of_articles(without_text).any()
+    learned = learn_word_vectors(without_text, csr_matrix(np.ones((2, n_articles))))
+    assert not learned.of_articles(without_text).any()
 
 
 def test_an_article_that_no_user_read_has_a_vector_too():
-    tfidf, user, article, topic, _ = planted(np.random.default_rng(7))
-    read = article != 0
-    learned = learn_word_vectors(tfidf, user[read], article[read]).of_articles(tfidf)
+    tfidf, user_items, topic, _ = planted(np.random.default_rng(7))
+    others = user_items.tolil()
+    others[:, 0] = 0
+    learned = learn_word_vectors(tfidf, others.tocsr()).of_articles(tfidf)
     likeness = learned[1:] @ learned[0]
     assert likeness[topic[1:] == topic[0]].mean() > likeness[topic[1:] != topic[0]].mean() + 0.2

@@ -30,7 +30,7 @@ Ints = NDArray[np.int64]
 N_DIMENSIONS = 64  # 128 gained nothing on MIND
 MOST_TERMS = 50_000  # the most frequent ones; of rarer ones the map would learn accidents
 FEWEST_ARTICLES = 2  # that have a term
-MOST_SVD_ARTICLES = 20_000  # from which the map starts; more change no direction that matters
+MOST_SVD_ARTICLES = 5_000  # from which the map starts; more change no direction that matters
 # Steps, users a step and step size were compared on MIND's 9-12 November 2019: larger steps, more
 # of them and smaller batches overfit (AUC .62 and less).
 MOST_STEPS = 250
@@ -80,32 +80,37 @@ class WordVectors:
 
 
 def learn_word_vectors(
-    tfidf: csr_matrix, user_index: Ints, article_index: Ints, *, random_state: int = 0
+    tfidf: csr_matrix,
+    user_items: csr_matrix,
+    is_fitted: NDArray[np.bool_] | None = None,
+    *,
+    random_state: int = 0,
 ) -> WordVectors:
-    """Learn vectors of terms from clicks.
+    """Learn vectors of terms from what users read.
 
     Parameters
     ----------
     tfidf : csr_matrix, shape (n_articles, n_features)
         Terms of the articles.
-    user_index, article_index : array of int64, shape (n_clicks,)
-        Who read what, each pair once or more; rows of `tfidf`.
+    user_items : csr_matrix, shape (n_users, n_articles)
+        An entry for each article that a user read, whatever its value.
+    is_fitted : array of bool, shape (n_articles,)
+        Articles whose terms count; by default all. No user read another one.
     random_state
         Seed of the draws; the same input and seed give the same vectors.
 
     Returns
     -------
     WordVectors
-        Without clicks of users who read two articles, those of the truncated SVD; without text,
-        no terms.
+        Without users who read two articles, those of the truncated SVD; without text, no terms.
     """
-    n_having = np.bincount(tfidf.indices, minlength=tfidf.shape[1])
+    fitted = np.arange(tfidf.shape[0]) if is_fitted is None else np.flatnonzero(is_fitted)
+    n_having = np.bincount(tfidf[fitted].indices, minlength=tfidf.shape[1])
     order = np.argsort(-n_having, kind="stable")[:MOST_TERMS]
     terms = np.sort(order[n_having[order] >= FEWEST_ARTICLES]).astype(np.int32)
     on_terms = _on_terms(tfidf, terms)
-    first = _first_vectors(on_terms, random_state)
-    has_text = np.diff(on_terms.indptr)[article_index] > 0
-    reads = _Reads.of(user_index[has_text], article_index[has_text], tfidf.shape[0])
+    first = _first_vectors(on_terms[fitted], random_state)
+    reads = _Reads.of(user_items, np.diff(on_terms.indptr) > 0)
     if not len(reads.users) or not len(terms):
         return WordVectors(terms, first)
     return WordVectors(terms, _learned(on_terms, reads, first, random_state))
@@ -131,7 +136,7 @@ def _first_vectors(on_terms: csr_matrix, random_state: int) -> Floats:
     sample = on_terms[filled[::every]]
     n = min(N_DIMENSIONS, *sample.shape)
     if n:
-        _, _, axes = randomized_svd(sample, n, n_iter=3, random_state=random_state)
+        _, _, axes = randomized_svd(sample, n, n_iter=2, random_state=random_state)
         first[:, :n] = axes.T
     return first
 
@@ -158,14 +163,13 @@ class _Reads:
     log_share: Floats
 
     @classmethod
-    def of(cls, user_index: Ints, article_index: Ints, n_articles: int) -> "_Reads":
-        pair = np.unique(user_index * n_articles + article_index)
-        users, articles = np.divmod(pair, n_articles) if len(pair) else (pair, pair)
-        n_reads = np.bincount(users)
-        n_clicks = np.bincount(articles, minlength=n_articles)
-        share = np.maximum(n_clicks, 1) / max(n_clicks.sum(), 1)
-        start = np.concatenate(([0], np.cumsum(n_reads)))
-        return cls(np.flatnonzero(n_reads >= 2), start, articles, np.log(share).astype(np.float32))
+    def of(cls, user_items: csr_matrix, has_text: NDArray[np.bool_]) -> "_Reads":
+        keep = has_text[user_items.indices]
+        start = np.concatenate(([0], np.cumsum(keep)))[user_items.indptr]
+        articles = user_items.indices[keep].astype(np.int64)
+        n_clicks = np.bincount(articles, minlength=len(has_text))
+        log_share = np.log(np.maximum(n_clicks, 1) / max(len(articles), 1)).astype(np.float32)
+        return cls(np.flatnonzero(np.diff(start) >= 2), start, articles, log_share)
 
     def drawn(self, rng: np.random.Generator) -> tuple[Ints, Ints, Ints]:
         """Draw some users; return one read of each, and the owner and article of other reads."""

@@ -34,7 +34,11 @@ class ArticleVectors:
 
 
 def build_article_vectors(
-    store: Store, window: TrainingWindow, tfidf: csr_matrix, base: BaseRun | None
+    store: Store,
+    window: TrainingWindow,
+    tfidf: csr_matrix,
+    user_items: csr_matrix,
+    base: BaseRun | None,
 ) -> ArticleVectors:
     """Compute the vectors of articles; a nightly run learns what makes them.
 
@@ -46,17 +50,20 @@ def build_article_vectors(
         The training window. Articles that are only announced teach nothing.
     tfidf : csr_matrix, shape (n_known, n_features)
         The heaviest terms of the articles.
+    user_items : csr_matrix, shape (n_users, n_known)
+        The clicks of the window.
     base
         For a refresh: the base run. None for a nightly run.
     """
     given = store.vectors.of_articles(window.articles.id_map.keys)
     with blas_on_one_thread():
-        return _built(window, tfidf, given, base)
+        return _built(window, tfidf, user_items, given, base)
 
 
 def _built(
     window: TrainingWindow,
     tfidf: csr_matrix,
+    user_items: csr_matrix,
     given: NDArray[np.float32],
     base: BaseRun | None,
 ) -> ArticleVectors:
@@ -66,12 +73,7 @@ def _built(
         words = WordVectors(carry.word_terms, carry.word_vectors)
         projection = Projection(carry.vector_centre, carry.vector_axes)
     else:
-        known = np.flatnonzero(~window.is_announced)
-        index_of = np.full(len(window.is_announced), -1)
-        index_of[known] = np.arange(len(known))
-        # An article that was read is not only announced.
-        read = index_of[window.article_index]
-        words = learn_word_vectors(tfidf[known], window.user_index, read)
-        projection = learn_projection(given[known])
+        words = learn_word_vectors(tfidf, user_items, ~window.is_announced)
+        projection = learn_projection(given[~window.is_announced])
     by_kind = {WORDS: words.of_articles(tfidf), GIVEN: projection.of_articles(given)}
     return ArticleVectors(by_kind, words, projection)

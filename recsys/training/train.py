@@ -147,7 +147,7 @@ def train_articles(
         texts = build_text_model(store, window, config, base)
         counts["articles"] = len(articles.id_map)
     with stage("article vectors") as counts:
-        vectors = build_article_vectors(store, window, texts.heaviest, base)
+        vectors = build_article_vectors(store, window, texts.heaviest, user_items, base)
         counts["terms"] = len(vectors.words.terms)
     with stage("collaborative") as counts:
         counted_items = user_items
