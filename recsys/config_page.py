@@ -52,6 +52,25 @@ class PageConfig(Settings, frozen=True, kw_only=True):
             " list fills more.",
         ),
     ] = 3
+    click_share: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=1,
+            description="How far the chance that this user clicks an article decides which of its"
+            " best candidates a list shows and where, instead of their rank in the list alone. At"
+            " 0 only ranks and priorities count.",
+        ),
+    ] = 0.9
+    own_candidates: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=64,
+            description="How many of its best candidates a list chooses from by clicks. With more,"
+            " a page gets more clicks, and its lists keep less to their purpose.",
+        ),
+    ] = 20
     language: Annotated[
         Language,
         Meta(

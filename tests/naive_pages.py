@@ -6,16 +6,20 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 from scipy.sparse import csr_matrix
 
-from recsys.blend.linear import score_parts
+from recsys.blend.linear import score_parts, total_score
 from recsys.blend.live_model import LiveModel, PageModel, Rows, UserState
 from recsys.blend.profiles import NO_COUNTS, NOTHING_EXPOSED, Parts, Profiles
 from recsys.blend.signal_table import SIGNALS, signal_names
 from recsys.config import Config
+from recsys.config_page import PageConfig
 from recsys.page import rankings
 from recsys.page.compose import FILLED, MINIMUM
 from recsys.page.rankings import boosts_of
 
 NEVER = 1e6
+BEYOND = 20.0  # as in wishlist.c
+# Lists whose articles are worth what their rank says, whatever is likely to be clicked.
+RANKS_ONLY = Config(page=PageConfig(click_share=0.0))
 
 
 def rows_of(matrix):
@@ -94,9 +98,10 @@ def profiles_of(found):
     )
 
 
-def candidates(builder, scored, of, layout, closed, editorial, n, caps):
+def candidates(builder, scored, of, layout, closed, editorial, n, caps, scores=None):
     """What a list would show: (live index, worth), best first."""
     model, values, n_page = builder.model, scored.values[of.name], layout.n_page
+    closed_on_page = scored.closed
     order = builder.rankings.order(of, builder.rankings.section_of(scored.context))
     far = n * (rankings.FARTHER if caps else 1) + rankings.SPARE
     if order is not None:
@@ -143,7 +148,22 @@ def candidates(builder, scored, of, layout, closed, editorial, n, caps):
             most = max((likeness.get(better, 0.0) for better, _ in kept[:rank]), default=0.0)
             again.append((article, worth - of.diversity * most))
         kept = sorted(again, key=lambda pair: -pair[1])
-    return kept[:n]
+    return by_clicks(builder, of, kept[:n], scores, closed_on_page, boosts)
+
+
+def by_clicks(builder, of, kept, scores, closed, boosts):
+    """Candidates by the chance of a click, those beyond the list's own best after them."""
+    page = builder.model.config.page
+    if page.click_share == 0 or scores is None:
+        return kept
+    best = max((float(scores[a]) for a in range(len(scores)) if not closed[a]), default=-math.inf)
+    found = []
+    for i, (article, worth) in enumerate(kept):
+        clicks = math.exp(float(scores[article]) - best)
+        clicks += 0.0 if boosts is None else float(boosts[article])
+        share = page.click_share * clicks + (1 - page.click_share) * max(worth, 0.0)
+        found.append((article, share if i < page.own_candidates else worth - BEYOND))
+    return sorted(found, key=lambda pair: -pair[1])
 
 
 def pay_of(pay):
@@ -227,6 +247,7 @@ def plain_page(builder, user, context, layout, editorial):
     nothing, language = np.zeros(0, dtype=np.int64), builder.default_language(layout, context)
     scored = builder.scored(parts, user, context, nothing, layout, language)
     closed, story = scored.closed, model.story
+    scores = total_score(score_parts(model.live, user, None), len(story))
     pins, stories = [], set()
     for pin in editorial.pins:
         of = next((of for of in layout.lists if of.name == pin.name), None)
@@ -242,6 +263,27 @@ def plain_page(builder, user, context, layout, editorial):
         off = closed if barred is None else closed | barred
         own = [cap for cap in caps if cap.name in (None, of.name)]
         n = layout.n_page + len([p for p in editorial.pins if p.name in layout.names])
+        if model.config.page.click_share:
+            n = max(n, model.config.page.own_candidates)
         n = max(n, rankings.UNDER_CAPS) if own else n
-        wishes[of.name] = candidates(builder, scored, of, layout, off, editorial, n, own)
-    return assigned(layout, wishes, story, caps, pins)
+        is_about = context is not None and of.scorer in ("personal", "similar")
+        chances = None if is_about else scores  # a list about the article keeps its own ranks
+        wishes[of.name] = candidates(builder, scored, of, layout, off, editorial, n, own, chances)
+    page = assigned(layout, wishes, story, caps, pins)
+    return {
+        of.name: in_order(builder, of, page[of.name], pins, context, editorial)
+        for of in layout.lists
+    }
+
+
+def in_order(builder, of, shown, pins, context, editorial):
+    """The articles of a list that is known by its order in that order; pins stay."""
+    order = builder.rankings.order(of, builder.rankings.section_of(context))
+    if not builder.model.config.page.click_share or not of.row.by_turn or order is None:
+        return shown
+    if boosts_of(of, editorial) is not None:
+        return shown
+    held = {pin.slot for pin in pins if pin.name == of.name}
+    rank = {int(a): i for i, a in enumerate(order)}
+    free = iter(sorted((a for i, a in enumerate(shown) if i not in held), key=rank.__getitem__))
+    return [a if i in held else next(free) for i, a in enumerate(shown)]

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 from naive_pages import plain_page, random_model, random_user, rows_of
 from scipy.sparse import csr_matrix
 
@@ -59,11 +60,14 @@ def editorials(draw, n_live=150):
     st.booleans(),
     st.sampled_from(["article", "front"]),
     st.sampled_from([(), ("da", "de")]),
+    st.sampled_from([0.0, 0.9, 1.0]),
 )
 def test_pages_are_what_plain_python_makes(
-    model_seed, seed, editorial, known, beside, name, languages
+    model_seed, seed, editorial, known, beside, name, languages, click_share
 ):
-    model = random_model(model_seed, n_live=150, n_known=200, config=LAYOUTS, languages=languages)
+    page = structs.replace(LAYOUTS.page, click_share=click_share, own_candidates=12)
+    config = structs.replace(LAYOUTS, page=page)
+    model = random_model(model_seed, n_live=150, n_known=200, config=config, languages=languages)
     builder, rng = PageBuilder(model), np.random.default_rng(seed)
     user = random_user(rng, model) if known else None
     context = int(rng.integers(200)) if beside else None

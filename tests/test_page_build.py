@@ -6,7 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from naive_pages import random_model, random_user
 
+from recsys.config import Config
 from recsys.config_file import config_of
+from recsys.config_page import PageConfig
 from recsys.page import rankings
 from recsys.page.build import PageBuilder, UserBlock
 from recsys.page.list_table import LISTS
@@ -108,7 +110,8 @@ def test_when_candidates_run_out_the_lists_are_shorter_not_wrong():
 def test_a_list_is_short_only_when_the_live_articles_run_out(monkeypatch):
     monkeypatch.setattr(rankings, "UNDER_CAPS", 6)
     monkeypatch.setattr(rankings, "SPARE", 0)
-    model = dataclasses.replace(random_model(2), story=np.arange(60))
+    config = Config(page=PageConfig(own_candidates=5))
+    model = dataclasses.replace(random_model(2, config=config), story=np.arange(60))
     rng = np.random.default_rng(4)
     best = top_n(model.rise, 12)  # more of the best were read than are looked at first
     user = dataclasses.replace(random_user(rng, model), read=np.sort(best))

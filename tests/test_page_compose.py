@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from naive_pages import candidates, pay_of, plain_page, random_model, random_user
+from msgspec import structs
+from naive_pages import RANKS_ONLY, candidates, pay_of, plain_page, random_model, random_user
 from scipy.sparse import csr_matrix
 
 from recsys.blend.live_model import Rows
@@ -22,12 +23,13 @@ from recsys.page.rules import NO_RULES
 NOTHING = np.zeros(0, dtype=np.int64)
 
 
-def builder_of(first, second, *, story=None, first_list=(), second_list=()):
+def builder_of(first, second, *, story=None, first_list=(), second_list=(), click_share=0.0):
     """A run of two lists with given scores: a by `first` (rising), b by `second` (popular)."""
     n = len(first)
     config = config_of(
         {
             "blend": {"weights": {"popularity": 1.0}},
+            "page": {"click_share": click_share},
             "layouts": {
                 "article": {
                     "a": {"scorer": "rising", "slots": 2, "minimum": 0} | dict(first_list),
@@ -43,7 +45,7 @@ def builder_of(first, second, *, story=None, first_list=(), second_list=()):
     live = dataclasses.replace(
         model.live,
         static=model.live.static | {"popularity": np.array(second, dtype=np.float32)},
-        weights=dict(model.live.weights) | {"popularity": 1.0},
+        weights=dict.fromkeys(model.live.weights, 0.0) | {"popularity": 1.0},
         similar=empty,
         item_item=empty,
     )
@@ -213,7 +215,7 @@ def test_of_too_many_of_a_group_the_best_few_stay_in_whichever_list():
 
 def test_taking_turns_is_never_better():
     for seed in range(10):
-        model = random_model(seed)
+        model = random_model(seed, config=RANKS_ONLY)
         builder = PageBuilder(model)
         layout = builder.layouts["article"]
         user = random_user(np.random.default_rng(seed), model)
@@ -261,3 +263,50 @@ def test_a_page_under_pins_caps_and_boosts_is_the_twins():
     user = random_user(rng, model)
     built = builder.page(user, 11, layout, editorial=editorial)
     assert shown(built) == plain_page(builder, user, 11, layout, editorial)
+
+
+def test_of_a_lists_best_candidates_the_likeliest_clicks_are_shown():
+    # By popularity, the score of this page, b wants 5, 4, 3; a wants 0, 1, 2 by its own ranks.
+    first, second = [1.0, 0.9, 0.8, 0.1, 0.0, 0.0], [0.0, 0.0, 2.0, 3.0, 4.0, 5.0]
+    assert shown(page_of(builder_of(first, second))) == {"a": [0, 1], "b": [5, 4]}
+    built = page_of(builder_of(first, second, click_share=1.0))
+    # All are among the best 20 of list a; 5 and 4 are likeliest to be clicked, then 3 and 2.
+    found = shown(built)
+    assert {found["a"][0], found["b"][0]} == {5, 4}
+    assert {found["a"][1], found["b"][1]} == {3, 2}
+    assert built.value == pytest.approx(
+        1.0 + math.exp(-1) + (math.exp(-2) + math.exp(-3)) / math.log2(3)
+    )
+
+
+def test_a_list_chooses_from_its_own_best_candidates_only():
+    first, second = [1.0, 0.9, 0.8, 0.1, 0.0, 0.0], [0.0, 0.5, 2.0, 3.0, 4.0, 5.0]
+    builder = builder_of(first, second, click_share=1.0)
+    page = structs.replace(builder.model.config.page, own_candidates=2)
+    config = structs.replace(builder.model.config, page=page)
+    built = page_of(PageBuilder(dataclasses.replace(builder.model, config=config)))
+    # Of 0 and 1, the best of list a, 1 is likelier to be clicked: e**-4.5 against e**-5.
+    assert shown(built) == {"a": [1, 0], "b": [5, 4]}
+    assert built.value == pytest.approx(
+        1.0 + math.exp(-4.5) + (math.exp(-1) + math.exp(-5)) / math.log2(3)
+    )
+
+
+def test_a_boost_lifts_an_article_whatever_its_chance_of_a_click():
+    builder = builder_of([1.0, 0.9, 0.8, 0.1, 0.0, 0.0], [5.0, 4.0, 0, 0, 0, 0], click_share=0.9)
+    boosts = {"a": np.array([0, 0, 0, 2.0, 0, 0])}
+    editorial = dataclasses.replace(NO_RULES, boosts=boosts)
+    built = builder.page(None, None, builder.layouts["article"], editorial=editorial)
+    assert shown(built)["a"][0] == 3
+
+
+def test_the_latest_articles_are_in_order_of_time_whatever_their_chances():
+    model = random_model(3)
+    builder = PageBuilder(model)
+    layout = builder.layouts["article"]
+    for seed in range(5):
+        user = random_user(np.random.default_rng(seed), model)
+        latest = shown(builder.page(user, None, layout))["latest_stories"]
+        order = model.newest.tolist()
+        assert latest == sorted(latest, key=order.index)
+        assert len(latest) == 6

@@ -15,7 +15,7 @@ def test_the_shipped_layout_is_four_lists_of_one_row_each():
     article = layouts_of(Config())["article"]
     assert article.names == ("you_may_also_like", "popular_now", "must_reads", "latest_stories")
     assert [of.n_slots for of in article.lists] == [5, 5, 5, 6]
-    assert [of.priority for of in article.lists] == [10.0, 1.0, 1.0, 0.5]
+    assert [of.priority for of in article.lists] == [1.6, 1.0, 1.0, 1.0]
     assert [of.max_of_section for of in article.lists] == [0, 0, 2, 0]
     assert article.n_page == 21
 

@@ -95,6 +95,8 @@ typedef struct { /* the lists of a page, and what rules ask */
     int64_t n_pins, n_groups;
     int64_t spare, under_caps, farther; /* see recsys/page/rankings.py */
     double filled, least;               /* see recsys/page/compose.py */
+    double click_share; /* of an article's worth: its chance of a click, instead of its rank */
+    int64_t n_own;      /* candidates of a list for which that holds: its best */
 } Plan;
 
 typedef struct { /* a run; arrays have n_live numbers unless another length is named */

@@ -11,7 +11,8 @@
 /* ---- scoring.c ---------------------------------------------------------------------- */
 
 void personal_products(const Run *run, const float *side, float *personal);
-void add_context_and_text(const Run *run, const Request *request, int64_t page, float *personal);
+void add_text(const Run *run, const Request *request, int64_t page, float *personal);
+void add_context(const Run *run, const Request *request, float *personal);
 void similarity_scores(const Run *run, const Request *request, float *values);
 int64_t close_page(const Run *run, const Request *request, int64_t page, uint8_t *mask,
                    int64_t *articles);
@@ -29,6 +30,10 @@ typedef struct { /* a list, and how deep it is looked into for one page */
     int64_t n_caps;
     int64_t far, n; /* candidates looked at, and kept */
     int64_t n_page; /* slots of the page */
+    const float *clicks; /* n_live: the score of the user, whatever article is being read */
+    double best;         /* the largest of the articles that the page may show */
+    double click_share;  /* see Plan */
+    int64_t n_own;
 } Ranking;
 
 typedef struct { /* memory for one thread's work on lists */

@@ -4,7 +4,9 @@
 
 typedef struct { /* memory for one thread's work on pages */
     Bench bench;
-    float *scores, *importance, *similarity, *personal; /* n_live each */
+    float *scores, *importance, *similarity, *personal, *clicks; /* n_live each */
+    int is_beside; /* whether an article is being read */
+    double best; /* of `clicks` of the articles that the page may show */
     uint8_t *closed, *closed_here;                      /* n_live each */
     int64_t *closed_articles;                           /* n_live + 1 */
     int64_t *articles; /* n_lists x n_live: candidates */
@@ -20,7 +22,7 @@ static int desk_opened(Desk *desk, const Run *run, const Plan *plan, int64_t n_p
     size_t n = (size_t)run->of.n_live + 1, n_lists = (size_t)plan->n_lists;
     size_t n_caps = n_lists * (size_t)(plan->n_caps + 1);
     int ready = bench_opened(&desk->bench, run->of.n_live, plan->n_groups);
-    float *floats = desk->floats = malloc(4 * n * sizeof *floats);
+    float *floats = desk->floats = malloc(5 * n * sizeof *floats);
     uint8_t *bytes = desk->bytes = malloc(2 * n);
     int64_t *ints = desk->ints =
         malloc((n + n_lists * n + (size_t)n_page + 1 + 2 * n_caps) * sizeof *ints);
@@ -31,7 +33,8 @@ static int desk_opened(Desk *desk, const Run *run, const Plan *plan, int64_t n_p
     desk->scores = floats, floats += n;
     desk->importance = floats, floats += n;
     desk->similarity = floats, floats += n;
-    desk->personal = floats;
+    desk->personal = floats, floats += n;
+    desk->clicks = floats;
     desk->closed = bytes, bytes += n;
     desk->closed_here = bytes;
     desk->closed_articles = ints, ints += n;
@@ -62,7 +65,9 @@ static void score_page(const Run *run, const Plan *plan, const Request *request,
     float *personal = request->personal ? request->personal + page * n_live : desk->personal;
     if (!request->personal)
         personal_products(run, request->sides + page * run->n_features, personal);
-    add_context_and_text(run, request, page, personal);
+    add_text(run, request, page, personal);
+    for (int64_t i = 0; i < n_live; i++) desk->clicks[i] = personal[i] + run->fixed[i];
+    add_context(run, request, personal);
     int is_personal = request->has_user || request->context >= 0;
     float share = is_personal ? (float)run->importance_personal : 0.0f;
     for (int64_t i = 0; i < n_live; i++) {
@@ -93,7 +98,12 @@ static int64_t held_pins(const Plan *plan, const Articles *of, Desk *desk) {
 static Wish wish_of(const Run *run, const Plan *plan, int64_t l, const Cap *caps, int64_t n_caps,
                     int is_wide, int64_t n_page, int64_t n_closed, Desk *desk) {
     const List *list = plan->list + l;
+    /* No log says what readers of an article click among all live ones, so a list about the
+     * article being read keeps its own ranks. */
+    int is_about = list->scorer == PERSONAL_SCORE || list->scorer == SIMILARITY_SCORE;
+    int is_beside = is_about && desk->is_beside;
     int64_t n_live = run->of.n_live, n = n_page + plan->n_pins, n_mine = 0, offset = 0;
+    if (plan->click_share > 0 && n < plan->n_own) n = plan->n_own;
     const int64_t **group = desk->group + l * (plan->n_caps + 1);
     int64_t *near = desk->near + l * (plan->n_caps + 1);
     int64_t *counted = desk->counted + l * (plan->n_caps + 1);
@@ -115,6 +125,8 @@ static Wish wish_of(const Run *run, const Plan *plan, int64_t l, const Cap *caps
         .list = list, .values = values_of(list, desk), .group = group, .near = near,
         .counted = counted, .n_caps = n_mine, .n = n, .n_page = n_page,
         .far = n * (n_mine ? plan->farther : 1) + plan->spare,
+        .clicks = desk->clicks, .best = desk->best,
+        .click_share = is_beside ? 0.0 : plan->click_share, .n_own = plan->n_own,
     };
     int64_t *articles = desk->articles + l * (n_live + 1);
     double *worth = desk->worth + l * (n_live + 1);
@@ -172,6 +184,28 @@ static int32_t compose_page(const Run *run, const Plan *plan, int64_t n_page, in
     }
     if (is_wide) problem_closed(&wide);
     return how;
+}
+
+/* Put the articles of lists that are known by their order, such as the latest ones, in that order;
+ * pins stay. */
+static void restore_orders(const Plan *plan, int64_t n_live, int64_t n_pins, Desk *desk) {
+    int64_t *slots = desk->slots;
+    uint8_t *is_shown = desk->closed_here;
+    for (int64_t l = 0; l < plan->n_lists; slots += plan->list[l++].n_slots) {
+        const List *list = plan->list + l;
+        int64_t at[MAX_SLOTS], ordered[MAX_SLOTS], n = 0, n_found = 0;
+        if (!list->by_turn || list->boosts) continue;
+        memset(is_shown, 0, (size_t)n_live);
+        for (int64_t slot = 0; slot < list->n_slots; slot++) {
+            int held = slots[slot] < 0;
+            for (int64_t k = 0; k < n_pins; k++)
+                held |= desk->pins[k].list == l && desk->pins[k].slot == slot;
+            if (!held) at[n++] = slot, is_shown[slots[slot]] = 1;
+        }
+        for (int64_t i = 0; i < list->n_order && n_found < n; i++)
+            if (is_shown[list->order[i]]) ordered[n_found++] = list->order[i];
+        for (int64_t i = 0; n_found == n && i < n; i++) slots[at[i]] = ordered[i];
+    }
 }
 
 /* Write the slots of a page with their scores and reasons. */
@@ -235,9 +269,14 @@ int recsys_pages(const Run *run, const Plan *plan, const Request *request) {
         score_page(run, plan, request, page, &desk);
         int64_t n_closed = close_page(run, request, page, desk.closed, desk.closed_articles);
         int64_t n_pins = held_pins(plan, &run->of, &desk);
+        desk.is_beside = request->context >= 0;
+        desk.best = -INFINITY;
+        for (int64_t i = 0; i < n_live; i++)
+            if (!desk.closed[i] && desk.clicks[i] > desk.best) desk.best = desk.clicks[i];
         int32_t how = compose_page(run, plan, n_page, n_closed, n_pins, request->value + page,
                                    request->bound + page, &problem, &desk);
         ready = how >= 0;
+        if (ready && plan->click_share > 0) restore_orders(plan, n_live, n_pins, &desk);
         request->how[page] = how;
         request->n_closed[page] = (int32_t)n_closed;
         if (ready)

@@ -302,6 +302,8 @@ class Plan:
         See `recsys.page.rankings`.
     filled, least
         See `recsys.page.compose`.
+    click_share, n_own
+        See `recsys.config_page.PageConfig`; `n_own` is at most `under_caps`.
 
     Raises
     ------
@@ -322,8 +324,12 @@ class Plan:
         farther: int,
         filled: float,
         least: float,
+        click_share: float,
+        n_own: int,
     ) -> None:
         n_live, n_lists = run.n_live, len(lists)
+        if not (0 <= click_share <= 1 and 1 <= n_own <= under_caps):
+            raise ValueError(f"click_share or n_own out of range: {click_share}, {n_own}")
         _check_plan(run, lists, caps, pins)
         self.n_slots = sum(of.n_slots for of in lists)
         n_groups = [int(group.max(initial=-1)) + 1 for _, group, _ in caps]
@@ -350,6 +356,8 @@ class Plan:
                 farther,
                 filled,
                 least,
+                click_share,
+                n_own,
             ),
         )
         self._kept = groups, of_lists, cap_array, pin_array

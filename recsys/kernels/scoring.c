@@ -29,20 +29,24 @@ static int64_t n_recent_reads(const Run *run, const Request *request, int64_t pa
     return n < run->recent_reads ? n : run->recent_reads;
 }
 
-/* Add the text of recent reads, and the article being read, to a user's products. */
-void add_context_and_text(const Run *run, const Request *request, int64_t page, float *personal) {
+/* Add the text of recent reads to a user's products. */
+void add_text(const Run *run, const Request *request, int64_t page, float *personal) {
+    const Articles *of = &run->of;
+    if (!request->has_user) return;
+    const int64_t *reads = request->reads + request->reads_start[page];
+    int64_t n = n_recent_reads(run, request, page);
+    const float *weight = run->recent_weight + n * run->recent_reads;
+    for (int64_t i = 0; i < n; i++) {
+        float each = (float)run->weight[TEXT] * weight[i];
+        for (int64_t j = of->similar_start[reads[i]]; j < of->similar_start[reads[i] + 1]; j++)
+            personal[of->similar_column[j]] += each * of->similar_value[j];
+    }
+}
+
+/* Add the article being read to a user's products. */
+void add_context(const Run *run, const Request *request, float *personal) {
     const Articles *of = &run->of;
     int64_t context = request->context;
-    if (request->has_user) {
-        const int64_t *reads = request->reads + request->reads_start[page];
-        int64_t n = n_recent_reads(run, request, page);
-        const float *weight = run->recent_weight + n * run->recent_reads;
-        for (int64_t i = 0; i < n; i++) {
-            float each = (float)run->weight[TEXT] * weight[i];
-            for (int64_t j = of->similar_start[reads[i]]; j < of->similar_start[reads[i] + 1]; j++)
-                personal[of->similar_column[j]] += each * of->similar_value[j];
-        }
-    }
     if (context < 0) return;
     float text = (float)run->weight[CONTEXT_TEXT], together = (float)run->weight[CONTEXT_ITEM_ITEM];
     for (int64_t j = of->similar_start[context]; j < of->similar_start[context + 1]; j++)

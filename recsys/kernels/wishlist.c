@@ -4,6 +4,10 @@
 
 #include "page.h"
 
+/* Taken off the worth of candidates beyond the best of a list, whose worth is at most 1 and may be
+ * lowered by a boost of -10: no such candidate comes before one of the best. */
+#define BEYOND 20.0
+
 /* Fill in the first `n` articles of a list's order that are not closed; return how many. */
 static int64_t first_open(const Ranking *ranking, const uint8_t *closed, int64_t n, Scored *found) {
     const List *list = ranking->list;
@@ -38,6 +42,21 @@ static int64_t boosted(const Ranking *ranking, Closed closed, int64_t n_live, in
     return best_of(lifted, (Closed){0}, n_live, far, space, found);
 }
 
+/* Sort candidates by their worth, the largest first: by insertion, which is stable, and quick for a
+ * nearly sorted list. */
+static void sort_by_worth(int64_t size, int64_t *articles, double *worth) {
+    for (int64_t i = 1; i < size; i++) {
+        int64_t article = articles[i], j = i;
+        double value = worth[i];
+        for (; j > 0 && worth[j - 1] < value; j--) {
+            worth[j] = worth[j - 1];
+            articles[j] = articles[j - 1];
+        }
+        worth[j] = value;
+        articles[j] = article;
+    }
+}
+
 /* Lower each candidate's worth by its likeness to a better one, and sort again. */
 static void diversify(double diversity, int64_t size, int64_t *articles, double *worth,
                       const Articles *of, int32_t *rank_of) {
@@ -51,16 +70,24 @@ static void diversify(double diversity, int64_t size, int64_t *articles, double 
         worth[i] -= diversity * (double)again;
     }
     for (int64_t i = 0; i < size; i++) rank_of[articles[i]] = INT32_MAX;
-    for (int64_t i = 1; i < size; i++) { /* insertion sort: stable, and quick for a nearly sorted list */
-        int64_t article = articles[i], j = i;
-        double value = worth[i];
-        for (; j > 0 && worth[j - 1] < value; j--) {
-            worth[j] = worth[j - 1];
-            articles[j] = articles[j - 1];
-        }
-        worth[j] = value;
-        articles[j] = article;
+    sort_by_worth(size, articles, worth);
+}
+
+/* Put the chance of a click in the place of a candidate's rank in its list, and sort again. The
+ * best of a list keep a part of their rank, which says what is close by; those beyond them come
+ * after all, and only where articles run out. */
+static void weigh_by_clicks(const Ranking *ranking, int64_t size, int64_t *articles,
+                            double *worth) {
+    const double *boosts = ranking->list->boosts;
+    double share = ranking->click_share;
+    for (int64_t i = 0; i < size; i++) {
+        double own = worth[i] > 0.0 ? worth[i] : 0.0;
+        double clicks = exp((double)ranking->clicks[articles[i]] - ranking->best);
+        if (boosts) clicks += boosts[articles[i]];
+        worth[i] = i < ranking->n_own ? share * clicks + (1.0 - share) * own
+                                      : worth[i] - BEYOND;
     }
+    sort_by_worth(size, articles, worth);
 }
 
 /* Return whether there was memory. */
@@ -121,5 +148,7 @@ int64_t wish(const Ranking *ranking, Closed closed, const Articles *of, Bench *b
         }
     }
     if (list->diversity > 0) diversify(list->diversity, kept, articles, worth, of, bench->rank_of);
-    return kept < ranking->n ? kept : ranking->n;
+    if (kept > ranking->n) kept = ranking->n;
+    if (ranking->click_share > 0) weigh_by_clicks(ranking, kept, articles, worth);
+    return kept;
 }

@@ -283,6 +283,8 @@ class PageBuilder:
             farther=rankings.FARTHER,
             filled=FILLED,
             least=MINIMUM,
+            click_share=self.model.config.page.click_share,
+            n_own=self.model.config.page.own_candidates,
         )
 
     def page(
