@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys import Recommender, metrics
+from recsys.blend.linear import total_score
 from recsys.blend.live_model import UserState
 from recsys.evaluation.full_list import PAGE_METHODS, pages_by_method
 from recsys.evaluation.page_report import exposure_of
@@ -180,17 +181,26 @@ def free_order(builder: PageBuilder, built: Built, of: PageList) -> NDArray[np.i
 def page_value(builder: PageBuilder, built: Built, lists: Lists) -> float:
     """Return what a page is worth: the sum of priority x worth / log2(rank + 1) over its slots.
 
-    The worth of an article is 1 for the best candidate of its list and 0 for the last one that the
-    page could need. Caps and diversity are left out, so this is not the value that the assignment
-    maximises, but the part of it which all methods can be compared by.
+    The worth of an article is that of `recsys.page.compose`: by its chance of a click, and by its
+    rank in its list, from 1 for the best candidate to 0 for the last one that the page could need.
+    Caps and diversity are left out, and so is what candidates beyond a list's own best are worth
+    less. So this is not the value that the assignment maximises, but the part of it which all
+    methods can be compared by.
     """
-    total = 0.0
+    total, share = 0.0, builder.model.config.page.click_share
+    apart = {k: v for k, v in built.parts.items() if not k.startswith("context_")}
+    clicks = total_score(apart, len(builder.model.story)).astype(np.float64)
+    clicks = np.exp(clicks - clicks[~built.scored.closed].max())
+    is_beside = built.scored.context is not None
     for of in built.layout.lists:
         order = free_order(builder, built, of)
         scores = -np.arange(len(order)) if of.row.by_turn else built.scored.values[of.name][order]
         least = scores[min(len(order), built.layout.n_page) - 1]
         span = float(scores[0] - least) or 1.0
-        worth = dict(zip(order.tolist(), ((scores - least) / span).tolist(), strict=True))
+        own = (scores - least) / span
+        if not (is_beside and of.scorer in ("personal", "similar")):
+            own = share * clicks[order] + (1 - share) * np.maximum(own, 0.0)
+        worth = dict(zip(order.tolist(), own.tolist(), strict=True))
         total += sum(
             of.priority * worth[index] / np.log2(rank + 1)
             for rank, index in enumerate(lists[of.name], start=1)

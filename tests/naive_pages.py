@@ -17,7 +17,7 @@ from recsys.page.compose import FILLED, MINIMUM
 from recsys.page.rankings import boosts_of
 
 NEVER = 1e6
-BEYOND = 20.0  # as in wishlist.c
+BEYOND = 3.0  # as in wishlist.c
 # Lists whose articles are worth what their rank says, whatever is likely to be clicked.
 RANKS_ONLY = Config(page=PageConfig(click_share=0.0))
 

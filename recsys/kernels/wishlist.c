@@ -4,9 +4,9 @@
 
 #include "page.h"
 
-/* Taken off the worth of candidates beyond the best of a list, whose worth is at most 1 and may be
- * lowered by a boost of -10: no such candidate comes before one of the best. */
-#define BEYOND 20.0
+/* Taken off the worth of candidates beyond the best of a list, which is about 0: no click on another
+ * slot makes up for one of them. */
+#define BEYOND 3.0
 
 /* Fill in the first `n` articles of a list's order that are not closed; return how many. */
 static int64_t first_open(const Ranking *ranking, const uint8_t *closed, int64_t n, Scored *found) {

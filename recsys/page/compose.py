@@ -2,10 +2,11 @@
 
 Slots on one side, stories on the other. A slot is worth how likely this user is to click the best
 article of a story, among those that its list thinks best (`PageConfig.click_share`), times how much
-the slot is looked at (1 / log2(slot + 1)), times what the list is worth to the page. A story takes at most one slot, so no article and no story appears twice, and the best
-page is a linear assignment, solved exactly. Caps (so many articles of a section, of an author) are
-not part of an assignment: the best page without them bounds what a page within them can be worth;
-of too many articles of a group the best few stay, and the rest of the page is assigned again.
+the slot is looked at (1 / log2(slot + 1)), times what the list is worth to the page. A story takes
+at most one slot, so no article and no story appears twice, and the best page is a linear
+assignment, solved exactly. Caps (so many articles of a section, of an author) are not part of an
+assignment: the best page without them bounds what a page within them can be worth; of too many
+articles of a group the best few stay, and the rest of the page is assigned again.
 
 `kernels/assignment.c` composes; `tests/naive_pages.py` does the same in plain Python. Branch and
 bound over caps took 140 assignments a page on MIND, Lagrangian prices 49; this takes two, and its
