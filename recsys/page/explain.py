@@ -241,7 +241,7 @@ class PageTrace:
             elif twin is not None:
                 why = f"same story as {self.article(twin).article_id} in {list_of[twin]}"
             else:
-                why = "too many of its section, or too like a better one"
+                why = "less likely to be clicked, too many of its section, or too like a better one"
             row = self.builder.model.live.live_rows[index]
             article_id = self.articles.column("article_id")[row]
             found.append(Displaced(article_id, self.title(name, row), why))
