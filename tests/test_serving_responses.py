@@ -109,9 +109,11 @@ def test_every_key_of_the_json_is_documented():
     assert sorted(keys) == sorted([*get_type_hints(PageDict), *get_type_hints(SlotDict)])
 
 
-def test_a_slot_has_what_a_reason_of_ones_own_needs(page):
-    found = {}
-    for slot in (slot for slots in page.values() for slot in slots):
+def test_a_slot_has_what_a_reason_of_ones_own_needs(sample):
+    found, recommender = {}, Recommender(sample.folder)
+    pages = [recommender.recommend(f"u{i:04}", as_of=sample.as_of) for i in range(300)]
+    pages.append(recommender.recommend("u0007", "a0030", as_of=sample.as_of))
+    for slot in (slot for page in pages for slots in page.values() for slot in slots):
         assert REASONS[slot.reason_code].format(**slot.reason_values) == slot.reason
         assert slot.as_dict()["reason_values"] == slot.reason_values
         found |= slot.reason_values
