@@ -72,10 +72,11 @@ def test_a_model_that_is_not_there_is_named_with_its_remedy(tmp_path, monkeypatc
         load_encoder(None)
     with pytest.raises(ConfigError, match=r"its config\.json cannot be read"):
         load_encoder(tmp_path)
-    (tmp_path / "config.json").write_text('{"model_type": "model2vec"}')
     monkeypatch.setitem(sys.modules, "model2vec", None)
-    with pytest.raises(ConfigError, match="needs model2vec: pip install model2vec"):
-        load_encoder(tmp_path)
+    for about in ('{"model_type": "model2vec"}', '{"normalize": false}'):
+        (tmp_path / "config.json").write_text(about)
+        with pytest.raises(ConfigError, match="needs model2vec: pip install model2vec"):
+            load_encoder(tmp_path)
     (tmp_path / "config.json").write_text('{"model_type": "bert"}')
     monkeypatch.setitem(sys.modules, "sentence_transformers", None)
     with pytest.raises(ConfigError, match="pip install sentence-transformers"):

@@ -74,7 +74,9 @@ def load_encoder(path: Path | None) -> tuple[str, Encoder]:
             f"{path}: no model of model2vec or sentence-transformers is here: its config.json"
             " cannot be read"
         ) from error
-    package = "model2vec" if about.get("model_type") == "model2vec" else "sentence-transformers"
+    # Some versions of model2vec write their name as the type of the model, others write none.
+    kind = about.get("model_type", "model2vec") if isinstance(about, dict) else ""
+    package = "model2vec" if kind == "model2vec" else "sentence-transformers"
     try:
         if package == "model2vec":
             from model2vec import StaticModel
