@@ -13,7 +13,7 @@ def here(newsroom, tmp_path_factory):
     return copied(newsroom, tmp_path_factory.mktemp("editor") / "here")
 
 
-def test_explain_says_whom_and_what_the_run_does_not_know(here):
+def test_explain_names_a_user_and_an_article_that_the_run_does_not_know(here):
     known = well(here, "explain", "--published", "p", "--user", "u0007", *AT).out
     assert "note: the run does not know" not in known
     said = well(here, "explain", "--published", "p", "--user", "x", "--article", "y", *AT).out

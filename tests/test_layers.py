@@ -28,7 +28,7 @@ SINGLE_FILES = {
     "pseudonym",
     "rows",
     "sorted_ints",
-    "unit_rows",
+    "matrices",
     "steps",
     "words",
 }

@@ -5,9 +5,9 @@ import pytest
 from scipy.optimize import check_grad
 from scipy.sparse import csr_matrix, random
 
+from recsys.matrices import unit_rows
 from recsys.signals import word_vectors
 from recsys.signals.word_vectors import N_DIMENSIONS, learn_word_vectors
-from recsys.unit_rows import unit_rows
 
 
 def planted(rng, n_users=4000, n_articles=40, n_words=8):

@@ -29,6 +29,9 @@ from recsys.signals.event_features import ARTICLE_FEATURES, USER_FEATURES
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
+# Dense vectors of articles: learned from words and what users read, and brought by the publisher.
+WORDS, GIVEN = "words", "given"
+VECTOR_KINDS = (WORDS, GIVEN)
 PERSONAL_FEATURES = (
     "text",
     "recent_text",
@@ -37,14 +40,8 @@ PERSONAL_FEATURES = (
     "context_text",
     "context_item_item",
     "context_category",
-    "words_taste",
-    "words_context",
-    "given_taste",
-    "given_context",
+    *(f"{kind}_{to}" for kind in VECTOR_KINDS for to in ("taste", "context")),
 )
-# Dense vectors of articles: learned from words and what users read, and brought by the publisher.
-WORDS, GIVEN = "words", "given"
-VECTOR_KINDS = (WORDS, GIVEN)
 CLOCK_FEATURES = ("age", "age_distance", "itself")
 # Of these also the rank within the choice is a feature: "the newest of what is shown".
 RANKED_FEATURES = (

@@ -229,8 +229,8 @@ def import_rules(
 
 
 def _notes_of_front_page(published: Path, rule: Rule, *, as_of: datetime) -> list[str]:
-    """Return what a new rule keeps lists of the front page from: slots that stay empty."""
-    if published_folder.current_run(published) is None:
+    """Return the notes of lists of the front page that a new cap leaves short."""
+    if rule.kind != "cap" or published_folder.current_run(published) is None:
         return []
     page = Recommender(published).recommend(as_of=as_of)
     return [note for note in page.notes if f"rule {rule.rule_id} " in note]

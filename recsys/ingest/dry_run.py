@@ -157,6 +157,7 @@ def understand(
     """
     path, name = file.path, printable_path(str(file.path))
     found = Understood(name)
+    usable: Kind | None = None
     try:
         found.format, batches = reading_of(file, format, kind, config)
         columns = first_columns(path, found.format)
@@ -165,6 +166,7 @@ def understand(
             checked = check(batch, received_ms=received_ms, path=name, zone=config.zone())
             found.kind = checked.kind
             found.n_usable, found.n_rejected = len(checked.rows), len(checked.rejects)
+            usable = checked.kind if found.n_usable else None
             found.rejected.update((r.field, r.reason) for r in checked.rejects)
             found.ignored.update(checked.ignored + batch.ignored)
             found.n_naive = checked.n_naive
@@ -177,7 +179,6 @@ def understand(
         found.problem = error.problem
         columns = first_columns(path, "csv") | first_columns(path, "jsonl")
     if found.format in TABLES or not found.format:
-        usable = next((name for name in FIELDS if found.n_usable and name == found.kind), None)
         # Where a mapping is set already, the rows say whether it is right.
         if not (usable and config.mapping(usable)):
             found.mapping = proposed_mapping(columns, usable or kind)

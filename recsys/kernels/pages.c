@@ -100,8 +100,8 @@ static Wish wish_of(const Run *run, const Plan *plan, int64_t l, const Cap *caps
     const List *list = plan->list + l;
     /* No log says what readers of an article click among all live ones, so a list about the
      * article being read keeps its own ranks. */
-    int is_about = list->scorer == PERSONAL_SCORE || list->scorer == SIMILARITY_SCORE;
-    int is_beside = is_about && desk->is_beside;
+    int is_about = desk->is_beside &&
+                   (list->scorer == PERSONAL_SCORE || list->scorer == SIMILARITY_SCORE);
     int64_t n_live = run->of.n_live, n = n_page + plan->n_pins, n_mine = 0, offset = 0;
     if (plan->click_share > 0 && n < plan->n_own) n = plan->n_own;
     const int64_t **group = desk->group + l * (plan->n_caps + 1);
@@ -126,7 +126,7 @@ static Wish wish_of(const Run *run, const Plan *plan, int64_t l, const Cap *caps
         .counted = counted, .n_caps = n_mine, .n = n, .n_page = n_page,
         .far = n * (n_mine ? plan->farther : 1) + plan->spare,
         .clicks = desk->clicks, .best = desk->best,
-        .click_share = is_beside ? 0.0 : plan->click_share, .n_own = plan->n_own,
+        .click_share = is_about ? 0.0 : plan->click_share, .n_own = plan->n_own,
     };
     int64_t *articles = desk->articles + l * (n_live + 1);
     double *worth = desk->worth + l * (n_live + 1);
@@ -265,11 +265,11 @@ int recsys_pages(const Run *run, const Plan *plan, const Request *request) {
     Problem problem;
     int ready = desk_opened(&desk, run, plan, n_page);
     ready = problem_opened(&problem, plan, plan->n_lists * n_kept, n_live) && ready;
+    desk.is_beside = request->context >= 0;
     for (int64_t page = 0; ready && page < request->n_pages; page++) {
         score_page(run, plan, request, page, &desk);
         int64_t n_closed = close_page(run, request, page, desk.closed, desk.closed_articles);
         int64_t n_pins = held_pins(plan, &run->of, &desk);
-        desk.is_beside = request->context >= 0;
         desk.best = -INFINITY;
         for (int64_t i = 0; i < n_live; i++)
             if (!desk.closed[i] && desk.clicks[i] > desk.best) desk.best = desk.clicks[i];

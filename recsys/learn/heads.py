@@ -215,20 +215,20 @@ def straightest_of_the_best(aucs_of: Mapping[float, Floats]) -> float:
 
     Notes
     -----
-    The standard error is that of the paired difference. On MIND, where two days hold some two
-    thousand choices, the best penalty of the validation cost .011 of AUC on the day after.
+    The standard error is that of the paired difference. On three days of MIND (10-12 November
+    2019) it was worth .000 of AUC with the shipped penalty of slopes, and .011 with one of 10.
 
     References
     ----------
     Breiman, Friedman, Olshen, Stone, "Classification and regression trees", 1984, section 3.4.3.
     """
-    means = {penalty: mean_of_defined(values) for penalty, values in aucs_of.items()}
-    best = max(means, key=lambda penalty: means[penalty])
-    for penalty, values in aucs_of.items():
-        apart = (aucs_of[best] - values)[np.isfinite(values)]
-        if not len(apart) or apart.mean() <= apart.std() / np.sqrt(len(apart)):
-            return penalty
-    return best
+    best = max(aucs_of.values(), key=mean_of_defined)
+
+    def is_as_good(values: Floats) -> bool:
+        apart = (best - values)[np.isfinite(values)]
+        return not len(apart) or apart.mean() <= apart.std() / np.sqrt(len(apart))
+
+    return next(penalty for penalty, values in aucs_of.items() if is_as_good(values))
 
 
 def _without_position(curves: dict[str, Floats]) -> dict[str, Floats]:

@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -149,8 +149,8 @@ def _text(title: str, summary: str, body: str) -> str:
     return ". ".join(parts)[:MOST_CHARACTERS]
 
 
-def _encoded(encode: Encoder, texts: Sequence[str], model: str) -> NDArray[np.float32]:
-    vectors = np.asarray(encode(list(texts)), dtype=np.float32)
+def _encoded(encode: Encoder, texts: list[str], model: str) -> NDArray[np.float32]:
+    vectors = np.asarray(encode(texts), dtype=np.float32)
     if vectors.ndim != 2 or len(vectors) != len(texts) or not np.isfinite(vectors).all():
         raise ConfigError(
             f"{model} must give a row of finite numbers for each of {len(texts)} texts,"

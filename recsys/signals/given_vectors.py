@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.unit_rows import unit_rows
+from recsys.matrices import unit_rows
 
 Floats = NDArray[np.float32]
 N_DIMENSIONS = 64  # of a multilingual sentence encoder on MIND, more gained nothing

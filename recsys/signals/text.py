@@ -18,6 +18,7 @@ from recsys.blas import blas_on_one_thread
 from recsys.config import N_THREADS, TextConfig
 from recsys.kernels.text import LiveTerms
 from recsys.kernels.text import heaviest as largest_of_rows
+from recsys.matrices import drop_other_terms, select_columns
 from recsys.words import clean, is_unspaced, split_words
 
 # Terms in more than this share of the live articles are multiplied as a dense matrix: in news, a
@@ -252,44 +253,6 @@ def _csr_arrays(
 ) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]:
     """Return the row starts, column indexes and values of a matrix, typed as the kernels need."""
     return matrix.indptr.astype(np.int64), matrix.indices.astype(np.int32), matrix.data
-
-
-def drop_other_terms(vectors: csr_matrix, is_kept: NDArray[np.bool_]) -> csr_matrix:
-    """Drop all terms that are not marked; the columns keep their numbers.
-
-    Parameters
-    ----------
-    vectors : csr_matrix, shape (n_articles, n_features)
-    is_kept : array of bool, shape (n_features,)
-        Which terms to keep.
-
-    Returns
-    -------
-    csr_matrix, shape (n_articles, n_features)
-    """
-    keep = is_kept[vectors.indices]
-    if keep.all():
-        return vectors
-    start = np.concatenate(([0], np.cumsum(keep, dtype=np.int32)))[vectors.indptr]
-    return csr_matrix((vectors.data[keep], vectors.indices[keep], start), vectors.shape)
-
-
-def select_columns(vectors: csr_matrix, is_kept: NDArray[np.bool_]) -> csr_matrix:
-    """Select the marked columns, in their order.
-
-    Parameters
-    ----------
-    vectors : csr_matrix, shape (n_articles, n_features)
-    is_kept : array of bool, shape (n_features,)
-        Which columns to select.
-
-    Returns
-    -------
-    csr_matrix, shape (n_articles, is_kept.sum())
-    """
-    kept, new_column = drop_other_terms(vectors, is_kept), np.cumsum(is_kept, dtype=np.int32) - 1
-    shape = (vectors.shape[0], int(is_kept.sum()))
-    return csr_matrix((kept.data, new_column[kept.indices], kept.indptr), shape)
 
 
 def add_similar_articles(

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from recsys.unit_rows import unit_rows
+from recsys.matrices import select_columns, unit_rows
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
@@ -75,7 +75,9 @@ class WordVectors:
         array of float32, shape (n_articles, N_DIMENSIONS)
             Of unit length; zeros for an article that has none of the terms.
         """
-        on_terms = _on_terms(tfidf, self.terms)
+        is_kept = np.zeros(tfidf.shape[1], dtype=bool)
+        is_kept[self.terms] = True
+        on_terms = select_columns(tfidf, is_kept)
         return unit_rows(np.asarray(on_terms @ self.vectors, dtype=np.float32))
 
 
@@ -107,23 +109,15 @@ def learn_word_vectors(
     fitted = np.arange(tfidf.shape[0]) if is_fitted is None else np.flatnonzero(is_fitted)
     n_having = np.bincount(tfidf[fitted].indices, minlength=tfidf.shape[1])
     order = np.argsort(-n_having, kind="stable")[:MOST_TERMS]
-    terms = np.sort(order[n_having[order] >= FEWEST_ARTICLES]).astype(np.int32)
-    on_terms = _on_terms(tfidf, terms)
+    is_kept = np.zeros(tfidf.shape[1], dtype=bool)
+    is_kept[order[n_having[order] >= FEWEST_ARTICLES]] = True
+    terms = np.flatnonzero(is_kept).astype(np.int32)
+    on_terms = select_columns(tfidf, is_kept)
     first = _first_vectors(on_terms[fitted], random_state)
     reads = _Reads.of(user_items, np.diff(on_terms.indptr) > 0)
     if not len(reads.users) or not len(terms):
         return WordVectors(terms, first)
     return WordVectors(terms, _learned(on_terms, reads, first, random_state))
-
-
-def _on_terms(tfidf: csr_matrix, terms: NDArray[np.int32]) -> csr_matrix:
-    """Return some columns of a sparse matrix, in their order."""
-    new_column = np.full(tfidf.shape[1], -1, dtype=np.int32)
-    new_column[terms] = np.arange(len(terms))
-    column = new_column[tfidf.indices]
-    keep = column >= 0
-    start = np.concatenate(([0], np.cumsum(keep)))[tfidf.indptr]
-    return csr_matrix((tfidf.data[keep], column[keep], start), shape=(tfidf.shape[0], len(terms)))
 
 
 def _first_vectors(on_terms: csr_matrix, random_state: int) -> Floats:

@@ -80,19 +80,14 @@ class ArticleVectorTable:
 
         A row of zeros is an article without a vector; n_given is 0 if the store has no vectors.
         """
-        query = "SELECT length(vector) FROM article_vectors LIMIT 1"
-        first = self._conn.execute(query).fetchone()
-        n_given = 0 if first is None else first[0] // 4
-        vectors = np.zeros((len(keys), n_given), dtype=np.float32)
-        if n_given and len(keys):
-            order = np.argsort(keys)
-            for key, packed in self._conn.execute(
-                "SELECT article_key, vector FROM article_vectors"
-            ):
-                at = int(np.searchsorted(keys, key, sorter=order))
-                if at < len(keys) and keys[order[at]] == key:
-                    vectors[order[at]] = np.frombuffer(packed, dtype="<f4")
-        return vectors
+        query = "SELECT article_key, vector FROM article_vectors ORDER BY article_key"
+        rows = self._conn.execute(query).fetchall()
+        if not rows:
+            return np.zeros((len(keys), 0), dtype=np.float32)
+        stored = np.array([key for key, _ in rows], dtype=np.int64)
+        given = np.frombuffer(b"".join(packed for _, packed in rows), "<f4").reshape(len(rows), -1)
+        at = np.minimum(np.searchsorted(stored, keys), len(stored) - 1)
+        return np.where((stored[at] == keys)[:, np.newaxis], given[at], np.float32(0.0))
 
     def put(self, keys: Sequence[int], vectors: NDArray[np.float32], model: str) -> None:
         """Store the vectors of some articles that a model made."""

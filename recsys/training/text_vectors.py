@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, vstack
 
 from recsys.config import N_THREADS, Config
+from recsys.matrices import drop_other_terms, select_columns
 from recsys.rows import Articles
 from recsys.signals import text
 from recsys.store.articles import text_digest
@@ -167,10 +168,10 @@ def _vectors_on_terms_of_new(
     )
     with ThreadPoolExecutor(N_THREADS) as pool:
         on_used = pool.map(
-            lambda counts: text.drop_other_terms(text.tfidf(counts, weights), used), parts
+            lambda counts: drop_other_terms(text.tfidf(counts, weights), used), parts
         )
         together = vstack([new[:0], *on_used], format="csr", dtype=np.float32)
-    return new, text.select_columns(together, used)
+    return new, select_columns(together, used)
 
 
 def _digests(articles: Articles, config: Config) -> list[str]:
