@@ -15,6 +15,7 @@ Scorer = Literal[
 Title = Annotated[str, Meta(max_length=200)]
 Priority = Annotated[float, Meta(gt=0, le=1000)]
 Diversity = Annotated[float, Meta(ge=0, le=100)]
+Chance = Annotated[float, Meta(ge=0, le=1)]
 Limit = Annotated[int, Meta(ge=0, le=MOST_SLOTS)]
 Language = Annotated[str, Meta(max_length=35)]
 
@@ -71,6 +72,15 @@ class PageConfig(Settings, frozen=True, kw_only=True):
             " a page gets more clicks, and its lists keep less to their purpose.",
         ),
     ] = 20
+    explore: Annotated[
+        Chance,
+        Meta(
+            description="How likely the last slot of a list is to hold an article drawn at random"
+            " from all that the list may show, for lists whose layout names no chance of its own."
+            " At .2 each list of EB-NeRD loses 1 to 2 percent of its clicks, and three times as"
+            " many articles are shown to a reader."
+        ),
+    ] = 0.0
     language: Annotated[
         Language,
         Meta(
@@ -179,6 +189,7 @@ class ListConfig(Settings, frozen=True, kw_only=True):
             " article appears only once on a page."
         ),
     ] = None
+    explore: Annotated[Chance | None, Meta(description="See page.explore.")] = None
     filter: Annotated[FilterConfig, Meta(description="Which articles the list may show.")] = (
         FilterConfig()
     )

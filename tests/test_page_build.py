@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from naive_pages import random_model, random_user
 
+from recsys.blend.signal_table import signal_names
 from recsys.config import Config
 from recsys.config_file import config_of
 from recsys.config_page import PageConfig
@@ -13,6 +14,7 @@ from recsys.page import rankings
 from recsys.page.build import PageBuilder, UserBlock
 from recsys.page.list_table import LISTS
 from recsys.page.rankings import top_n
+from recsys.page.reasons import BECAUSE_READ, reads_behind, reason_code
 from recsys.page.slots import pack_pages, unpack_page
 
 WIDE = {
@@ -51,6 +53,35 @@ def test_a_block_of_pages_is_the_pages_one_by_one(seed):
             assert [s.score for s in together[name]] == pytest.approx(
                 [s.score for s in alone.lists[name]], abs=2e-4
             )
+
+
+def test_a_slot_has_the_reason_of_its_leading_signal_and_names_the_read_behind_it():
+    found = set()
+    for seed in range(12):
+        model = random_model(seed, n_live=100, n_known=140)
+        user, context = random_user(np.random.default_rng(seed), model), (None, 7)[seed % 2]
+        builder = PageBuilder(model)
+        built = builder.page(user, context, builder.layouts["article"])
+        own = {name: part for name, part in built.parts.items() if name not in model.live.static}
+        for of in built.layout.lists:
+            for slot in built.lists[of.name]:
+                lift = {name: part[slot.live_index] for name, part in own.items()}
+                for name, part in model.live.static_parts().items():
+                    lift[name] = part[slot.live_index] - part.mean()
+                leading = max((n for n in signal_names() if n in lift), key=lambda n: lift[n])
+                code = reason_code(
+                    of.row,
+                    leading,
+                    has_section=builder.rankings.section[slot.live_index] > 0,
+                    rises=model.rise[slot.live_index] > 0,
+                )
+                behind = reads_behind(model.live, user.reads, slot.live_index)
+                best = max((value for _, value in behind), default=0.0)
+                closest = next((read for read, value in behind if value == best > 0), -1)
+                assert slot.code == code
+                assert slot.because == (closest if code == BECAUSE_READ else -1)
+                found.add(code)
+    assert {BECAUSE_READ, "taste", "related"} <= found
 
 
 @settings(deadline=None, max_examples=60)

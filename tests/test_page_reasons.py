@@ -1,4 +1,3 @@
-import numpy as np
 import pytest
 
 from recsys.page.list_table import SCORERS
@@ -9,7 +8,6 @@ from recsys.page.reasons import (
     REASONS,
     TOPIC,
     code_table,
-    leading_signal,
     reason_code,
     reason_in,
     reason_words,
@@ -51,12 +49,6 @@ def test_the_table_for_the_kernels_has_the_same_codes():
                 for r in (False, True):
                     code = reason_code(scorer, signal, has_section=s, rises=r)
                     assert CODES[table[i, int(s), int(r)]] == code
-
-
-def test_the_first_of_equal_signals_leads():
-    one = np.ones(1, np.float32)
-    assert leading_signal({"recency": one, "als": one, "ctr": 0 * one}) == "als"
-    assert leading_signal({"recency": 2 * one, "als": one}) == "recency"
 
 
 def test_every_reason_has_words_and_fills_them():

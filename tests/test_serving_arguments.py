@@ -62,8 +62,9 @@ def test_pages_are_the_same_whatever_holds_the_ids(ask):
 def test_numbers_of_numpy_count_as_whole_numbers(ask):
     assert ask(n=np.int64(3)) == ask(n=pl.Series([3])[0]) == ask(n=pd.Series([3])[0]) == ask(n=3)
     assert ask(n={"must_reads": np.uint8(2)}) == ask(n={"must_reads": 2})
-    drawn = ask(explore=np.int32(2), random_state=np.int64(5))
-    assert drawn == ask(explore=2, random_state=5)
+    drawn = ask(explore=np.float32(0.5), random_state=np.int64(5))
+    assert drawn == ask(explore=0.5, random_state=5)
+    assert ask(explore=np.int64(1), random_state=5) == ask(explore=1, random_state=5) != ask()
     assert ask(lists={"must_reads"}) == ask(lists=np.array(["must_reads"]))
 
 
@@ -107,8 +108,13 @@ def test_rank_takes_the_same_ids(by_hand):
         ({"lists": ["best"]}, ValueError, "lists must be .* got \\['best'\\]"),
         ({"language": "German"}, ValueError, "language must be a code such as 'de' .* 'German'"),
         ({"language": 7}, ValueError, "language must be a code"),
-        ({"explore": 1.0}, ValueError, "explore must be a whole number"),
-        ({"explore": True}, ValueError, "explore must be a whole number"),
+        ({"explore": 1.5}, ValueError, "explore must be a chance from 0 to 1.* got 1.5"),
+        ({"explore": True}, ValueError, "explore must be a chance"),
+        ({"explore": "1"}, ValueError, "explore must be a chance"),
+        ({"explore": np.nan}, ValueError, "explore must be a chance"),
+        ({"explore": np.ones(2)}, ValueError, "explore must be a chance"),
+        ({"explore": {"must_reads": -1}}, ValueError, "explore must be a chance"),
+        ({"explore": {"best": 0.1}}, ValueError, r"explore names \['best'\]; lists: you_may"),
         ({"as_of": "2026-03-02"}, TypeError, "as_of must be a datetime"),
         ({"as_of": pd.NaT}, TypeError, "as_of must be a datetime"),
     ],

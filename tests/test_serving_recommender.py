@@ -1,6 +1,6 @@
+import functools
 import json
 import threading
-from collections import Counter
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -15,11 +15,11 @@ from recsys import NotPublishedError, Recommender
 from recsys.blend.curves import curve_parts
 from recsys.blend.signal_table import signal_names
 from recsys.config import Config, LearnConfig
+from recsys.config_file import config_of
 from recsys.config_page import ListConfig, PageConfig
 from recsys.learn.impressions import impression_features
 from recsys.learn.past_runs import PastRuns
 from recsys.nightly.run import run_nightly
-from recsys.page import build
 from recsys.page.reasons import reason_words
 from recsys.page.slots import Slot
 from recsys.published import connection
@@ -366,27 +366,46 @@ def test_threads_get_whole_pages_while_runs_change(sample, tmp_path):
     assert seen <= set(runs)
 
 
-def test_drawn_slots_have_the_chance_they_are_logged_with(sample, recommender):
+def test_lists_explore_by_the_chance_of_the_call(sample, recommender):
     plain = recommender.recommend("u0007", as_of=sample.as_of)
     assert {slot.propensity for slots in plain.values() for slot in slots} == {1.0}
-    seen, n_draws = Counter(), 400
-    for seed in range(n_draws):
-        page = recommender.recommend("u0007", as_of=sample.as_of, explore=2, random_state=seed)
-        liked = page["you_may_also_like"]
-        kept = plain["you_may_also_like"][:3]
-        assert [slot.article_id for slot in liked[:3]] == [slot.article_id for slot in kept]
+    ask = functools.partial(recommender.recommend, "u0007", as_of=sample.as_of)
+    page = ask(explore={"must_reads": 0.5, "popular_now": 0.0}, random_state=0)
+    assert page == ask(explore={"must_reads": 0.5}, random_state=0)
+    assert all(page[name] == plain[name] for name in page if name != "must_reads")
+    pages = [ask(explore=0.5, random_state=seed) for seed in range(20)]
+    assert len({tuple(ids(page)) for page in pages}) > 10
+    for page in pages:
         assert len(set(ids(page))) == len(ids(page)) == len(ids(plain))
-        assert all(page[name] == plain[name] for name in page if name != "you_may_also_like")
-        for slot in liked[3:]:
-            assert slot.propensity == 2 / build.POOL
-            seen[slot.article_id] += 1
-    assert len(seen) == build.POOL
-    # Each is drawn 40 times of 400; six standard deviations of a binomial are 36.
-    assert all(abs(n - n_draws * 2 / build.POOL) < 36 for n in seen.values())
-    again = recommender.recommend("u0007", as_of=sample.as_of, explore=2, random_state=7)
-    assert again == recommender.recommend("u0007", as_of=sample.as_of, explore=2, random_state=7)
-    with pytest.raises(ValueError, match="explore"):
-        recommender.recommend("u0007", explore=6)
+        for name, slots in page.items():
+            assert slots[:-1] == plain[name][:-1]
+            if slots[-1] == plain[name][-1]._replace(propensity=0.5):
+                continue
+            assert slots[-1].reason == "Something different"
+            assert 0 < slots[-1].propensity < 0.01
+            assert slots[-1].explanation.note.startswith("drawn at random")
+    # An anonymous page explores too, though its page is kept.
+    anonymous = recommender.recommend(as_of=sample.as_of, explore=1.0, random_state=1)
+    assert {slots[-1].reason_code for slots in anonymous.values()} == {"explored"}
+    assert recommender.recommend(as_of=sample.as_of) == recommender.recommend(
+        as_of=sample.as_of, explore=0
+    )
+
+
+def test_lists_explore_by_the_chance_of_the_settings(sample_store, tmp_path):
+    tables = {
+        "page": {"explore": 1.0},
+        "learn": {"days": 0},
+        "layouts": {"article": {"you_may_also_like": {}, "must_reads": {"explore": 0.0}}},
+    }
+    config = config_of(tables, "test")
+    run_nightly(sample_store, tmp_path, as_of_ms=RECEIVED_MS, config=config)
+    recommender, as_of = Recommender(tmp_path), from_ms(RECEIVED_MS)
+    page = recommender.recommend("u0007", as_of=as_of)
+    codes = {name: slots[-1].reason_code for name, slots in page.items()}
+    assert codes["you_may_also_like"] == "explored" != codes["must_reads"]
+    page = recommender.recommend("u0007", as_of=as_of, explore=0)
+    assert "explored" not in {slot.reason_code for slots in page.values() for slot in slots}
 
 
 @pytest.fixture(scope="module")

@@ -30,6 +30,7 @@ _IN_LAYOUT = {
     "max_of_section": "max_of_section",
     "diversity": "diversity",
     "exempt": "exempt",
+    "explore": "explore",
 }
 
 

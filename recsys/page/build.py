@@ -16,20 +16,17 @@ from recsys.kernels import pages as kernels
 from recsys.page import rankings
 from recsys.page.compose import FILLED, MINIMUM, Cap
 from recsys.page.list_table import ARTICLE, FRONT, SCORERS, Layout, PageList, layouts_of
-from recsys.page.rankings import Rankings, Scored, boosts_of, top_n
+from recsys.page.rankings import Rankings, Scored, boosts_of
 from recsys.page.reasons import (
     BECAUSE_READ,
     CHOSEN,
     CODES,
-    closest_read,
     code_table,
-    leading_signal,
     reason_code,
 )
 from recsys.page.rules import NO_RULES, Editorial
 from recsys.page.slots import Pages, Slot, slots_of_page
 
-POOL = 20  # articles that a slot which explores is drawn from
 PLANS_KEPT = 256  # for pages of a layout, beside a section, under some rules
 NOTHING = np.zeros(0, dtype=np.int64)
 
@@ -115,6 +112,14 @@ class Built:
         """Return the weighted signals of every live article on this page."""
         user, context, _ = self._request
         return score_parts(self._builder.model.live, user, context)
+
+    @computed_once
+    def closed(self) -> NDArray[np.bool_]:
+        """Return the live articles that must not be on the page, shape (n_live,).
+
+        The same as `Scored.closed`, without the scores.
+        """
+        return self._builder.closed(*self._request)
 
     @computed_once
     def scored(self) -> Scored:
@@ -420,49 +425,9 @@ class PageBuilder:
                 values[of.name] = similar
             else:
                 values[of.name] = scores
-        return Scored(values, self._closed(user, context, blocked), context, language)
+        return Scored(values, self.closed(user, context, blocked), context, language)
 
-    def explored(
-        self,
-        built: Built,
-        user: UserState | None,
-        n: int,
-        rng: np.random.Generator,
-        editorial: Editorial = NO_RULES,
-    ) -> tuple[dict[str, list[Slot]], dict[int, float]]:
-        """Return a page whose last `n` slots of the first personal list are drawn at random.
-
-        They are drawn evenly from the best `POOL` articles that may be there, one a story, the
-        ones that they replace among them.
-
-        Returns
-        -------
-        lists
-            The page; its other slots as they were.
-        propensity : dict
-            By live index drawn: the chance it had, exactly: slots drawn over articles to draw from.
-        """
-        of, story = built.layout.of_scorer("personal"), self.model.story
-        if of is None:
-            return built.lists, {}
-        shown = built.lists[of.name]
-        kept = built.lists | {of.name: shown[: max(len(shown) - n, 0)]}
-        closed = built.scored.closed
-        barred = self.rankings.barred(of, editorial, built.language)
-        closed = closed if barred is None else closed | barred
-        used = {int(story[slot.live_index]) for slots in kept.values() for slot in slots}
-        pool: list[int] = []
-        for article in top_n(np.where(closed, -np.inf, built.scored.values[of.name]), len(story)):
-            if int(story[article]) not in used and len(pool) < POOL:
-                used.add(int(story[article]))
-                pool.append(int(article))
-        n_drawn = min(len(shown) - len(kept[of.name]), len(pool))
-        drawn = [pool[i] for i in rng.permutation(len(pool))[:n_drawn].tolist()]
-        slots = [self._slot(built, of, user, article) for article in drawn]
-        propensity = dict.fromkeys(drawn, n_drawn / max(len(pool), 1))
-        return kept | {of.name: kept[of.name] + slots}, propensity
-
-    def _closed(
+    def closed(
         self, user: UserState | None, context: int | None, blocked: Ints
     ) -> NDArray[np.bool_]:
         """Return which live articles must not be on a page, nor any of their story."""
@@ -480,17 +445,3 @@ class PageBuilder:
             closed[story[same]] = True
         result: NDArray[np.bool_] = closed[story]
         return result
-
-    def _slot(self, built: Built, of: PageList, user: UserState | None, article: int) -> Slot:
-        """Return a slot of a personal list that holds a live article, with its reason."""
-        here = {name: part[[article]] for name, part in (built.parts | self._centred).items()}
-        code = reason_code(
-            of.row,
-            leading_signal(here),
-            has_section=bool(self.rankings.section[article] > 0),
-            rises=bool(self.model.rise[article] > 0),
-        )
-        because = -1
-        if user is not None and code == BECAUSE_READ:
-            because = closest_read(self.model.live, user.reads, article)
-        return Slot(article, round(float(built.scored.values[of.name][article]), 4), code, because)

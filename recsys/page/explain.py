@@ -73,7 +73,8 @@ class Explanation:
     displaced
         What the list ranks above it, and why that is not in the list.
     note
-        How the list was filled against its own limits, or why it is short; mostly "".
+        That the slot was drawn at random, how the list was filled against its own limits, or why
+        it is short; mostly "".
     """
 
     parts: Mapping[str, float]
@@ -175,8 +176,13 @@ class PageTrace:
             drivers=self._drivers(name, live_index) if of.scorer in _PERSONAL else (),
             rules=tuple(rule for rule in self._rules if rule.rule_id in rules),
             displaced=self.displaced(name, order[:rank].tolist()),
-            note=self.built.notes.get(name, ""),
+            note=self._note(name, live_index),
         )
+
+    def _note(self, name: str, live_index: int) -> str:
+        if all(slot.live_index != live_index for slot in self.built.lists[name]):
+            return "drawn at random from all that the list may show, to explore"
+        return self.built.notes.get(name, "")
 
     def _ranks(self, of: PageList, live_index: int) -> dict[str, int]:
         if of.scorer not in _PERSONAL:

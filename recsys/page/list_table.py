@@ -187,6 +187,8 @@ class PageList:
         "layout.list": the name of its filter in a run.
     n_slots, minimum
         Its slots, and how many it keeps before another list gets more.
+    explore
+        How likely its last slot is to hold an article drawn at random.
     filter
         Which articles it may show.
     has_own_title
@@ -206,6 +208,7 @@ class PageList:
     max_of_section: int
     diversity: float
     exempt: bool
+    explore: float
     filter: FilterConfig
 
     @property
@@ -240,6 +243,11 @@ class Layout:
     def names(self) -> tuple[str, ...]:
         """Return the names of the lists."""
         return tuple(of.name for of in self.lists)
+
+    @computed_once
+    def explore(self) -> Mapping[str, float]:
+        """Return by list how likely its last slot is to be drawn at random; {} where none is."""
+        return MappingProxyType({of.name: of.explore for of in self.lists if of.explore > 0})
 
     @computed_once
     def n_page(self) -> int:
@@ -334,6 +342,7 @@ def _page_list(config: Config, layout: str, name: str, of: ListConfig) -> PageLi
         max_of_section=_first(of.max_of_section, base.max_of_section),
         diversity=_first(of.diversity, base.diversity),
         exempt=_first(of.exempt, base.exempt),
+        explore=_first(of.explore, config.page.explore),
         filter=of.filter,
     )
 

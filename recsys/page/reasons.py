@@ -26,6 +26,7 @@ from recsys.page.translations import LANGUAGES_KEPT, translated
 
 CHOSEN, BECAUSE_READ, RELATED, TOPIC = "chosen", "because_read", "related", "topic"
 SAME_SECTION, READING_TIME = "same_section", "reading_time"
+EXPLORED = "explored"
 REASONS = {
     CHOSEN: "Chosen by the editors",
     RELATED: "Related to this article",
@@ -46,6 +47,7 @@ REASONS = {
     "must_read": "Widely read in {category}",
     "must_read_anywhere": "Widely read today",
     READING_TIME: "{minutes} min read",
+    EXPLORED: "Something different",
 }
 _WITHOUT_SECTION = {
     "popular": "popular_anywhere",
@@ -67,19 +69,6 @@ Values = tuple[tuple[str, str], ...]  # what a reason names: ("title", a title),
 _EITHER = (False, True)
 
 
-def leading_signal(parts: dict[str, NDArray[np.float32]]) -> str:
-    """Return the signal that most lifts one article, the first of equal ones.
-
-    Parameters
-    ----------
-    parts : dict of array of float32, shape (1,)
-        Weighted signals of the article; static ones centred on the average live article,
-        otherwise every article would be called popular.
-    """
-    present = [name for name in signal_names() if name in parts]
-    return max(present, key=lambda name: float(parts[name][0]))
-
-
 def reason_code(scorer: ScorerRow, signal: str, *, has_section: bool, rises: bool) -> str:
     """Return the code of a slot's reason.
 
@@ -88,7 +77,8 @@ def reason_code(scorer: ScorerRow, signal: str, *, has_section: bool, rises: boo
     scorer
         Of the list of the slot.
     signal
-        The leading signal, which gives the reason where the scorer has none of its own.
+        The leading signal: the one that most lifts the article, the first of equal ones, static
+        ones less their mean. It gives the reason where the scorer has none of its own.
     has_section
         Whether the article in the slot has a section to name.
     rises
@@ -139,15 +129,6 @@ def reason_in(language: str, code: str, value: str) -> tuple[str, Values]:
     if not name:
         return words, ()
     return words.replace(f"{{{name}}}", value), ((name, value),)
-
-
-def closest_read(live: LiveModel, reads: NDArray[np.int64], live_index: int) -> int:
-    """Return the recent read (known index) that adds most to an article's text signal, or -1."""
-    best, best_value = -1, 0.0
-    for known, value in reads_behind(live, reads, live_index):
-        if value > best_value:
-            best, best_value = known, value
-    return best
 
 
 def reads_behind(

@@ -7,15 +7,13 @@ import reprlib
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from operator import index
-from typing import SupportsIndex
+from typing import SupportsFloat, SupportsIndex
 
 from recsys.config_types import MOST_SLOTS
 from recsys.ids import Id, spelled_id
 from recsys.languages import primary_language
 from recsys.page.list_table import Layout
 from recsys.rows import to_ms
-
-NOT_EXPLORED = 0
 
 
 def id_of(name: str, value: Id | None) -> str | None:
@@ -124,25 +122,39 @@ def _n_slots(value: SupportsIndex) -> int:
     return number
 
 
-def explored_slots(explore: SupportsIndex, layout: Layout) -> int:
-    """Return how many slots a call draws at random.
+def explored_lists(
+    explore: SupportsFloat | Mapping[str, SupportsFloat] | None, layout: Layout
+) -> Mapping[str, float]:
+    """Return by list how likely its last slot is to be drawn; {} where none may be.
 
     Raises
     ------
     ValueError
-        If it is not a whole number from 0 to the slots of the personal list.
+        If a chance is not a number from 0 to 1, or the layout has no such list.
     """
-    if explore is NOT_EXPLORED:
-        return NOT_EXPLORED
-    personal = layout.of_scorer("personal")
-    most = 0 if personal is None else personal.n_slots
-    number = _whole(explore)
-    if number is None or not 0 <= number <= most:
+    if explore is None:
+        return layout.explore
+    if isinstance(explore, Mapping):
+        if unknown := [name for name in explore if name not in layout.names]:
+            raise ValueError(f"explore names {unknown!r}; lists: {', '.join(layout.names)}")
+        given = dict(layout.explore) | {name: _chance(value) for name, value in explore.items()}
+    else:
+        given = dict.fromkeys(layout.names, _chance(explore))
+    return {name: chance for name, chance in given.items() if chance > 0}
+
+
+def _chance(value: SupportsFloat) -> float:
+    is_number = isinstance(value, SupportsFloat) and not isinstance(value, bool)
+    try:
+        chance = float(value) if is_number else -1.0
+    except TypeError:  # an array of several
+        chance = -1.0
+    if not 0 <= chance <= 1:
         raise ValueError(
-            f"explore must be a whole number from 0 to {most}, the slots of the personal list of"
-            f" this layout, got {reprlib.repr(explore)}"
+            "explore must be a chance from 0 to 1, or one for each list by name, got"
+            f" {reprlib.repr(value)}"
         )
-    return number
+    return chance
 
 
 def _whole(value: SupportsIndex) -> int | None:

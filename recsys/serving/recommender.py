@@ -13,7 +13,7 @@ from datetime import datetime
 from functools import lru_cache
 from operator import index
 from pathlib import Path
-from typing import SupportsIndex
+from typing import SupportsFloat, SupportsIndex
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,7 @@ from recsys.blend.live_model import UserState
 from recsys.errors import SnapshotError
 from recsys.files import version_of
 from recsys.ids import Id
+from recsys.page.explore import explored
 from recsys.page.known_articles import KnownArticle
 from recsys.page.list_table import Layout
 from recsys.page.rules import NO_RULES, Resolved, Rule
@@ -31,7 +32,7 @@ from recsys.published import folder as published_folder
 from recsys.published.user_rows import find_profile
 from recsys.rows import HOUR_MS, is_anonymous, is_text
 from recsys.serving.arguments import (
-    explored_slots,
+    explored_lists,
     id_of,
     ids_of,
     language_of,
@@ -185,7 +186,7 @@ class Recommender:
         recent_clicks: Iterable[Id] = (),
         exclude: Iterable[Id] = (),
         as_of: datetime | None = None,
-        explore: SupportsIndex = 0,
+        explore: SupportsFloat | Mapping[str, SupportsFloat] | None = None,
         random_state: SupportsIndex | None = None,
     ) -> Page:
         """Return one page; see `recsys.recommend` for the parameters."""
@@ -197,7 +198,7 @@ class Recommender:
         wanted = wanted_lists(lists, usual)
         resized = slots_of(n, usual)
         of = usual if resized is None else run.resized(usual, resized)
-        n_explored = explored_slots(explore, of)
+        chances = explored_lists(explore, of)
         now_ms = now_ms_of(as_of)
         hidden = run.hidden(now_ms)
         context = None if article_id is None else run.known.get(article_id)
@@ -211,7 +212,7 @@ class Recommender:
             blocked = np.concatenate((hidden.live, out[out >= 0]))
         rules = self._resolved(run)
         editorial = rules.at(now_ms, context)
-        if user is None and not n_explored:
+        if user is None and not chances:
             page = run.anonymous_page(context, of, blocked.tobytes(), rules, editorial, of_page)
             return page if lists is None else page.of(wanted)
         trace = run.trace(user, context, of, blocked, rules, editorial, of_page, hidden.known)
@@ -220,15 +221,16 @@ class Recommender:
             usual_language = run.builder.default_language(of, None)
             is_stored = is_stored and rankings.language_number(asked) == usual_language
         made = None
-        if is_stored and editorial is NO_RULES and not (clicks or excluded or n_explored):
+        if is_stored and editorial is NO_RULES and not (clicks or excluded or chances):
             made = self._stored_page(run, stored, of, hidden.live)
         notes: Mapping[str, str] = {}
         propensity: dict[int, float] = {}
         if made is None:
             made, notes = trace.built.lists, trace.built.notes
-        if n_explored:
+        if chances:
             rng = np.random.default_rng(None if random_state is None else index(random_state))
-            made, propensity = run.builder.explored(trace.built, user, n_explored, rng, editorial)
+            drawn = explored(run.builder, trace.built, chances, rng, editorial)
+            made, propensity = drawn.lists, drawn.propensity
         page = run.page(trace, made, notes, propensity, of_page)
         return page if lists is None else page.of(wanted)
 
@@ -444,7 +446,7 @@ def recommend(
     recent_clicks: Iterable[Id] = (),
     exclude: Iterable[Id] = (),
     as_of: datetime | None = None,
-    explore: SupportsIndex = 0,
+    explore: SupportsFloat | Mapping[str, SupportsFloat] | None = None,
     random_state: SupportsIndex | None = None,
     published: str | Path | None = None,
 ) -> Page:
@@ -485,9 +487,11 @@ def recommend(
         Articles that have expired by then are left out; by default the present. A naive time is
         UTC.
     explore
-        The last so many slots of You May Also Like are drawn at random from the best articles
-        that may be there. Log the `propensity` of each slot with the impression (`propensities`),
-        so that `recsys evaluate` can judge what the ranking would not have shown.
+        How likely the last slot of each list is to hold an article drawn at random from all that
+        the list may show: one chance from 0 to 1 for all lists, or chances by list; by default
+        those of the settings (`explore`), which are 0 as shipped. Log the `propensity` of each
+        slot with the impression (`propensities`), so that `recsys evaluate` can judge what the
+        ranking would not have shown.
     random_state
         Seed of that draw; by default another one each time.
     published

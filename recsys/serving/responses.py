@@ -114,8 +114,8 @@ class Recommendation(NamedTuple):
         The same as a code, for texts of your own; see `recsys.page.reasons.REASONS` and
         `reason_values`.
     propensity
-        Chance this article had of being here: 1.0 but in a slot drawn to explore. To be
-        logged with the impression.
+        Chance this article had of being here: 1.0 but in a slot that may be drawn at random
+        (`explore`). To be logged with the impression.
     rules
         Editors' rules that put it here, or lifted or lowered it.
     named
