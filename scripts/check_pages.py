@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from recsys import Recommender, metrics
 from recsys.blend.linear import total_score
 from recsys.blend.live_model import UserState
-from recsys.evaluation.full_list import PAGE_METHODS, pages_by_method
-from recsys.evaluation.page_report import exposure_of
+from recsys.evaluation.page_methods import PAGE_METHODS, pages_by_method
+from recsys.evaluation.page_report import exposure_of, padded_pages
 from recsys.page.build import Built, PageBuilder
 from recsys.page.list_table import PageList
 from recsys.page.rules import Editorial, Resolved
@@ -106,7 +106,7 @@ def check(published: Path, n_users: int, n_articles: int, seed: int) -> dict[str
         "articles": len(article_ids),
         "live": len(live_ids),
         "rules": len(rules.rules),
-    } | summary(figures, run.model.story)
+    } | summary(figures, run.model.story, {of.name: of.n_slots for of in layout.lists})
 
 
 def known_users(run: LoadedRun) -> set[str]:
@@ -221,8 +221,10 @@ def own_ndcg(
     return float(found / ideal) if ideal > 0 else 1.0
 
 
-def summary(figures: Figures, story: NDArray[np.int64]) -> dict[str, object]:
-    """Return means and extremes of the figures."""
+def summary(
+    figures: Figures, story: NDArray[np.int64], slots: Mapping[str, int]
+) -> dict[str, object]:
+    """Return means and extremes of the figures; `slots` are those of each list."""
 
     def mean_and_most(values: Sequence[float]) -> dict[str, float]:
         return {"mean": round(float(np.mean(values)), 4), "most": round(float(max(values)), 4)}
@@ -242,7 +244,10 @@ def summary(figures: Figures, story: NDArray[np.int64]) -> dict[str, object]:
         "methods": {
             method: {
                 "redundancy": round(metrics.redundancy([[*p.values()] for p in pages], story), 4),
-                **{key: round(of, 4) for key, of in exposure_of(pages, len(story)).items()},
+                **{
+                    name: round(value, 4)
+                    for name, value in exposure_of(padded_pages(pages, slots), len(story)).items()
+                },
             }
             for method, pages in figures.pages.items()
         },

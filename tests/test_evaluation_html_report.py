@@ -3,6 +3,7 @@ import pytest
 from recsys.evaluation.full_list_report import FullListReport
 from recsys.evaluation.html_report import render
 from recsys.evaluation.in_view_report import InViewReport
+from recsys.evaluation.page_methods import FRONTIER
 from recsys.metrics import Interval
 
 ABOUT = {
@@ -44,7 +45,7 @@ def in_view(section="Sport"):
     )
 
 
-NO_LISTS = FullListReport(0, 0, 0, {}, {}, {}, {}, {}, 0.0, {}, {})
+NO_LISTS = FullListReport(0, 0, 0, {}, {}, {}, {}, {}, {}, 0.0, {}, {})
 
 
 def page(**changes):
@@ -113,7 +114,9 @@ def test_whole_pages_are_shown_and_what_is_known_afterwards_does_not_win():
     }
     less = {"hit@5": interval(0.3), "ndcg@10": interval(0.3)}
     figures = ("any_click", "clicks", "weighted_clicks", "redundancy", "coverage", "gini")
+    figures += ("hit@5", "coverage@5", "gini@5")
     pages = {"assignment": dict.fromkeys(figures, interval(0.8))}
+    pages["one ranking"] = dict.fromkeys(figures, interval(0.7))
     pages["best fixed"] = dict.fromkeys(figures, interval(0.9))
     full = FullListReport(
         n_lists=9,
@@ -124,6 +127,7 @@ def test_whole_pages_are_shown_and_what_is_known_afterwards_does_not_win():
         n_scored={},
         strata={},
         pages=pages,
+        frontier={name: pages["assignment"] for name in FRONTIER},
         cold_users=0.0,
         purposes={},
         purpose_titles={},
@@ -136,3 +140,4 @@ def test_whole_pages_are_shown_and_what_is_known_afterwards_does_not_win():
     assert "the assignment" in best
     assert not any(name.endswith(("best fixed", "known afterwards")) for name in best)
     assert text.count("the best fixed articles, known afterwards") == 2  # plot and table
+    assert text.count("<polyline") == 3  # hits by clicks, and both coverages by hits

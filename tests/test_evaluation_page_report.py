@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsys.evaluation.page_report import best_fixed, dealt, page_report
+from recsys.evaluation.page_report import best_fixed, dealt, padded_pages, page_report
 
 CLICKED = st.lists(st.sets(st.integers(0, 9), max_size=4), max_size=12)
 
@@ -15,6 +15,8 @@ CLICKED = st.lists(st.sets(st.integers(0, 9), max_size=4), max_size=12)
 def report(pages, relevant, story=None):
     n = len(pages)
     story = np.arange(10) if story is None else np.array(story)
+    slots = {name: len(shown) for name, shown in pages[0].items()} if pages else {}
+    pages = padded_pages(pages, slots)
     return page_report(pages, relevant, story, np.arange(n), np.zeros(n, dtype=np.int64))
 
 
@@ -38,6 +40,13 @@ def test_redundancy_coverage_and_exposure_are_of_stories_and_articles():
     assert found["redundancy"].mean == pytest.approx(1 / 3)
     assert found["coverage"].mean == 0.75
     assert found["coverage"].low == found["coverage"].high == 0.75
+
+
+def test_an_empty_slot_is_no_article():
+    pages = {"a": np.array([[3, -1]]), "b": np.array([[-1, -1]])}
+    found = page_report(pages, [{3, 9}], np.arange(10), np.zeros(1, int), np.zeros(1, int))
+    assert (found["clicks"].mean, found["redundancy"].mean) == (1.0, 0.0)
+    assert found["coverage"].mean == 0.1
 
 
 def test_no_pages_have_no_figures():

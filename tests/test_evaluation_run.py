@@ -18,9 +18,9 @@ from conftest import QUICK, RECEIVED_MS
 
 from recsys.errors import ConfigError, StoreError
 from recsys.evaluation import evaluate
-from recsys.evaluation.full_list import PAGE_METHODS
 from recsys.evaluation.in_view import FEATURE_GROUPS, features_of_group
 from recsys.evaluation.own_systems import COLUMNS
+from recsys.evaluation.page_methods import FRONTIER, PAGE_METHODS
 from recsys.evaluation.systems import in_order
 from recsys.evaluation.tables import SCHEMAS
 from recsys.learn.protocols import DAY_MS
@@ -127,6 +127,13 @@ def test_the_served_page_repeats_no_story_and_finds_more_than_chance(evaluated):
     for values in full.pages.values():
         assert values["any_click"].low < values["any_click"].mean < values["any_click"].high
         assert values["weighted_clicks"].mean <= values["clicks"].mean
+    assert list(full.frontier) == list(FRONTIER)
+    assert full.frontier["own candidates 20"] == full.pages["assignment"]  # as it is shipped
+    drawn = [full.frontier[name] for name in FRONTIER if name.startswith("explore")]
+    covered = [full.pages["assignment"], *drawn]
+    assert [found["coverage"].mean for found in covered] == sorted(
+        found["coverage"].mean for found in covered
+    )
     # Whoever knows the future needs no other articles than these for all users.
     best = full.pages["best fixed"]
     assert best["any_click"].mean > full.pages["assignment"]["any_click"].mean

@@ -235,7 +235,7 @@ def _parse_protocol(name: str) -> "list[Protocol]":
 
 
 def _print_evaluation(report: "Report") -> None:
-    from recsys.evaluation.full_list import PAGE_TITLES
+    from recsys.evaluation.page_methods import FRONTIER, PAGE_TITLES
 
     window = f"impressions from {iso(report.from_ms)} to {iso(report.before_ms)}"
     for name, in_view in report.in_view.items():
@@ -266,6 +266,10 @@ def _print_evaluation(report: "Report") -> None:
             _print_metrics(title, {n: {"ndcg@5": v} for n, v in values.items()}, ("ndcg@5",))
         pages = {PAGE_TITLES[method]: values for method, values in full.pages.items()}
         _print_metrics("whole pages, by what fills them", pages, PAGE_COLUMNS)
+        points = {FRONTIER[name]: values for name, values in full.frontier.items()}
+        measured = next(iter(points.values()))
+        shown = [name for name in (*PAGE_COLUMNS[:2], "hit@5", "coverage@5") if name in measured]
+        _print_metrics("whole pages, by how their lists choose", points, shown)
     for sentence in (*report.notes, *report.findings):
         out.print(sentence)
 

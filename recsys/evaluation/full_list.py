@@ -15,15 +15,14 @@ from recsys.blend.live_model import LiveModel, UserState
 from recsys.blend.signal_table import FORECAST, HAND_WEIGHTS, signal_names
 from recsys.evaluation.backtest import EvaluatedRun
 from recsys.evaluation.own_systems import NO_OWN_SYSTEMS, OwnSystems
-from recsys.evaluation.page_report import best_fixed, dealt
+from recsys.evaluation.page_methods import FRONTIER, PAGE_TITLES, Frontier, Page, pages_by_method
+from recsys.evaluation.page_report import PagesOf, best_fixed, dealt, padded_pages
 from recsys.evaluation.systems import BEST_FIXED, in_order, without
-from recsys.evaluation.turn_taking import fill_by_turns
 from recsys.learn.live_choices import CHOICE_HOURS, later_clicks, live_choices
 from recsys.learn.past_runs import PastRun, PastRuns
-from recsys.page.build import Built, PageBuilder
+from recsys.page.build import PageBuilder
 from recsys.page.list_table import PageList
 from recsys.page.rankings import top_n
-from recsys.page.rules import NO_RULES
 from recsys.rows import HOUR_MS, iso
 from recsys.rows import from_ms as to_datetime
 from recsys.signals.event_counts import counted_clicks
@@ -40,15 +39,6 @@ SIGNALS_OF_SYSTEM: dict[str, tuple[str, ...]] = {
     "collaborative": ("als", "context_item_item"),
 }
 SYSTEMS = ("random", *SIGNALS_OF_SYSTEM, "hand weights", "blend")
-# How a page is filled: by the assignment that is served, by turns, or with lists that may repeat
-# each other's articles.
-PAGE_METHOD_TITLES = {
-    "assignment": "the assignment",
-    "by turns": "turns of the lists",
-    "separate lists": "each list alone",
-}
-PAGE_METHODS = tuple(PAGE_METHOD_TITLES)
-PAGE_TITLES = {**PAGE_METHOD_TITLES, BEST_FIXED: "the best fixed articles, known afterwards"}
 MOMENT_HOURS = range(6, 23, 2)  # of the local day: when the lists are made
 LIST_LENGTH = 10
 
@@ -76,7 +66,10 @@ class FullList:
     start : array of int64, shape (n_moments + 1,)
         The articles of moment i have the indices `start[i]` up to `start[i + 1]`.
     pages
-        By method of `PAGE_TITLES`, for each user: the indices of each list of the page.
+        By method of `PAGE_TITLES` and point of `FRONTIER`: the pages, see
+        `recsys.evaluation.page_report.PagesOf`.
+    personal
+        The name of the personal list, "" if the layout has none.
     gains : dict of array of float64, shape (n_articles,)
         By list with a purpose of its own: the gain of each article.
     gain_titles
@@ -98,7 +91,8 @@ class FullList:
     n_reads: Ints
     moment: Ints
     start: Ints
-    pages: dict[str, list[dict[str, list[int]]]]
+    pages: dict[str, PagesOf]
+    personal: str
     gains: dict[str, Floats]
     gain_titles: dict[str, str]
     read_share: Floats
@@ -211,7 +205,8 @@ def _lists_of(
     fixed_page = dealt(best, {of.name: of.n_slots for of in layout.lists})
     if personal is not None:
         rows["page"], longer = [], layout.resized({personal.name: LIST_LENGTH})
-    pages: dict[str, list[dict[str, list[int]]]] = {name: [] for name in PAGE_TITLES}
+    pages: dict[str, list[Page]] = {name: [] for name in (*PAGE_TITLES, *FRONTIER)}
+    frontier = Frontier(builder.model)
     unweighted = model.live.unweighted()
     for i, choice in enumerate(choices):
         scores = {name: values[i].astype(np.float32) for name, values in given.items()}
@@ -222,7 +217,11 @@ def _lists_of(
             shown = np.array([slot.live_index for slot in liked], dtype=np.int64)
             rows["page"].append(_padded(shown))
         built = builder.page(choice.user, None, layout)
-        for name, page in pages_by_method(builder, built).items():
+        seed = (run.window.as_of_ms, choice.user_key)
+        for name, page in (
+            *pages_by_method(builder, built).items(),
+            *frontier.pages(builder, built, choice.user, seed).items(),
+        ):
             pages[name].append(page)
         pages[BEST_FIXED].append(fixed_page)
     read_share, is_cold, vectors = _article_facts(run)
@@ -237,7 +236,11 @@ def _lists_of(
         n_reads=np.array([choice.n_reads for choice in choices], dtype=np.int64),
         moment=np.zeros(len(choices), dtype=np.int64),
         start=np.array([0, len(learned.live_rows)], dtype=np.int64),
-        pages=pages,
+        pages={
+            name: padded_pages(found, {of.name: of.n_slots for of in layout.lists})
+            for name, found in pages.items()
+        },
+        personal="" if personal is None else personal.name,
         gains=_gains(past, run, judged, before_ms),
         gain_titles={of.name: f"{of.title()}: {of.row.purpose}" for of in judged},
         read_share=read_share,
@@ -266,13 +269,13 @@ def _concatenated(parts: Sequence[FullList]) -> FullList:
         moment=np.concatenate([no_ints, *(part.moment + i for i, part in enumerate(parts))]),
         start=start,
         pages={
-            method: [
-                {name: [by + i for i in found] for name, found in page.items()}
-                for p, by in shifted
-                for page in p.pages[method]
-            ]
-            for method in PAGE_TITLES
+            method: {
+                name: np.concatenate([_shifted(p.pages[method][name], by) for p, by in shifted])
+                for name in parts[0].pages[method]
+            }
+            for method in (parts[0].pages if parts else ())
         },
+        personal=parts[0].personal if parts else "",
         gains={
             name: np.concatenate([no_floats, *(part.gains[name] for part in parts)])
             for name in gain_titles
@@ -297,30 +300,6 @@ def _padded(live_index: Ints) -> Ints:
     row = np.full(LIST_LENGTH, -1, dtype=np.int64)
     row[: len(live_index)] = live_index
     return row
-
-
-def pages_by_method(builder: PageBuilder, built: Built) -> dict[str, dict[str, list[int]]]:
-    """Return a page filled by each of `PAGE_METHODS`, as live indices by list.
-
-    Parameters
-    ----------
-    builder
-        Built the page.
-    built
-        The page as it is served: by the assignment.
-    """
-    layout, is_closed = built.layout, built.scored.closed
-    free = {}
-    for of in layout.lists:
-        order = builder.rankings.alone(of, built.scored)
-        barred = builder.rankings.barred(of, NO_RULES, built.language)
-        is_out = is_closed if barred is None else is_closed | barred
-        free[of.name] = order[~is_out[order]].tolist()
-    return {
-        "assignment": {name: [s.live_index for s in slots] for name, slots in built.lists.items()},
-        "by turns": fill_by_turns(free, layout, builder.model.story, np.flatnonzero(is_closed)),
-        "separate lists": {of.name: free[of.name][: of.n_slots] for of in layout.lists},
-    }
 
 
 def _gains(

@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys import metrics
-from recsys.evaluation.full_list import PAGE_METHODS, FullList
+from recsys.evaluation.full_list import FullList
 from recsys.evaluation.in_view_report import USER_STRATA
+from recsys.evaluation.page_methods import FRONTIER, PAGE_METHODS, PAGE_TITLES
 from recsys.evaluation.page_report import page_report
 from recsys.evaluation.systems import compared, in_order
 from recsys.metrics import Interval, bootstrap
@@ -25,6 +26,7 @@ METRICS: dict[str, Callable[[NDArray[np.bool_], Ints], Floats]] = {
     "map@10": lambda hits, n: metrics.map_at_k(hits, n, 10),
     "ndcg@10": lambda hits, n: metrics.ndcg_at_k(hits, n, 10),
 }
+K = 5  # the cut-off of what lists of a page are judged by
 COMPARED = ("hit@5", "ndcg@10")  # the metrics whose differences between systems are reported
 
 
@@ -48,7 +50,11 @@ class FullListReport:
     strata
         By stratum of users and system: hit@5.
     pages
-        By method of filling a page: the metrics of `recsys.evaluation.page_report.page_report`.
+        By method of filling a page: the metrics of `recsys.evaluation.page_report.page_report`;
+        `hit@5`, `coverage@5` and `gini@5` of the personal list, if the layout has one; and
+        "LIST: ndcg@5" by the gain of each list that has a purpose of its own.
+    frontier
+        The same by point of `recsys.evaluation.page_methods.FRONTIER`.
     cold_users
         Share of the lists whose user the run did not know.
     purposes
@@ -66,6 +72,7 @@ class FullListReport:
     n_scored: dict[str, int]
     strata: dict[str, dict[str, Interval]]
     pages: dict[str, dict[str, Interval]]
+    frontier: dict[str, dict[str, Interval]]
     cold_users: float
     purposes: dict[str, dict[str, Interval]]
     purpose_titles: dict[str, str]
@@ -97,6 +104,7 @@ def full_list_report(full: FullList) -> FullListReport:
         for inside in [(full.n_reads >= least) & (full.n_reads <= most)]
         if inside.any()
     }
+    of_pages = {name: _of_pages(full, name, n_relevant) for name in full.pages}
     return FullListReport(
         n_lists=len(full.relevant),
         n_users=len(np.unique(full.user_key)),
@@ -117,10 +125,8 @@ def full_list_report(full: FullList) -> FullListReport:
         },
         n_scored={name: int(made.sum()) for name, made in is_made.items()},
         strata=strata,
-        pages={
-            name: page_report(pages, full.relevant, full.story, full.user_key, full.moment)
-            for name, pages in full.pages.items()
-        },
+        pages={name: of_pages[name] for name in PAGE_TITLES if name in of_pages},
+        frontier={name: of_pages[name] for name in FRONTIER if name in of_pages},
         cold_users=float((full.n_reads == 0).mean()) if len(full.n_reads) else 0.0,
         purposes={name: _gain_ndcg(full, name) for name in full.gains},
         purpose_titles=full.gain_titles,
@@ -132,24 +138,35 @@ def _interval(full: FullList, values: Floats) -> Interval:
     return bootstrap(values, full.user_key, crossed=full.moment)
 
 
+def _of_pages(full: FullList, method: str, n_relevant: Ints) -> dict[str, Interval]:
+    """Return the metrics of whole pages, and those of their lists by themselves."""
+    pages = full.pages[method]
+    found = page_report(pages, full.relevant, full.story, full.user_key, full.moment)
+    if full.personal:
+        first = pages[full.personal][:, :K]
+        hits = metrics.hits_of(first, full.relevant)
+        found["hit@5"] = _interval(full, metrics.hit_rate_at_k(hits, n_relevant, K))
+        found |= _exposure(full, first)
+    for name in full.gains:
+        found[f"{name}: ndcg@5"] = _interval(full, _gain_values(full, name, pages[name]))
+    return found
+
+
 def _gain_ndcg(full: FullList, name: str) -> dict[str, Interval]:
     """Return nDCG@5 of the gains of a list, as each method fills it, and of baselines."""
-    gains, k = full.gains[name], 5
-    best = [np.sort(gains[begin:end])[::-1][:k] for begin, end in pairwise(full.start.tolist())]
-    best_dcg = np.array([metrics.dcg(found) for found in best])
-    ideal = best_dcg[full.moment] if len(full.moment) else np.zeros(0)
-    baselines = {title: full.lists[title] for title in ("random", "popularity", "recency")}
-    of_pages = {
-        f"{name}, {method}": [page[name] for page in full.pages[method]] for method in PAGE_METHODS
-    }
-    lists = baselines | {
-        title: np.array([[*found, *[-1] * k][:k] for found in rows], dtype=np.int64).reshape(-1, k)
-        for title, rows in of_pages.items()
-    }
+    lists = {title: full.lists[title] for title in ("random", "popularity", "recency")}
+    lists |= {f"{name}, {method}": full.pages[method][name] for method in PAGE_METHODS}
     return {
-        title: _interval(full, metrics.gain_ndcg_at_k(found, gains, ideal, k))
-        for title, found in lists.items()
+        title: _interval(full, _gain_values(full, name, found)) for title, found in lists.items()
     }
+
+
+def _gain_values(full: FullList, name: str, lists: Ints) -> Floats:
+    """Return nDCG@5 of each list, by the gains of the list with this name."""
+    gains = full.gains[name]
+    best = [np.sort(gains[begin:end])[::-1][:K] for begin, end in pairwise(full.start.tolist())]
+    ideal = np.array([metrics.dcg(found) for found in best])[full.moment]
+    return metrics.gain_ndcg_at_k(lists, gains, ideal, K)
 
 
 def _values_of(
@@ -176,13 +193,11 @@ def _values_of(
 
 def _metrics_of(full: FullList, first: Ints, values: Mapping[str, Floats]) -> dict[str, Interval]:
     """Return the metrics of one system; `first` holds the first five entries of its lists."""
-    result = {
-        name: bootstrap(value, full.user_key, crossed=full.moment) for name, value in values.items()
-    }
+    return {name: _interval(full, value) for name, value in values.items()} | _exposure(full, first)
+
+
+def _exposure(full: FullList, first: Ints) -> dict[str, Interval]:
+    """Return what lists show of all articles; without an interval, for no mean over users."""
     shown = metrics.exposure(first, len(full.read_share))
-    for name, value in (
-        ("coverage@5", metrics.catalog_coverage(shown)),
-        ("gini@5", metrics.gini(shown)),
-    ):
-        result[name] = Interval(value, value, value)  # no interval: it is not a mean over users
-    return result
+    found = {"coverage@5": metrics.catalog_coverage(shown), "gini@5": metrics.gini(shown)}
+    return {name: Interval(value, value, value) for name, value in found.items()}

@@ -8,16 +8,23 @@ from typing import Any
 import numpy as np
 from jinja2 import Environment
 
-from recsys.evaluation.full_list import PAGE_TITLES
 from recsys.evaluation.full_list_report import FullListReport
 from recsys.evaluation.headline import results
 from recsys.evaluation.in_view_report import InViewReport
+from recsys.evaluation.page_methods import (
+    FRONTIER,
+    PAGE_TITLES,
+    chosen_for_clicks,
+    chosen_for_exposure,
+)
+from recsys.evaluation.scatter_plot import scatter_plot
 from recsys.evaluation.systems import BEST_FIXED, BLEND, PAGE, POPULARITY
 from recsys.learn.protocols import Protocol
 from recsys.metrics import Interval
 
 _IN_VIEW_COLUMNS = ("auc", "auc, unbiased", "mrr", "ndcg@5", "ndcg@10", "fair_ndcg@10")
 _PAGE_COLUMNS = ("any_click", "clicks", "weighted_clicks", "redundancy", "coverage", "gini")
+_FIXED_COLUMNS = ("redundancy", "gini", "gini@5")  # the same at every point, or nearly
 _LIST_COLUMNS = (
     "hit@5",
     "hit@10",
@@ -49,6 +56,8 @@ class Part:
         Above it; "" for none.
     plot
         From `_plot`.
+    picture
+        SVG, "" for none.
     columns, rows
         The table.
     """
@@ -56,6 +65,7 @@ class Part:
     title: str = ""
     text: str = ""
     plot: dict[str, Any] | None = None
+    picture: str = ""
     columns: Sequence[str] = ()
     rows: Sequence[Sequence[str]] = ()
 
@@ -349,8 +359,40 @@ def _page_section(full: FullListReport) -> Section:
                 )
                 for name, systems in full.purposes.items()
             ),
+            *_frontier_parts(full),
         ],
     )
+
+
+def _frontier_parts(full: FullListReport) -> list[Part]:
+    """Return what a page gives up for clicks, and for exposure, by the settings of its lists."""
+    columns = [name for name in next(iter(full.frontier.values())) if name not in _FIXED_COLUMNS]
+    return [
+        Part(
+            title="Clicks against purpose: among how many of its best articles a list chooses",
+            text=(
+                "Each point is a setting ([page] own_candidates); further right is more clicks a"
+                " page, higher is a list truer to its purpose. At 0 a list goes by its ranks alone."
+            ),
+            picture=scatter_plot(
+                chosen_for_clicks(full.pages, full.frontier), "clicks a page", "hit@5 or nDCG@5"
+            ),
+        ),
+        Part(
+            title="Hits against exposure: how often the last slot of a list is drawn at random",
+            text=(
+                "Each point is a chance ([page] explore); further right is more hits of the"
+                " personal list, higher are more articles that any user is shown."
+            ),
+            picture=scatter_plot(
+                chosen_for_exposure(full.pages, full.frontier),
+                "hit@5 of the personal list",
+                "share of the live articles that any user is shown",
+            ),
+            columns=("lists choose by", *columns),
+            rows=_table({FRONTIER[name]: found for name, found in full.frontier.items()}, columns),
+        ),
+    ]
 
 
 def _learning_section(protocol: Protocol, report: InViewReport) -> Section:

@@ -63,6 +63,7 @@ def _of_protocol(
         "full_list_differences": full.differences,
         "full_list_n_scored": full.n_scored,
         "pages": full.pages,
+        "frontier": full.frontier,
         "cold_users": full.cold_users,
         "purposes": full.purposes,
         "ablation": dict(ablation),

@@ -10,11 +10,11 @@ from recsys.metrics import Interval, bootstrap
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-Page = Mapping[str, Sequence[int]]  # the articles of each list
+PagesOf = Mapping[str, Ints]  # by list: the articles of each page, (n_pages, n_slots), -1 for none
 
 
 def page_report(
-    pages: Sequence[Page], relevant: Sequence[set[int]], story: Ints, user_key: Ints, moment: Ints
+    pages: PagesOf, relevant: Sequence[set[int]], story: Ints, user_key: Ints, moment: Ints
 ) -> dict[str, Interval]:
     """Return the metrics of the pages that one method filled.
 
@@ -38,8 +38,11 @@ def page_report(
         already; `coverage` and `gini` of all pages together, without an interval because they are
         no means over users.
     """
-    rows = zip(pages, relevant, strict=True)
-    found = np.array([_of_page(page, clicked, story) for page, clicked in rows]).reshape(-1, 3)
+    rows = zip(*(shown.tolist() for shown in pages.values()), strict=True)
+    of_pages = [
+        _of_page(page, clicked, story) for page, clicked in zip(rows, relevant, strict=True)
+    ]
+    found = np.array(of_pages).reshape(-1, 3)
     clicks, weighted, repeats = found.T
     result = {
         name: bootstrap(values, user_key, crossed=moment)
@@ -54,22 +57,41 @@ def page_report(
     return result | {name: Interval(value, value, value) for name, value in exposure.items()}
 
 
-def exposure_of(pages: Sequence[Page], n_articles: int) -> dict[str, float]:
+def padded_pages(pages: Sequence[Mapping[str, Sequence[int]]], slots: Mapping[str, int]) -> PagesOf:
+    """Return pages as arrays.
+
+    Parameters
+    ----------
+    pages
+        The articles of each list of each page.
+    slots
+        The number of slots of each list.
+    """
+    found = {name: np.full((len(pages), n), -1, dtype=np.int64) for name, n in slots.items()}
+    for row, page in enumerate(pages):
+        for name, shown in page.items():
+            found[name][row, : len(shown)] = shown
+    return found
+
+
+def exposure_of(pages: PagesOf, n_articles: int) -> dict[str, float]:
     """Return `coverage` and `gini` of what some pages show of all articles."""
-    every = [article for page in pages for shown in page.values() for article in shown]
-    shown = np.bincount(np.array(every, dtype=np.int64), minlength=n_articles)
+    every = np.concatenate([np.zeros(0, dtype=np.int64), *map(np.ravel, pages.values())])
+    shown = metrics.exposure(every, n_articles)
     return {"coverage": metrics.catalog_coverage(shown), "gini": metrics.gini(shown)}
 
 
-def _of_page(page: Page, clicked: set[int], story: Ints) -> tuple[float, float, float]:
+def _of_page(
+    page: Sequence[Sequence[int]], clicked: set[int], story: Ints
+) -> tuple[float, float, float]:
     """Return clicks, weighted clicks and the share of repeats; each article counts once."""
     worth: dict[int, float] = {}
-    for shown in page.values():
+    for shown in page:
         for position, article in enumerate(shown, start=1):
             if article in clicked:
                 worth[article] = max(worth.get(article, 0.0), 1.0 / float(np.log2(1 + position)))
-    repeats = metrics.redundancy([list(page.values())], story)
-    return float(len(worth)), sum(worth.values()), repeats
+    filled = [[article for article in shown if article >= 0] for shown in page]
+    return float(len(worth)), sum(worth.values()), metrics.redundancy([filled], story)
 
 
 def best_fixed(relevant: Sequence[set[int]], n: int) -> list[int]:

@@ -41,6 +41,7 @@ SCHEMAS: dict[str, dict[str, pl.DataType]] = {
     },
     "ablation": {"protocol": _TEXT, "without": _TEXT, "metric": _TEXT, **_INTERVAL},
     "pages": {"method": _TEXT, "metric": _TEXT, **_INTERVAL},
+    "frontier": {"point": _TEXT, "metric": _TEXT, **_INTERVAL},
     "purposes": {"list": _TEXT, "system": _TEXT, "metric": _TEXT, **_INTERVAL},
     "calibration": {
         "protocol": _TEXT,
@@ -143,6 +144,7 @@ def tables_of(
             for name, value in systems.items()
         ]
         rows["pages"] = list(_figures(full.pages))
+        rows["frontier"] = list(_figures(full.frontier))
         rows["purposes"] = [
             (purpose, name, "ndcg@5", *_ends(value))
             for purpose, systems in full.purposes.items()
