@@ -198,7 +198,7 @@ def page_value(builder: PageBuilder, built: Built, lists: Lists) -> float:
         least = scores[min(len(order), built.layout.n_page) - 1]
         span = float(scores[0] - least) or 1.0
         own = (scores - least) / span
-        if not (is_beside and of.scorer in ("personal", "similar")):
+        if not (is_beside and of.row.follows_article):
             own = share * clicks[order] + (1 - share) * np.maximum(own, 0.0)
         worth = dict(zip(order.tolist(), own.tolist(), strict=True))
         total += sum(

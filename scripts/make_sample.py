@@ -17,7 +17,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
+Ints, Mask = NDArray[np.int64], NDArray[np.bool_]
 SEED = 20260302
 AS_OF = datetime(2026, 3, 2, 6, 0, tzinfo=UTC)
 DAYS = 5
@@ -301,12 +303,28 @@ def wire_copy(rng: np.random.Generator, original: Article, number: int) -> Artic
     )
 
 
+def draw_taste(
+    rng: np.random.Generator, section_of: Ints, topic_of: Ints, is_german: Mask
+) -> NDArray[np.float64]:
+    """Return how well one user, drawn at random, likes each article for what it is about."""
+    likes = rng.dirichlet(np.full(section_of.max() + 1, 0.35))
+    taste = 5.0 * likes[section_of]
+    taste += 2.0 * np.isin(topic_of, rng.choice(topic_of.max() + 1, 3, replace=False))
+    reads_german = rng.random() < 0.2
+    taste -= np.where(is_german == reads_german, 0.0, 4.0 if not reads_german else 1.0)
+    return taste
+
+
+def chance_of_liking(appeal: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return how likely users click articles that they look at, by taste and quality together."""
+    return 1 / (1 + np.exp(3.0 - appeal))
+
+
 def make_visits(
     rng: np.random.Generator, articles: list[Article]
 ) -> tuple[list[dict[str, object]], list[dict[str, object]]]:
     """Return the impressions and clicks of all users' sessions."""
     sections = sorted({article.section for article in articles})
-    n_topics = max(article.topic for article in articles) + 1
     section_of = np.array([sections.index(a.section) for a in articles])
     topic_of = np.array([a.topic for a in articles])
     german = np.array([a.language == "de" for a in articles])
@@ -316,11 +334,7 @@ def make_visits(
     clicks: list[dict[str, object]] = []
     for user in range(N_USERS):
         user_id = f"u{user:04d}"
-        likes = rng.dirichlet(np.full(len(sections), 0.35))
-        taste = 5.0 * likes[section_of]
-        taste += 2.0 * np.isin(topic_of, rng.choice(n_topics, 3, replace=False))
-        reads_german = rng.random() < 0.2
-        taste -= np.where(german == reads_german, 0.0, 4.0 if not reads_german else 1.0)
+        taste = draw_taste(rng, section_of, topic_of, german)
         read: set[int] = set()
         for _ in range(rng.poisson(3) + 1):
             ago = float(rng.uniform(0.1, DAYS * 24))
@@ -336,7 +350,7 @@ def make_visits(
             shown = live[np.argsort(-draw)[:N_SHOWN]]
             rng.shuffle(shown)
             appeal = taste[shown] + 0.5 * quality[shown] - 0.15 * np.arange(N_SHOWN)
-            is_liked = rng.random(N_SHOWN) < 1 / (1 + np.exp(3.0 - appeal))
+            is_liked = rng.random(N_SHOWN) < chance_of_liking(appeal)
             picked = shown[is_liked][:3]
             at = AS_OF - timedelta(hours=max(ago, 0.05))
             impressions.append(

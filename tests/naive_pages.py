@@ -266,7 +266,7 @@ def plain_page(builder, user, context, layout, editorial):
         if model.config.page.click_share:
             n = max(n, model.config.page.own_candidates)
         n = max(n, rankings.UNDER_CAPS) if own else n
-        is_about = context is not None and of.scorer in ("personal", "similar")
+        is_about = context is not None and of.row.follows_article
         chances = None if is_about else scores  # a list about the article keeps its own ranks
         wishes[of.name] = candidates(builder, scored, of, layout, off, editorial, n, own, chances)
     page = assigned(layout, wishes, story, caps, pins)

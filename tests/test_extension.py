@@ -137,6 +137,7 @@ def test_the_new_signal_is_learned_and_the_new_list_is_judged(extended):
     assert set(report["pages"]) == {
         "assignment",
         "by turns",
+        "one ranking",
         "separate lists",
         "best fixed",
     }

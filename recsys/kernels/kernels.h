@@ -81,6 +81,7 @@ typedef struct { /* one list of a page */
     const int64_t *order;  /* articles, best first, if one order holds on all pages; or NULL */
     int64_t n_order;
     int64_t by_turn;       /* whether ordered articles score 0, -1, -2 ... instead of `values` */
+    int64_t follows_article; /* whether it keeps its own ranks beside an article */
     const uint8_t *barred; /* n_live: articles that it must not show; or NULL */
     const double *boosts;  /* n_live: in spans from its best to the last of a page; or NULL */
     const uint8_t *code;   /* reason: by leading signal, whether in a section, whether rising */

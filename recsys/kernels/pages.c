@@ -98,10 +98,7 @@ static int64_t held_pins(const Plan *plan, const Articles *of, Desk *desk) {
 static Wish wish_of(const Run *run, const Plan *plan, int64_t l, const Cap *caps, int64_t n_caps,
                     int is_wide, int64_t n_page, int64_t n_closed, Desk *desk) {
     const List *list = plan->list + l;
-    /* No log says what readers of an article click among all live ones, so a list about the
-     * article being read keeps its own ranks. */
-    int is_about = desk->is_beside &&
-                   (list->scorer == PERSONAL_SCORE || list->scorer == SIMILARITY_SCORE);
+    int is_about = desk->is_beside && list->follows_article;
     int64_t n_live = run->of.n_live, n = n_page + plan->n_pins, n_mine = 0, offset = 0;
     if (plan->click_share > 0 && n < plan->n_own) n = plan->n_own;
     const int64_t **group = desk->group + l * (plan->n_caps + 1);

@@ -260,6 +260,8 @@ class PlanList(NamedTuple):
         Live indices, best first, for a list with one order on all pages.
     by_turn
         Whether ordered articles score 0, -1, -2 ... instead of `values`.
+    follows_article
+        Whether it keeps its own ranks beside an article.
     barred : array of bool, shape (n_live,), or None
         Articles that it must not show.
     boosts : array of float64, shape (n_live,), or None
@@ -278,6 +280,7 @@ class PlanList(NamedTuple):
     values: Floats | None
     order: Ints | None
     by_turn: bool
+    follows_article: bool
     barred: Mask | None
     boosts: Doubles | None
     code: NDArray[np.uint8]
@@ -384,6 +387,7 @@ def _list_fields(of: PlanList, run: Run) -> tuple[Any, ...]:
         order,
         n_order,
         of.by_turn,
+        of.follows_article,
         optional("barred", of.barred, np.bool_),
         optional("boosts", of.boosts, np.float64),
         pointer("code", of.code, np.uint8, run.n_signals, 2, 2),

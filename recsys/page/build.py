@@ -261,6 +261,7 @@ class PageBuilder:
                 values=ranked.values[of.row.values] if of.row.values else None,
                 order=ranked.order(of, section),
                 by_turn=of.row.by_turn,
+                follows_article=of.row.follows_article,
                 barred=ranked.barred(of, editorial, language),
                 boosts=boosts_of(of, editorial),
                 code=code_table(of.row),

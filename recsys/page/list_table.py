@@ -42,6 +42,9 @@ class ScorerRow:
         The order that the list shows, where it is the same for all users.
     by_turn
         Whether the order alone counts, not the distances between scores.
+    follows_article
+        Whether the list is about the article being read, where there is one. It then keeps its own
+        ranks: no log says what readers of an article click among all live ones.
     reason
         Code of the reason; "" where the leading signal gives it.
     purpose
@@ -56,6 +59,7 @@ class ScorerRow:
     values: Literal["", "expected", "rise", "popularity", "recency"] = ""
     order: Order | None = None
     by_turn: bool = False
+    follows_article: bool = False
     reason: str = ""
     purpose: str = ""
     gain_hours: int = 0
@@ -64,8 +68,10 @@ class ScorerRow:
 
 SCORERS: Mapping[Scorer, ScorerRow] = MappingProxyType(
     {
-        "personal": ScorerRow(kernel_score=library.PERSONAL_SCORE),
-        "similar": ScorerRow(kernel_score=library.SIMILARITY_SCORE, reason="related"),
+        "personal": ScorerRow(kernel_score=library.PERSONAL_SCORE, follows_article=True),
+        "similar": ScorerRow(
+            kernel_score=library.SIMILARITY_SCORE, follows_article=True, reason="related"
+        ),
         "popular": ScorerRow(
             kernel_score=library.GIVEN_SCORE,
             values="popularity",
