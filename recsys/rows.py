@@ -56,6 +56,8 @@ FIELDS: dict[Kind, tuple[str, ...]] = {
     "clicks": CLICK_FIELDS,
     "impressions": IMPRESSION_FIELDS,
 }
+# Of the vector of an article; those of encoders have some thousand numbers of about 1.
+LONGEST_VECTOR, LARGEST_NUMBER = 4_096, 1e9
 LIST_FIELDS = ("shown", "clicked", "propensities", "vector")
 REQUIRED: dict[Kind, tuple[str, ...]] = {
     "articles": ("article_id",),

@@ -136,3 +136,6 @@ def test_lists_of_numbers_are_finite():
     found, is_wrong = columns.number_lists(series([[1.0, float("inf")], [2.0], [], None]))
     assert found.to_list() == [None, [2.0], None, None]
     assert is_wrong.to_list() == [True, False, False, False]
+    found, is_wrong = columns.number_lists(series([[1e9, -1e9], [1.1e9], [1.0] * 3]), longest=2)
+    assert found.to_list() == [[1e9, -1e9], None, None]
+    assert is_wrong.to_list() == [False, True, True]

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from recsys.errors import InputRefusedError
 from recsys.ingest import npy
 from recsys.ingest.detect import expand, format_of
+from recsys.ingest.validate import NO_VECTOR
 from recsys.rows import Added
 
 VECTORS = np.array([[1.0, -0.5], [0.25, 2.0], [3.0, 4.0]])
@@ -49,7 +50,7 @@ def test_a_row_without_an_id_or_with_an_infinite_number_is_named(store, load):
     )
     assert vectors_of(store) == {"a": [1.0, -0.5]}
     assert report.rejected == {("missing", "article_id"): 1}
-    assert report.ignored == {("vector", "not a list of finite numbers"): 1}
+    assert report.ignored == {("vector", NO_VECTOR): 1}
 
 
 @pytest.mark.parametrize(

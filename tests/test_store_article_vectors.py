@@ -57,21 +57,26 @@ def test_vectors_are_read_for_keys_in_any_order_and_zeros_for_none(store, load):
     keys = store.article_ids().keys
     assert store.vectors.model is None
     assert store.vectors.of_articles(keys).shape == (3, 0)
-    store.vectors.put(keys[[0, 2]].tolist(), np.array([[1, 2], [3, 4]], np.float32), "m")
+    first, _, last = store.vectors.texts(-1, 9, of_all=False)
+    assert store.vectors.put([first, last], np.array([[1, 2], [3, 4]], np.float32), "m") == 2
     assert store.vectors.model == "m"
     assert store.vectors.of_articles(keys[::-1]).tolist() == [[3, 4], [0, 0], [1, 2]]
     assert store.vectors.of_articles(keys[:0]).shape == (0, 2)
-    assert store.vectors.has(keys).tolist() == [True, False, True]
+    assert [of.article_key for of in store.vectors.texts(-1, 9, of_all=False)] == [keys[1]]
+    assert [of.article_key for of in store.vectors.texts(int(keys[0]), 1, of_all=True)] == [keys[1]]
 
 
 def test_an_embedded_article_whose_text_changes_loses_its_vector(store, load):
     load({"a.jsonl": json.dumps({"article_id": "a", "title": "T"})})
     keys = store.article_ids().keys
-    store.vectors.put(keys.tolist(), np.ones((1, 2), np.float32), "m")
+    texts = store.vectors.texts(-1, 9, of_all=False)
+    store.vectors.put(texts, np.ones((1, 2), np.float32), "m")
     load({"b.jsonl": json.dumps({"article_id": "a", "title": "T", "author": "Ann"})})
-    assert store.vectors.has(keys).all()
+    assert store.vectors.of_articles(keys).all()
     report = load({"c.jsonl": json.dumps({"article_id": "a", "title": "U", "vector": [1, 2]})})
-    assert not store.vectors.has(keys).any()
+    assert store.vectors.count() == 0
     assert report.ignored == {VECTOR_LEFT_OUT: 1}  # vectors of the publisher are not mixed in
+    cleared = load({"d.jsonl": json.dumps({"article_id": "a", "title": "U", "vector": None})})
+    assert cleared.ignored == {}
     store.vectors.delete_all()
     assert store.vectors.model is None

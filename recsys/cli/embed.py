@@ -23,19 +23,37 @@ def embed(
     ] = None,
     replaces_all: Annotated[
         bool,
-        typer.Option("--all", help="First delete the vectors that the store has."),
+        typer.Option("--all", help="Replace the vectors that the store has, whoever made them."),
+    ] = False,
+    removes: Annotated[
+        bool,
+        typer.Option(
+            "--remove",
+            help="Only delete the vectors of the store, so that others can be ingested.",
+        ),
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Give articles without a vector one of their text, by a model that is on this machine."""
+    if removes:
+        if replaces_all or model is not None:
+            raise typer.BadParameter("--remove makes no vectors; leave --all and --model out")
+        with Store(store, must_exist=True) as opened:
+            n_removed = opened.vectors.count()
+            opened.vectors.delete_all()
+        if as_json:
+            print_json({"n_removed": n_removed})
+        else:
+            out.print(f"deleted the vectors of {n_removed} articles", markup=False)
+        return
     name, encode = load_encoder(model)
     with Store(store, must_exist=True) as opened:
         report = embed_articles(opened, name, encode, replaces_all=replaces_all)
     if as_json:
         print_json(asdict(report))
-    else:
-        out.print(
-            f"{report.n_embedded} articles got a vector of {report.model},"
-            f" {report.n_known} had one, {report.n_without_text} have no text",
-            markup=False,
-        )
+        return
+    said = f"{report.n_embedded} articles got a vector of {report.model}, {report.n_known} had one,"
+    said += f" {report.n_without_text} have no text"
+    if report.n_changed:
+        said += f"; {report.n_changed} changed meanwhile: run this again"
+    out.print(said, markup=False)

@@ -11,7 +11,7 @@ import polars as pl
 
 from recsys.ids import MAY_CHANGE, MOST_CHARACTERS, MOST_EXACT, NOT_GIVEN, usable_id
 from recsys.ingest import values
-from recsys.rows import is_text
+from recsys.rows import LARGEST_NUMBER, is_text
 
 T = TypeVar("T")
 Read = Callable[[str], str | None]
@@ -304,15 +304,22 @@ def flags(column: pl.Series) -> tuple[pl.Series, pl.Series]:
     return found, is_given & found.is_null()
 
 
-def number_lists(column: pl.Series) -> tuple[pl.Series, pl.Series]:
-    """Convert lists of finite numbers, or texts that hold one.
+def number_lists(column: pl.Series, *, longest: int | None = None) -> tuple[pl.Series, pl.Series]:
+    """Convert lists of numbers up to `LARGEST_NUMBER`, or texts that hold one.
+
+    Parameters
+    ----------
+    column
+        The values.
+    longest
+        How many numbers a list may have; None for any.
 
     Returns
     -------
     values : Series of list of float64
         Null where there is no list, an empty one, or one with another value.
     is_wrong : Series of bool
-        True for a value that is no list of finite numbers.
+        True for a value that is no such list.
     """
     inner = column.dtype.inner if isinstance(column.dtype, pl.List) else None
     if inner is not None and inner.is_numeric():
@@ -322,9 +329,8 @@ def number_lists(column: pl.Series) -> tuple[pl.Series, pl.Series]:
         is_wrong = column.is_null() & False
     else:
         lists, is_wrong = _read_distinct(column, values.numbers_of, pl.List(pl.Float64()))
-    # Vectors are stored as float32, in which larger numbers are infinite.
-    is_finite = lists.list.eval(
-        pl.element().cast(pl.Float32).is_finite().fill_null(False)
-    ).list.all()
-    is_wrong |= ~is_finite.fill_null(True)
+    is_small = lists.list.eval((pl.element().abs() <= LARGEST_NUMBER).fill_null(False)).list.all()
+    is_wrong |= ~is_small.fill_null(True)
+    if longest is not None:
+        is_wrong |= (lists.list.len() > longest).fill_null(False)
     return lists.set(is_wrong | (lists.list.len() == 0).fill_null(False), None), is_wrong

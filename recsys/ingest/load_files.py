@@ -39,7 +39,11 @@ MAX_SAMPLES = 3  # rejected rows of a kind that the report shows; the store keep
 MAX_SAMPLE_LENGTH = 200  # characters
 FEW_ROWS = 0.5  # of a file's lines; with fewer rows, a quote may have swallowed lines
 FEW_LINES = 20  # a file of fewer lines is not suspicious
-VECTOR_LEFT_OUT = ("vector", "not of the model or length of the other vectors of this store")
+VECTOR_LEFT_OUT = (
+    "vector",
+    "not of the model or length of the other vectors of this store, which"
+    " `recsys embed --remove` deletes",
+)
 
 
 @dataclass(slots=True)
@@ -201,6 +205,7 @@ def load_files(
                 for batch in read_batches
             )
             n_rows: Counter[Kind] = Counter()
+            n_left_out_before = report.ignored[VECTOR_LEFT_OUT]
             n_found = n_lines = 0  # in batches whose lines are rows
             for checked, batch in _prefetch(batches):
                 added = store.add(
@@ -222,7 +227,9 @@ def load_files(
                 report.without_rows.append(name)
             if n_lines > FEW_LINES and n_found < FEW_ROWS * n_lines:
                 report.few_rows.append((name, n_found, n_lines))
-            if n_rows["articles"] and not is_known:
+            # A file with vectors that were left out is read again: the others may be deleted.
+            n_left_out = report.ignored[VECTOR_LEFT_OUT] - n_left_out_before
+            if n_rows["articles"] and not is_known and not n_left_out:
                 store.put_read_file(name, _digest(path, format, kind, config))
         except InputRefusedError as error:
             report.refused.append(error)

@@ -17,7 +17,9 @@ from recsys.ingest.values import distinct
 from recsys.rows import (
     ANONYMOUS,
     FIELDS,
+    LARGEST_NUMBER,
     LIST_FIELDS,
+    LONGEST_VECTOR,
     REQUIRED,
     ROW,
     TIME_IS_BOUND,
@@ -41,6 +43,7 @@ CLOCK_SKEW_MS = 5 * 60_000  # clocks of web servers differ; a later time is in t
 # A row whose value of one of these fields cannot be read is rejected, and so is one whose value of
 # a field of `REQUIRED` cannot. Any other value is then unknown, and its row stays.
 STRICT = ("title", "expires_at", "deleted", "user_id", "article_id")
+NO_VECTOR = f"not a list of at most {LONGEST_VECTOR} numbers up to {LARGEST_NUMBER:g}"
 _FIELD, _PROBLEM = "_field", "_problem"
 
 
@@ -206,8 +209,8 @@ def _typed(
         if name == "propensities":
             columns[name] = _typed_propensities(column, columns["shown"], problems)
         elif name == "vector":
-            columns[name], is_wrong = convert.number_lists(column)
-            problems.note(name, is_wrong, "not a list of finite numbers")
+            columns[name], is_wrong = convert.number_lists(column, longest=LONGEST_VECTOR)
+            problems.note(name, is_wrong, NO_VECTOR)
         elif name in LIST_FIELDS:
             columns[name], each = convert.id_lists(column)
             problems.note_each(name, each)

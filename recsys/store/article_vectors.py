@@ -8,10 +8,12 @@ import json
 import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from recsys.errors import StoreError
 from recsys.store.derived import DerivedTables
 
 
@@ -48,6 +50,24 @@ def model_of(conn: sqlite3.Connection) -> str | None:
     return "" if conn.execute("SELECT 1 FROM article_vectors LIMIT 1").fetchone() else None
 
 
+class ArticleText(NamedTuple):
+    """The text of an article, as a revision of it has it.
+
+    Attributes
+    ----------
+    article_key, revision
+        The article, and how often its content had changed.
+    title, summary, body
+        "" where it has none.
+    """
+
+    article_key: int
+    revision: int
+    title: str
+    summary: str
+    body: str
+
+
 class ArticleVectorTable:
     """The table `article_vectors` of an open store.
 
@@ -70,10 +90,29 @@ class ArticleVectorTable:
         """The model whose vectors the store has, see `model_of`."""
         return model_of(self._conn)
 
-    def has(self, keys: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Return which articles have a vector."""
-        rows = self._conn.execute("SELECT article_key FROM article_vectors").fetchall()
-        return np.isin(keys, np.array(rows, dtype=np.int64).ravel())
+    def count(self) -> int:
+        """Return how many articles have a vector."""
+        return int(self._conn.execute("SELECT count(*) FROM article_vectors").fetchone()[0])
+
+    def texts(self, after_key: int, n: int, *, of_all: bool) -> list[ArticleText]:
+        """Return the texts of the next articles without a vector, by key.
+
+        Parameters
+        ----------
+        after_key
+            The key of the article before.
+        n
+            At most so many.
+        of_all
+            Whether articles that have a vector count too.
+        """
+        rows = self._conn.execute(
+            "SELECT article_key, revision, title, summary, body FROM articles"
+            " WHERE article_key > ? AND (? OR NOT EXISTS (SELECT 1 FROM article_vectors AS v"
+            " WHERE v.article_key = articles.article_key)) ORDER BY article_key LIMIT ?",
+            (after_key, of_all, n),
+        )
+        return [ArticleText(*row) for row in rows]
 
     def of_articles(self, keys: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return the vectors of articles, shape (n_articles, n_given).
@@ -89,28 +128,71 @@ class ArticleVectorTable:
         at = np.minimum(np.searchsorted(stored, keys), len(stored) - 1)
         return np.where((stored[at] == keys)[:, np.newaxis], given[at], np.float32(0.0))
 
-    def put(self, keys: Sequence[int], vectors: NDArray[np.float32], model: str) -> None:
-        """Store the vectors of some articles that a model made."""
+    def put(
+        self,
+        texts: Sequence[ArticleText],
+        vectors: NDArray[np.float32],
+        model: str,
+        *,
+        replaces_all: bool = False,
+    ) -> int:
+        """Store the vectors that a model made of some texts; return how many were stored.
+
+        An article whose text has changed since it was read, or that has got a vector since, is
+        left out.
+
+        Parameters
+        ----------
+        texts, vectors
+            What `texts` returned, and a vector of each.
+        model
+            The name of the model.
+        replaces_all
+            Whether all vectors of the store are deleted first, whoever made them.
+
+        Raises
+        ------
+        StoreError
+            If the store has vectors of another model by now.
+        """
         with self._transaction():
+            if replaces_all:
+                self._delete_all()
+            if (now := self.model) not in (None, model):
+                raise StoreError(
+                    f"the store has vectors {'of ' + now if now else 'that it was given'} by now,"
+                    f" not of {model}: another command stored them; run this one again"
+                )
             self._conn.execute("INSERT OR REPLACE INTO settings VALUES ('vectors_of', ?)", (model,))
-            self._conn.executemany(
-                "INSERT OR REPLACE INTO article_vectors VALUES (?, ?)",
-                (
-                    (key, vector.astype("<f4").tobytes())
-                    for key, vector in zip(keys, vectors, strict=True)
-                ),
-            )
+            stored = [
+                text.article_key
+                for text, vector in zip(texts, vectors, strict=True)
+                if self._conn.execute(
+                    "INSERT OR IGNORE INTO article_vectors SELECT article_key, ? FROM articles"
+                    " WHERE article_key = ? AND revision = ?",
+                    (vector.astype("<f4").tobytes(), text.article_key, text.revision),
+                ).rowcount
+            ]
             # The examples of days when these articles were shown know nothing of the vectors.
             oldest = self._conn.execute(
                 "SELECT min(coalesce(published_at, 0)) FROM articles"
                 " WHERE article_key IN (SELECT value FROM json_each(?))",
-                (json.dumps(list(keys)),),
+                (json.dumps(stored),),
             ).fetchone()[0]
             self._derived.drop_examples(oldest)
+        return len(stored)
 
     def delete_all(self) -> None:
-        """Delete all vectors, and what was computed with them."""
+        """Delete all vectors, and what was computed with them.
+
+        Files of articles count as not yet read, so that vectors in them are stored when they are
+        ingested again.
+        """
         with self._transaction():
-            self._conn.execute("DELETE FROM article_vectors")
-            self._conn.execute("DELETE FROM settings WHERE name = 'vectors_of'")
-            self._derived.drop_examples(0)
+            self._delete_all()
+            self._conn.execute("DELETE FROM read_files")
+
+    def _delete_all(self) -> None:
+        self._conn.execute("DELETE FROM article_vectors")
+        self._conn.execute("DELETE FROM settings WHERE name = 'vectors_of'")
+        self._derived.drop_examples(0)

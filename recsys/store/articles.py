@@ -91,7 +91,10 @@ def add_articles(
         has_new_vector: bool | None = False
         if row["vector"] is not None and version >= versions.get("vector", version):
             # Vectors of two models do not compare.
-            has_new_vector = None if is_embedded else put_vector(conn, key, row["vector"])
+            if not is_embedded:
+                has_new_vector = put_vector(conn, key, row["vector"])
+            elif row["vector"]:
+                has_new_vector = None
             n_vectors_left_out += has_new_vector is None
             if has_new_vector:
                 versions["vector"] = version
