@@ -12,6 +12,7 @@ from recsys.blend.profiles import NO_COUNTS, NOTHING_EXPOSED, Parts, Profiles
 from recsys.blend.signal_table import SIGNALS, signal_names
 from recsys.config import Config
 from recsys.config_page import PageConfig
+from recsys.matrices import unit_rows
 from recsys.page import rankings
 from recsys.page.compose import FILLED, MINIMUM
 from recsys.page.rankings import boosts_of
@@ -37,6 +38,9 @@ def random_model(seed, n_live=60, n_known=80, n_categories=4, config=None, langu
     def sparse():
         return np.where(rng.random((n_known, n_live)) < 0.1, rng.random((n_known, n_live)), 0)
 
+    # Every other model has vectors of articles; some articles have none.
+    vectors = np.random.default_rng(seed).normal(size=(n_known, 5 * (seed % 2))).astype("f4")
+    vectors[::7] = 0.0
     factors = rng.normal(size=(n_live, 3)).astype(np.float32)
     live = LiveModel(
         live_rows=live_rows,
@@ -47,6 +51,7 @@ def random_model(seed, n_live=60, n_known=80, n_categories=4, config=None, langu
         category=rng.integers(0, n_categories, n_known),
         similar=rows_of(sparse() * 0.5),
         item_item=rows_of(sparse()),
+        vectors=unit_rows(vectors),
         weights={row.name: row.weight for row in SIGNALS},
         blend=config.blend,
         click_confidence=11.0,

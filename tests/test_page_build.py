@@ -38,7 +38,7 @@ def test_a_block_of_pages_is_the_pages_one_by_one(seed):
     users = [random_user(rng, model) for _ in range(20)]
     builder = PageBuilder(model)
     layout = builder.layouts["article"]
-    pages = builder.block(UserBlock.of(users), layout)
+    pages = builder.block(UserBlock.of(users, model.live), layout)
     for i, (user, slots) in enumerate(zip(users, pages.slots, strict=True)):
         alone = builder.page(user, None, layout)
         assert pages.notes[i] == alone.notes
@@ -119,7 +119,7 @@ def test_a_list_is_short_only_when_the_live_articles_run_out(monkeypatch):
     layout = builder.layouts["article"]
     alone = builder.page(user, None, layout).lists
     assert [len(alone[name]) for name in layout.names] == [5, 5, 5, 6]
-    together = builder.block(UserBlock.of([user]), layout).slots[0]
+    together = builder.block(UserBlock.of([user], builder.model.live), layout).slots[0]
     assert unpack_page(together.tobytes(), layout, n_live=60, n_known=80) == alone
 
 
@@ -204,7 +204,7 @@ def test_a_stored_page_of_another_run_is_refused(field, value):
     builder = PageBuilder(model)
     layout = builder.layouts["article"]
     user = random_user(np.random.default_rng(0), model)
-    slots = builder.block(UserBlock.of([user]), layout).slots[0].copy()
+    slots = builder.block(UserBlock.of([user], builder.model.live), layout).slots[0].copy()
     slots[3][field] = value
     with pytest.raises(ValueError, match="not one of this run"):
         unpack_page(slots.tobytes(), layout, n_live=60, n_known=80)

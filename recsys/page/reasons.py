@@ -141,13 +141,34 @@ def reason_in(language: str, code: str, value: str) -> tuple[str, Values]:
     return words.replace(f"{{{name}}}", value), ((name, value),)
 
 
-def closest_read(live: LiveModel, reads: NDArray[np.int64], live_index: int) -> int:
-    """Return the recent read (known index) that adds most to an article's text signal, or -1."""
+def closest_read(live: LiveModel, reads: NDArray[np.int64], live_index: int, signal: str) -> int:
+    """Return the recent read (known index) that adds most to a signal of an article, or -1.
+
+    The signal is `vectors`, or the text signal where another one is named.
+    """
+    if signal == "vectors":
+        added = reads_behind_vectors(live, reads, live_index)[: live.blend.recent_reads]
+    else:
+        added = reads_behind(live, reads, live_index)
     best, best_value = -1, 0.0
-    for known, value in reads_behind(live, reads, live_index):
+    for known, value in added:
         if value > best_value:
             best, best_value = known, value
     return best
+
+
+def reads_behind_vectors(
+    live: LiveModel, reads: NDArray[np.int64], live_index: int
+) -> list[tuple[int, float]]:
+    """Return a user's reads (known indices), and what each adds to the signal `vectors`.
+
+    The signal is the cosine of a live article with the mean of the reads, so what they add sums
+    up to it.
+    """
+    of_reads = live.vectors[reads]
+    length = float(np.linalg.norm(of_reads.sum(axis=0)))
+    added = of_reads @ live.vectors[live.live_rows[live_index]] / (length or 1.0)
+    return list(zip(reads.tolist(), added.tolist(), strict=True))
 
 
 def reads_behind(

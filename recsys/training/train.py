@@ -174,6 +174,7 @@ def train_articles(
         category=category,
         similar=_rows(texts.similar),
         item_item=_rows(together.item_item),
+        vectors=vectors.given,
         weights=signal_weights(config.blend) | dict.fromkeys(own, 0.0),
         blend=config.blend,
         click_confidence=1.0 + config.collaborative.alpha,
@@ -204,7 +205,7 @@ def train_articles(
         ),
         rank=RankModel(
             vectors=_rows(texts.heaviest),
-            dense=vectors.by_kind,
+            word_vectors=vectors.of_words,
             article_features=signals.features,
             written_ms=window.written_ms,
             curves={},
