@@ -392,7 +392,7 @@ def scoring(published: Path) -> dict[str, float]:
     run = LoadedRun(published, published_folder.require_current(published))
     live, model = run.model.live, run.model
     states = first_users(run, 9_600)
-    users, side = UserBlock.of(states), article_side(live, model.n_categories)
+    users, side = UserBlock.of(states, live), article_side(live, model.n_categories)
     items = np.ascontiguousarray(side.T)
     layout = run.builder.layout(None, has_context=False)
     wanted = layout.n_page

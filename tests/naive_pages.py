@@ -12,9 +12,11 @@ from recsys.blend.profiles import NO_COUNTS, NOTHING_EXPOSED, Parts, Profiles
 from recsys.blend.signal_table import SIGNALS, signal_names
 from recsys.config import Config
 from recsys.config_page import PageConfig
+from recsys.matrices import unit_rows
 from recsys.page import rankings
 from recsys.page.compose import FILLED, MINIMUM
 from recsys.page.rankings import boosts_of
+from recsys.page.reasons import reads_behind, reads_behind_vectors
 
 NEVER = 1e6
 BEYOND = 3.0  # as in wishlist.c
@@ -37,6 +39,9 @@ def random_model(seed, n_live=60, n_known=80, n_categories=4, config=None, langu
     def sparse():
         return np.where(rng.random((n_known, n_live)) < 0.1, rng.random((n_known, n_live)), 0)
 
+    # Every other model has vectors of articles; some articles have none.
+    vectors = np.random.default_rng(seed).normal(size=(n_known, 5 * (seed % 2))).astype("f4")
+    vectors[::7] = 0.0
     factors = rng.normal(size=(n_live, 3)).astype(np.float32)
     live = LiveModel(
         live_rows=live_rows,
@@ -47,6 +52,7 @@ def random_model(seed, n_live=60, n_known=80, n_categories=4, config=None, langu
         category=rng.integers(0, n_categories, n_known),
         similar=rows_of(sparse() * 0.5),
         item_item=rows_of(sparse()),
+        vectors=unit_rows(vectors),
         weights={row.name: row.weight for row in SIGNALS},
         blend=config.blend,
         click_confidence=11.0,
@@ -287,3 +293,18 @@ def in_order(builder, of, shown, pins, context, editorial):
     rank = {int(a): i for i, a in enumerate(order)}
     free = iter(sorted((a for i, a in enumerate(shown) if i not in held), key=rank.__getitem__))
     return [a if i in held else next(free) for i, a in enumerate(shown)]
+
+
+def leading_signal(lifts):
+    """The signal that most lifts an article, the first of equal ones, by what each adds."""
+    return max((name for name in signal_names() if name in lifts), key=lambda n: float(lifts[n][0]))
+
+
+def closest_read(live, reads, live_index, signal):
+    """The recent read that adds most to a signal of an article, or -1."""
+    if signal == "vectors":
+        added = reads_behind_vectors(live, reads, live_index)[: live.blend.recent_reads]
+    else:
+        added = reads_behind(live, reads, live_index)
+    best = max((value for _, value in added), default=0.0)
+    return next((known for known, value in added if value == best > 0), -1)

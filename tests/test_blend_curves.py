@@ -12,7 +12,7 @@ def test_likeness_to_reads_agrees_with_the_dense_product():
     dense[3] = 0.0  # an article without text
     sparse = csr_matrix(dense.astype(np.float32))
     vectors = Rows(sparse.indptr.astype(np.int64), sparse.indices, sparse.data)
-    model = RankModel(vectors, {}, {}, np.zeros(12, np.int64), {}, {})
+    model = RankModel(vectors, np.zeros((12, 0), np.float32), {}, np.zeros(12, np.int64), {}, {})
     reads, known = np.array([5, 1, 3, 9]), np.array([0, 3, -1, 7, 5])
     found = likeness_to_reads(model, reads, known)
     naive = dense[known] @ dense[reads].sum(axis=0) / 2  # 2 is the root of four reads

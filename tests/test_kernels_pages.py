@@ -7,24 +7,46 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
-from naive_pages import plain_page, random_model, random_user, rows_of
+from naive_pages import (
+    closest_read,
+    leading_signal,
+    plain_page,
+    random_model,
+    random_user,
+    rows_of,
+)
 from scipy.sparse import csr_matrix
 
 from recsys.config_file import config_of
 from recsys.page.build import PageBuilder
 from recsys.page.compose import Cap, Pin
+from recsys.page.list_table import SCORERS
+from recsys.page.reasons import BECAUSE_READ, reason_code
 from recsys.page.rules import NO_RULES, Editorial
 
+# Every list has a priority of its own. Otherwise two lists may change places without a difference,
+# if nothing but clicks counts.
 LAYOUTS = config_of(
     {
         "layouts": {
+            "article": {
+                "you_may_also_like": {},
+                "popular_now": {"priority": 1.2},
+                "must_reads": {"priority": 1.1},
+                "latest_stories": {},
+            },
             "front": {
                 "must_reads": {"slots": 8},
-                "related": {"scorer": "similar", "slots": 3},
+                "related": {"scorer": "similar", "slots": 3, "priority": 1.3},
                 "hot": {"scorer": "popular", "priority": 3.0},
-                "section": {"scorer": "popular_in"},
-                "taste": {"scorer": "personal", "diversity": 0.5, "max_of_section": 2},
-            }
+                "section": {"scorer": "popular_in", "priority": 0.9},
+                "taste": {
+                    "scorer": "personal",
+                    "diversity": 0.5,
+                    "max_of_section": 2,
+                    "priority": 1.4,
+                },
+            },
         }
     },
     "test",
@@ -76,6 +98,28 @@ def test_pages_are_what_plain_python_makes(
     if not page.notes:  # a page made wider looks at more candidates than the twin
         found = {key: [slot.live_index for slot in slots] for key, slots in page.lists.items()}
         assert found == plain_page(builder, user, context, layout, editorial)
+
+
+@pytest.mark.parametrize("seed", [1, 3])
+def test_a_reason_is_that_of_the_signal_that_leads_and_names_the_closest_read(seed):
+    model, rng = random_model(seed, n_live=150, n_known=200), np.random.default_rng(seed)
+    weights = {**model.live.weights, "vectors": 8.0, "text": 5.0, "context_text": 9.0}
+    live = dataclasses.replace(model.live, weights=weights)
+    builder = PageBuilder(dataclasses.replace(model, live=live))
+    layout, led = builder.layouts["article"], set()
+    centred = {name: p - p.mean() for name, p in live.static_parts().items() if weights[name]}
+    for context in (None, 4, 5, None, 6, 8):
+        user = random_user(rng, model)
+        built = builder.page(user, context, layout)
+        for slot in built.lists["you_may_also_like"]:
+            parts = {name: p[[slot.live_index]] for name, p in (built.parts | centred).items()}
+            signal = leading_signal({name: parts[name] for name in parts if weights[name]})
+            has_section = bool(live.category[live.live_rows[slot.live_index]] > 0)
+            code = reason_code(SCORERS["personal"], signal, has_section=has_section, rises=False)
+            read = closest_read(live, user.reads, slot.live_index, signal)
+            assert (slot.code, slot.because) == (code, read if code == BECAUSE_READ else -1)
+            led.add(signal)
+    assert {"vectors", "context_vectors"} <= led
 
 
 def test_a_run_without_live_articles_has_empty_pages():
@@ -130,11 +174,12 @@ def page_of(model):
         ("rise", 0, np.nan, "rise"),
         ("importance", 3, np.inf, "importance"),
         ("live.factors", (0, 0), np.nan, "article_side"),
+        ("live.vectors", (0, 0), np.nan, "vectors"),
         ("newest", 0, 10**7, "order"),
     ],
 )
 def test_a_run_with_a_bad_number_is_refused(name, index, value, problem):
-    model = random_model(0)
+    model = random_model(1)
     array = model
     for part in name.split("."):
         array = getattr(array, part)

@@ -89,19 +89,26 @@ def test_the_same_nightly_run_again_gives_the_same_bytes(sample, tmp_path):
 
 
 def test_data_after_as_of_changes_nothing(sample, tmp_path):
-    """A run is the same if the log goes on after `as_of`, with other clicks and other texts."""
+    """A run is the same if the log goes on after `as_of`, with other clicks, texts and vectors."""
     as_of_ms = to_ms(sample.as_of) - 24 * HOUR_MS
     as_of = iso(as_of_ms)
 
     def until_as_of(column):
         return lambda row: row if row[column] < as_of else None
 
-    def with_future_texts_changed(row):
-        return row if row["published_at"] <= as_of else row | {"title": "x", "body": ""}
+    def with_vector(row):
+        return row | {
+            "vector": np.random.default_rng(int(row["article_id"][1:])).normal(size=3).tolist()
+        }
 
+    def with_future_changed(row):
+        future = {"title": "x", "body": "", "vector": [1.0, 2.0, 3.0]}
+        return with_vector(row) if row["published_at"] <= as_of else row | future
+
+    long = altered_sample(tmp_path / "long", article=with_vector)
     short = altered_sample(
         tmp_path / "short",
-        article=with_future_texts_changed,
+        article=with_future_changed,
         click=until_as_of("clicked_at"),
         impression=until_as_of("shown_at"),
     )
@@ -111,7 +118,7 @@ def test_data_after_as_of_changes_nothing(sample, tmp_path):
         for i in range(3_000):
             user, article = rng.integers(2_000), rng.integers(274)
             later.write(f"u{user:04d},a{article:04d},{as_of_ms + i}\n")
-    for name, paths in (("short", [short]), ("long", [SAMPLE, tmp_path / "later.csv"])):
+    for name, paths in (("short", [short]), ("long", [long, tmp_path / "later.csv"])):
         with Store(tmp_path / f"{name}.db") as store:
             load_files(store, expand(paths), received_ms=to_ms(sample.as_of))
             folder = tmp_path / f"published {name}"

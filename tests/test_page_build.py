@@ -6,7 +6,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from naive_pages import random_model, random_user
 
-from recsys.blend.signal_table import signal_names
 from recsys.config import Config
 from recsys.config_file import config_of
 from recsys.config_page import PageConfig
@@ -14,7 +13,6 @@ from recsys.page import rankings
 from recsys.page.build import PageBuilder, UserBlock
 from recsys.page.list_table import LISTS
 from recsys.page.rankings import top_n
-from recsys.page.reasons import BECAUSE_READ, reads_behind, reason_code
 from recsys.page.slots import pack_pages, unpack_page
 
 WIDE = {
@@ -40,7 +38,7 @@ def test_a_block_of_pages_is_the_pages_one_by_one(seed):
     users = [random_user(rng, model) for _ in range(20)]
     builder = PageBuilder(model)
     layout = builder.layouts["article"]
-    pages = builder.block(UserBlock.of(users), layout)
+    pages = builder.block(UserBlock.of(users, model.live), layout)
     for i, (user, slots) in enumerate(zip(users, pages.slots, strict=True)):
         alone = builder.page(user, None, layout)
         assert pages.notes[i] == alone.notes
@@ -53,35 +51,6 @@ def test_a_block_of_pages_is_the_pages_one_by_one(seed):
             assert [s.score for s in together[name]] == pytest.approx(
                 [s.score for s in alone.lists[name]], abs=2e-4
             )
-
-
-def test_a_slot_has_the_reason_of_its_leading_signal_and_names_the_read_behind_it():
-    found = set()
-    for seed in range(12):
-        model = random_model(seed, n_live=100, n_known=140)
-        user, context = random_user(np.random.default_rng(seed), model), (None, 7)[seed % 2]
-        builder = PageBuilder(model)
-        built = builder.page(user, context, builder.layouts["article"])
-        own = {name: part for name, part in built.parts.items() if name not in model.live.static}
-        for of in built.layout.lists:
-            for slot in built.lists[of.name]:
-                lift = {name: part[slot.live_index] for name, part in own.items()}
-                for name, part in model.live.static_parts().items():
-                    lift[name] = part[slot.live_index] - part.mean()
-                leading = max((n for n in signal_names() if n in lift), key=lambda n: lift[n])
-                code = reason_code(
-                    of.row,
-                    leading,
-                    has_section=builder.rankings.section[slot.live_index] > 0,
-                    rises=model.rise[slot.live_index] > 0,
-                )
-                behind = reads_behind(model.live, user.reads, slot.live_index)
-                best = max((value for _, value in behind), default=0.0)
-                closest = next((read for read, value in behind if value == best > 0), -1)
-                assert slot.code == code
-                assert slot.because == (closest if code == BECAUSE_READ else -1)
-                found.add(code)
-    assert {BECAUSE_READ, "taste", "related"} <= found
 
 
 @settings(deadline=None, max_examples=60)
@@ -150,7 +119,7 @@ def test_a_list_is_short_only_when_the_live_articles_run_out(monkeypatch):
     layout = builder.layouts["article"]
     alone = builder.page(user, None, layout).lists
     assert [len(alone[name]) for name in layout.names] == [5, 5, 5, 6]
-    together = builder.block(UserBlock.of([user]), layout).slots[0]
+    together = builder.block(UserBlock.of([user], builder.model.live), layout).slots[0]
     assert unpack_page(together.tobytes(), layout, n_live=60, n_known=80) == alone
 
 
@@ -235,7 +204,7 @@ def test_a_stored_page_of_another_run_is_refused(field, value):
     builder = PageBuilder(model)
     layout = builder.layouts["article"]
     user = random_user(np.random.default_rng(0), model)
-    slots = builder.block(UserBlock.of([user]), layout).slots[0].copy()
+    slots = builder.block(UserBlock.of([user], builder.model.live), layout).slots[0].copy()
     slots[3][field] = value
     with pytest.raises(ValueError, match="not one of this run"):
         unpack_page(slots.tobytes(), layout, n_live=60, n_known=80)

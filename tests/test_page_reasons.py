@@ -1,4 +1,8 @@
+import dataclasses
+
+import numpy as np
 import pytest
+from naive_pages import random_model
 
 from recsys.page.list_table import SCORERS
 from recsys.page.reasons import (
@@ -8,6 +12,7 @@ from recsys.page.reasons import (
     REASONS,
     TOPIC,
     code_table,
+    reads_behind_vectors,
     reason_code,
     reason_in,
     reason_words,
@@ -69,3 +74,16 @@ def test_reasons_are_in_the_language_asked_for_and_else_in_english():
     assert reason_in("ko", "new", "정치") == ("정치 새 기사", (("category", "정치"),))
     assert reason_in("de", TOPIC, "Kohle")[0] == "Mehr zum Thema Kohle"
     assert reason_in("da", READING_TIME, "12")[0] == "Læsetid: 12 min."
+
+
+def test_what_each_read_adds_by_vectors_sums_up_to_the_cosine_with_their_mean():
+    live = random_model(0).live
+    article, vectors = int(live.live_rows[0]), np.zeros((80, 2), np.float32)
+    vectors[article], vectors[7], vectors[8] = (1, 0), (0.6, 0.8), (1, 0)
+    live = dataclasses.replace(live, vectors=vectors)
+    reads = np.array([7, 9, 8])  # their sum is (1.6, 0.8), of length sqrt(3.2)
+    added = reads_behind_vectors(live, reads, 0)
+    assert [known for known, _ in added] == [7, 9, 8]
+    assert [value for _, value in added] == pytest.approx(
+        [0.6 / np.sqrt(3.2), 0, 1 / np.sqrt(3.2)], abs=1e-6
+    )

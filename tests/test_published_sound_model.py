@@ -39,6 +39,7 @@ def articles():
             "url": f"https://news.example/{i}",
             "language": ("en", "de", "")[i % 3],
             "tags": ["eu"] if i % 4 == 0 else [],
+            "vector": [i % 5 - 2.0, i % 3 - 1.0] if i % 7 else None,
             "published_at": (AS_OF - timedelta(hours=1 + i)).isoformat(),
         }
 

@@ -75,8 +75,8 @@ class RankModel:
     ----------
     vectors : Rows, n_known x n_terms
         The heaviest terms of the known articles' unit-length TF-IDF vectors.
-    dense : dict of array of float32, shape (n_known, n_dimensions)
-        By `VECTOR_KINDS`: dense vectors of the known articles, of unit length or zero.
+    word_vectors : array of float32, shape (n_known, n_dimensions)
+        See `recsys.signals.word_vectors`: of unit length or zero.
     article_features : dict of array of float32, shape (n_known,)
         `ARTICLE_FEATURES` as of the run.
     written_ms : array of int64, shape (n_known,)
@@ -89,7 +89,7 @@ class RankModel:
     """
 
     vectors: Rows
-    dense: Mapping[str, NDArray[np.float32]]
+    word_vectors: NDArray[np.float32]
     article_features: dict[str, NDArray[np.float32]]
     written_ms: Ints
     curves: dict[str, Floats]
@@ -156,7 +156,7 @@ def personal_features(
 
     for name, values in context_signals(live, context).items():
         found[name] = of_live(values)
-    for kind, vectors in model.dense.items():
+    for kind, vectors in ((WORDS, model.word_vectors), (GIVEN, live.vectors)):
         if context is not None:
             found[f"{kind}_context"] = _cosines(vectors, known, vectors[context])
         if user is not None:

@@ -1,8 +1,8 @@
 """The retrieval head: signals into one score per candidate, a linear form over all live articles.
 
     score(u, j | a) = static(j) + als u.y(j) + affinity(u, section(j))
-                      + text(recent reads of u, j)
-                      + text(a, j) + item_item(a, j) + same section(a, j)
+                      + text(recent reads of u, j) + vectors(reads of u, j)
+                      + text(a, j) + vectors(a, j) + item_item(a, j) + same section(a, j)
 
 `score_parts` defines the score, in numpy; pages are made from the same sums by `recsys.kernels`.
 """
@@ -82,6 +82,19 @@ def text_of_recent(model: LiveModel, reads: Ints) -> NDArray[np.float32]:
     return text
 
 
+def taste_in_vectors(model: LiveModel, reads: Ints) -> Floats:
+    """Return the direction of a user's latest reads by vectors, shape (n_dimensions,).
+
+    It is their mean scaled to length 1; zeros if no read has a vector.
+    """
+    if not model.vectors.shape[1]:
+        return np.zeros(0, dtype=np.float32)
+    # The kernels refuse a read that is no article of the run.
+    total: Floats = model.vectors.take(reads, axis=0, mode="clip").sum(axis=0)
+    length = float(np.linalg.norm(total))
+    return total / np.float32(length or 1.0)
+
+
 def context_signals(model: LiveModel, context: int | None) -> dict[str, Floats]:
     """Return the contextual signals of every live article, unweighted, by name.
 
@@ -98,6 +111,9 @@ def context_signals(model: LiveModel, context: int | None) -> dict[str, Floats]:
         signals[name] = np.zeros(n_live, dtype=np.float32)
         column, value = rows.row(context)
         signals[name][column] = value
+    if model.vectors.shape[1]:
+        live_vectors = model.vectors[model.live_rows]
+        signals["context_vectors"] = live_vectors @ model.vectors[context]
     same = model.category[model.live_rows] == model.category[context]
     is_named = model.category[context] > 0  # articles without a section share none
     signals["context_category"] = (same & is_named).astype(np.float32)
@@ -128,6 +144,9 @@ def score_parts(model: LiveModel, user: UserState | None, context: int | None) -
     }
     if user is not None:
         parts["text"] = weights["text"] * text_of_recent(model, user.reads)
+        if model.vectors.shape[1]:
+            taste = taste_in_vectors(model, user.reads)
+            parts["vectors"] = weights["vectors"] * (model.vectors[model.live_rows] @ taste)
         parts["als"] = weights["als"] * (model.factors @ user.factors)
         parts["affinity"] = weights["affinity"] * user.affinity[model.category[model.live_rows]]
     return parts | model.static_parts()
@@ -146,11 +165,34 @@ def total_score(parts: dict[str, Floats], n_live: int) -> Floats:
 def article_side(model: LiveModel, n_categories: int) -> Floats:
     """Return the articles' side of all inner products of a score, shape (n_features, n_live).
 
-    The users' side is factors, then section tastes. A section taste is also a product, with an
-    indicator of the section, so it is part of the same matrix.
+    `user_sides` is the other side. A section taste is also a product, with an indicator of the
+    section, so it is part of the same matrix. The vectors have no weight here, since they are
+    multiplied with that of the article being read too, which has a weight of its own.
     """
     indicator = np.zeros((len(model.live_rows), n_categories), dtype=np.float32)
     indicator[np.arange(len(indicator)), model.category[model.live_rows]] = 1.0
     weights = model.weights
-    side = np.hstack((weights["als"] * model.factors, weights["affinity"] * indicator))
+    vectors = model.vectors[model.live_rows]
+    side = np.hstack((weights["als"] * model.factors, vectors, weights["affinity"] * indicator))
     return np.ascontiguousarray(side.T, dtype=np.float32)
+
+
+def user_sides(model: LiveModel, factors: Floats, tastes: Floats, affinity: Floats) -> Floats:
+    """Return the users' side of all inner products of a score.
+
+    Parameters
+    ----------
+    model
+        The articles.
+    factors, affinity : array of float32, one row a user, or of one user
+        See `UserState`.
+    tastes : array of float32
+        `taste_in_vectors` of the same.
+
+    Returns
+    -------
+    array of float32, shape (n_users, n_features) or (n_features,)
+    """
+    weighted = np.float32(model.weights["vectors"]) * tastes
+    sides: Floats = np.concatenate((factors, weighted, affinity), axis=-1)
+    return sides

@@ -81,6 +81,9 @@ class LiveModel:
         Cosine of text.
     item_item : Rows, n_known x n_live
         How much articles are read together.
+    vectors : array of float32, shape (n_known, n_dimensions)
+        The publisher's vectors, see `recsys.signals.given_vectors`: of unit length, or zero for an
+        article without one. Without columns if no article has one.
     weights
         Of the signals, by name.
     blend
@@ -97,6 +100,7 @@ class LiveModel:
     category: Ints
     similar: Rows
     item_item: Rows
+    vectors: Floats
     weights: Mapping[str, float]
     blend: BlendConfig
     click_confidence: float

@@ -337,6 +337,7 @@ def _print_explanations(page: Page) -> None:
                     f"because the user read “{read.title or read.article_id}”:"
                     f" text {read.text:.2f}, collaborative {read.als:.2f}"
                 )
+                line += f", vectors {read.vectors:.2f}" if read.vectors else ""
                 out.print(f"     {line}", style="dim", markup=False)
             for rule in why.rules:
                 line = f"rule {rule.rule_id}: {_rule_text(rule)} ({rule.author}: {rule.reason})"

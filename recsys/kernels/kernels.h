@@ -17,9 +17,11 @@ enum { DONE = 0, NO_MEMORY = -1, DAMAGED = 1 }; /* what a function returns */
  * same ones; static signals follow them. */
 enum ComputedSignal {
     CONTEXT_TEXT,
+    CONTEXT_VECTORS,
     CONTEXT_ITEM_ITEM,
     CONTEXT_CATEGORY,
     TEXT,
+    VECTORS,
     ALS,
     AFFINITY,
     N_COMPUTED_SIGNALS
@@ -102,12 +104,13 @@ typedef struct { /* the lists of a page, and what rules ask */
 
 typedef struct { /* a run; arrays have n_live numbers unless another length is named */
     Articles of;
-    int64_t n_features, n_factors, n_static;
+    int64_t n_features, n_factors, n_dimensions, n_static;
     const int64_t *story_start; /* n_live + 1: where the articles of each story begin in */
     const int64_t *of_story;
     const int32_t *section;     /* 0 is "no section" */
     const int64_t *category;    /* n_known */
-    const float *article_side;  /* n_features x n_live: factors, then sections */
+    const float *article_side;  /* n_features x n_live: factors, vectors, sections */
+    const float *vectors;       /* n_known x n_dimensions: the publisher's, of unit length or zero */
     const float *fixed;         /* sum of the weighted static signals */
     const float *centred;       /* n_static x n_live: each less its mean; -inf: gives no reason */
     const float *importance, *rise;

@@ -63,7 +63,9 @@ static void score_page(const Run *run, const Plan *plan, const Request *request,
                        Desk *desk) {
     int64_t n_live = run->of.n_live;
     float *personal = request->personal ? request->personal + page * n_live : desk->personal;
-    if (!request->personal)
+    if (!request->has_user) /* nothing personal: the products would all be 0 */
+        memset(personal, 0, (size_t)n_live * sizeof *personal);
+    else if (!request->personal)
         personal_products(run, request->sides + page * run->n_features, personal);
     add_text(run, request, page, personal);
     for (int64_t i = 0; i < n_live; i++) desk->clicks[i] = personal[i] + run->fixed[i];

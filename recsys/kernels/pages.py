@@ -50,9 +50,11 @@ class RunArrays:
     similar, item_item
         Sparse matrices, n_known x n_live: cosine of text, and how much articles are read together.
     article_side : array of float32, shape (n_features, n_live)
-        Articles' side of the products: `n_factors` factors, then sections.
+        Articles' side of the products: `n_factors` factors, then vectors, then sections.
     n_factors
         See `article_side`.
+    vectors : array of float32, shape (n_known, n_dimensions)
+        The publisher's vectors of articles; without columns if there are none.
     fixed : array of float32, shape (n_live,)
         Sum of the weighted static signals.
     centred : array of float32, shape (n_static, n_live)
@@ -78,6 +80,7 @@ class RunArrays:
     item_item: Sparse
     article_side: Floats
     n_factors: int
+    vectors: Floats
     fixed: Floats
     centred: Floats
     importance: Floats
@@ -93,7 +96,7 @@ class RunArrays:
 def _check(run: RunArrays) -> None:
     """Raise ValueError unless all indices are in range and all numbers are finite."""
     n_live, n_known, n_features = len(run.story), len(run.category), len(run.article_side)
-    n_sections = n_features - run.n_factors
+    n_sections = n_features - run.n_factors - run.vectors.shape[1]
     if max(n_live, n_known) >= 2**31 - 1:
         raise ValueError("a run has fewer than 2**31 articles")
     require_indices("story", run.story, n_live)
@@ -104,7 +107,7 @@ def _check(run: RunArrays) -> None:
     require_indices("category", run.category, n_sections)
     require_rows("similar", run.similar, n_known, n_live)
     require_rows("item_item", run.item_item, n_known, n_live)
-    for name in ("article_side", "fixed", "importance", "rise", "recent_weight"):
+    for name in ("vectors", "article_side", "fixed", "importance", "rise", "recent_weight"):
         require_finite(name, getattr(run, name))
     if np.isnan(run.centred).any() or np.isposinf(run.centred).any():
         raise ValueError("centred must hold finite numbers or -inf only")
@@ -143,6 +146,7 @@ class Run:
             )
 
         n_static, shape = len(run.centred), run.article_side.shape
+        n_dimensions = run.vectors.shape[1]
         articles = (
             n_live,
             self.n_known,
@@ -155,12 +159,14 @@ class Run:
             articles,
             self.n_features,
             run.n_factors,
+            n_dimensions,
             n_static,
             pointer("story_start", story_start, np.int64, n_live + 1),
             of_live("of_story", order, np.int64),
             of_live("section", run.category[run.live_rows], np.int32),
             pointer("category", run.category, np.int64, self.n_known),
             pointer("article_side", run.article_side, np.float32, *shape),
+            pointer("vectors", run.vectors, np.float32, self.n_known, n_dimensions),
             of_live("fixed", run.fixed, np.float32),
             pointer("centred", np.ascontiguousarray(run.centred), np.float32, n_static, n_live),
             of_live("importance", run.importance, np.float32),

@@ -4,23 +4,29 @@
 
 #include "page.h"
 
-/* Compute one user's products with all live articles. A library's threads, and its lock, would
- * cost more than so small a product. A taste for sections is looked up, not multiplied with
- * indicators: the loop waits for memory, so wider registers gain nothing. */
-void personal_products(const Run *run, const float *side, float *personal) {
-    int64_t n_live = run->of.n_live, n_factors = run->n_factors;
-    memset(personal, 0, (size_t)n_live * sizeof *personal);
-    for (int64_t f = 0; f + 4 <= n_factors; f += 4) {
-        const float *a = run->article_side + f * n_live, *b = a + n_live, *c = b + n_live;
-        const float *d = c + n_live;
+/* Add the products of `n` numbers with as many rows of n_live. A library's threads, and its lock,
+ * would cost more than so small a product. */
+static void add_products(const float *rows, const float *side, int64_t n, float weight,
+                         int64_t n_live, float *sums) {
+    for (int64_t f = 0; f + 4 <= n; f += 4) {
+        const float *a = rows + f * n_live, *b = a + n_live, *c = b + n_live, *d = c + n_live;
+        float of_a = weight * side[f], of_b = weight * side[f + 1];
+        float of_c = weight * side[f + 2], of_d = weight * side[f + 3];
         for (int64_t i = 0; i < n_live; i++)
-            personal[i] += side[f] * a[i] + side[f + 1] * b[i] + side[f + 2] * c[i] + side[f + 3] * d[i];
+            sums[i] += of_a * a[i] + of_b * b[i] + of_c * c[i] + of_d * d[i];
     }
-    for (int64_t f = n_factors / 4 * 4; f < n_factors; f++)
-        for (int64_t i = 0; i < n_live; i++)
-            personal[i] += side[f] * run->article_side[f * n_live + i];
+    for (int64_t f = n / 4 * 4; f < n; f++)
+        for (int64_t i = 0; i < n_live; i++) sums[i] += weight * side[f] * rows[f * n_live + i];
+}
+
+/* Compute one user's products with all live articles. A taste for sections is looked up, not
+ * multiplied with indicators: the loop waits for memory, so wider registers gain nothing. */
+void personal_products(const Run *run, const float *side, float *personal) {
+    int64_t n_live = run->of.n_live, n_products = run->n_factors + run->n_dimensions;
+    memset(personal, 0, (size_t)n_live * sizeof *personal);
+    add_products(run->article_side, side, n_products, 1.0f, n_live, personal);
     for (int64_t i = 0; i < n_live; i++)
-        personal[i] += (float)run->weight[AFFINITY] * side[n_factors + run->section[i]];
+        personal[i] += (float)run->weight[AFFINITY] * side[n_products + run->section[i]];
 }
 
 /* Return how many reads of a page's user count as recent. */
@@ -53,6 +59,9 @@ void add_context(const Run *run, const Request *request, float *personal) {
         personal[of->similar_column[j]] += text * of->similar_value[j];
     for (int64_t j = run->item_item_start[context]; j < run->item_item_start[context + 1]; j++)
         personal[run->item_item_column[j]] += together * run->item_item_value[j];
+    add_products(run->article_side + run->n_factors * of->n_live,
+                 run->vectors + context * run->n_dimensions, run->n_dimensions,
+                 (float)run->weight[CONTEXT_VECTORS], of->n_live, personal);
     int32_t section = (int32_t)run->category[context];
     float same = (float)run->weight[CONTEXT_CATEGORY];
     for (int64_t i = 0; section > 0 && i < of->n_live; i++)
@@ -116,18 +125,43 @@ static int64_t at_column(const int64_t *start, const int32_t *column, int64_t ro
     return low < start[row + 1] && column[low] == wanted ? low : -1;
 }
 
-/* Return the signal that lifts an article most on a page, and the recent read that adds most to
- * its text signal (-1 for none): what the reason says. */
+/* Return the inner product of two vectors. */
+static float product(const Run *run, const float *one, const float *other) {
+    float sum = 0.0f;
+    for (int64_t f = 0; f < run->n_dimensions; f++) sum += one[f] * other[f];
+    return sum;
+}
+
+/* Return the recent read whose vector is closest to that of a live article, -1 for none. */
+static int64_t closest_by_vectors(const Run *run, const int64_t *reads, int64_t n, int64_t article) {
+    const float *own = run->vectors + run->of.live_rows[article] * run->n_dimensions;
+    float most = 0.0f;
+    int64_t closest = -1;
+    for (int64_t i = 0; i < n; i++) {
+        float cosine = product(run, run->vectors + reads[i] * run->n_dimensions, own);
+        if (cosine > most) most = cosine, closest = reads[i];
+    }
+    return closest;
+}
+
+/* Return the signal that lifts an article most on a page, and what its reason names: the recent
+ * read that adds most to the text signal, or is closest by vectors if these lead (-1 for none). */
 int64_t leading_signal(const Run *run, const Request *request, int64_t page, int64_t article,
                        int64_t *because) {
     const Articles *of = &run->of;
     float part[N_COMPUTED_SIGNALS];
-    int64_t context = request->context, at;
+    const int64_t *reads = NULL;
+    int64_t context = request->context, at, n_reads = 0;
     for (int i = 0; i < N_COMPUTED_SIGNALS; i++) part[i] = -INFINITY;
     *because = -1;
     if (context >= 0) {
         at = at_column(of->similar_start, of->similar_column, context, article);
         part[CONTEXT_TEXT] = at < 0 ? 0.0f : (float)run->weight[CONTEXT_TEXT] * of->similar_value[at];
+        if (run->n_dimensions)
+            part[CONTEXT_VECTORS] =
+                (float)run->weight[CONTEXT_VECTORS] *
+                product(run, run->vectors + context * run->n_dimensions,
+                        run->vectors + of->live_rows[article] * run->n_dimensions);
         at = at_column(run->item_item_start, run->item_item_column, context, article);
         part[CONTEXT_ITEM_ITEM] =
             at < 0 ? 0.0f : (float)run->weight[CONTEXT_ITEM_ITEM] * run->item_item_value[at];
@@ -136,11 +170,11 @@ int64_t leading_signal(const Run *run, const Request *request, int64_t page, int
     }
     if (request->has_user) {
         const float *side = request->sides + page * run->n_features;
-        const int64_t *reads = request->reads + request->reads_start[page];
-        int64_t n = n_recent_reads(run, request, page);
-        const float *weight = run->recent_weight + n * run->recent_reads;
-        float most = 0.0f, text = 0.0f, als = 0.0f;
-        for (int64_t i = 0; i < n; i++) {
+        reads = request->reads + request->reads_start[page];
+        n_reads = n_recent_reads(run, request, page);
+        const float *weight = run->recent_weight + n_reads * run->recent_reads;
+        float most = 0.0f, text = 0.0f, als = 0.0f, vectors = 0.0f;
+        for (int64_t i = 0; i < n_reads; i++) {
             at = at_column(of->similar_start, of->similar_column, reads[i], article);
             if (at < 0) continue;
             float adds = weight[i] * of->similar_value[at];
@@ -149,8 +183,12 @@ int64_t leading_signal(const Run *run, const Request *request, int64_t page, int
         }
         for (int64_t f = 0; f < run->n_factors; f++)
             als += side[f] * run->article_side[f * of->n_live + article];
+        int64_t n_products = run->n_factors + run->n_dimensions;
+        for (int64_t f = run->n_factors; f < n_products; f++)
+            vectors += side[f] * run->article_side[f * of->n_live + article];
         part[TEXT] = (float)run->weight[TEXT] * text, part[ALS] = als;
-        part[AFFINITY] = (float)run->weight[AFFINITY] * side[run->n_factors + run->section[article]];
+        if (run->n_dimensions) part[VECTORS] = vectors;
+        part[AFFINITY] = (float)run->weight[AFFINITY] * side[n_products + run->section[article]];
     }
     /* Of equal signals the first leads; among -inf only, the first static one. */
     int64_t lead = N_COMPUTED_SIGNALS;
@@ -160,5 +198,6 @@ int64_t leading_signal(const Run *run, const Request *request, int64_t page, int
             best = run->centred[i * of->n_live + article], lead = N_COMPUTED_SIGNALS + i;
     for (int i = N_COMPUTED_SIGNALS; i-- > 0;)
         if (part[i] > best || (part[i] == best && best > -INFINITY)) best = part[i], lead = i;
+    if (lead == VECTORS) *because = closest_by_vectors(run, reads, n_reads, article);
     return lead;
 }

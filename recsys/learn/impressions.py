@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.blend.curves import (
+    GIVEN,
     PERSONAL_FEATURES,
     age_hours,
     clock_features,
@@ -35,7 +36,11 @@ Ints = NDArray[np.int64]
 
 POSITION = "position"
 # The signals of the linear score that the features have under another name.
-_FEATURE_OF_SIGNAL = {"text": "recent_text"}
+_FEATURE_OF_SIGNAL = {
+    "text": "recent_text",
+    "vectors": f"{GIVEN}_taste",
+    "context_vectors": f"{GIVEN}_context",
+}
 
 
 @dataclass(frozen=True, slots=True)

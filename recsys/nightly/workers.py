@@ -13,12 +13,14 @@ from pathlib import Path
 
 import numpy as np
 
+from recsys.blend.linear import user_sides
 from recsys.blend.live_model import PageModel
 from recsys.blend.profiles import Parts, Profiles, pack_profiles
 from recsys.config import Config
 from recsys.learn.examples import Day, ExampleBuilder
 from recsys.learn.past_runs import PastRuns
 from recsys.learn.protocols import Protocol
+from recsys.matrices import unit_rows
 from recsys.page.build import PageBuilder, UserBlock
 from recsys.page.slots import pack_pages
 from recsys.steps import StepRecord
@@ -43,7 +45,7 @@ class PageScorer:
     """
 
     def __init__(self, page: PageModel, as_of_ms: int) -> None:
-        self._live_rows, self._as_of_ms = page.live.live_rows, as_of_ms
+        self._live, self._as_of_ms = page.live, as_of_ms
         self._builder = PageBuilder(page)
         self._layout = self._builder.layout(None, has_context=False)
 
@@ -54,8 +56,9 @@ class PageScorer:
         built when it is asked for.
         """
         latest, live, exposed = shard.latest_reads, shard.live_reads.sorted_indices(), shard.exposed
+        tastes = unit_rows(latest @ self._live.vectors)
         users = UserBlock(
-            np.hstack((shard.factors, shard.affinity)),
+            user_sides(self._live, shard.factors, tastes, shard.affinity),
             latest.indptr.astype(np.int64),
             latest.indices.astype(np.int64),
             live.indptr.astype(np.int64),
@@ -70,7 +73,7 @@ class PageScorer:
             shard.factors,
             shard.affinity,
             Parts(users.reads_start, users.reads),
-            Parts(users.read_start, self._live_rows[users.read]),
+            Parts(users.read_start, self._live.live_rows[users.read]),
             Parts(exposed.indptr, exposed.indices),
             np.expm1(shard.exposure_counts),
         )

@@ -8,8 +8,15 @@ from itertools import accumulate
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.blend.linear import article_side, recent_weights, score_parts, total_score
-from recsys.blend.live_model import PageModel, UserState
+from recsys.blend.linear import (
+    article_side,
+    recent_weights,
+    score_parts,
+    taste_in_vectors,
+    total_score,
+    user_sides,
+)
+from recsys.blend.live_model import LiveModel, PageModel, UserState
 from recsys.blend.signal_table import signal_names
 from recsys.computed_once import computed_once
 from recsys.kernels import pages as kernels
@@ -42,7 +49,7 @@ class UserBlock:
     Attributes
     ----------
     sides : array of float32, shape (n_users, n_features)
-        Their side of products with articles: factors, then section tastes.
+        Their side of products with articles, see `recsys.blend.linear.user_sides`.
     reads_start, reads : array of int64
         Latest reads of each, newest first, as known indices, end to end.
     read_start, read : array of int64
@@ -56,14 +63,14 @@ class UserBlock:
     read: Ints
 
     @classmethod
-    def of(cls, users: Sequence[UserState]) -> "UserBlock":
-        """Return some users, at least one."""
+    def of(cls, users: Sequence[UserState], live: LiveModel) -> "UserBlock":
+        """Return some users of a run, at least one."""
 
         def ends(parts: Sequence[Ints]) -> Ints:
             return np.array([0, *accumulate(map(len, parts))])
 
         reads, read = [user.reads for user in users], [user.read for user in users]
-        sides = np.stack([np.concatenate((user.factors, user.affinity)) for user in users])
+        sides = np.stack([_side(user, live) for user in users])
         return cls(sides, ends(reads), np.concatenate(reads), ends(read), np.concatenate(read))
 
     def part(self, begin: int, end: int) -> "UserBlock":
@@ -76,6 +83,12 @@ class UserBlock:
             read - read[0],
             self.read[read[0] : read[-1]],
         )
+
+
+def _side(user: UserState, live: LiveModel) -> Floats:
+    """Return a user's side of products with articles, shape (n_features,)."""
+    side: Floats = user_sides(live, user.factors, taste_in_vectors(live, user.reads), user.affinity)
+    return side
 
 
 class Built:
@@ -205,6 +218,7 @@ class PageBuilder:
                 item_item=(live.item_item.start, live.item_item.column, live.item_item.value),
                 article_side=self._article_side,
                 n_factors=live.factors.shape[1],
+                vectors=live.vectors,
                 fixed=self._static,
                 centred=centred,
                 importance=model.importance,
@@ -330,7 +344,7 @@ class PageBuilder:
         if user is None:
             of = kernels.One(self._anonymous, NOTHING, NOTHING, False, at, blocked)
         else:
-            side = np.concatenate((user.factors, user.affinity))
+            side = _side(user, self.model.live)
             of = kernels.One(side, user.reads, user.read, True, at, blocked)
         if language is None:
             language = self.default_language(layout, context)

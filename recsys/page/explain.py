@@ -12,7 +12,7 @@ from recsys.computed_once import computed_once
 from recsys.page.build import Built, PageBuilder
 from recsys.page.known_articles import KnownArticle, KnownArticles
 from recsys.page.list_table import Layout, PageList
-from recsys.page.reasons import reads_behind
+from recsys.page.reasons import reads_behind, reads_behind_vectors
 from recsys.page.rules import EVERY, Editorial, Rule
 
 LONGEST = 10  # articles named as displaced, or as reads behind a slot
@@ -31,7 +31,7 @@ PART_LABELS: Mapping[str, str] = {row.name: row.label for row in SIGNALS} | {
 
 @dataclass(frozen=True, slots=True)
 class Driver:
-    """A past read behind a slot, and what it adds to the score by its text and by its readers.
+    """A past read behind a slot, and what it adds to the score by text, readers and vectors.
 
     The title is "" where the list must not name it, see `PageTrace.title`.
     """
@@ -40,6 +40,7 @@ class Driver:
     title: str
     text: float
     als: float
+    vectors: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,8 +198,8 @@ class PageTrace:
     def _drivers(self, name: str, live_index: int) -> tuple[Driver, ...]:
         """Return the reads behind a slot of a list.
 
-        By text, what each read adds to the mean; by users, its term of the ALS preference,
-        y_j' (G + (c - 1) sum y y')^-1 c y_i, over reads that are live.
+        By text and vectors, what each read adds to the mean; by users, its term of the ALS
+        preference, y_j' (G + (c - 1) sum y y')^-1 c y_i, over reads that are live.
 
         References
         ----------
@@ -209,6 +210,7 @@ class PageTrace:
         if user is None:
             return ()
         text = dict(reads_behind(live, user.reads, live_index))
+        vectors = dict(reads_behind_vectors(live, user.reads, live_index))
         known = live.live_index_of(user.reads)
         read = known[known >= 0]
         factors, c = live.factors[read], live.click_confidence
@@ -216,14 +218,15 @@ class PageTrace:
         terms = factors @ np.linalg.lstsq(spread, c * live.factors[live_index], rcond=None)[0]
         als = dict(zip(live.live_rows[read].tolist(), terms.tolist(), strict=True))
         drivers = []
-        for row in dict.fromkeys([*text, *als]):
+        for row in dict.fromkeys([*text, *als, *vectors]):
             by_text = live.weights["text"] * text.get(row, 0.0)
             by_als = live.weights["als"] * als.get(row, 0.0)
+            by_vectors = live.weights["vectors"] * vectors.get(row, 0.0)
             article_id = self.articles.column("article_id")[row]
-            title = self.title(name, row)
-            drivers.append(Driver(article_id, title, round(by_text, 4), round(by_als, 4)))
-        drivers.sort(key=lambda driver: -(driver.text + driver.als))
-        return tuple(d for d in drivers if d.text + d.als > 0)[:LONGEST]
+            added = (round(by, 4) for by in (by_text, by_als, by_vectors))
+            drivers.append(Driver(article_id, self.title(name, row), *added))
+        drivers.sort(key=lambda driver: -(driver.text + driver.als + driver.vectors))
+        return tuple(d for d in drivers if d.text + d.als + d.vectors > 0)[:LONGEST]
 
     def displaced(self, name: str, above: Sequence[int]) -> tuple[Displaced, ...]:
         """Return which of some live articles are not in a list, and why."""

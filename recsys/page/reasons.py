@@ -131,6 +131,20 @@ def reason_in(language: str, code: str, value: str) -> tuple[str, Values]:
     return words.replace(f"{{{name}}}", value), ((name, value),)
 
 
+def reads_behind_vectors(
+    live: LiveModel, reads: NDArray[np.int64], live_index: int
+) -> list[tuple[int, float]]:
+    """Return a user's reads (known indices), and what each adds to the signal `vectors`.
+
+    The signal is the cosine of a live article with the mean of the reads, so what they add sums
+    up to it.
+    """
+    of_reads = live.vectors[reads]
+    length = float(np.linalg.norm(of_reads.sum(axis=0)))
+    added = of_reads @ live.vectors[live.live_rows[live_index]] / (length or 1.0)
+    return list(zip(reads.tolist(), added.tolist(), strict=True))
+
+
 def reads_behind(
     live: LiveModel, reads: NDArray[np.int64], live_index: int
 ) -> list[tuple[int, float]]:

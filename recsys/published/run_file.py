@@ -31,7 +31,7 @@ from recsys.published.sound_model import require_sound
 from recsys.published.user_rows import digest_of_user, find_profile, load_profiles
 from recsys.signals.forecast import Curves
 
-FORMAT = 14
+FORMAT = 15
 _CARRY, _FORECAST = "carry.", "forecast."
 _OF_VECTORS = ("word_terms", "word_vectors", "vector_centre", "vector_axes")
 
@@ -151,6 +151,8 @@ def arrays_of(model: PageModel, rank: RankModel, carry: Carry) -> dict[str, NDAr
         "rise": model.rise,
         "newest": model.newest,
         "written_ms": rank.written_ms,
+        "word_vectors": rank.word_vectors,
+        "given_vectors": live.vectors,
     }
     arrays |= {
         f"{_CARRY}{name}": getattr(carry, name)
@@ -162,7 +164,6 @@ def arrays_of(model: PageModel, rank: RankModel, carry: Carry) -> dict[str, NDAr
     arrays |= {f"{_CARRY}{_FORECAST}{name}": curve for name, curve in carry.forecast.items()}
     arrays |= {f"static.{name}": part for name, part in live.static.items()}
     arrays |= {f"feature.{name}": values for name, values in rank.article_features.items()}
-    arrays |= {f"dense.{name}": vectors for name, vectors in rank.dense.items()}
     arrays |= {f"curve.{name}": curve for name, curve in rank.curves.items()}
     arrays |= {f"refresh_curve.{name}": curve for name, curve in rank.refresh_curves.items()}
     arrays |= {f"filter.{key}": mask for key, mask in model.filters.items()}
@@ -425,6 +426,7 @@ def load_model(conn: sqlite3.Connection, path: Path) -> tuple[PageModel, RankMod
             category=arrays["category"],
             similar=rows("similar"),
             item_item=rows("item_item"),
+            vectors=arrays["given_vectors"],
             weights=about["weights"],
             blend=config.blend,
             click_confidence=about["click_confidence"],
@@ -443,7 +445,7 @@ def load_model(conn: sqlite3.Connection, path: Path) -> tuple[PageModel, RankMod
         )
         rank = RankModel(
             vectors=rows("vectors"),
-            dense=named("dense."),
+            word_vectors=arrays["word_vectors"],
             article_features=named("feature."),
             written_ms=arrays["written_ms"],
             curves=named("curve."),

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.blend.curves import VECTOR_KINDS, RankModel, feature_names
+from recsys.blend.curves import RankModel, feature_names
 from recsys.blend.live_model import PageModel, Rows
 from recsys.blend.signal_table import signal_names
 from recsys.kernels.library import require_finite
@@ -58,6 +58,7 @@ def require_sound(page: PageModel, rank: RankModel) -> None:
     _require_weights(live.weights, live.click_confidence, own)
     _require_rows("similar", live.similar, n_known)
     _require_rows("item_item", live.item_item, n_known)
+    _require_vectors("given_vectors", live.vectors, n_known)
     keys = [
         of.key
         for layout in layouts_of(page.config).values()
@@ -73,13 +74,7 @@ def _require_rank(rank: RankModel, n_known: int, own: tuple[str, ...]) -> None:
     names = (*ARTICLE_FEATURES, *own)
     _require_each("feature", rank.article_features, names, np.float32, n_known)
     _require_rows("vectors", rank.vectors, n_known)
-    if set(rank.dense) != set(VECTOR_KINDS):
-        raise ValueError(f"dense vectors must be of {', '.join(VECTOR_KINDS)}")
-    for name, vectors in rank.dense.items():
-        n_dimensions = vectors.shape[1] if vectors.ndim == 2 else 0
-        if n_dimensions > MOST_FACTORS:
-            raise ValueError(f"dense.{name} must be of up to {MOST_FACTORS} columns")
-        _require(f"dense.{name}", vectors, np.float32, n_known, n_dimensions)
+    _require_vectors("word_vectors", rank.word_vectors, n_known)
     known = feature_names() | set(own)
     for curves in (rank.curves, rank.refresh_curves):
         for name, curve in curves.items():
@@ -121,6 +116,13 @@ def _require_each(
         if name not in arrays:
             raise ValueError(f"{kind}.{name} is missing")
         _require(f"{kind}.{name}", arrays[name], dtype, n)
+
+
+def _require_vectors(name: str, vectors: NDArray[Any], n_known: int) -> None:
+    n_dimensions = vectors.shape[1] if vectors.ndim == 2 else 0
+    if n_dimensions > MOST_FACTORS:
+        raise ValueError(f"{name} must be of up to {MOST_FACTORS} columns")
+    _require(name, vectors, np.float32, n_known, n_dimensions)
 
 
 def _require_rows(name: str, rows: Rows, n_rows: int) -> None:

@@ -1,6 +1,5 @@
 """Dense vectors of the known articles: those learned from words, and those a publisher brings."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,7 +7,6 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from recsys.blas import blas_on_one_thread
-from recsys.blend.curves import GIVEN, WORDS
 from recsys.signals.given_vectors import Projection, learn_projection
 from recsys.signals.word_vectors import WordVectors, learn_word_vectors
 from recsys.store.database import Store
@@ -22,13 +20,15 @@ class ArticleVectors:
 
     Attributes
     ----------
-    by_kind : dict of array of float32, shape (n_known, n_dimensions)
-        Of unit length or zero, by `recsys.blend.curves.VECTOR_KINDS`.
+    of_words, given : array of float32, shape (n_known, n_dimensions)
+        Those learned from words, and those of the publisher, of unit length or zero. `given` has
+        no columns if no article has one.
     words, projection
         What a refresh makes the vectors of new articles with.
     """
 
-    by_kind: Mapping[str, NDArray[np.float32]]
+    of_words: NDArray[np.float32]
+    given: NDArray[np.float32]
     words: WordVectors
     projection: Projection
 
@@ -75,5 +75,6 @@ def _built(
     else:
         words = learn_word_vectors(tfidf, user_items, ~window.is_announced)
         projection = learn_projection(given[~window.is_announced])
-    by_kind = {WORDS: words.of_articles(tfidf), GIVEN: projection.of_articles(given)}
-    return ArticleVectors(by_kind, words, projection)
+    return ArticleVectors(
+        words.of_articles(tfidf), projection.of_articles(given), words, projection
+    )

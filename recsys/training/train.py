@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from recsys.blend.curves import GIVEN, RankModel, age_hours
+from recsys.blend.curves import RankModel, age_hours
 from recsys.blend.live_model import LiveModel, PageModel, Rows
 from recsys.blend.signal_table import signal_weights
 from recsys.config import Config
@@ -149,7 +149,7 @@ def train_articles(
     with stage("article vectors") as counts:
         vectors = build_article_vectors(store, window, texts.heaviest, user_items, base)
         counts["terms"] = len(vectors.words.terms)
-        counts["articles_with_given_vector"] = int(vectors.by_kind[GIVEN].any(axis=1).sum())
+        counts["articles_with_given_vector"] = int(vectors.given.any(axis=1).sum())
     with stage("collaborative") as counts:
         counted_items = user_items
         if len(window.counted_clicks) < len(window.user_index):
@@ -175,6 +175,7 @@ def train_articles(
         category=category,
         similar=_rows(texts.similar),
         item_item=_rows(together.item_item),
+        vectors=vectors.given,
         weights=signal_weights(config.blend) | dict.fromkeys(own, 0.0),
         blend=config.blend,
         click_confidence=1.0 + config.collaborative.alpha,
@@ -205,7 +206,7 @@ def train_articles(
         ),
         rank=RankModel(
             vectors=_rows(texts.heaviest),
-            dense=vectors.by_kind,
+            word_vectors=vectors.of_words,
             article_features=signals.features,
             written_ms=window.written_ms,
             curves={},
