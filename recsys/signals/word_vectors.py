@@ -6,8 +6,9 @@ reads of a user points at another read of the same user, more than at the reads 
 needs no text from outside.
 
 On MIND (9-12 November 2019) the cosine with the mean of a user's reads orders what was shown with
-an AUC of .636; the cosine of the terms alone has .596, and the truncated SVD .618 (mean of four
-days; docs/evaluation.md).
+an AUC of .626; the cosine of the terms alone has .596, and the truncated SVD .606 (mean of four
+days). Learning also from what users chose among what was shown makes the vectors better alone, and
+the blend no better (docs/evaluation.md).
 
 References
 ----------
