@@ -21,6 +21,7 @@ LOG = logging.getLogger(__name__)
 Encoder = Callable[[list[str]], Any]
 
 AT_ONCE = 256  # texts encoded and stored in one step
+LOGGED_EVERY = 16 * AT_ONCE  # articles
 MOST_CHARACTERS = 600  # of a text; encoders of sentences gain little from more
 NO_MODEL = "no model of model2vec or sentence-transformers is here"
 _CHUNK_BYTES = 1 << 20
@@ -140,7 +141,7 @@ def embed_articles(
             f" {model}"
         )
     n_known = 0 if replaces_all else store.vectors.count()
-    n_embedded = n_without_text = n_changed = 0
+    n_done = n_embedded = n_without_text = n_changed = 0
     last_key, is_first = -1, replaces_all
     while texts := store.vectors.texts(last_key, AT_ONCE, of_all=is_first):
         last_key = texts[-1].article_key
@@ -152,7 +153,9 @@ def embed_articles(
             n_embedded += n_stored
             n_changed += len(filled) - n_stored
             is_first = False
-        LOG.info("%d articles", n_embedded + n_without_text + n_changed)
+        n_done += len(texts)
+        if n_done % LOGGED_EVERY < len(texts):
+            LOG.info("%d articles", n_done)
     return EmbedReport(model, n_embedded, n_known, n_without_text, n_changed)
 
 
