@@ -1,4 +1,13 @@
-"""Write files atomically, keep them private, lock a folder, and detect changed files."""
+"""Write files atomically and durably, keep them private, lock a folder, detect changed files.
+
+What these functions have written survives a machine that loses power: the content of a file is on
+the disk before its name is, and the name is on the disk before the function returns.
+
+References
+----------
+Pillai et al., "All File Systems Are Not Created Equal: On the Complexity of Crafting
+Crash-Consistent Applications", OSDI 2014.
+"""
 
 import os
 from collections.abc import Iterator
@@ -15,19 +24,39 @@ from recsys.kernels.files import version
 def atomic_replacement(path: Path) -> Iterator[Path]:
     """Give a temporary path to write to, and rename it to `path` when the block ends.
 
-    Other processes see the old file or the new one, never a part of the new one. If the block
-    raises, `path` keeps its old content.
+    Other processes see the old file or the new one, never a part of the new one, and so does a
+    machine that lost power. If the block raises, `path` keeps its old content.
     """
     partial = path.with_name(f".{path.name}.partial")
     yield partial
-    os.replace(partial, path)
+    replace_durably(partial, path)
+
+
+def replace_durably(written: Path, path: Path) -> None:
+    """Rename a written file to a path of the same folder; return when both are on the disk."""
+    fsync_path(written)
+    os.replace(written, path)
+    fsync_path(path.parent)
 
 
 def write_text(path: Path, text: str) -> None:
     """Replace a small text file atomically, and wait until it is on the disk under its name."""
     with atomic_replacement(path) as partial:
         partial.write_text(text, "utf-8")
-        fsync_path(partial)
+
+
+def create_folder(path: Path) -> None:
+    """Create a folder and the parents that it lacks, each of which is on the disk at the end.
+
+    The name of a folder that is there already is written to the disk too, if its parent allows:
+    the process that made it may have been killed before it did that.
+    """
+    if path.is_dir():
+        with suppress(OSError):  # this user may list nothing there, or it is no folder of a disk
+            fsync_path(path.parent)
+        return
+    create_folder(path.parent)
+    path.mkdir(exist_ok=True)
     fsync_path(path.parent)
 
 

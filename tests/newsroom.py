@@ -56,9 +56,9 @@ def run(cwd: Path, *arguments: str, **options) -> Done:
     return Done(done.returncode, done.stderr, done.stdout)
 
 
-def well(cwd: Path, *arguments: str) -> Done:
+def well(cwd: Path, *arguments: str, **options) -> Done:
     """Run a command that must succeed."""
-    done = run(cwd, *arguments)
+    done = run(cwd, *arguments, **options)
     assert done.status == 0, (arguments, done)
     return done
 

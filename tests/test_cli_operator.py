@@ -8,6 +8,7 @@ from newsroom import AS_OF, BOTH, NIGHT, SAMPLE, at, copied, environment, page_o
 
 from recsys import Recommender, hashed_user
 from recsys.files import locked
+from recsys.nightly import run_report
 from recsys.published import folder as published_folder
 from recsys.store.database import Store
 
@@ -55,6 +56,11 @@ def test_differences_are_printed_and_a_run_is_built_again(here):
     for run_id in (second, third):
         said = well(here, "rebuild", run_id, *BOTH, "--to", f"again {run_id}").out
         assert "the same, to the byte" in said
+    there = run_report.library_versions()["BLAS"]
+    if re.fullmatch(r"(openblas [\d.]+ (SkylakeX|Haswell|Zen)(, )?)+", there):
+        other = environment(OPENBLAS_CORETYPE="Nehalem")
+        said = well(here, "rebuild", second, *BOTH, "--to", "other", env=other).out
+        assert f"it was built with BLAS {there}, now openblas" in said.replace("\n", " ")
     assert published_folder.current_run(here / "p") == third
     assert run(here, "rebuild", "000099-never", *BOTH, "--to", "x").status == 1
     assert run(here, "diff", first, "000099-never", "--published", "p").status == 1

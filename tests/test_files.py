@@ -8,9 +8,11 @@ import sys
 
 import pytest
 
+from recsys import files
 from recsys.errors import RunActiveError
 from recsys.files import (
     atomic_replacement,
+    create_folder,
     create_private_file,
     is_locked,
     locked,
@@ -29,6 +31,33 @@ def test_a_file_is_replaced_only_when_it_is_written_whole(tmp_path):
     assert path.read_text() == "new"
     assert version_of(path) is not None
     assert version_of(tmp_path / "absent") is None
+
+
+def test_a_file_is_on_the_disk_before_its_name_and_its_name_at_the_end(tmp_path, monkeypatch):
+    done, replace = [], os.replace
+
+    def recorded(before, after):
+        done.append(("rename", before.name, after.name))
+        replace(before, after)
+
+    monkeypatch.setattr(files, "fsync_path", lambda path: done.append(("sync", path.name)))
+    monkeypatch.setattr(os, "replace", recorded)
+    write_text(tmp_path / "file", "new")
+    assert done == [
+        ("sync", ".file.partial"),
+        ("rename", ".file.partial", "file"),
+        ("sync", tmp_path.name),
+    ]
+    done.clear()
+    create_folder(tmp_path / "a" / "b")
+    # The name of the folder that was there too: a process that made it may have been killed.
+    assert done == [("sync", tmp_path.parent.name), ("sync", tmp_path.name), ("sync", "a")]
+    assert (tmp_path / "a" / "b").is_dir()
+    done.clear()
+    create_folder(tmp_path / "a" / "b")
+    assert done == [("sync", "a")]
+    with pytest.raises(FileExistsError):
+        create_folder(tmp_path / "file")
 
 
 def test_a_private_file_is_the_owners_and_an_old_one_stays(tmp_path):

@@ -142,6 +142,19 @@ def test_what_serves_pages_holds_no_lock_while_it_computes_a_property():
             assert "cached_property" not in path.read_text("utf-8"), path
 
 
+def test_the_only_locks_of_threads_are_those_that_a_fork_knows():
+    for path in (ROOT / "recsys").rglob("*.py"):
+        if path.name != "connections.py":
+            names = {node.attr for node in nodes(path, ast.Attribute)}
+            names |= {name.name for node in nodes(path, ast.ImportFrom) for name in node.names}
+            assert not names & {"Lock", "RLock", "Condition", "Semaphore", "Event"}, path
+
+
+def nodes(path: Path, kind: type):
+    """Return all nodes of a kind of a file."""
+    return [node for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, kind)]
+
+
 def test_nothing_that_runs_code_out_of_data_is_used():
     for path in sorted((ROOT / "recsys").rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):

@@ -18,7 +18,7 @@ from recsys import Recommender
 from recsys.nightly.run import run_nightly
 from recsys.published import folder as published_folder
 from recsys.rows import HOUR_MS, to_ms
-from recsys.serving.connections import SQLITE_USE, ConnectionPool
+from recsys.serving.connections import SQLITE_USE, ConnectionPool, Turn
 from recsys.store.database import Store
 
 # Forks while threads ask for pages and other runs are published; each child must serve both runs
@@ -71,6 +71,47 @@ for thread in threads:
     thread.join()
 sys.exit(str(failed) if any(failed) else 0)
 """
+# Forks while other threads hold each lock of this package: two as long as the process lives, and
+# those for which a fork waits until it begins. The child must follow what is published later.
+HOLDING = """
+import os, signal, sys, threading
+from datetime import datetime
+from pathlib import Path
+from recsys.files import write_text
+from recsys.serving.connections import SQLITE_USE
+from recsys.serving.recommender import Recommender
+
+folder, as_of, runs = Path(sys.argv[1]), datetime.fromisoformat(sys.argv[2]), sys.argv[3:]
+others = [Recommender(folder) for _ in range(2)]
+released, done = threading.Event(), threading.Event()
+
+def hold(block, until):
+    held = threading.Event()
+    def work():
+        with block:
+            held.set()
+            until.wait(60)
+    threading.Thread(target=work, daemon=True).start()
+    assert held.wait(60)
+
+for recommender in others:
+    hold(recommender._following.taken(), done)
+hold(SQLITE_USE, released)
+hold(SQLITE_USE.lock, released)
+threading.Timer(0.2, released.set).start()
+published, publish = os.pipe()
+child = os.fork()
+if not child:
+    signal.alarm(60)
+    os.read(published, 1)
+    found = [other.recommend("u0007", as_of=as_of).run_id for other in others]
+    os._exit(0 if found == [runs[1]] * 2 else 1)
+write_text(folder / "current", runs[1])
+os.write(publish, b"x")
+status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+done.set()
+sys.exit(status)
+"""
 APPLICATION = """
 import os
 import recsys
@@ -117,9 +158,10 @@ def deleted_files(process="self"):
     return [path for path in found if path.endswith(".sqlite (deleted)")]
 
 
-def test_children_of_a_server_at_work_serve_what_it_serves(two_runs, by_hand):
+@pytest.mark.parametrize("code", [FORKING, HOLDING], ids=["at work", "holding every lock"])
+def test_children_of_a_server_serve_what_it_serves(code, two_runs, by_hand):
     folder, runs = two_runs
-    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", FORKING]
+    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", code]
     done = subprocess.run(
         [*command, folder, by_hand.as_of.isoformat(), *runs],
         capture_output=True,
@@ -163,6 +205,19 @@ def test_a_fork_waits_for_threads_inside_sqlite_and_closes_what_is_idle(two_runs
     with pool.connected() as conns:
         assert conns[0][0] is not idle
     pool.retire()
+
+
+def test_a_turn_is_one_threads_until_it_ends_or_the_process_forks():
+    turn = Turn()
+    with turn.taken() as first, turn.taken() as second:
+        assert (first, second) == (True, False)
+    with turn.taken() as first:
+        assert first
+        SQLITE_USE.after_fork_in_child()  # what `os.fork` does in a child
+        with turn.taken() as of_child:
+            assert of_child
+    with turn.taken() as later:
+        assert later
 
 
 def test_a_pool_lends_one_connection_in_turns_and_closes_it_when_retired(two_runs):

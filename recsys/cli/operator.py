@@ -232,6 +232,7 @@ def rebuild(
 ) -> None:
     """Build a run again with the ledger's settings and time; compare it with the first build."""
     from recsys.nightly.run import run_nightly
+    from recsys.nightly.run_report import why_other_bytes
 
     with Store(store, must_exist=True) as opened:
         ledger = opened.runs()
@@ -256,7 +257,11 @@ def rebuild(
             )
     out.print(f"built {run} again as {built.run_id} in {to}", markup=False)
     if run in published_folder.run_ids(published):
-        _print_difference(compare_runs(published, run, built.run_id, second_folder=to))
+        found = compare_runs(published, run, built.run_id, second_folder=to)
+        _print_difference(found)
+        if not found.is_same:
+            then = ledger[position]["report"].get("versions", {})
+            out.print(why_other_bytes(then, built.versions), markup=False)
 
 
 def show_config(config: ConfigOption = None, as_json: JsonOption = False) -> None:

@@ -17,7 +17,7 @@ from recsys.blend.profiles import UserStateBuilder
 from recsys.config import Config
 from recsys.config_file import differences, toml_of
 from recsys.errors import HeldBackError, RecsysError, StoreError
-from recsys.files import locked
+from recsys.files import create_folder, locked
 from recsys.learn.examples import Day, ExampleBuilder, examples_of
 from recsys.learn.forecast import learn_forecast
 from recsys.learn.heads import learn_heads
@@ -136,7 +136,7 @@ def run_nightly(
     """
     if kind == "refresh":
         published_folder.require_current(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    create_folder(folder)
     with locked(folder):
         run_id = _next_run_id(folder, store, as_of_ms)
         config, changed_settings = _settings(folder, config, kind)

@@ -5,11 +5,12 @@ import logging
 import platform
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from recsys.blas import kernels
 from recsys.learn.head_report import HeadReport
 from recsys.nightly.publish_gate import Vitals
 from recsys.steps import step
@@ -65,7 +66,7 @@ class RunReport:
     lifted_by_bots
         Ids of articles that would be in Popular Now if the clicks of bots counted.
     versions
-        Versions of Python and of the libraries that decide what a run contains.
+        Python, the libraries and the kernels of the processor that decide what a run contains.
     """
 
     run_id: str
@@ -111,11 +112,36 @@ class StageClock:
 
 
 def library_versions() -> dict[str, str]:
-    """Return the versions of Python and of the libraries that decide what a run contains."""
-    versions = {"python": platform.python_version()}
+    """Return the versions of all that decides what a run contains, by name.
+
+    They are those of Python and of the libraries, and the kernels that were made for the processor.
+    """
+    versions = {"python": platform.python_version(), "processor": platform.machine()}
+    versions |= {"C library": " ".join(platform.libc_ver())} | kernels()
     for name in LIBRARIES:
         versions[name] = importlib.metadata.version(name)
     return versions
+
+
+def why_other_bytes(then: Mapping[str, str], now: Mapping[str, str]) -> str:
+    """Return the likely reason why a run that is built again is not the same to the byte.
+
+    Parameters
+    ----------
+    then, now
+        `RunReport.versions` of the first build and of this one. An earlier recsys entered fewer.
+    """
+    changed = [
+        f"{name} {then.get(name, 'unknown')}, now {version}"
+        for name, version in now.items()
+        if then.get(name) != version
+    ]
+    if changed:
+        return f"the likely reason: it was built with {'; '.join(changed)}"
+    return (
+        "the processor and all versions are those of the first build; the likely reason: rows from"
+        " before its time were added to the store or deleted since, or it had signals of your own"
+    )
 
 
 def peak_memory_mb() -> int:

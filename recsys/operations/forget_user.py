@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from recsys.files import locked
+from recsys.files import create_folder, locked
 from recsys.published import folder as published_folder
 from recsys.store.database import Store
 
@@ -60,7 +60,7 @@ def forget_user(store: Store, folder: Path, user_id: str) -> ForgetReport:
     StoreError
         If another process reads the store, so that deleted bytes cannot be overwritten.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    create_folder(folder)
     with locked(folder):
         rows = store.deletion.delete_user(user_id)
         n_runs, unread = published_folder.forget(folder, user_id)

@@ -14,6 +14,7 @@ from msgspec.structs import asdict, replace
 
 from recsys.config import Config
 from recsys.errors import RuleError
+from recsys.files import create_folder
 from recsys.page.known_articles import YEAR_9999_MS
 from recsys.page.list_table import list_names, most_slots
 from recsys.page.rules import (
@@ -201,7 +202,7 @@ class Rulebook:
     @contextmanager
     def _exclusive(self) -> Iterator[None]:
         """Lock the rules of the folder; write them for its servers at the end, changed or not."""
-        self._published.mkdir(parents=True, exist_ok=True)
+        create_folder(self._published)
         with FileLock(self._published / ".rules.lock"):
             try:
                 yield

@@ -18,7 +18,7 @@ from pathlib import Path
 import msgspec
 
 from recsys.errors import NotPublishedError, RuleError, SnapshotError, reason_of
-from recsys.files import write_text
+from recsys.files import create_folder, fsync_path, write_text
 from recsys.page.rules import Rule, rules_of
 from recsys.published import connection, run_file
 
@@ -116,6 +116,7 @@ def publish(folder: Path, run_id: str) -> None:
         raise SnapshotError(f"{found}: refreshes {base}, which is not there any more")
     if found == held:
         os.replace(held, run_path(folder, run_id))
+    fsync_path(folder)  # the run has its name on the disk before the pointer names it
     write_text(folder / POINTER, run_id + "\n")
 
 
@@ -139,6 +140,7 @@ def forget(folder: Path, user_id: str) -> tuple[int, list[str]]:
         except SnapshotError as error:
             unread.append(str(error))
     _delete_partials(folder)
+    fsync_path(folder)  # so that none of the deleted names comes back
     if (current := current_run(folder)) is not None:  # also after a `forget` that was killed
         write_text(folder / POINTER, current + "\n")
     return n_runs, unread
@@ -175,7 +177,7 @@ def prune(folder: Path, keep: int) -> list[str]:
 
 def write_rules(folder: Path, rules: Sequence[Rule]) -> None:
     """Let servers of a folder follow these rules from now on."""
-    folder.mkdir(parents=True, exist_ok=True)
+    create_folder(folder)
     text = msgspec.json.format(msgspec.json.encode(rules), indent=1)
     for name in (RULES, RULES_COPY):
         write_text(folder / name, text.decode("utf-8") + "\n")

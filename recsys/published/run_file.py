@@ -5,7 +5,6 @@ a run are in `recsys.published.user_rows`.
 """
 
 import json
-import os
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -24,7 +23,7 @@ from recsys.blend.live_model import LiveModel, PageModel, Rows
 from recsys.config import Config
 from recsys.config_file import config_of, tables_of
 from recsys.errors import SnapshotError
-from recsys.files import create_private_file, fsync_path
+from recsys.files import create_private_file, replace_durably
 from recsys.page.known_articles import KnownArticle, KnownArticles
 from recsys.published.connection import connect, reading
 from recsys.published.sound_model import require_sound
@@ -204,13 +203,11 @@ def write(
     create_private_file(partial)
     try:
         _fill(partial, meta, models, articles, users)
-        fsync_path(partial)
-        os.replace(partial, path)
+        replace_durably(partial, path)
     except sqlite3.Error as error:
         raise SnapshotError(f"{partial}: cannot be written: {error}") from error
     finally:
         partial.unlink(missing_ok=True)
-    fsync_path(path.parent)
 
 
 def _fill(
@@ -311,8 +308,7 @@ def forget(path: Path, user_id: str) -> bool:
         for key in ("bots", "n_users", "digest"):
             conn.execute("UPDATE meta SET value = ? WHERE key = ?", (json.dumps(about[key]), key))
         conn.execute("VACUUM")
-    fsync_path(partial)
-    os.replace(partial, path)
+    replace_durably(partial, path)
     return True
 
 

@@ -35,12 +35,15 @@ class SqliteUse:
         The count.
     pools
         All pools of connections.
+    turns
+        All turns, which are free in a child.
     """
 
     def __init__(self) -> None:
         self.lock, self.n_using = threading.Lock(), 0
         self._is_zero, self._n_forking = threading.Condition(self.lock), 0
         self.pools: WeakSet[ConnectionPool] = WeakSet()
+        self.turns: WeakSet[Turn] = WeakSet()
 
     def __enter__(self) -> None:
         """Count a thread."""
@@ -73,9 +76,14 @@ class SqliteUse:
         self.lock.release()
 
     def after_fork_in_child(self) -> None:
-        """Begin with a lock for which no thread of the parent waits."""
-        self.lock, self._n_forking = threading.Lock(), 0
+        """Begin with locks that no thread of the parent holds, and with no thread that counts.
+
+        A server written in C, such as uWSGI, forks without `before_fork`.
+        """
+        self.lock, self.n_using, self._n_forking = threading.Lock(), 0, 0
         self._is_zero = threading.Condition(self.lock)
+        for turn in self.turns:
+            turn.free()
 
 
 SQLITE_USE = SqliteUse()
@@ -85,6 +93,33 @@ if hasattr(os, "register_at_fork"):  # not on Windows, where no process forks
         after_in_parent=SQLITE_USE.after_fork_in_parent,
         after_in_child=SQLITE_USE.after_fork_in_child,
     )
+
+
+class Turn:
+    """Work that one thread does while the others go on without it.
+
+    In a child no thread does it, whatever a thread of the parent did when it forked.
+    """
+
+    def __init__(self) -> None:
+        self.free()
+        with SQLITE_USE.lock:
+            SQLITE_USE.turns.add(self)
+
+    def free(self) -> None:
+        """Let any thread take the turn."""
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def taken(self) -> Iterator[bool]:
+        """Take the turn until the end of the block; yield False if another thread has it."""
+        lock = self._lock
+        is_taken = lock.acquire(blocking=False)
+        try:
+            yield is_taken
+        finally:
+            if is_taken:
+                lock.release()
 
 
 class ConnectionPool:

@@ -5,7 +5,6 @@ expired, unless `as_of` is given.
 """
 
 import reprlib
-import threading
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -40,7 +39,7 @@ from recsys.serving.arguments import (
     slots_of,
     wanted_lists,
 )
-from recsys.serving.connections import SQLITE_USE
+from recsys.serving.connections import SQLITE_USE, Turn
 from recsys.serving.loaded_run import LoadedRun
 from recsys.serving.responses import Health, Page, Ranked
 
@@ -73,7 +72,7 @@ class Recommender:
         self._pointer, self._rules_file = (
             str(self._folder / name) for name in (published_folder.POINTER, published_folder.RULES)
         )
-        self._lock = threading.Lock()
+        self._following = Turn()
         self._refused: dict[str, str] = {}  # by file or run: why what is published is not served
         self._seen = version_of(self._pointer)
         with SQLITE_USE:
@@ -90,13 +89,10 @@ class Recommender:
         """
         state = version_of(self._pointer)
         if state != self._seen and state is not None:
-            with SQLITE_USE:  # a fork waits, so that no child gets the lock locked
-                if self._lock.acquire(blocking=False):
-                    try:
-                        self._follow()
-                        self._seen = state
-                    finally:
-                        self._lock.release()
+            with SQLITE_USE, self._following.taken() as is_mine:
+                if is_mine:
+                    self._follow()
+                    self._seen = state
         return self._run
 
     def _follow(self) -> None:

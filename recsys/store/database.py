@@ -15,7 +15,7 @@ integer as a blob without an error, so all tables are STRICT; `insert_all([])` c
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ import polars as pl
 from sqlite_utils import Database
 
 from recsys.errors import StoreError
-from recsys.files import create_private_file
+from recsys.files import create_folder, create_private_file, fsync_path
 from recsys.rows import Added, Articles, Clicks, IdMap, Impressions, Kind, Reject, RuleChange
 from recsys.store import ledger
 from recsys.store.article_vectors import ArticleVectorTable
@@ -72,21 +72,26 @@ class Store:
                 f"{path}: there is no store here; `recsys ingest PATH --store {path}` creates one"
             )
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            create_folder(path.parent)
             create_private_file(path)
             self._conn = sqlite3.connect(path, timeout=30.0, isolation_level=None)
+            # A commit is on the disk before it returns. With NORMAL it would wait there only for
+            # the next checkpoint, and none comes at the end while another process has the store.
+            self._conn.execute("PRAGMA synchronous = FULL")
             self._conn.execute("PRAGMA journal_mode = WAL")
-            self._conn.execute("PRAGMA synchronous = NORMAL")
             self._conn.execute("PRAGMA cache_size = -65536")  # KiB
             self._conn.execute("PRAGMA wal_autocheckpoint = 8192")  # pages: 32 MiB, a few batches
             self._db = Database(self._conn)
             self.path = path
+            self._log = path.with_name(f"{path.name}-wal")
             self._id_keys = IdKeys(self._conn)
             migrate(self._conn, path, self._transaction)
             self.derived = DerivedTables(self._conn, self._transaction)
             self._clicks = ClickTable(self._conn, self._transaction, self.derived)
             self.vectors = ArticleVectorTable(self._conn, self._transaction, self.derived)
-            self.deletion = Deletion(self._conn, self._deleting_transaction, self.derived)
+            self.deletion = Deletion(
+                self._conn, self._log, self._deleting_transaction, self.derived
+            )
         except (sqlite3.Error, OSError) as error:
             is_read_only = not (os.access(path.parent, os.W_OK) and os.access(path, os.W_OK))
             where = "; its disk or folder cannot be written" if is_read_only else ""
@@ -101,8 +106,16 @@ class Store:
         self.close()
 
     def close(self) -> None:
-        """Close the store; every write was committed before."""
-        self._conn.close()
+        """Close the store; every write was committed before.
+
+        What this process has read is on the disk too: another one may have written it, and have
+        been killed before it waited for the disk.
+        """
+        try:
+            with suppress(FileNotFoundError):
+                fsync_path(self._log)
+        finally:
+            self._conn.close()
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:

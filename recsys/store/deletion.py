@@ -7,8 +7,10 @@ import json
 import sqlite3
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from pathlib import Path
 
 from recsys.errors import StoreError
+from recsys.files import fsync_path
 from recsys.rows import HOUR_MS
 from recsys.store.derived import DerivedTables
 
@@ -20,6 +22,8 @@ class Deletion:
     ----------
     conn
         The store's connection.
+    log
+        Its write-ahead log.
     transaction
         Begins a transaction on it that commits at the end of the block and may delete users.
     derived
@@ -29,17 +33,19 @@ class Deletion:
     def __init__(
         self,
         conn: sqlite3.Connection,
+        log: Path,
         transaction: Callable[[], AbstractContextManager[None]],
         derived: DerivedTables,
     ) -> None:
         self._conn, self._transaction, self._derived = conn, transaction, derived
+        self._log = log
 
     def delete_user(self, user_id: str) -> dict[str, int]:
         """Delete a user and all rows about them; return the number of deleted rows by table.
 
         Rejected rows whose text contains the id, as it is or as JSON writes it, are deleted too,
         and all training examples are dropped. The database file is rewritten afterwards and its
-        write-ahead log emptied, so that no byte of the rows is left.
+        write-ahead log emptied, so that no byte of the rows is left, also if power is lost then.
 
         Raises
         ------
@@ -77,6 +83,7 @@ class Deletion:
                 "the user is deleted, but another process reads the store, so deleted bytes are"
                 " still in its files: end that process and run the command again"
             )
+        fsync_path(self._log)  # SQLite does not wait until the log is empty on the disk too
         return n_deleted
 
     def delete_before(self, instant_ms: int) -> dict[str, int]:
