@@ -8,14 +8,28 @@ from itertools import accumulate
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.blend.linear import article_side, recent_weights, score_parts, total_score
+from recsys.blend.linear import (
+    article_side,
+    personal_parts,
+    recent_weight_table,
+    score_parts,
+    total_score,
+)
 from recsys.blend.live_model import PageModel, UserState
 from recsys.blend.signal_table import signal_names
 from recsys.computed_once import computed_once
 from recsys.kernels import pages as kernels
 from recsys.page import rankings
 from recsys.page.compose import FILLED, MINIMUM, Cap
-from recsys.page.list_table import ARTICLE, FRONT, SCORERS, Layout, PageList, layouts_of
+from recsys.page.list_table import (
+    ARTICLE,
+    FRONT,
+    SCORERS,
+    Layout,
+    PageList,
+    ScorerRow,
+    layouts_of,
+)
 from recsys.page.rankings import Rankings, Scored, boosts_of, top_n
 from recsys.page.reasons import (
     BECAUSE_READ,
@@ -183,10 +197,6 @@ class PageBuilder:
     def _kernel_run(self) -> kernels.Run:
         """Return the run as the kernels know it."""
         model, live = self.model, self.model.live
-        n_recent = live.blend.recent_reads
-        recent = np.zeros((n_recent + 1, n_recent), dtype=np.float32)
-        for n in range(1, len(recent)):
-            recent[n, :n] = recent_weights(n, live.blend.recent_decay)
         n_static = len(signal_names("static"))
         centred = np.zeros((n_static, len(model.story)), dtype=np.float32)
         centred[: len(self._centred)] = list(self._centred.values()) or 0.0
@@ -204,7 +214,7 @@ class PageBuilder:
                 centred=centred,
                 importance=model.importance,
                 rise=model.rise,
-                recent_weight=recent,
+                recent_weight=recent_weight_table(live),
                 weights=live.weights,
                 importance_personal=live.blend.important_personal,
                 story_similarity=model.config.page.story_similarity,
@@ -481,16 +491,34 @@ class PageBuilder:
         result: NDArray[np.bool_] = closed[story]
         return result
 
+    def reason(self, user: UserState, article: int) -> tuple[str, int]:
+        """Return why a live article is for a user, as a personal list of a front page says it.
+
+        Returns
+        -------
+        code, because
+            The code of the reason, and the known index of the read that it names, -1 for none.
+        """
+        here = personal_parts(self.model.live, user, article)
+        return self._reason(SCORERS["personal"], here, user, article)
+
     def _slot(self, built: Built, of: PageList, user: UserState | None, article: int) -> Slot:
         """Return a slot of a personal list that holds a live article, with its reason."""
-        here = {name: part[[article]] for name, part in (built.parts | self._centred).items()}
+        here = {name: part[[article]] for name, part in built.parts.items()}
+        code, because = self._reason(of.row, here, user, article)
+        return Slot(article, round(float(built.scored.values[of.name][article]), 4), code, because)
+
+    def _reason(
+        self, scorer: ScorerRow, parts: Parts, user: UserState | None, article: int
+    ) -> tuple[str, int]:
+        """Return code and read of a reason; `parts` are the weighted signals of the article."""
+        centred = {name: part[[article]] for name, part in self._centred.items()}
         code = reason_code(
-            of.row,
-            leading_signal(here),
+            scorer,
+            leading_signal(parts | centred),
             has_section=bool(self.rankings.section[article] > 0),
             rises=bool(self.model.rise[article] > 0),
         )
-        because = -1
-        if user is not None and code == BECAUSE_READ:
-            because = closest_read(self.model.live, user.reads, article)
-        return Slot(article, round(float(built.scored.values[of.name][article]), 4), code, because)
+        if user is None or code != BECAUSE_READ:
+            return code, -1
+        return code, closest_read(self.model.live, user.reads, article)

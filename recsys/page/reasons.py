@@ -18,7 +18,7 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.blend.linear import recent_weights
+from recsys.blend.linear import reads_behind
 from recsys.blend.live_model import LiveModel
 from recsys.blend.signal_table import SIGNALS, signal_names
 from recsys.page.list_table import ScorerRow
@@ -148,18 +148,3 @@ def closest_read(live: LiveModel, reads: NDArray[np.int64], live_index: int) -> 
         if value > best_value:
             best, best_value = known, value
     return best
-
-
-def reads_behind(
-    live: LiveModel, reads: NDArray[np.int64], live_index: int
-) -> list[tuple[int, float]]:
-    """Return the recent reads (known indices) like a live article, and the cosine each adds."""
-    recent = reads[: live.blend.recent_reads]
-    weights = recent_weights(len(recent), live.blend.recent_decay)
-    found = []
-    for known, weight in zip(recent.tolist(), weights.tolist(), strict=True):
-        column, value = live.similar.row(known)
-        at = int(np.searchsorted(column, live_index))
-        if at < len(column) and column[at] == live_index:
-            found.append((known, weight * float(value[at])))
-    return found

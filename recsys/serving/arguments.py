@@ -36,8 +36,15 @@ def id_of(name: str, value: Id | None) -> str | None:
         ) from error
 
 
-def ids_of(name: str, values: Iterable[Id]) -> list[str]:
+def ids_of(name: str, values: Iterable[Id], of: str = "article") -> list[str]:
     """Return ids as the store spells them, in the order given; those of a set in order of text.
+
+    Parameters
+    ----------
+    name, values
+        The argument.
+    of
+        What the ids are of, for errors.
 
     Raises
     ------
@@ -47,14 +54,14 @@ def ids_of(name: str, values: Iterable[Id]) -> list[str]:
     """
     if isinstance(values, str):
         text = reprlib.repr(values)
-        raise TypeError(f"{name} must be a list of article ids, got one text: write [{text}]")
+        raise TypeError(f"{name} must be a list of {of} ids, got one text: write [{text}]")
     if (
         not isinstance(values, Iterable)
         or isinstance(values, (bytes, bytearray, Mapping))
         or getattr(values, "ndim", 1) != 1
     ):
         raise TypeError(
-            f"{name} must be a list, a set, an array or a column of article ids, got"
+            f"{name} must be a list, a set, an array or a column of {of} ids, got"
             f" {reprlib.repr(values)}; for no ids leave it out or give []"
         )
     found = []
@@ -142,6 +149,20 @@ def explored_slots(explore: SupportsIndex, layout: Layout) -> int:
             f"explore must be a whole number from 0 to {most}, the slots of the personal list of"
             f" this layout, got {reprlib.repr(explore)}"
         )
+    return number
+
+
+def n_users_of(n: SupportsIndex) -> int:
+    """Return how many users a call asks for.
+
+    Raises
+    ------
+    ValueError
+        If it is not a whole number of at least 1.
+    """
+    number = _whole(n)
+    if number is None or number < 1:
+        raise ValueError(f"n must be a whole number of at least 1, got {reprlib.repr(n)}")
     return number
 
 
