@@ -8,7 +8,8 @@ RecsysError
 ├── SnapshotError       a published run or its rules are damaged or missing
 ├── HeldBackError       a run was written but not made current, because it looks wrong
 ├── RunActiveError      another process holds the lock of the published folder
-└── RuleError           an editor's rule is invalid or contradicts another rule
+├── RuleError           an editor's rule is invalid or contradicts another rule
+└── ArticleError        an article is unknown to the current run, or may not be recommended
 
 Wrong arguments raise the built-in ValueError or TypeError.
 """
@@ -88,3 +89,7 @@ class RunActiveError(RecsysError):
 
 class RuleError(RecsysError):
     """An editor's rule is invalid, contradicts another rule, or does not exist."""
+
+
+class ArticleError(RecsysError):
+    """An article is unknown to the current run, or may not be recommended now."""

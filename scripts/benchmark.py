@@ -262,6 +262,8 @@ def measure(name: str) -> None:
             report("scoring", **pool.apply(scoring, (root / "published",)))
         with get_context("spawn").Pool(1) as pool:
             report("serving", **pool.apply(serving, (root,)))
+        with get_context("spawn").Pool(1) as pool:
+            report("audience", **pool.apply(audience, (root,)))
 
 
 def run_options(root: Path) -> tuple[str | Path, ...]:
@@ -473,6 +475,47 @@ def serving(root: Path) -> dict[str, float]:
         figures[f"pages/s, {n_threads} threads"] = round(400 / took)
     figures["peak_mb"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
     return figures
+
+
+def audience(root: Path) -> dict[str, float]:
+    """Return seconds of choosing 1,000 users for an article, and of its yardsticks.
+
+    The rows alone are what SQLite takes to hand out ids and profiles. The product is that of the
+    users' sides with the article, in numpy, at once, of profiles that are unpacked already.
+    """
+    from recsys import Recommender
+    from recsys.blend.linear import article_side
+    from recsys.blend.profiles import unpack_profiles
+
+    published = root / "published"
+    recommender = Recommender(published)
+    run, at = recommender.run, AS_OF.replace(tzinfo=None)
+    live = run.model.live
+    middle = len(live.live_rows) // 2
+    article_id = run.articles[live.live_rows[middle]].article_id
+    chosen = best_of(lambda: recommender.audience(article_id, 1_000, as_of=at))
+    peak_mb = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    query = "SELECT user_id, profile FROM users"
+    with closing(connect(run.paths[-1])) as conn:
+        rows = best_of(lambda: sum(1 for _ in conn.execute(query)))
+        packed = [row[1] for row in conn.execute(query)]
+    sizes = {"n_factors": live.factors.shape[1], "n_categories": run.model.n_categories}
+    begins = range(0, len(packed), 10_000)
+    parts = [unpack_profiles(packed[i : i + 10_000], **sizes) for i in begins]
+    sides = np.concatenate([np.hstack((part.factors, part.affinity)) for part in parts])
+    article = np.ascontiguousarray(article_side(live, run.model.n_categories)[:, middle])
+    product = best_of(lambda: np.argpartition(-(sides @ article), 1_000))
+    took, _ = timed(
+        "audience", article_id, *run_options(root)[:4], "--n", "1000", "--as-of", AS_OF.isoformat()
+    )
+    return {
+        "profiles": len(packed),
+        "choose s": round(chosen, 3),
+        "rows alone s": round(rows, 3),
+        "product alone s": round(product, 4),
+        "command s": took,
+        "peak_mb": peak_mb,
+    }
 
 
 def random_requests(published: Path, n: int) -> tuple[list[str], list[str]]:

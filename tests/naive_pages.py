@@ -16,7 +16,6 @@ from recsys.matrices import unit_rows
 from recsys.page import rankings
 from recsys.page.compose import FILLED, MINIMUM
 from recsys.page.rankings import boosts_of
-from recsys.page.reasons import reads_behind, reads_behind_vectors
 
 NEVER = 1e6
 BEYOND = 3.0  # as in wishlist.c
@@ -293,18 +292,3 @@ def in_order(builder, of, shown, pins, context, editorial):
     rank = {int(a): i for i, a in enumerate(order)}
     free = iter(sorted((a for i, a in enumerate(shown) if i not in held), key=rank.__getitem__))
     return [a if i in held else next(free) for i, a in enumerate(shown)]
-
-
-def leading_signal(lifts):
-    """The signal that most lifts an article, the first of equal ones, by what each adds."""
-    return max((name for name in signal_names() if name in lifts), key=lambda n: float(lifts[n][0]))
-
-
-def closest_read(live, reads, live_index, signal):
-    """The recent read that adds most to a signal of an article, or -1."""
-    if signal == "vectors":
-        added = reads_behind_vectors(live, reads, live_index)[: live.blend.recent_reads]
-    else:
-        added = reads_behind(live, reads, live_index)
-    best = max((value for _, value in added), default=0.0)
-    return next((known for known, value in added if value == best > 0), -1)

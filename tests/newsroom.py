@@ -147,6 +147,7 @@ def content(folder: Path) -> dict[str, list]:
         "impressions": "SELECT user_id, shown_at, length(shown), clicked FROM impressions"
         " JOIN users USING (user_key)",
         "rejected": "SELECT file, row, field, reason, raw FROM rejected_rows",
+        "audiences": "SELECT * FROM audiences",
     }
     with closing(sqlite3.connect(folder / "s.db")) as conn:
         assert conn.execute("PRAGMA integrity_check").fetchone()[0] == "ok"

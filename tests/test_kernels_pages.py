@@ -8,8 +8,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 from naive_pages import (
-    closest_read,
-    leading_signal,
     plain_page,
     random_model,
     random_user,
@@ -21,7 +19,7 @@ from recsys.config_file import config_of
 from recsys.page.build import PageBuilder
 from recsys.page.compose import Cap, Pin
 from recsys.page.list_table import SCORERS
-from recsys.page.reasons import BECAUSE_READ, reason_code
+from recsys.page.reasons import BECAUSE_READ, closest_read, leading_signal, reason_code
 from recsys.page.rules import NO_RULES, Editorial
 
 # Every list has a priority of its own. Otherwise two lists may change places without a difference,

@@ -9,7 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from naive_pages import profiles_of, random_model
 
-from recsys.blend.profiles import Profile, UserStateBuilder, empty_profile, pack_profiles
+from recsys.blend.profiles import (
+    Profile,
+    UserStateBuilder,
+    empty_profile,
+    pack_profiles,
+    user_model,
+)
 from recsys.kernels import users
 from recsys.signals.event_features import USER_FEATURES
 
@@ -116,3 +122,24 @@ def test_articles_that_a_run_does_not_know_are_no_reads_of_it():
     model = random_model(0, n_live=30, n_known=50)
     user = UserStateBuilder(model).state(b"", [10**9, 7, -1])
     assert user.reads.tolist() == [7]
+
+
+def test_an_article_to_score_must_have_the_shape_of_the_run():
+    model = random_model(0, n_live=30, n_known=50)
+    of = {
+        "side": np.zeros(3 + model.n_categories, np.float32),
+        "text": np.zeros(50, np.float32),
+        "recent_weight": np.zeros((3, 2), np.float32),
+        "fixed": 0.0,
+        "activity": np.zeros(31),
+        "excludes": np.zeros(30, bool),
+        "vectors": np.zeros((50, 2), np.float32),
+        "vector": np.zeros(2, np.float32),
+    }
+    run = user_model(model, known_reads=2)
+    assert users.ArticleScores(run, **of).scores([]).tolist() == []
+    wrong = [{name: array[1:]} for name, array in of.items() if name != "fixed"]
+    wrong += [{"fixed": np.nan}, {"side": np.full_like(of["side"], np.inf)}]
+    for change in wrong:
+        with pytest.raises(ValueError, match="must"):
+            users.ArticleScores(run, **(of | change))

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from naive_pages import random_model
 
+from recsys.blend.linear import reads_behind_vectors
 from recsys.page.list_table import SCORERS
 from recsys.page.reasons import (
     CODES,
@@ -11,8 +12,8 @@ from recsys.page.reasons import (
     READING_TIME,
     REASONS,
     TOPIC,
+    closest_read,
     code_table,
-    reads_behind_vectors,
     reason_code,
     reason_in,
     reason_words,
@@ -87,3 +88,6 @@ def test_what_each_read_adds_by_vectors_sums_up_to_the_cosine_with_their_mean():
     assert [value for _, value in added] == pytest.approx(
         [0.6 / np.sqrt(3.2), 0, 1 / np.sqrt(3.2)], abs=1e-6
     )
+    assert closest_read(live, reads, 0, "vectors") == 8
+    assert closest_read(live, reads[:2], 0, "vectors") == 7
+    assert closest_read(live, reads[1:2], 0, "vectors") == -1

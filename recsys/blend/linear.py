@@ -40,6 +40,21 @@ def recent_weights(n: int, decay: float) -> NDArray[np.float32]:
     return (weights / weights.sum()).astype(np.float32) if n else weights.astype(np.float32)
 
 
+def recent_weight_table(live: LiveModel) -> NDArray[np.float32]:
+    """Return the weights of recent reads by how many there are, for the kernels.
+
+    Returns
+    -------
+    array of float32, shape (recent_reads + 1, recent_reads)
+        Row n has n weights, newest first, then zeros.
+    """
+    n_recent = live.blend.recent_reads
+    table = np.zeros((n_recent + 1, n_recent), dtype=np.float32)
+    for n in range(1, len(table)):
+        table[n, :n] = recent_weights(n, live.blend.recent_decay)
+    return table
+
+
 def fold_in(
     factors: Floats, clicked: Floats, *, gram: Floats, confidence: float
 ) -> NDArray[np.float32]:
@@ -150,6 +165,52 @@ def score_parts(model: LiveModel, user: UserState | None, context: int | None) -
         parts["als"] = weights["als"] * (model.factors @ user.factors)
         parts["affinity"] = weights["affinity"] * user.affinity[model.category[model.live_rows]]
     return parts | model.static_parts()
+
+
+def reads_behind(live: LiveModel, reads: Ints, live_index: int) -> list[tuple[int, float]]:
+    """Return the recent reads (known indices) like a live article, and the cosine each adds."""
+    recent = reads[: live.blend.recent_reads]
+    weights = recent_weights(len(recent), live.blend.recent_decay)
+    found = []
+    for known, weight in zip(recent.tolist(), weights.tolist(), strict=True):
+        column, value = live.similar.row(known)
+        at = int(np.searchsorted(column, live_index))
+        if at < len(column) and column[at] == live_index:
+            found.append((known, weight * float(value[at])))
+    return found
+
+
+def reads_behind_vectors(live: LiveModel, reads: Ints, live_index: int) -> list[tuple[int, float]]:
+    """Return a user's reads (known indices), and what each adds to the signal `vectors`.
+
+    The signal is the cosine of a live article with the mean of the reads, so what they add sums
+    up to it.
+    """
+    of_reads = live.vectors[reads]
+    length = float(np.linalg.norm(of_reads.sum(axis=0)))
+    added = of_reads @ live.vectors[live.live_rows[live_index]] / (length or 1.0)
+    return list(zip(reads.tolist(), added.tolist(), strict=True))
+
+
+def personal_parts(model: LiveModel, user: UserState, live_index: int) -> dict[str, Floats]:
+    """Return the weighted personal signals of one live article, by name.
+
+    Returns
+    -------
+    dict of array of float32, shape (1,)
+        What `score_parts` has of this article, but for the last digits of sums.
+    """
+    weights, section = model.weights, model.category[model.live_rows[live_index]]
+    text = sum(value for _, value in reads_behind(model, user.reads, live_index))
+    values = {
+        "text": weights["text"] * text,
+        "als": weights["als"] * float(model.factors[live_index] @ user.factors),
+        "affinity": weights["affinity"] * float(user.affinity[section]),
+    }
+    if model.vectors.shape[1]:
+        added = reads_behind_vectors(model, user.reads, live_index)
+        values["vectors"] = weights["vectors"] * sum(value for _, value in added)
+    return {name: np.array([value], dtype=np.float32) for name, value in values.items()}
 
 
 def total_score(parts: dict[str, Floats], n_live: int) -> Floats:

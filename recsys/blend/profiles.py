@@ -206,6 +206,33 @@ def _decay(hours: NDArray[np.float64], half_lives: NDArray[np.float64]) -> Float
     return np.exp2(-hours / half_lives[:, np.newaxis]).astype(np.float32)
 
 
+def user_model(model: PageModel, *, known_reads: int) -> kernels.UserModel:
+    """Return a run as the kernels that read profiles know it.
+
+    Parameters
+    ----------
+    model
+        The run.
+    known_reads
+        How many reads of a user they read, the latest first.
+
+    Raises
+    ------
+    ValueError
+        If an index in the run is out of range, or a number is not finite.
+    """
+    live = model.live
+    return kernels.UserModel(
+        live.live_index_by_known(),
+        live.factors,
+        live.gram,
+        confidence=live.click_confidence,
+        n_categories=model.n_categories,
+        n_counts=len(USER_FEATURES),
+        known_reads=known_reads,
+    )
+
+
 class UserStateBuilder:
     """Makes the states of users of one run, from the profiles that it or its base run keeps.
 
@@ -221,16 +248,8 @@ class UserStateBuilder:
     """
 
     def __init__(self, model: PageModel) -> None:
-        self._live = live = model.live
-        self._kernel = kernels.UserModel(
-            live.live_index_by_known(),
-            live.factors,
-            live.gram,
-            confidence=live.click_confidence,
-            n_categories=model.n_categories,
-            n_counts=len(USER_FEATURES),
-            known_reads=live.blend.known_reads,
-        )
+        self._live = model.live
+        self._kernel = user_model(model, known_reads=model.live.blend.known_reads)
 
     def state(self, packed: bytes, clicks: Sequence[int] = ()) -> UserState:
         """Return what pages need to know of a user: without counts of exposed articles.

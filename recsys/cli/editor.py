@@ -8,7 +8,6 @@ from typing import Annotated
 
 import msgspec
 import typer
-from rich.table import Table
 
 from recsys.cli.options import (
     ArticleOption,
@@ -25,7 +24,7 @@ from recsys.cli.options import (
     usage_errors,
     writable_file,
 )
-from recsys.cli.terminal import Terminal, out, print_json
+from recsys.cli.terminal import out, print_json, print_table, table_of
 from recsys.errors import InputRefusedError, RuleError, reason_of
 from recsys.files import atomic_replacement
 from recsys.operations.rulebook import Rulebook
@@ -36,7 +35,6 @@ from recsys.serving.recommender import Recommender
 from recsys.serving.responses import Page
 from recsys.store.database import Store
 
-WIDEST = 10_000  # characters of a line that no terminal shows
 MOST_PAGES = 500  # of a preview
 SHOWN = 3  # reads behind a slot, and displaced articles, that `explain` prints
 
@@ -133,11 +131,11 @@ def list_rules(
     if as_json:
         print_json(msgspec.to_builtins(listed))
         return
-    table = _table("rule", "what", "from", "until", "author", "reason")
+    table = table_of("rule", "what", "from", "until", "author", "reason")
     for rule in listed:
         when = _second(rule.starts_ms), _second(rule.ends_ms)
         table.add_row(rule.rule_id, _rule_text(rule), *when, rule.author, rule.reason)
-    _print_table(table)
+    print_table(table)
 
 
 @rules.command()
@@ -172,7 +170,7 @@ def history(
         rows = [msgspec.to_builtins(change) for change in changes]
         print_json([row | {"rule": json.loads(row["rule"])} for row in rows])
         return
-    table = _table("when", "rule", "version", "change", "author", "reason", "the rule then")
+    table = table_of("when", "rule", "version", "change", "author", "reason", "the rule then")
     for change in changes:
         table.add_row(
             _second(change.changed_ms),
@@ -183,20 +181,7 @@ def history(
             change.reason,
             _rule_text(Rule(**json.loads(change.rule))),
         )
-    _print_table(table)
-
-
-def _table(*columns: str) -> Table:
-    """Return a table in which no cell is cut off; instants are broken last."""
-    table = Table()
-    for name in columns:
-        table.add_column(name, overflow="fold", no_wrap=name in ("when", "from", "until"))
-    return table
-
-
-def _print_table(table: Table) -> None:
-    """Print a table as wide as the terminal; as wide as it is where the output is no terminal."""
-    (out if out.is_terminal else Terminal(width=WIDEST)).print(table)
+    print_table(table)
 
 
 def _second(instant_ms: int | None) -> str:

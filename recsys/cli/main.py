@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from recsys.cli.audience import audience
 from recsys.cli.editor import explain, preview, rules
 from recsys.cli.embed import embed
 from recsys.cli.evaluate import evaluate, tune
@@ -58,9 +59,9 @@ from recsys.cli.options import (
     usage_errors,
     writable_file,
 )
+from recsys.cli.row_files import require_known_suffix, write_rows
 from recsys.cli.terminal import accept_any_encoding, err, out, print_json
 from recsys.config import Config
-from recsys.files import atomic_replacement, create_private_file
 from recsys.ingest.detect import expand
 from recsys.ingest.load_files import load_files
 from recsys.rows import to_ms
@@ -295,22 +296,12 @@ def export(
     """Write the lists of the current run as plain rows for a CMS, in a file that only you read."""
     import polars as pl
 
-    from recsys.operations.export_rows import COLUMNS, export_rows, without_formulas
+    from recsys.operations.export_rows import COLUMNS, export_rows
 
-    writers = {".csv": "write_csv", ".jsonl": "write_ndjson", ".parquet": "write_parquet"}
-    if to.suffix not in writers:
-        raise typer.BadParameter(f"--to must end in one of {', '.join(writers)}; got {to}")
+    require_known_suffix(to)
     schema: dict[str, pl.DataType] = dict.fromkeys(COLUMNS, pl.String())
     schema |= {"rank": pl.Int64(), "score": pl.Float64()}
-    rows = list(export_rows(published, as_of=as_of or now()))
-    frame = pl.DataFrame(rows, schema=schema, orient="row")
-    if to.suffix == ".csv":
-        frame = without_formulas(frame)
-    with atomic_replacement(to) as partial:
-        partial.unlink(missing_ok=True)
-        create_private_file(partial)  # it names users
-        getattr(frame, writers[to.suffix])(partial)
-    out.print(f"wrote {len(frame)} rows to {to}", markup=False)
+    write_rows(to, list(export_rows(published, as_of=as_of or now())), schema)
 
 
 def sample_folder() -> Path:
@@ -352,6 +343,7 @@ def demo() -> None:
 
 for command in (evaluate, tune, explain, preview, runs, health, rollback, publish, diff, rebuild):
     app.command()(command)
+app.command()(audience)
 app.command()(forget)
 app.command()(embed)
 app.command("config")(show_config)

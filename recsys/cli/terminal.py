@@ -12,6 +12,7 @@ from io import TextIOWrapper
 from typing import Any
 
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
 # Control characters, half surrogate pairs, line separators and format characters. Not among them
@@ -62,7 +63,21 @@ class Terminal(Console):
         self.quiet = True
 
 
+WIDEST = 10_000  # characters of a line that no terminal shows
 out, err = Terminal(), Terminal(stderr=True)
+
+
+def table_of(*columns: str) -> Table:
+    """Return a table in which no cell is cut off; instants are broken last."""
+    table = Table()
+    for name in columns:
+        table.add_column(name, overflow="fold", no_wrap=name in ("when", "from", "until"))
+    return table
+
+
+def print_table(table: Table) -> None:
+    """Print a table as wide as the terminal; as wide as it is where the output is no terminal."""
+    (out if out.is_terminal else Terminal(width=WIDEST)).print(table)
 
 
 def json_text(text: str) -> str:

@@ -146,6 +146,20 @@ typedef struct { /* what user states are made from */
     double confidence;
 } UserModel;
 
+typedef struct { /* a live article, as its score for one user after another needs it */
+    int64_t n_features;
+    const float *side;   /* n_features: weighted; its products with a user's side are summed */
+    const float *text;   /* n_known: weighted cosine of text */
+    const float *recent_weight; /* as in Run */
+    int64_t recent_reads;
+    double fixed;            /* sum of its weighted static signals */
+    const double *activity;  /* n_live + 1: added by how many live articles a user has read */
+    const uint8_t *excludes; /* n_live: whether a user who has read it is left out */
+    int64_t n_dimensions;
+    const float *vectors;    /* n_known x n_dimensions */
+    const float *vector;     /* n_dimensions: of the article, weighted */
+} ScoredArticle;
+
 const char *recsys_source_digest(void);
 
 int recsys_pages(const Run *run, const Plan *plan, const Request *request);
@@ -153,6 +167,8 @@ int recsys_tops(const float *scores, int64_t n_rows, int64_t n_live, int64_t n, 
                 float *values);
 int recsys_user_state(const UserModel *model, const uint8_t *packed, int64_t size,
                       const int64_t *clicks, int64_t n_clicks, float *side, int64_t *found);
+int recsys_article_scores(const UserModel *model, const ScoredArticle *of, const uint8_t *packed,
+                          const int64_t *start, int64_t n_users, double *scores);
 int recsys_fold_in(const float *before, const float *clicked, int64_t n_clicks, const float *gram,
                    int64_t n_factors, double confidence, float *after);
 int recsys_one_of_pair(const int64_t *user, const int64_t *article, int64_t n, int64_t n_users,

@@ -19,6 +19,7 @@ from recsys.kernels.library import (
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
+Doubles = NDArray[np.float64]
 
 _user_state = brief(
     "recsys_user_state",
@@ -98,17 +99,18 @@ class UserModel:
         require_finite("gram", gram)
         if not np.isfinite(confidence):
             raise ValueError(f"click_confidence must be a finite number, got {confidence}")
-        self.n_factors, self._n_features = n_factors, n_factors + n_categories
-        self._known_reads, self._n_known = known_reads, len(live_index_of)
+        self.n_factors, self.n_features = n_factors, n_factors + n_categories
+        self.n_live, self.n_known = n_live, len(live_index_of)
+        self._known_reads = known_reads
         self._arrays = (
             pointer("live_index_of", live_index_of, np.int64, len(live_index_of)),
             pointer("factors", np.ascontiguousarray(factors), np.float32, n_live, n_factors),
             pointer("gram", np.ascontiguousarray(gram), np.float32, n_factors, n_factors),
         )
-        self._struct = ffi.new(
+        self.struct = ffi.new(
             "UserModel *",
             (
-                self._n_known,
+                self.n_known,
                 n_factors,
                 n_categories,
                 n_counts,
@@ -117,7 +119,7 @@ class UserModel:
                 confidence,
             ),
         )
-        self._address = address(self._struct)
+        self._address = address(self.struct)
 
     def state(self, packed: bytes, clicks: Sequence[int]) -> tuple[Floats, Ints, Ints]:
         """Return a user's side of products, latest reads, and live articles read.
@@ -135,11 +137,11 @@ class UserModel:
         ValueError
             If `packed` is not a profile of this run.
         """
-        side = np.empty(self._n_features, dtype=np.float32)
+        side = np.empty(self.n_features, dtype=np.float32)
         # Two lengths, the reads, and at most the articles that the profile and the clicks name.
         n_most = 2 + self._known_reads + len(packed) // 4 + len(clicks)
         found = np.empty(n_most, dtype=np.int64)
-        since = [click for click in clicks if 0 <= click < self._n_known]
+        since = [click for click in clicks if 0 <= click < self.n_known]
         status = _user_state(
             self._address,
             packed,
@@ -154,3 +156,100 @@ class UserModel:
         done(status)
         n_reads, n_read = found[:2].tolist()
         return side, found[2 : 2 + n_reads], found[2 + n_reads : 2 + n_reads + n_read]
+
+
+class ArticleScores:
+    """Scores one live article for users, out of their packed profiles.
+
+    Parameters
+    ----------
+    users
+        The run, with the number of latest reads that count (`known_reads`).
+    side : array of float32, shape (n_features,)
+        The article's side of the products with users, weighted: factors, then sections.
+    text : array of float32, shape (n_known,)
+        Its weighted cosine of text with each known article.
+    recent_weight : array of float32, shape (recent_reads + 1, recent_reads)
+        Weights of recent reads, by how many there are.
+    fixed
+        Sum of its weighted static signals.
+    activity : array of float64, shape (n_live + 1,)
+        Added to the score, by how many live articles a user has read.
+    excludes : array of bool, shape (n_live,)
+        Whether a user who has read this live article is left out.
+    vectors : array of float32, shape (n_known, n_dimensions)
+        The publisher's vectors of articles; without columns where there are none.
+    vector : array of float32, shape (n_dimensions,)
+        That of the article, weighted.
+
+    Raises
+    ------
+    ValueError
+        If an array does not have its shape, or a number is not finite.
+    """
+
+    def __init__(
+        self,
+        users: UserModel,
+        *,
+        side: Floats,
+        text: Floats,
+        recent_weight: Floats,
+        fixed: float,
+        activity: Doubles,
+        excludes: NDArray[np.bool_],
+        vectors: Floats,
+        vector: Floats,
+    ) -> None:
+        require_finite("side", side)
+        require_finite("text", text)
+        require_finite("recent_weight", recent_weight)
+        require_finite("activity", activity)
+        require_finite("vectors", vectors)
+        require_finite("vector", vector)
+        require_finite("fixed", np.array([fixed]))
+        n_recent = recent_weight.shape[1]
+        fields = (
+            users.n_features,
+            pointer("side", side, np.float32, users.n_features),
+            pointer("text", text, np.float32, users.n_known),
+            pointer("recent_weight", recent_weight, np.float32, n_recent + 1, n_recent),
+            n_recent,
+            fixed,
+            pointer("activity", activity, np.float64, users.n_live + 1),
+            pointer("excludes", excludes, np.bool_, users.n_live),
+            len(vector),
+            pointer("vectors", vectors, np.float32, users.n_known, len(vector)),
+            pointer("vector", vector, np.float32, len(vector)),
+        )
+        self._users, self._kept = users, fields  # cffi's structures do not keep arrays alive
+        self._struct = ffi.new("ScoredArticle *", fields)
+
+    def scores(self, packed: Sequence[bytes]) -> Doubles:
+        """Return the score of the article for each of some users.
+
+        Parameters
+        ----------
+        packed
+            The profiles of the users, see `UserModel.state`.
+
+        Returns
+        -------
+        array of float64, shape (n_users,)
+            -inf for a user who is left out, NaN for one whose profile does not have the shape of
+            this run.
+        """
+        start = np.zeros(len(packed) + 1, dtype=np.int64)
+        np.cumsum([len(profile) for profile in packed], out=start[1:])
+        profiles, scores = b"".join(packed), np.empty(len(packed))
+        done(
+            library.recsys_article_scores(
+                self._users.struct,
+                self._struct,
+                ffi.from_buffer("uint8_t[]", profiles),
+                pointer("start", start, np.int64, len(start)),
+                len(packed),
+                pointer("scores", scores, np.float64, len(packed)),
+            )
+        )
+        return scores

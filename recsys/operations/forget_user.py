@@ -38,7 +38,7 @@ class ForgetReport:
 
         Rejected rows do not count: those of another user may contain the id.
         """
-        return self.n_runs > 0 or self.rows["users"] > 0
+        return self.n_runs > 0 or self.rows["users"] > 0 or self.rows["audiences"] > 0
 
 
 def forget_user(store: Store, folder: Path, user_id: str) -> ForgetReport:

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from recsys.blend.linear import (
     article_side,
-    recent_weights,
+    personal_parts,
+    recent_weight_table,
     score_parts,
     taste_in_vectors,
     total_score,
@@ -28,7 +29,9 @@ from recsys.page.reasons import (
     BECAUSE_READ,
     CHOSEN,
     CODES,
+    closest_read,
     code_table,
+    leading_signal,
     reason_code,
 )
 from recsys.page.rules import NO_RULES, Editorial
@@ -201,10 +204,6 @@ class PageBuilder:
     def _kernel_run(self) -> kernels.Run:
         """Return the run as the kernels know it."""
         model, live = self.model, self.model.live
-        n_recent = live.blend.recent_reads
-        recent = np.zeros((n_recent + 1, n_recent), dtype=np.float32)
-        for n in range(1, len(recent)):
-            recent[n, :n] = recent_weights(n, live.blend.recent_decay)
         n_static = len(signal_names("static"))
         centred = np.zeros((n_static, len(model.story)), dtype=np.float32)
         centred[: len(self._centred)] = list(self._centred.values()) or 0.0
@@ -223,7 +222,7 @@ class PageBuilder:
                 centred=centred,
                 importance=model.importance,
                 rise=model.rise,
-                recent_weight=recent,
+                recent_weight=recent_weight_table(live),
                 weights=live.weights,
                 importance_personal=live.blend.important_personal,
                 story_similarity=model.config.page.story_similarity,
@@ -460,3 +459,23 @@ class PageBuilder:
             closed[story[same]] = True
         result: NDArray[np.bool_] = closed[story]
         return result
+
+    def reason(self, user: UserState, article: int) -> tuple[str, int]:
+        """Return why a live article is for a user, as a personal list of a front page says it.
+
+        Returns
+        -------
+        code, because
+            The code of the reason, and the known index of the read that it names, -1 for none.
+        """
+        parts = personal_parts(self.model.live, user, article)
+        leads = leading_signal(parts | {n: part[[article]] for n, part in self._centred.items()})
+        code = reason_code(
+            SCORERS["personal"],
+            leads,
+            has_section=bool(self.rankings.section[article] > 0),
+            rises=bool(self.model.rise[article] > 0),
+        )
+        if code != BECAUSE_READ:
+            return code, -1
+        return code, closest_read(self.model.live, user.reads, article, leads)

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from recsys.blend.linear import reads_behind, reads_behind_vectors
 from recsys.blend.live_model import Floats, UserState
 from recsys.blend.signal_table import SIGNALS, signal_names
 from recsys.computed_once import computed_once
 from recsys.page.build import Built, PageBuilder
 from recsys.page.known_articles import KnownArticle, KnownArticles
 from recsys.page.list_table import Layout, PageList
-from recsys.page.reasons import reads_behind, reads_behind_vectors
 from recsys.page.rules import EVERY, Editorial, Rule
 
 LONGEST = 10  # articles named as displaced, or as reads behind a slot

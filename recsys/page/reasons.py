@@ -18,7 +18,7 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.blend.linear import recent_weights
+from recsys.blend.linear import reads_behind, reads_behind_vectors
 from recsys.blend.live_model import LiveModel
 from recsys.blend.signal_table import SIGNALS, signal_names
 from recsys.page.list_table import ScorerRow
@@ -67,6 +67,19 @@ REASONS_KEPT = 4096  # texts in memory: most pages have the same few
 Reason = tuple[str, str]  # a code, and the value that its text names, "" for none
 Values = tuple[tuple[str, str], ...]  # what a reason names: ("title", a title), or nothing
 _EITHER = (False, True)
+
+
+def leading_signal(parts: Mapping[str, NDArray[np.float32]]) -> str:
+    """Return the signal that most lifts one article, the first of equal ones.
+
+    Parameters
+    ----------
+    parts : dict of array of float32, shape (1,)
+        Weighted signals of the article; static ones centred on the average live article,
+        otherwise every article would be called popular.
+    """
+    present = [name for name in signal_names() if name in parts]
+    return max(present, key=lambda name: float(parts[name][0]))
 
 
 def reason_code(scorer: ScorerRow, signal: str, *, has_section: bool, rises: bool) -> str:
@@ -131,30 +144,17 @@ def reason_in(language: str, code: str, value: str) -> tuple[str, Values]:
     return words.replace(f"{{{name}}}", value), ((name, value),)
 
 
-def reads_behind_vectors(
-    live: LiveModel, reads: NDArray[np.int64], live_index: int
-) -> list[tuple[int, float]]:
-    """Return a user's reads (known indices), and what each adds to the signal `vectors`.
+def closest_read(live: LiveModel, reads: NDArray[np.int64], live_index: int, signal: str) -> int:
+    """Return the recent read (known index) that adds most to a signal of an article, or -1.
 
-    The signal is the cosine of a live article with the mean of the reads, so what they add sums
-    up to it.
+    The signal is `vectors`, or the text signal where another one is named.
     """
-    of_reads = live.vectors[reads]
-    length = float(np.linalg.norm(of_reads.sum(axis=0)))
-    added = of_reads @ live.vectors[live.live_rows[live_index]] / (length or 1.0)
-    return list(zip(reads.tolist(), added.tolist(), strict=True))
-
-
-def reads_behind(
-    live: LiveModel, reads: NDArray[np.int64], live_index: int
-) -> list[tuple[int, float]]:
-    """Return the recent reads (known indices) like a live article, and the cosine each adds."""
-    recent = reads[: live.blend.recent_reads]
-    weights = recent_weights(len(recent), live.blend.recent_decay)
-    found = []
-    for known, weight in zip(recent.tolist(), weights.tolist(), strict=True):
-        column, value = live.similar.row(known)
-        at = int(np.searchsorted(column, live_index))
-        if at < len(column) and column[at] == live_index:
-            found.append((known, weight * float(value[at])))
-    return found
+    if signal == "vectors":
+        added = reads_behind_vectors(live, reads, live_index)[: live.blend.recent_reads]
+    else:
+        added = reads_behind(live, reads, live_index)
+    best, best_value = -1, 0.0
+    for known, value in added:
+        if value > best_value:
+            best, best_value = known, value
+    return best

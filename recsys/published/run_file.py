@@ -376,6 +376,14 @@ def load_meta(conn: sqlite3.Connection, path: Path) -> RunMeta:
         )
 
 
+def load_bots(conn: sqlite3.Connection, path: Path) -> list[str]:
+    """Return the ids of the users that a run left out as bots.
+
+    A refresh finds bots of which its base run may have a profile.
+    """
+    return list(_about(conn, path)["bots"])
+
+
 def _about(conn: sqlite3.Connection, path: Path) -> dict[str, Any]:
     with reading(path):
         about = {k: json.loads(v) for k, v in conn.execute("SELECT key, value FROM meta")}

@@ -84,3 +84,22 @@ def load_profiles(conn: sqlite3.Connection, path: Path) -> Iterator[tuple[str, b
     with reading(path):
         for user_id, *row in conn.execute(query):
             yield user_id, _whole(path, user_id, *row)[0]
+
+
+def profile_blocks(
+    conn: sqlite3.Connection, path: Path, n: int
+) -> Iterator[list[tuple[str, bytes]]]:
+    """Yield ids and packed profiles of all users of this file, `n` at a time, in any order.
+
+    The digests are not checked, which would take as long as reading: ask `find_profile` for the
+    users that matter.
+
+    Raises
+    ------
+    SnapshotError
+        If the file is damaged so that it cannot be read.
+    """
+    with reading(path):
+        rows = conn.execute("SELECT user_id, profile FROM users")
+        while block := rows.fetchmany(n):
+            yield block

@@ -34,8 +34,15 @@ def id_of(name: str, value: Id | None) -> str | None:
         ) from error
 
 
-def ids_of(name: str, values: Iterable[Id]) -> list[str]:
+def ids_of(name: str, values: Iterable[Id], of: str = "article") -> list[str]:
     """Return ids as the store spells them, in the order given; those of a set in order of text.
+
+    Parameters
+    ----------
+    name, values
+        The argument.
+    of
+        What the ids are of, for errors.
 
     Raises
     ------
@@ -45,14 +52,14 @@ def ids_of(name: str, values: Iterable[Id]) -> list[str]:
     """
     if isinstance(values, str):
         text = reprlib.repr(values)
-        raise TypeError(f"{name} must be a list of article ids, got one text: write [{text}]")
+        raise TypeError(f"{name} must be a list of {of} ids, got one text: write [{text}]")
     if (
         not isinstance(values, Iterable)
         or isinstance(values, (bytes, bytearray, Mapping))
         or getattr(values, "ndim", 1) != 1
     ):
         raise TypeError(
-            f"{name} must be a list, a set, an array or a column of article ids, got"
+            f"{name} must be a list, a set, an array or a column of {of} ids, got"
             f" {reprlib.repr(values)}; for no ids leave it out or give []"
         )
     found = []
@@ -155,6 +162,20 @@ def _chance(value: SupportsFloat) -> float:
             f" {reprlib.repr(value)}"
         )
     return chance
+
+
+def n_users_of(n: SupportsIndex) -> int:
+    """Return how many users a call asks for.
+
+    Raises
+    ------
+    ValueError
+        If it is not a whole number of at least 1.
+    """
+    number = _whole(n)
+    if number is None or number < 1:
+        raise ValueError(f"n must be a whole number of at least 1, got {reprlib.repr(n)}")
+    return number
 
 
 def _whole(value: SupportsIndex) -> int | None:

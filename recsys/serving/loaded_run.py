@@ -33,7 +33,7 @@ from recsys.page.reasons import (
     Reason,
     reason_in,
 )
-from recsys.page.rules import Described, Editorial, Resolved
+from recsys.page.rules import EVERY, Described, Editorial, Resolved
 from recsys.page.slots import Slot, unpack_page
 from recsys.published import folder as published_folder
 from recsys.published import run_file
@@ -44,6 +44,7 @@ from recsys.serving.responses import Page, ReadOnly, Recommendation
 
 PAGES_KEPT = 1000  # of anonymous users, in memory: the latest asked for
 LAYOUTS_KEPT = 256  # with other numbers of slots than the settings say
+ENGLISH = "en"  # of words where neither call, settings nor articles say a language
 NEVER = np.iinfo(np.int64).max
 
 
@@ -66,6 +67,20 @@ def _card(article: KnownArticle) -> tuple[str, str, str, str, datetime | None]:
     """Return what every slot with an article shows of it: the first of `Recommendation`."""
     name = article.article_id, article.title
     return *name, article.category, article.url, article.published_at
+
+
+def _because_read(
+    trace: PageTrace, list_name: str, live_index: int, because: int
+) -> tuple[Reason, int]:
+    """Return a reason that names a read which a list may name, and that read.
+
+    Where the list may not name the read, it is another one, and -1; where it may name none, it is
+    a taste for such articles.
+    """
+    title = trace.title(list_name, because) if because >= 0 else ""
+    if not title:
+        title, because = trace.title_read(list_name, live_index), -1
+    return ((BECAUSE_READ, title) if title else ("taste", "")), because
 
 
 def _titles(layout: Layout, language: str) -> Mapping[str, str]:
@@ -229,10 +244,7 @@ class LoadedRun:
         for live_index, score, code, because, rules in slots:
             card = cards[live_index]
             if code == BECAUSE_READ:
-                title = trace.title(list_name, because) if because >= 0 else ""
-                if not title:
-                    title, because = trace.title_read(list_name, live_index), -1
-                reason = (BECAUSE_READ, title) if title else ("taste", "")
+                reason, because = _because_read(trace, list_name, live_index, because)
             else:
                 reason = plain[live_index][code]
             if code == RELATED or (reason in said_before and code != CHOSEN):
@@ -246,6 +258,21 @@ class LoadedRun:
             fields = (*card, score, text, reason[0], chance, rules, named, trace, place)
             found.append(new(Recommendation, fields))
         return tuple(found)
+
+    def reason_for(self, trace: PageTrace, user: UserState, live_index: int) -> Reason:
+        """Return why a live article is for a user, under the rules of a front page.
+
+        Parameters
+        ----------
+        trace
+            Of a front page of this user.
+        user, live_index
+            The user and the article.
+        """
+        code, because = self.builder.reason(user, live_index)
+        if code == BECAUSE_READ:
+            return _because_read(trace, EVERY, live_index, because)[0]
+        return self._plain_reasons[live_index][code]
 
     def _other_reason(
         self,

@@ -35,16 +35,17 @@ from recsys.serving.arguments import (
     id_of,
     ids_of,
     language_of,
+    n_users_of,
     now_ms_of,
     slots_of,
     wanted_lists,
 )
+from recsys.serving.audience import Audience, choose_users
 from recsys.serving.connections import SQLITE_USE, Turn
-from recsys.serving.loaded_run import LoadedRun
+from recsys.serving.loaded_run import ENGLISH, LoadedRun
 from recsys.serving.responses import Health, Page, Ranked
 
 PUBLISHED = Path("published")
-ENGLISH = "en"  # of the words on a page where neither call, settings nor articles say a language
 
 
 class Recommender:
@@ -364,6 +365,28 @@ class Recommender:
             for i in np.argsort(-scores, kind="stable").tolist()
         ]
         return (*ranked, *(Ranked(article_id, None, {}) for article_id in unknown))
+
+    def audience(
+        self,
+        article_id: Id,
+        n: SupportsIndex = 100,
+        *,
+        exclude: Iterable[Id] = (),
+        language: str | None = None,
+        as_of: datetime | None = None,
+    ) -> Audience:
+        """Return the `n` users likeliest to click an article, without users of `exclude`.
+
+        See `recsys.serving.audience.choose_users`. By default the language is the article's.
+        """
+        asked, number = language_of(language), n_users_of(n)
+        wanted, left_out = id_of("article_id", article_id) or "", ids_of("exclude", exclude, "user")
+        run, now_ms = self.run, now_ms_of(as_of)
+        rules = self._resolved(run)
+        found, problem = choose_users(run, rules, wanted, number, set(left_out), asked, now_ms)
+        if problem:
+            self._refused[run.meta.run_id] = problem
+        return found
 
     def user_with_counts(self, user_id: str | None, clicks: Sequence[int] = ()) -> UserState | None:
         """Return a user as the current run's ranking head sees them, None for an anonymous one.

@@ -29,6 +29,7 @@ from recsys.rows import Added, Articles, Clicks, IdMap, Impressions, Kind, Rejec
 from recsys.store import ledger
 from recsys.store.article_vectors import ArticleVectorTable
 from recsys.store.articles import add_articles, read_articles, read_bodies
+from recsys.store.audiences import AudienceTable
 from recsys.store.clicks import ClickTable
 from recsys.store.deletion import Deletion
 from recsys.store.derived import DerivedTables
@@ -61,6 +62,8 @@ class Store:
         Term counts and training examples that runs computed from the rows.
     vectors
         Vectors of articles.
+    audiences
+        Who was chosen to hear of which article.
     deletion
         Deletes users and old rows.
     """
@@ -89,6 +92,7 @@ class Store:
             self.derived = DerivedTables(self._conn, self._transaction)
             self._clicks = ClickTable(self._conn, self._transaction, self.derived)
             self.vectors = ArticleVectorTable(self._conn, self._transaction, self.derived)
+            self.audiences = AudienceTable(self._conn, self._transaction)
             self.deletion = Deletion(
                 self._conn, self._log, self._deleting_transaction, self.derived
             )

@@ -68,6 +68,8 @@ class Deletion:
             for table in ("clicks", "impressions", "users"):
                 deleted = self._conn.execute(f"DELETE FROM {table} WHERE user_key = ?", (user_key,))
                 n_deleted[table] = deleted.rowcount
+            deleted = self._conn.execute("DELETE FROM audiences WHERE user_id = ?", (user_id,))
+            n_deleted["audiences"] = deleted.rowcount
             spellings = {user_id, json.dumps(user_id)[1:-1]}
             deleted = self._conn.execute(
                 "DELETE FROM rejected_rows WHERE EXISTS (SELECT 1 FROM json_each(?)"
@@ -87,7 +89,7 @@ class Deletion:
         return n_deleted
 
     def delete_before(self, instant_ms: int) -> dict[str, int]:
-        """Delete clicks, impressions and rejected rows from before an instant.
+        """Delete clicks, impressions, rejected rows and audiences from before an instant.
 
         Users without any remaining click or impression are deleted too. Training examples of past
         days are kept, because they identify no user.
@@ -104,6 +106,7 @@ class Deletion:
                 ("clicks", "clicked_at"),
                 ("impressions", "shown_at"),
                 ("rejected_rows", "rejected_at"),
+                ("audiences", "chosen_at"),
             ):
                 deleted = self._conn.execute(
                     f"DELETE FROM {table} WHERE {column} < ?", (instant_ms,)

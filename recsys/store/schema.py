@@ -231,6 +231,16 @@ MIGRATIONS = (
     JOIN users u ON u.user_key = i.user_key
     LEFT JOIN article_ids c ON c.article_key = i.context_key;
     """,
+    """
+    -- Who was chosen to hear of which article, see recsys.store.audiences.
+    CREATE TABLE audiences (
+        day TEXT NOT NULL,                 -- of the site's time zone, ISO 8601
+        user_id TEXT NOT NULL,
+        article_id TEXT NOT NULL,
+        chosen_at INTEGER NOT NULL,
+        PRIMARY KEY (day, user_id, article_id)
+    ) STRICT, WITHOUT ROWID;
+    """,
 )
 
 

@@ -43,6 +43,7 @@ SCENES = {
     "rules": Scene(
         (), ("rules", "add", "block", "a0031", *BOTH, "--author", "jo", "--reason", "wrong")
     ),
+    "audience": Scene((), ("audience", "a0133", *BOTH, "--as-of", at(0), "--to", "push.csv")),
     "forget": Scene((), ("forget", FORGOTTEN, *BOTH)),
 }
 
