@@ -20,7 +20,7 @@ from newsroom import COMMAND, content, copied, page_of, well
 from scenes import FORGOTTEN, SCENES, check, files_with, rules_of, spread, staged
 
 SOME = 2  # points of a command at which the short form crashes, besides the end
-AT_RANDOM = 2  # crashes at random at each point, in the long form times --scale
+MANY = 4  # the same of the long form, times --scale
 CLICKS = 3000  # of an ingest: several pages of the store
 
 
@@ -254,10 +254,12 @@ def test_a_crash_at_some_points(name, scenes, tmp_path):
 
 @pytest.mark.long
 @pytest.mark.parametrize("name", SCENES)
-def test_a_crash_at_every_point(name, scenes, tmp_path, scale):
+def test_a_crash_at_many_points(name, scenes, tmp_path, scale):
     scene = scenes(name)
-    at = points(scene[3])
-    n = check_crashes(name, scene, at, tmp_path, n_random=AT_RANDOM * scale)
+    all_points = points(scene[3])
+    n_points = min(MANY * scale, len(all_points))  # all of them at --scale 30
+    at = [all_points[i - 1] for i in spread(len(all_points), n_points)]
+    n = check_crashes(name, scene, at, tmp_path, n_random=scale - 1, most=1 + scale)
     print(f"{name}: {n} crashes at {len(at)} points")
 
 
