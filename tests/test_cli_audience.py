@@ -75,7 +75,7 @@ def test_a_user_is_chosen_for_one_article_a_day_by_default(here):
     assert "left out: 200 users, chosen for other articles on 2026-03-02 already" in printed
     assert "users; there are no others who have not read it" in printed
     dry = json.loads(well(here, *line(OTHER, "--n", "200", "--dry-run")).out)
-    assert dry["is_recorded"] is False
+    assert (dry["is_recorded"], dry["n_chosen_often"]) == (False, 200)
     assert n_recorded(here) == 200
     second = ids_of(here, OTHER, "--n", "200")
     assert not set(first) & set(second)
@@ -90,6 +90,7 @@ def test_what_cannot_be_answered_is_one_line_and_a_status(here):
         ((ARTICLE, *AT, "--per-day", "0"), 2, "greater than or equal to 1"),
         ((ARTICLE, *AT, "--to", "push.xls"), 2, "--to must end in one of .csv"),
         ((ARTICLE, *AT, "--to", "no/push.csv"), 2, "there is no folder no"),
+        ((ARTICLE, *AT, "--to", "push.csv", "--json"), 2, "leave out --json"),
         ((ARTICLE, *AT, "--language", "?"), 2, "language must be a code"),
         ((ARTICLE, "--store", "none.db", *AT[2:]), 1, "there is no store here"),
         ((ARTICLE, *STORE, "--published", "none"), 1, "nothing is published here"),

@@ -51,6 +51,8 @@ def audience(
     """Choose the users most likely to click an article, for a newsletter or a push message."""
     if to is not None:
         require_known_suffix(to)
+        if as_json:
+            raise typer.BadParameter("--to writes a file instead of printing: leave out --json")
     with Store(store, must_exist=True) as opened, usage_errors():
         choice = choose_audience(
             opened,
@@ -62,12 +64,15 @@ def audience(
             language=language,
             record=not dry_run,
         )
-    if to is not None:
-        _write(choice, to)
     if as_json:
-        print_json(asdict(choice.audience) | {"day": choice.day, "is_recorded": not dry_run})
-    elif to is None:
-        _print(choice, n, per_day)
+        about = {"day": choice.day, "n_chosen_often": choice.n_chosen_often}
+        print_json(asdict(choice.audience) | about | {"is_recorded": not dry_run})
+        return
+    if to is None:
+        _print_table(choice)
+    else:
+        _write(choice, to)
+    _print_notes(choice, n, per_day)
 
 
 def _write(choice: Choice, to: Path) -> None:
@@ -86,12 +91,16 @@ def _write(choice: Choice, to: Path) -> None:
     write_rows(to, rows, schema)
 
 
-def _print(choice: Choice, n: int, per_day: int) -> None:
-    """Print a table of the chosen users, and why they are fewer than asked for."""
+def _print_table(choice: Choice) -> None:
+    """Print a table of the chosen users."""
     table = table_of("rank", "user", "score", "reason")
     for rank, user in enumerate(choice.audience.users, start=1):
         table.add_row(str(rank), user.user_id, f"{user.score:.4f}", user.reason)
     print_table(table)
+
+
+def _print_notes(choice: Choice, n: int, per_day: int) -> None:
+    """Print who was left out, and why there are fewer users than asked for."""
     n_found, often = len(choice.audience.users), choice.n_chosen_often
     if often:
         already = f"chosen for other articles on {choice.day} already (--per-day {per_day})"
