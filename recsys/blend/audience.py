@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.blend.linear import article_side, recent_weight_table
+from recsys.blend.linear import recent_weight_table
 from recsys.blend.live_model import PageModel
 from recsys.blend.profiles import user_model
 from recsys.kernels.users import ArticleScores
@@ -43,22 +43,23 @@ class AudienceScorer:
         nonzero = np.flatnonzero(live.similar.column == live_index)
         known = np.searchsorted(live.similar.start, nonzero, side="right") - 1
         text[known] = np.float32(live.weights["text"]) * live.similar.value[nonzero]
-        n_factors, n_dimensions = live.factors.shape[1], live.vectors.shape[1]
         n_reads = live.blend.known_reads
-        if not n_dimensions:  # older reads than the recent ones are then no part of the score
+        # Without vectors, reads older than the recent ones are no part of the score.
+        if not live.vectors.shape[1]:
             n_reads = min(n_reads, live.blend.recent_reads)
-        side = article_side(live, model.n_categories)[:, live_index]
-        own = live.vectors[live.live_rows[live_index]]
+        own = live.live_rows[live_index]
+        by_section = np.zeros(model.n_categories, dtype=np.float32)
+        by_section[live.category[own]] = live.weights["affinity"]
         self._kernel = ArticleScores(
             user_model(model, known_reads=n_reads),
-            side=np.concatenate((side[:n_factors], side[n_factors + n_dimensions :])),
+            side=np.concatenate((live.weights["als"] * live.factors[live_index], by_section)),
             text=text,
             recent_weight=recent_weight_table(live),
             fixed=sum(float(part[live_index]) for part in live.static_parts().values()),
             activity=np.log(PRIOR_READS + np.arange(n_live + 1)),
             excludes=model.story == model.story[live_index],
             vectors=live.vectors,
-            vector=np.float32(live.weights["vectors"]) * own,
+            vector=np.float32(live.weights["vectors"]) * live.vectors[own],
         )
 
     def scores(self, packed: Sequence[bytes]) -> NDArray[np.float64]:

@@ -69,19 +69,18 @@ def explored(
         chance = chances.get(of.name, 0.0)
         if chance <= 0 or not lists[of.name] or _is_pinned(of, lists[of.name], editorial):
             continue
-        lists[of.name], last = lists[of.name][:-1], lists[of.name][-1]
-        pool = _pool(builder, built, of, lists, last, editorial)
+        kept, last = lists[of.name][:-1], lists[of.name][-1]
+        pool = _pool(builder, built, of, lists | {of.name: kept}, last, editorial)
         is_drawn = rng.random() < chance
-        if is_drawn and len(pool):
-            article = int(pool[rng.integers(len(pool))])
-            score = round(float(built.scored.values[of.name][article]), 4)
-            slot = Slot(article, score, EXPLORED, -1)
-            propensity[article] = chance / len(pool)
-        else:
-            slot = last
-            if len(pool):
-                propensity[last.live_index] = 1.0 - chance
-        lists[of.name] = [*lists[of.name], slot]
+        if not len(pool):
+            continue
+        if not is_drawn:
+            propensity[last.live_index] = 1.0 - chance
+            continue
+        article = int(pool[rng.integers(len(pool))])
+        score = round(float(built.scored.values[of.name][article]), 4)
+        lists[of.name] = [*kept, Slot(article, score, EXPLORED, -1)]
+        propensity[article] = chance / len(pool)
     return Explored(lists, propensity)
 
 

@@ -25,13 +25,13 @@ from newsroom import (
     served,
     well,
 )
+from scenes import INGEST
 
 from recsys import Recommender, SnapshotError
 from recsys.published import connection, user_rows
 from recsys.published import folder as published_folder
 
 pytestmark = pytest.mark.slow
-INGEST = ("ingest", "later.articles.jsonl", "later.clicks.csv", *STORE)
 FLIPS = 60
 READERS = ("u0007", "u0100", "u0555", "unknown")
 
