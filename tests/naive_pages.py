@@ -19,6 +19,11 @@ from recsys.page.rankings import boosts_of
 
 NEVER = 1e6
 BEYOND = 3.0  # as in wishlist.c
+# How much positions are looked at by a log, in every third model.
+LOOKED_AT = {
+    "you_may_also_like": np.array([1.0, 0.4]),
+    "must_reads": np.array([1.0, 0.9, 0.8, 0.2]),
+}
 # Lists whose articles are worth what their rank says, whatever is likely to be clicked.
 RANKS_ONLY = Config(page=PageConfig(click_share=0.0))
 
@@ -69,6 +74,7 @@ def random_model(seed, n_live=60, n_known=80, n_categories=4, config=None, langu
         n_categories=n_categories,
         language=rng.integers(0, len(languages) + 1, n_known),
         languages=["", *languages],
+        examination=LOOKED_AT if seed % 3 == 1 else {},
         config=config,
     )
 
@@ -177,7 +183,14 @@ def pay_of(pay):
     return pay if pay >= floor else floor + floor * (floor - pay) / (floor - pay + FILLED)
 
 
-def assigned(layout, wishes, story, caps, pins):
+def looked_at(examination, name, slot):
+    """How much a slot is looked at; beyond the known ones as 1 / log2(slot + 2) falls."""
+    curve = examination.get(name, np.ones(1)).tolist()
+    last = min(slot, len(curve) - 1)
+    return curve[last] * math.log2(last + 2) / math.log2(slot + 2)
+
+
+def assigned(layout, wishes, story, caps, pins, examination):
     """The best page without caps; then of too many the best few stay, and the rest again."""
     held, lists = {(pin.name, pin.slot) for pin in pins}, {of.name: of for of in layout.lists}
     rows = [(of, s) for of in layout.lists for s in range(of.n_slots) if (of.name, s) not in held]
@@ -197,7 +210,7 @@ def assigned(layout, wishes, story, caps, pins):
         cost = np.full((len(rows), len(columns) + len(rows)), NEVER)
         article_of = {}
         for i, (of, slot) in enumerate(rows):
-            weight = of.priority / math.log2(slot + 2)
+            weight = of.priority * looked_at(examination, of.name, slot)
             fill = MINIMUM if slot < of.minimum else FILLED
             cost[i, len(columns) + i] = 0.0
             for article, worth in wishes[of.name]:
@@ -274,7 +287,7 @@ def plain_page(builder, user, context, layout, editorial):
         is_about = context is not None and of.row.follows_article
         chances = None if is_about else scores  # a list about the article keeps its own ranks
         wishes[of.name] = candidates(builder, scored, of, layout, off, editorial, n, own, chances)
-    page = assigned(layout, wishes, story, caps, pins)
+    page = assigned(layout, wishes, story, caps, pins, builder.model.examination)
     return {
         of.name: in_order(builder, of, page[of.name], pins, context, editorial)
         for of in layout.lists

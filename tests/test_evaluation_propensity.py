@@ -4,7 +4,7 @@ from conftest import LISTS, LOOKED, biased_log
 
 from recsys import metrics
 from recsys.evaluation import propensity
-from recsys.learn.impressions import positions
+from recsys.training.examination import positions
 
 
 def test_planted_position_bias_is_found_although_better_articles_have_higher_positions():

@@ -7,8 +7,8 @@ from conftest import LISTS, RECEIVED_MS
 
 from recsys.ingest.batches import Batch
 from recsys.ingest.validate import check
-from recsys.learn.impressions import positions
 from recsys.rows import HOUR_MS, ROW
+from recsys.training.examination import positions
 
 
 def test_logged_propensities_are_stored_and_wrong_ones_unknown(store, load):

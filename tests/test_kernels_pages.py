@@ -151,7 +151,9 @@ def changed(model, name, value):
     if "." not in name:
         return dataclasses.replace(model, **{name: value})
     first, rest = name.split(".", 1)
-    return dataclasses.replace(model, **{first: changed(getattr(model, first), rest, value)})
+    if isinstance(inside := getattr(model, first), dict):
+        return dataclasses.replace(model, **{first: inside | {rest: value}})
+    return dataclasses.replace(model, **{first: changed(inside, rest, value)})
 
 
 def page_of(model):
@@ -174,13 +176,16 @@ def page_of(model):
         ("live.factors", (0, 0), np.nan, "article_side"),
         ("live.vectors", (0, 0), np.nan, "vectors"),
         ("newest", 0, 10**7, "order"),
+        ("examination.must_reads", 1, np.nan, "examination"),
+        ("examination.must_reads", 0, 1.5, "examination"),
+        ("examination.must_reads", 1, 0.0, "examination"),
     ],
 )
 def test_a_run_with_a_bad_number_is_refused(name, index, value, problem):
     model = random_model(1)
     array = model
     for part in name.split("."):
-        array = getattr(array, part)
+        array = array[part] if isinstance(array, dict) else getattr(array, part)
     array = array.copy()
     array[index] = value
     with pytest.raises((ValueError, IndexError), match=problem):

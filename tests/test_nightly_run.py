@@ -281,3 +281,30 @@ if __name__ == "__main__":
     at = datetime.fromisoformat(json.loads(SAMPLE.with_suffix(".json").read_text())["as_of"])
     pages = golden_pages(Path(sys.argv[1]), at)
     GOLDEN.write_text(json.dumps(pages, indent=1) + "\n", "utf-8")
+
+
+def test_logged_positions_say_how_much_each_slot_is_looked_at(store, load, tmp_path):
+    clicks = [
+        {"user_id": f"u{u}", "article_id": f"a{u % 12}", "clicked_at": "2026-03-01T10:00:00Z"}
+        for u in range(60)
+    ]
+    # Each article is as often first as second, and clicked as often: 300 clicks in each position.
+    views = [
+        {
+            "user_id": f"v{i}",
+            "shown_at": f"2026-03-01T12:{i // 60 % 60:02}:{i % 60:02}Z",
+            "source": "popular_now",
+            "shown": ["a1", "a2"] if i % 2 else ["a2", "a1"],
+            "clicked": ["a1"],
+        }
+        for i in range(600)
+    ]
+    rows = {"c.jsonl": clicks, "i.jsonl": views}
+    load({name: "".join(json.dumps(row) + "\n" for row in of) for name, of in rows.items()})
+    as_of_ms = to_ms(datetime.fromisoformat("2026-03-02T00:00:00+00:00"))
+    for kind in ("nightly", "refresh"):
+        run_nightly(store, tmp_path / "p", as_of_ms=as_of_ms, config=IDS_ALONE, kind=kind)
+        page = current_run(tmp_path / "p").model
+        assert list(page.examination) == ["popular_now"]
+        # (300 + 20 / log2(3)) / (300 + 20): the log outweighs the published curve.
+        assert page.examination["popular_now"] == pytest.approx([1.0, (300 + 12.6186) / 320])

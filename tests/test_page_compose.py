@@ -9,7 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
-from naive_pages import RANKS_ONLY, candidates, pay_of, plain_page, random_model, random_user
+from naive_pages import (
+    RANKS_ONLY,
+    candidates,
+    looked_at,
+    pay_of,
+    plain_page,
+    random_model,
+    random_user,
+)
 from scipy.sparse import csr_matrix
 
 from recsys.blend.live_model import Rows
@@ -239,7 +247,9 @@ def test_taking_turns_is_never_better():
             for of in layout.lists
         }
         worth = sum(
-            pay_of(of.priority / math.log2(rank + 2) * wishes[of.name][article])
+            pay_of(
+                of.priority * looked_at(model.examination, of.name, rank) * wishes[of.name][article]
+            )
             for of in layout.lists
             for rank, article in enumerate(
                 a for a in turns[of.name] if a in wishes[of.name]

@@ -54,12 +54,26 @@ def clicks():
         }
 
 
+def impressions():
+    rng = np.random.default_rng(3)
+    for i in range(60):
+        shown = [f"a{j}" for j in rng.permutation(10)[:4]]
+        yield {
+            "user_id": f"u{i % 12}",
+            "shown_at": (AS_OF - timedelta(minutes=60 + i)).isoformat(),
+            "source": "popular_now",
+            "shown": shown,
+            "clicked": shown[: i % 2],
+        }
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """The file of a small run whose settings have two layouts and a filter."""
     here = tmp_path_factory.mktemp("small")
-    for name, rows in (("articles.jsonl", articles()), ("clicks.jsonl", clicks())):
-        (here / name).write_text("".join(json.dumps(row) + "\n" for row in rows))
+    files = {"articles": articles(), "clicks": clicks(), "impressions": impressions()}
+    for name, rows in files.items():
+        (here / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     front = {
         "popular_now": ListConfig(slots=3),
         "politics": ListConfig(scorer="popular_in", filter=FilterConfig(section=("Politics",))),

@@ -183,6 +183,9 @@ class PageModel:
         Index in `languages` of each known article.
     languages
         See `recsys.languages`; the first is "", of articles that do not say theirs.
+    examination : dict of array of float64, shape (n_positions,)
+        How much each position of a list is looked at, relative to its first, by the list's name:
+        1, then always falling. Lists without logged positions are not in it.
     config
         The settings that the run was made with.
     """
@@ -196,4 +199,5 @@ class PageModel:
     n_categories: int
     language: Ints
     languages: Sequence[str]
+    examination: Mapping[str, NDArray[np.float64]]
     config: Config

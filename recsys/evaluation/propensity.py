@@ -18,10 +18,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.learn.impressions import positions
 from recsys.rows import Impressions
+from recsys.training.examination import estimate_examination, positions
 
-MIN_VIEWS = 50.0  # of articles that were shown in both of two neighbouring positions
 MIN_CHANCE = 0.05  # so that no observation counts more than twenty times
 
 
@@ -38,39 +37,12 @@ def position_propensities(shown: Impressions, own_lists: Sequence[str]) -> NDArr
     Returns
     -------
     array of float64, shape (n_positions + 1,)
-        By 1-based position, at least `MIN_CHANCE`; index 0 is not a position and holds 1.0. A
-        position with too few views in common with the one before gets the chance of that one.
-
-    Notes
-    -----
-    Neighbouring positions are compared on the articles that were shown in both, so that a better
-    article in the first position does not count as a better position: p(k + 1) / p(k) is the
-    ratio of the click rates in the two positions, over articles weighted by the smaller of
-    their two numbers of views. The product of the ratios is the curve.
-
-    References
-    ----------
-    Agarwal et al., "Estimating position bias without intrusive interventions", WSDM 2019
-    (adjacent pairs: what a ranking that changes gives away by itself).
+        By 1-based position, at least `MIN_CHANCE`, from
+        `recsys.training.examination.estimate_examination`; index 0 is not a position and holds 1.0.
     """
     position = positions(shown, own_lists)
-    n_positions = int(position.max(initial=0))
-    chance = np.ones(n_positions + 1)
-    if n_positions < 2:
-        return chance
-    articles, column = np.unique(shown.article_key, return_inverse=True)
-    views = np.zeros((n_positions + 1, len(articles)))
-    clicks = np.zeros_like(views)
-    np.add.at(views, (position, column), 1.0)
-    np.add.at(clicks, (position, column), shown.clicked.astype(np.float64))
-    for k in range(1, n_positions):
-        weight = np.minimum(views[k], views[k + 1])
-        both = weight > 0
-        rate = [(weight[both] * clicks[p][both] / views[p][both]).sum() for p in (k, k + 1)]
-        is_estimable = weight.sum() >= MIN_VIEWS and min(rate) > 0
-        ratio = min(rate[1] / rate[0], 1.0) if is_estimable else 1.0
-        chance[k + 1] = max(chance[k] * ratio, MIN_CHANCE)
-    return chance
+    curve = estimate_examination(position, shown.article_key, shown.clicked)
+    return np.concatenate(([1.0], np.maximum(curve, MIN_CHANCE)))
 
 
 def weights(
@@ -86,7 +58,7 @@ def weights(
     Parameters
     ----------
     position : array of int64, shape (n_candidates,)
-        1-based position, 0 where it is unknown; see `recsys.learn.impressions.positions`.
+        1-based position, 0 where it is unknown; see `recsys.training.examination.positions`.
     clicked : array of bool, shape (n_candidates,)
         Whether the candidate was clicked.
     propensity : array of float64, shape (n_candidates,)

@@ -191,7 +191,7 @@ static void pose(Problem *p, const Plan *plan, const Wish *wishes, const Article
     i = 0;
     for (int64_t l = 0; l < n_lists; i += wishes[l++].n) {
         for (; row < p->n_rows && p->row_list[row] == l; row++) {
-            double weight = wishes[l].priority / log2((double)p->slot[row] + 2.0);
+            double weight = wishes[l].priority * wishes[l].examination[p->slot[row]];
             double *cost = p->cost + row * p->n_columns;
             p->fill[row] = p->slot[row] < wishes[l].minimum ? plan->least : plan->filled;
             for (int64_t k = 0; k < wishes[l].n; k++)

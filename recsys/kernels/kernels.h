@@ -78,6 +78,7 @@ typedef struct { /* one list of a page */
     int64_t minimum;       /* slots that it keeps before another list gets more */
     int64_t exempt;        /* whether it may repeat a story of another list */
     double priority;       /* what it is worth to the page */
+    const double *examination; /* n_slots: how much each slot is looked at */
     double diversity;      /* what likeness (a cosine of 1) to a better candidate costs */
     const float *values;   /* n_live: GIVEN_SCORE; otherwise NULL */
     const int64_t *order;  /* articles, best first, if one order holds on all pages; or NULL */

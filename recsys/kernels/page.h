@@ -50,6 +50,7 @@ typedef struct { /* the candidates of a list on one page, best first, one a stor
     const int64_t *articles;
     const double *worth; /* 1 for the best, falling */
     double priority;
+    const double *examination; /* n_slots: how much each slot is looked at */
     int64_t minimum, exempt;
 } Wish;
 

@@ -130,7 +130,8 @@ static Wish wish_of(const Run *run, const Plan *plan, int64_t l, const Cap *caps
     int64_t *articles = desk->articles + l * (n_live + 1);
     double *worth = desk->worth + l * (n_live + 1);
     int64_t size = wish(&ranking, closed, &run->of, &desk->bench, articles, worth);
-    return (Wish){list->n_slots, size, articles, worth, list->priority, list->minimum, list->exempt};
+    return (Wish){list->n_slots, size, articles, worth, list->priority, list->examination, list->minimum,
+                  list->exempt};
 }
 
 /* Return whether a list that came out short can be filled by looking wider. It cannot where it

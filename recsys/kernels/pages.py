@@ -260,6 +260,8 @@ class PlanList(NamedTuple):
         A constant of `kernels.h`.
     n_slots, minimum, priority, diversity, exempt
         See `recsys.page.list_table.PageList`.
+    examination : array of float64, shape (n_slots,)
+        How much each slot is looked at, relative to the first.
     values : array of float32, shape (n_live,), or None
         Its scores, where they are the same on all pages.
     order : array of int64, or None
@@ -281,6 +283,7 @@ class PlanList(NamedTuple):
     n_slots: int
     minimum: int
     priority: float
+    examination: Doubles
     diversity: float
     exempt: bool
     values: Floats | None
@@ -388,6 +391,7 @@ def _list_fields(of: PlanList, run: Run) -> tuple[Any, ...]:
         of.minimum,
         of.exempt,
         of.priority,
+        pointer("examination", of.examination, np.float64, of.n_slots),
         of.diversity,
         optional("values", of.values, np.float32),
         order,
@@ -416,6 +420,8 @@ def _check_plan(
             raise ValueError("values belong to lists with a given score, and only to those")
         if not (0 < of.priority <= 1e4 and 0 <= of.diversity <= 1e4):
             raise ValueError(f"priority or diversity out of range: {of.priority}, {of.diversity}")
+        if not ((of.examination > 0) & (of.examination <= 1)).all():
+            raise ValueError("examination must be above 0 and at most 1")
         if of.order is not None:
             require_indices("order", of.order, run.n_live)
         if of.values is not None:

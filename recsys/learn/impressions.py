@@ -4,7 +4,6 @@ Learning and evaluation share this one computation, and its personal features co
 function that the server calls. So what is learned from is what is served and measured.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,6 +28,7 @@ from recsys.signals.event_counts import Events
 from recsys.signals.own_signals import own_values
 from recsys.signals.static_signals import ArticlesAt
 from recsys.training.births import births_of
+from recsys.training.examination import positions
 from recsys.training.window import TrainingWindow, sampled_users, select_clicks
 
 Floats = NDArray[np.float64]
@@ -64,7 +64,8 @@ class ImpressionFeatures:
     article_key : array of int64, shape (n_candidates,)
         The candidates.
     position : array of int64, shape (n_candidates,)
-        1-based position in one of our lists, 0 where it is unknown; see `positions`.
+        1-based position in one of our lists, 0 where it is unknown; see
+        `recsys.training.examination.positions`.
     propensity : array of float64, shape (n_candidates,)
         The logged chance that the candidate had of being shown.
     clicked_section : array of str, shape (n_impressions,)
@@ -177,18 +178,6 @@ def impression_features(
         if any_candidate
         else first > 0,
     )
-
-
-def positions(shown: Impressions, own_lists: Sequence[str]) -> NDArray[np.int64]:
-    """Return the 1-based position of each article shown in one of our lists, 0 elsewhere.
-
-    Only an impression whose `source` is one of our lists ("you_may_also_like" and so on) is
-    logged in order of position; the candidates of the research sets are shuffled.
-    """
-    size = np.diff(shown.start)
-    position = spans(np.ones_like(size), size)
-    is_ours = np.array([name in own_lists for name in shown.source], dtype=bool)
-    return np.where(np.repeat(is_ours, size), position, 0).astype(np.int64)
 
 
 def _impressions(

@@ -22,7 +22,7 @@ from recsys.blend.signal_table import signal_names
 from recsys.computed_once import computed_once
 from recsys.kernels import pages as kernels
 from recsys.page import rankings
-from recsys.page.compose import FILLED, MINIMUM, Cap
+from recsys.page.compose import FILLED, MINIMUM, NO_EXAMINATION, Cap, examination_at
 from recsys.page.list_table import ARTICLE, FRONT, SCORERS, Layout, PageList, layouts_of
 from recsys.page.rankings import Rankings, Scored, boosts_of
 from recsys.page.reasons import (
@@ -269,6 +269,9 @@ class PageBuilder:
                 n_slots=of.n_slots,
                 minimum=of.minimum,
                 priority=of.priority,
+                examination=examination_at(
+                    self.model.examination.get(of.name, NO_EXAMINATION), of.n_slots
+                ),
                 diversity=of.diversity,
                 exempt=of.exempt,
                 values=ranked.values[of.row.values] if of.row.values else None,

@@ -30,8 +30,8 @@ from recsys.published.sound_model import require_sound
 from recsys.published.user_rows import digest_of_user, find_profile, load_profiles
 from recsys.signals.forecast import Curves
 
-FORMAT = 15
-_CARRY, _FORECAST = "carry.", "forecast."
+FORMAT = 16
+_CARRY, _FORECAST, _EXAMINATION = "carry.", "forecast.", "examination."
 _OF_VECTORS = ("word_terms", "word_vectors", "vector_centre", "vector_axes")
 
 _SCHEMA = """
@@ -165,6 +165,7 @@ def arrays_of(model: PageModel, rank: RankModel, carry: Carry) -> dict[str, NDAr
     arrays |= {f"feature.{name}": values for name, values in rank.article_features.items()}
     arrays |= {f"curve.{name}": curve for name, curve in rank.curves.items()}
     arrays |= {f"refresh_curve.{name}": curve for name, curve in rank.refresh_curves.items()}
+    arrays |= {f"{_EXAMINATION}{name}": curve for name, curve in model.examination.items()}
     arrays |= {f"filter.{key}": mask for key, mask in model.filters.items()}
     for name, rows in (
         ("similar", live.similar),
@@ -445,6 +446,7 @@ def load_model(conn: sqlite3.Connection, path: Path) -> tuple[PageModel, RankMod
             n_categories=about["n_categories"],
             language=arrays["language"],
             languages=about["languages"],
+            examination=named(_EXAMINATION),
             config=config,
         )
         rank = RankModel(

@@ -66,6 +66,10 @@ def require_sound(page: PageModel, rank: RankModel) -> None:
         if of.has_filter
     ]
     _require_each("filter", page.filters, keys, np.bool_, n_live)
+    for name, curve in page.examination.items():
+        _require(f"examination.{name}", curve, np.float64, len(curve) if curve.ndim else 0)
+        if not len(curve) or curve[0] != 1 or not (curve > 0).all() or (np.diff(curve) >= 0).any():
+            raise ValueError(f"examination.{name} must begin with 1, always fall, and be above 0")
     _require_rank(rank, n_known, own)
 
 

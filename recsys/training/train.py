@@ -202,6 +202,7 @@ def train_articles(
             n_categories=len(sections),
             language=language,
             languages=languages,
+            examination=window.examination,
             config=config,
         ),
         rank=RankModel(

@@ -5,7 +5,7 @@ live, and which users are left out as bots. No row of `as_of` or later passes th
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,12 +13,14 @@ from numpy.typing import NDArray
 
 from recsys.config import Config, DataConfig
 from recsys.errors import StoreError
+from recsys.page.list_table import list_names
 from recsys.rows import ANONYMOUS, HOUR_MS, Articles, Clicks, IdMap, is_anonymous
 from recsys.signals.event_counts import NO_USER, Events, counted_clicks
 from recsys.store.database import Store
 from recsys.training.births import births_of
 from recsys.training.bots import find_bots
 from recsys.training.event_warnings import click_warnings
+from recsys.training.examination import examination_of_lists
 from recsys.training.liveness import live_articles
 
 Ints = NDArray[np.int64]
@@ -90,6 +92,9 @@ class TrainingWindow:
         Impressions since `counted_from_ms`.
     warnings
         What looks as if a part of the logs were missing, for the run's report.
+    examination
+        How much each position of a list is looked at, by the list's name; see
+        `recsys.training.examination`.
     live_rows : array of int64, shape (n_live,)
         The article index of each live article, ascending.
     is_announced : array of bool, shape (n_articles,)
@@ -125,6 +130,7 @@ class TrainingWindow:
     events: Events
     n_impressions: int
     warnings: Sequence[str]
+    examination: Mapping[str, NDArray[np.float64]]
     live_rows: Ints
     is_announced: NDArray[np.bool_]
     born_ms: Ints
@@ -234,6 +240,7 @@ def read_training_window(
         events=events,
         n_impressions=len(impressions.shown_ms),
         warnings=click_warnings(impressions, as_of_ms),
+        examination=examination_of_lists(impressions, list_names(config), as_of_ms),
         live_rows=np.flatnonzero(live[known]),
         is_announced=is_announced,
         born_ms=born_ms[known],
