@@ -60,9 +60,11 @@ from recsys.cli.options import (
 )
 from recsys.cli.terminal import accept_any_encoding, err, out, print_json
 from recsys.config import Config
+from recsys.errors import reason_of
 from recsys.files import atomic_replacement, create_private_file
 from recsys.ingest.detect import expand
 from recsys.ingest.load_files import load_files
+from recsys.published.user_deletion import note_export
 from recsys.rows import to_ms
 from recsys.serving.recommender import Recommender
 from recsys.serving.responses import Page
@@ -311,6 +313,13 @@ def export(
         create_private_file(partial)  # it names users
         getattr(frame, writers[to.suffix])(partial)
     out.print(f"wrote {len(frame)} rows to {to}", markup=False)
+    try:
+        note_export(published, to)
+    except OSError as error:
+        err.print(
+            f"warning: {published}: cannot be written: {reason_of(error)}; `recsys forget` will"
+            " not search this file unless --search names it"
+        )
 
 
 def sample_folder() -> Path:

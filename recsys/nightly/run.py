@@ -16,7 +16,7 @@ from recsys.blend.live_model import PageModel, UserState
 from recsys.blend.profiles import UserStateBuilder
 from recsys.config import Config
 from recsys.config_file import differences, toml_of
-from recsys.errors import HeldBackError, RecsysError, StoreError
+from recsys.errors import HeldBackError, RecsysError, StoreError, printable_path
 from recsys.files import locked
 from recsys.learn.examples import Day, ExampleBuilder, examples_of
 from recsys.learn.forecast import learn_forecast
@@ -142,7 +142,8 @@ def run_nightly(
         config, changed_settings = _settings(folder, config, kind)
         require_known_names(config)
         require_new_names(own_signals, taken_names())
-        report = RunReport(run_id, kind, iso(as_of_ms), settings=toml_of(config))
+        where = printable_path(str(folder.absolute()))
+        report = RunReport(run_id, kind, iso(as_of_ms), where, settings=toml_of(config))
         report.changed_settings = changed_settings
         report.versions = library_versions()
         report.window_from = iso(as_of_ms - round(config.data.window_days * 24 * HOUR_MS))

@@ -5,6 +5,7 @@
     current                           the name of the run that is served
     rules.json                        editors' rules
     rules.last.json                   a copy of them, for servers that start while it is damaged
+    exports.jsonl                     the files that `recsys export` wrote
 
 A file with one of these names is complete: it was written under another name and then renamed.
 """
@@ -25,6 +26,7 @@ from recsys.published import connection, run_file
 POINTER = "current"
 RULES = "rules.json"
 RULES_COPY = "rules.last.json"
+EXPORTS = "exports.jsonl"
 
 
 def run_path(folder: Path, run_id: str) -> Path:
@@ -119,32 +121,8 @@ def publish(folder: Path, run_id: str) -> None:
     write_text(folder / POINTER, run_id + "\n")
 
 
-def forget(folder: Path, user_id: str) -> tuple[int, list[str]]:
-    """Delete a user from every run of a folder, and what failed runs left half written.
-
-    Each run that has the user is written again. Servers notice that, and open what they serve
-    again.
-
-    Returns
-    -------
-    n_runs
-        How many runs had the user.
-    unread
-        Why runs could not be read: they may still have the user.
-    """
-    n_runs, unread = 0, []
-    for path in sorted(folder.glob("*.sqlite")) + sorted(folder.glob("*.held")):
-        try:
-            n_runs += run_file.forget(path, user_id)
-        except SnapshotError as error:
-            unread.append(str(error))
-    _delete_partials(folder)
-    if (current := current_run(folder)) is not None:  # also after a `forget` that was killed
-        write_text(folder / POINTER, current + "\n")
-    return n_runs, unread
-
-
-def _delete_partials(folder: Path) -> None:
+def delete_partials(folder: Path) -> None:
+    """Delete what failed runs left half written."""
     for partial in folder.glob("[0-9]*-*.partial*"):  # SQLite leaves a journal beside one
         partial.unlink()
 
@@ -155,7 +133,7 @@ def prune(folder: Path, keep: int) -> list[str]:
     The `keep` newest published runs stay, the `keep` newest that were held back, the current run,
     and the base runs of all these.
     """
-    _delete_partials(folder)
+    delete_partials(folder)
     runs, held = run_ids(folder), run_ids(folder, ".held")
     kept: set[str | None] = {*runs[-keep:], current_run(folder)}
     stays = [run_path(folder, run_id) for run_id in runs if run_id in kept]

@@ -28,7 +28,7 @@ from recsys.files import create_private_file, fsync_path
 from recsys.page.known_articles import KnownArticle, KnownArticles
 from recsys.published.connection import connect, reading
 from recsys.published.sound_model import require_sound
-from recsys.published.user_rows import digest_of_user, find_profile, load_profiles
+from recsys.published.user_rows import digest_of_user, load_profiles
 from recsys.signals.forecast import Curves
 
 FORMAT = 14
@@ -291,30 +291,6 @@ def digest_of_about(about: Mapping[str, Any]) -> str:
     return digest_of(json.dumps(rest, sort_keys=True).encode("utf-8"))
 
 
-def forget(path: Path, user_id: str) -> bool:
-    """Delete a user from a run by writing its file again; return whether the user was there."""
-    with closing(connect(path)) as conn:
-        about = _about(conn, path)
-        bots = about["bots"]
-        if find_profile(conn, user_id, path) is None and user_id not in bots:
-            return False
-        partial = path.with_suffix(".partial")
-        partial.unlink(missing_ok=True)
-        create_private_file(partial)
-        conn.execute("VACUUM INTO ?", (str(partial),))
-    with closing(sqlite3.connect(partial, isolation_level=None)) as conn:
-        n_users = conn.execute("DELETE FROM users WHERE user_id = ?", (user_id,)).rowcount
-        about["bots"] = [bot for bot in bots if bot != user_id]
-        about["n_users"] -= n_users
-        about["digest"] = digest_of_about(about)
-        for key in ("bots", "n_users", "digest"):
-            conn.execute("UPDATE meta SET value = ? WHERE key = ?", (json.dumps(about[key]), key))
-        conn.execute("VACUUM")
-    fsync_path(partial)
-    os.replace(partial, path)
-    return True
-
-
 # ---- reading ----------------------------------------------------------------------
 
 
@@ -366,7 +342,7 @@ def load_meta(conn: sqlite3.Connection, path: Path) -> RunMeta:
     SnapshotError
         If it is damaged, or of another format.
     """
-    about = _about(conn, path)
+    about = read_about(conn, path)
     with reading(path):
         return RunMeta(
             run_id=about["run_id"],
@@ -379,7 +355,14 @@ def load_meta(conn: sqlite3.Connection, path: Path) -> RunMeta:
         )
 
 
-def _about(conn: sqlite3.Connection, path: Path) -> dict[str, Any]:
+def read_about(conn: sqlite3.Connection, path: Path) -> dict[str, Any]:
+    """Return the table `meta`, checked.
+
+    Raises
+    ------
+    SnapshotError
+        If it is damaged, or of another format.
+    """
     with reading(path):
         about = {k: json.loads(v) for k, v in conn.execute("SELECT key, value FROM meta")}
         if about.get("format") != FORMAT:
@@ -402,7 +385,7 @@ def load_model(conn: sqlite3.Connection, path: Path) -> tuple[PageModel, RankMod
         If an array is damaged, or does not have the type, shape and range that it must have.
     """
     arrays = _load_arrays(conn, path, "name NOT GLOB ?")
-    about = _about(conn, path)
+    about = read_about(conn, path)
 
     def rows(name: str) -> Rows:
         return Rows(*(arrays[f"{name}.{f.name}"] for f in fields(Rows)))
@@ -465,7 +448,7 @@ def load_carry(conn: sqlite3.Connection, path: Path) -> Carry:
         name.removeprefix(_CARRY): array
         for name, array in _load_arrays(conn, path, "name GLOB ?").items()
     }
-    about = _about(conn, path)
+    about = read_about(conn, path)
     with reading(path):
         n_having = np.zeros(about["n_terms"], dtype=arrays["n_having"].dtype)
         n_having[arrays["terms"]] = arrays["n_having"]
@@ -529,5 +512,5 @@ def digests(conn: sqlite3.Connection, path: Path) -> dict[str, object]:
     for (digest,) in conn.execute("SELECT digest FROM users ORDER BY user_id"):
         whole.update(digest)
     own = ("run_id", "base", "digest")
-    rest = {name: value for name, value in _about(conn, path).items() if name not in own}
+    rest = {name: value for name, value in read_about(conn, path).items() if name not in own}
     return found | rest | {"users": whole.hexdigest()}

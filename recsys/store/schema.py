@@ -231,6 +231,13 @@ MIGRATIONS = (
     JOIN users u ON u.user_key = i.user_key
     LEFT JOIN article_ids c ON c.article_key = i.context_key;
     """,
+    """
+    -- Files of clicks and impressions that were read: `recsys forget` searches them.
+    CREATE TABLE event_files (
+        file TEXT PRIMARY KEY,             -- its whole path
+        read_at INTEGER NOT NULL
+    ) STRICT;
+    """,
 )
 
 
