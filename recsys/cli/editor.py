@@ -21,6 +21,7 @@ from recsys.cli.options import (
     UserOption,
     now,
     parse_instant,
+    run_key,
     stored_user_id,
     usage_errors,
     writable_file,
@@ -107,7 +108,7 @@ def add(
         "only": only,
     } | ({} if amount is None else {"amount": amount})
     with Store(store, must_exist=True) as opened:
-        rulebook = Rulebook(opened, published)
+        rulebook = Rulebook(opened, published, run_key())
         rule = rule_of(fields, rulebook.list_names())
         added = rulebook.add(rule, now_ms=now_ms, force=force)
         notes = rulebook.unmatched([added])
@@ -128,7 +129,7 @@ def list_rules(
     """List the rules, and write them for the servers once more."""
     now_ms = to_ms(now())
     with Store(store, must_exist=True) as opened:
-        found = Rulebook(opened, published).publish_rules()
+        found = Rulebook(opened, published, run_key()).publish_rules()
     listed = [rule for rule in found if with_ended or not _has_ended(rule, now_ms)]
     if as_json:
         print_json(msgspec.to_builtins(listed))
@@ -150,7 +151,7 @@ def end(
 ) -> None:
     """End a rule now; its history stays."""
     with Store(store, must_exist=True) as opened:
-        ended = Rulebook(opened, published).end(
+        ended = Rulebook(opened, published, run_key()).end(
             rule_id, author=author, reason=reason, now_ms=to_ms(now())
         )
     out.print(f"{ended.rule_id} has ended: {_rule_text(ended)}", markup=False)
@@ -167,7 +168,7 @@ def history(
 ) -> None:
     """List every change of the rules, oldest first."""
     with Store(store, must_exist=True) as opened:
-        changes = Rulebook(opened, published).history(rule_id)
+        changes = Rulebook(opened, published, run_key()).history(rule_id)
     if as_json:
         rows = [msgspec.to_builtins(change) for change in changes]
         print_json([row | {"rule": json.loads(row["rule"])} for row in rows])
@@ -215,7 +216,7 @@ def import_rules(
 ) -> None:
     """Add the rules of a file: all of them, or none."""
     with Store(store, must_exist=True) as opened:
-        rulebook = Rulebook(opened, published)
+        rulebook = Rulebook(opened, published, run_key())
         try:
             found = rules_of(path.read_bytes(), rulebook.list_names())
         except OSError as error:
@@ -230,7 +231,7 @@ def import_rules(
 
 def _notes_of_front_page(published: Path, rule: Rule, *, as_of: datetime) -> list[str]:
     """Return the notes of lists of the front page that a new cap leaves short."""
-    if rule.kind != "cap" or published_folder.current_run(published) is None:
+    if rule.kind != "cap" or published_folder.current_run(published, run_key()) is None:
         return []
     page = Recommender(published).recommend(as_of=as_of)
     return [note for note in page.notes if f"rule {rule.rule_id} " in note]
@@ -253,7 +254,7 @@ def export_rules(
     """Write the rules that have not ended to a file."""
     now_ms = to_ms(now())
     with Store(store, must_exist=True) as opened:
-        found = Rulebook(opened, published).rules()
+        found = Rulebook(opened, published, run_key()).rules()
     kept = [rule for rule in found if not _has_ended(rule, now_ms)]
     with atomic_replacement(to) as partial:
         partial.write_bytes(msgspec.json.format(msgspec.json.encode(kept), indent=1) + b"\n")

@@ -54,6 +54,7 @@ from recsys.cli.options import (
     named_files,
     now,
     parse_instant,
+    run_key,
     stored_user_id,
     usage_errors,
     writable_file,
@@ -155,6 +156,7 @@ def _run(
             kind=kind,
             n_processes=os.cpu_count() or 1,
             own_signals=own,
+            run_key=run_key(),
         )
     _print_run_report(report)
 
@@ -304,7 +306,7 @@ def export(
         raise typer.BadParameter(f"--to must end in one of {', '.join(writers)}; got {to}")
     schema: dict[str, pl.DataType] = dict.fromkeys(COLUMNS, pl.String())
     schema |= {"rank": pl.Int64(), "score": pl.Float64()}
-    rows = list(export_rows(published, as_of=as_of or now()))
+    rows = list(export_rows(published, as_of=as_of or now(), run_key=run_key()))
     frame = pl.DataFrame(rows, schema=schema, orient="row")
     if to.suffix == ".csv":
         frame = without_formulas(frame)

@@ -12,7 +12,6 @@ import typer
 from rich.table import Table
 
 from recsys.cli.options import (
-    USER_KEY,
     AsOfOption,
     ConfigOption,
     JsonOption,
@@ -20,6 +19,7 @@ from recsys.cli.options import (
     PublishedOption,
     StoreOption,
     load_settings,
+    run_key,
     usage_errors,
     user_key,
 )
@@ -29,6 +29,7 @@ from recsys.errors import StoreError
 from recsys.files import is_locked, locked
 from recsys.id_search import Found
 from recsys.ids import spelled_id
+from recsys.keys import USER_KEY
 from recsys.operations.compare_runs import RunDifference, compare_runs
 from recsys.operations.describe_settings import settings_of, toml_with_comments
 from recsys.operations.forget_user import ForgetReport, forget_user
@@ -153,7 +154,7 @@ def rollback(
             markup=False,
         )
         raise typer.Exit(3)
-    published_folder.publish(published, run)
+    published_folder.publish(published, run, run_key())
     out.print(f"serving {run}, was {current}", markup=False)
 
 
@@ -183,7 +184,7 @@ def publish(
                 raise typer.Exit(3)
             if entry is not None:
                 entry["report"] |= {"status": "published", "forced": reason}
-        published_folder.publish(published, run)
+        published_folder.publish(published, run, run_key())
         if entry is not None:
             status = entry["report"]["status"]
             opened.put_run(run, entry["kind"], entry["as_of"], status, entry["report"])
@@ -197,7 +198,7 @@ def diff(
     as_json: JsonOption = False,
 ) -> None:
     """Print what changed from one run to another."""
-    found = compare_runs(published, first, second)
+    found = compare_runs(published, first, second, run_key=run_key())
     if as_json:
         print_json(asdict(found))
     else:
@@ -236,6 +237,7 @@ def rebuild(
     """Build a run again with the ledger's settings and time; compare it with the first build."""
     from recsys.nightly.run import run_nightly
 
+    key = run_key()
     with Store(store, must_exist=True) as opened:
         ledger = opened.runs()
         position = next((i for i, entry in enumerate(ledger) if entry["run_id"] == run), None)
@@ -256,10 +258,11 @@ def rebuild(
                 config=config_of(tables, f"settings of {entry['run_id']}"),
                 kind=entry["kind"],
                 n_processes=os.cpu_count() or 1,
+                run_key=key,
             )
     out.print(f"built {run} again as {built.run_id} in {to}", markup=False)
     if run in published_folder.run_ids(published):
-        _print_difference(compare_runs(published, run, built.run_id, second_folder=to))
+        _print_difference(compare_runs(published, run, built.run_id, second_folder=to, run_key=key))
 
 
 def show_config(config: ConfigOption = None, as_json: JsonOption = False) -> None:
@@ -319,7 +322,12 @@ def forget(
         stored, own = _id_in_store(opened, user)
         with usage_errors():
             found = forget_user(
-                opened, published, stored, own_id=own, also_search=tuple(search or ())
+                opened,
+                published,
+                stored,
+                own_id=own,
+                also_search=tuple(search or ()),
+                run_key=run_key(),
             )
     if as_json:
         print_json(_plain_report(found))

@@ -12,13 +12,13 @@ import typer
 from recsys.config import Config
 from recsys.config_file import PATHS, load_config, load_paths, load_tables
 from recsys.errors import ConfigError
+from recsys.keys import RUN_KEY, USER_KEY, key_of
 from recsys.page.list_table import require_known_names
 from recsys.pseudonym import hashed_user
 
 DEFAULT_CONFIG = "recsys.toml"
 CONFIG_VARIABLE = "RECSYS_CONFIG"
 STANDARD_OUTPUT = Path("-")
-USER_KEY = "RECSYS_USER_KEY"  # the environment variable of the key of hashed user ids
 
 
 def parse_instant(value: str) -> datetime:
@@ -37,8 +37,12 @@ def now() -> datetime:
 
 def user_key() -> bytes | None:
     """Return the publisher's secret key of hashed user ids, None if there is none."""
-    key = os.environ.get(USER_KEY)
-    return None if key is None else key.encode("utf-8")
+    return key_of(os.environ, USER_KEY)
+
+
+def run_key() -> bytes | None:
+    """Return the publisher's secret key that signs runs, None if there is none."""
+    return key_of(os.environ, RUN_KEY)
 
 
 def stored_user_id(user: str | None) -> str | None:

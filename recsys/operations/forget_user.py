@@ -73,6 +73,7 @@ def forget_user(
     *,
     own_id: str | None = None,
     also_search: Sequence[Path] = (),
+    run_key: bytes | None = None,
 ) -> ForgetReport:
     """Delete a user from a store and from every run of a folder, then search for the id.
 
@@ -88,6 +89,8 @@ def forget_user(
         In a store of hashes: the id itself, which files outside of the store have.
     also_search
         More files, and folders of files, that may hold the id.
+    run_key
+        The key that signs the runs; a signed run keeps the user without it, which is a problem.
 
     Raises
     ------
@@ -110,7 +113,7 @@ def forget_user(
     search = IdSearch([user_id.strip()] if own_id is None else [user_id, own_id])
     with locked(folder):
         rows = store.deletion.delete_user(user_id, search)
-        runs, problems = user_deletion.forget(folder, user_id)
+        runs, problems = user_deletion.forget(folder, user_id, run_key)
     try:
         store.deletion.overwrite_deleted()
     except StoreError as error:

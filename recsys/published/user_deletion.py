@@ -11,13 +11,16 @@ from recsys.files import create_private_file, fsync_path, write_text
 from recsys.published import folder as published_folder
 from recsys.published.connection import connect, reading
 from recsys.published.run_file import digest_of_about, read_about
+from recsys.published.signature import SIGNATURE, Contents, key_missing, sign_run
 
 
-def forget(folder: Path, user_id: str) -> tuple[dict[str, int], list[str]]:
+def forget(
+    folder: Path, user_id: str, run_key: bytes | None = None
+) -> tuple[dict[str, int], list[str]]:
     """Delete a user from every run of a folder, and what failed runs left half written.
 
     Each run that has the user is written again. Servers notice that, and open what they serve
-    again.
+    again. A signed run is signed again; one that is not signed by the key stays without.
 
     Returns
     -------
@@ -29,20 +32,19 @@ def forget(folder: Path, user_id: str) -> tuple[dict[str, int], list[str]]:
     n_deleted, unread = {}, []
     for path in sorted(folder.glob("*.sqlite")) + sorted(folder.glob("*.held")):
         try:
-            if n := _forget_in_run(path, user_id):
+            if n := _forget_in_run(path, user_id, run_key):
                 n_deleted[str(path)] = n
         except SnapshotError as error:
             unread.append(str(error))
     published_folder.delete_partials(folder)
-    if (current := published_folder.current_run(folder)) is not None:
-        # Also after a `forget` that was killed, whose runs no server has opened again.
-        write_text(folder / published_folder.POINTER, current + "\n")
+    # Also after a `forget` that was killed, whose runs no server has opened again.
+    published_folder.touch_pointer(folder)
     return n_deleted, unread
 
 
-def _forget_in_run(path: Path, user_id: str) -> int:
+def _forget_in_run(path: Path, user_id: str, run_key: bytes | None) -> int:
     """Delete a user from a run by writing its file again; return how many entries were deleted."""
-    with closing(connect(path)) as conn:
+    with closing(connect(path, None)) as conn:
         about = read_about(conn, path)
         bots = about["bots"]
         with reading(path):
@@ -50,6 +52,11 @@ def _forget_in_run(path: Path, user_id: str) -> int:
             n_users = int(conn.execute(query, (user_id,)).fetchone()[0])
         if not n_users and user_id not in bots:
             return 0
+        is_signed = SIGNATURE in about
+        if is_signed and run_key is None:
+            raise key_missing(path)
+        with reading(path):
+            may_sign = run_key is not None and Contents.of(conn).is_signed(run_key, path.stem)
         partial = path.with_suffix(".partial")
         try:
             partial.unlink(missing_ok=True)
@@ -64,6 +71,10 @@ def _forget_in_run(path: Path, user_id: str) -> int:
                     "UPDATE meta SET value = ? WHERE key = ?",
                     [(json.dumps(about[key]), key) for key in ("bots", "n_users", "digest")],
                 )
+                if is_signed:  # what somebody else has written gets no signature by this
+                    copy.execute("DELETE FROM meta WHERE key = ?", (SIGNATURE,))
+                if may_sign and run_key is not None:
+                    sign_run(copy, run_key)
                 copy.execute("VACUUM")
             fsync_path(partial)
             os.replace(partial, path)

@@ -4,6 +4,7 @@ Imports neither scikit-learn nor implicit. The clock is read here, and only to k
 expired, unless `as_of` is given.
 """
 
+import os
 import reprlib
 import threading
 from collections import Counter
@@ -23,6 +24,7 @@ from recsys.blend.live_model import UserState
 from recsys.errors import SnapshotError
 from recsys.files import version_of
 from recsys.ids import Id
+from recsys.keys import RUN_KEY, key_of, require_key_length
 from recsys.page.explore import explored
 from recsys.page.known_articles import KnownArticle
 from recsys.page.list_table import Layout
@@ -58,18 +60,26 @@ class Recommender:
     ----------
     published
         The folder that `recsys nightly --published` writes to.
+    run_key
+        The key by which its runs, its pointer and its rules must be signed. By default that of the
+        environment variable `RECSYS_RUN_KEY`; without it they need not be signed.
 
     Raises
     ------
+    ConfigError
+        If the key does not have 16 to 64 bytes.
     NotPublishedError
         If nothing is published there.
     SnapshotError
-        If no published run can be opened. Where the current one is damaged or not named, the
-        last good one before it is served, and `health` reports it.
+        If no published run can be opened. Where the current one is damaged, not signed as it must
+        be, or not named, the last good one before it is served, and `health` reports it.
     """
 
-    def __init__(self, published: str | Path = PUBLISHED) -> None:
+    def __init__(self, published: str | Path = PUBLISHED, *, run_key: bytes | None = None) -> None:
         self._folder = Path(published)
+        if run_key is not None:
+            require_key_length(run_key, "run_key")
+        self._run_key = key_of(os.environ, RUN_KEY) if run_key is None else run_key
         self._pointer, self._rules_file = (
             str(self._folder / name) for name in (published_folder.POINTER, published_folder.RULES)
         )
@@ -102,7 +112,9 @@ class Recommender:
     def _follow(self) -> None:
         """Open the run that is published now, or the one that is served if its file has changed."""
         try:
-            run_id = published_folder.current_run(self._folder) or self._run.meta.run_id
+            run_id = (
+                published_folder.current_run(self._folder, self._run_key) or self._run.meta.run_id
+            )
             if run_id != self._run.meta.run_id or self._run.has_changed:
                 self._serve(run_id)
             self._refused.pop(published_folder.POINTER, None)
@@ -113,14 +125,14 @@ class Recommender:
                     self._serve(self._run.meta.run_id)
 
     def _serve(self, run_id: str) -> None:
-        before, self._run = self._run, LoadedRun(self._folder, run_id)
+        before, self._run = self._run, LoadedRun(self._folder, run_id, self._run_key)
         before.connections.retire()
 
     def _opened(self) -> LoadedRun:
         """Return the current run or, if it cannot be opened, the last one before that can."""
         runs, problem = published_folder.run_ids(self._folder), ""
         try:
-            current = published_folder.current_run(self._folder)
+            current = published_folder.current_run(self._folder, self._run_key)
             if current in runs:
                 runs = runs[: runs.index(current) + 1]
             elif current is None:
@@ -131,14 +143,14 @@ class Recommender:
             problem = str(error)
         for run_id in reversed(runs):
             try:
-                run = LoadedRun(self._folder, run_id)
+                run = LoadedRun(self._folder, run_id, self._run_key)
             except SnapshotError as error:
                 problem = problem or str(error)
                 continue
             if problem:
                 self._refused[published_folder.POINTER] = problem
             return run
-        published_folder.require_current(self._folder)
+        published_folder.require_current(self._folder)  # without the key: is there any?
         raise SnapshotError(problem)
 
     def _unnamed(self) -> str:
@@ -147,9 +159,9 @@ class Recommender:
     def _first_rules(self) -> tuple[Rule, ...]:
         """Return the rules of the folder; if they are damaged, those that a command last wrote."""
         try:
-            return published_folder.load_rules(self._folder, self._run.list_names)
+            return published_folder.load_rules(self._folder, self._run.list_names, self._run_key)
         except SnapshotError as error:
-            last = published_folder.last_rules(self._folder)
+            last = published_folder.last_rules(self._folder, self._run_key)
             if last is None:
                 raise
             self._refused[published_folder.RULES] = str(error)
@@ -166,7 +178,7 @@ class Recommender:
             return resolved
         rules = resolved.rules
         try:
-            rules = published_folder.load_rules(self._folder, run.list_names)
+            rules = published_folder.load_rules(self._folder, run.list_names, self._run_key)
             self._refused.pop(published_folder.RULES, None)
         except SnapshotError as error:
             self._refused[published_folder.RULES] = str(error)
