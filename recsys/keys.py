@@ -1,11 +1,13 @@
-"""The secret keys that a publisher gives in environment variables."""
+"""The environment variables that commands read, and the secret keys in two of them."""
 
-from collections.abc import Mapping
+import difflib
+from collections.abc import Iterable, Mapping
 
 from recsys.errors import ConfigError
 
 USER_KEY = "RECSYS_USER_KEY"  # hashes user ids, see `recsys.pseudonym`
 RUN_KEY = "RECSYS_RUN_KEY"  # signs runs, see `recsys.published.signature`
+VARIABLES = ("RECSYS_STORE", "RECSYS_PUBLISHED", "RECSYS_CONFIG", USER_KEY, RUN_KEY)
 MIN_KEY_BYTES = 16  # shorter keys can be guessed
 MAX_KEY_BYTES = 64  # BLAKE2b takes no more
 
@@ -29,6 +31,23 @@ def key_of(environment: Mapping[str, str], name: str) -> bytes | None:
     key = value.encode("utf-8", "surrogateescape")  # as the environment has it
     require_key_length(key, name)
     return key
+
+
+def misspelled(environment: Iterable[str]) -> list[str]:
+    """Return a question for each name that is nearly that of a variable which commands read.
+
+    Examples
+    --------
+    >>> misspelled(["RECSYS_STROE", "RECSYS_TARGET", "RECSYS_STORE", "HOME"])
+    ['RECSYS_STROE is no variable of recsys; did you mean RECSYS_STORE?']
+    """
+    return [
+        f"{name} is no variable of recsys; did you mean {closest[0]}?"
+        for name in sorted(environment)
+        if name.startswith("RECSYS") and name not in VARIABLES
+        for closest in [difflib.get_close_matches(name, VARIABLES, n=1, cutoff=0.85)]
+        if closest
+    ]
 
 
 def require_key_length(key: bytes, name: str) -> None:

@@ -10,7 +10,7 @@ from recsys.published.connection import connect
 
 
 def test_what_opens_a_run_says_by_which_key():
-    # A key that is left out opens a run that nobody has signed.
+    # A key that is left out opens a run without a signature.
     n_calls = 0
     for path in (ROOT / "recsys").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):

@@ -209,7 +209,7 @@ def test_a_user_whose_row_was_changed_gets_the_page_of_a_stranger(harm, signed, 
     page = recommender.recommend(rows[0][0], as_of=by_hand.as_of)
     assert dict(page) == dict(recommender.recommend(as_of=by_hand.as_of))
     problems = recommender.health(as_of=by_hand.as_of).problems
-    assert len(problems) == (harm is not deleted)  # nobody misses a user who was never there
+    assert len(problems) == (harm is not deleted)  # to a server a user without a row is unknown
     with pytest.raises(SnapshotError, match="not signed|damaged"):
         verify(file, KEY)
 

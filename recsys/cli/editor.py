@@ -112,7 +112,7 @@ def add(
         rule = rule_of(fields, rulebook.list_names())
         added = rulebook.add(rule, now_ms=now_ms, force=force)
         notes = rulebook.unmatched([added])
-    notes += _notes_of_front_page(published, added, as_of=from_ms(max(now_ms, added.starts_ms)))
+    notes += _notes_of_front_page(published, [added], now_ms=now_ms)
     out.print(f"{added.rule_id}: {_rule_text(added)}", markup=False)
     _print_notes(notes)
 
@@ -215,6 +215,7 @@ def import_rules(
     force: ForceOption = False,
 ) -> None:
     """Add the rules of a file: all of them, or none."""
+    now_ms = to_ms(now())
     with Store(store, must_exist=True) as opened:
         rulebook = Rulebook(opened, published, run_key())
         try:
@@ -223,18 +224,26 @@ def import_rules(
             raise InputRefusedError(str(path), reason_of(error)) from error
         except RuleError as error:
             raise RuleError(f"{path}: {error}") from error
-        added = rulebook.add_all(found, now_ms=to_ms(now()), force=force)
+        added = rulebook.add_all(found, now_ms=now_ms, force=force)
         notes = rulebook.unmatched(added)
+    notes += _notes_of_front_page(published, added, now_ms=now_ms)
     out.print(f"added {len(added)} rules from {path}", markup=False)
     _print_notes(notes)
 
 
-def _notes_of_front_page(published: Path, rule: Rule, *, as_of: datetime) -> list[str]:
-    """Return the notes of lists of the front page that a new cap leaves short."""
-    if rule.kind != "cap" or published_folder.current_run(published, run_key()) is None:
+def _notes_of_front_page(published: Path, rules: Sequence[Rule], *, now_ms: int) -> list[str]:
+    """Return the notes of lists of the front page that new caps leave short when they begin."""
+    caps = [rule for rule in rules if rule.kind == "cap" and not _has_ended(rule, now_ms)]
+    if not caps or published_folder.current_run(published, run_key()) is None:
         return []
-    page = Recommender(published).recommend(as_of=as_of)
-    return [note for note in page.notes if f"rule {rule.rule_id} " in note]
+    recommender = Recommender(published)
+    found: dict[str, None] = {}
+    for instant_ms in sorted({max(now_ms, cap.starts_ms) for cap in caps}):
+        page = recommender.recommend(as_of=from_ms(instant_ms))
+        found |= {
+            note: None for note in page.notes if any(f"rule {cap.rule_id} " in note for cap in caps)
+        }
+    return list(found)
 
 
 def _print_notes(notes: Sequence[str]) -> None:
@@ -305,6 +314,11 @@ def explain(
             language=language,
             as_of=as_of,
         )
+    unknown = []
+    if user is not None and not recommender.knows_user(stored_user_id(user) or ""):
+        unknown.append(f"the run does not know the user {user}; strangers get this page")
+    if article is not None and recommender.article(article, as_of=as_of) is None:
+        unknown.append(f"the run does not know the article {article}, or may not show it")
     if as_json:
         explained = {
             name: [
@@ -314,12 +328,11 @@ def explain(
             ]
             for name, slots in page.items()
         }
-        print_json({"run_id": page.run_id, "notes": list(page.notes), "lists": explained})
+        notes = [*unknown, *page.notes]
+        print_json({"run_id": page.run_id, "notes": notes, "lists": explained})
     else:
-        if user is not None and not recommender.knows_user(stored_user_id(user) or ""):
-            out.print(f"note: the run does not know the user {user}; strangers get this page")
-        if article is not None and recommender.article(article, as_of=as_of) is None:
-            out.print(f"note: the run does not know the article {article}, or may not show it")
+        for note in unknown:
+            out.print(f"note: {note}", markup=False)
         _print_explanations(page)
 
 

@@ -65,6 +65,7 @@ from recsys.errors import reason_of
 from recsys.files import atomic_replacement, create_private_file
 from recsys.ingest.detect import expand
 from recsys.ingest.load_files import load_files
+from recsys.keys import misspelled
 from recsys.published.user_deletion import note_export
 from recsys.rows import to_ms
 from recsys.serving.recommender import Recommender
@@ -380,6 +381,8 @@ for group, prefix in ((app, ""), (rules, "rules ")):
 def main() -> None:
     """Run the command line; an error of this package is one line and an exit status."""
     accept_any_encoding()
+    for question in misspelled(os.environ):
+        err.print(f"warning: {question}", markup=False)
     try:
         app(standalone_mode=True)
     except BrokenPipeError:

@@ -119,7 +119,9 @@ def health(
     as_json: JsonOption = False,
 ) -> None:
     """Print which run servers of a folder serve, and what is wrong with it (exit status 1)."""
-    found = Recommender(published).health(as_of=as_of, max_hours=max_hours)
+    recommender = Recommender(published)
+    with usage_errors():
+        found = recommender.health(as_of=as_of, max_hours=max_hours)
     if as_json:
         print_json(asdict(found))
     else:

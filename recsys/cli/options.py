@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import MAXYEAR, UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,15 +18,24 @@ from recsys.pseudonym import hashed_user
 
 DEFAULT_CONFIG = "recsys.toml"
 CONFIG_VARIABLE = "RECSYS_CONFIG"
+FIRST_YEAR = 1900  # of an instant that an option names
 STANDARD_OUTPUT = Path("-")
 
 
 def parse_instant(value: str) -> datetime:
-    """Return an instant from ISO 8601 text; one without an offset is UTC."""
+    """Return an instant from ISO 8601 text; one without an offset is UTC.
+
+    Raises
+    ------
+    BadParameter
+        If it is no such text, or not of `FIRST_YEAR` to 9998: days before and after are counted.
+    """
     try:
         found = datetime.fromisoformat(value)
     except ValueError as error:
-        raise typer.BadParameter(f"{value!r} is not ISO 8601") from error
+        raise typer.BadParameter(f"{value[:100]!r} is not ISO 8601") from error
+    if not FIRST_YEAR <= found.year < MAXYEAR:
+        raise typer.BadParameter(f"{value!r} must be of the years {FIRST_YEAR} to {MAXYEAR - 1}")
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 

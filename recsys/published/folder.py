@@ -13,6 +13,7 @@ Runs, pointer and rules may be signed, see `recsys.published.signature`.
 
 import os
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -264,7 +265,11 @@ def _read_rules(path: Path, list_names: Sequence[str] | None, run_key: bytes | N
     text, signature = _split_rules(path.read_bytes())
     if run_key is not None and not is_hex_of(signature, run_key, OF_RULES, text):
         raise RuleError(f"not signed with the key of {RUN_KEY}")
-    return rules_of(text, list_names)
+    rules = rules_of(text, list_names)
+    ids = [rule.rule_id for rule in rules]
+    if twice := [id_ for id_, n in Counter(ids).items() if n > 1 or not id_]:
+        raise RuleError(f"each rule must have a rule_id of its own, got {twice[0]!r}")
+    return rules
 
 
 def load_rules(

@@ -34,7 +34,7 @@ def mac_of(key: bytes, *parts: bytes) -> bytes:
 
 
 def is_mac_of(found: object, key: bytes, *parts: bytes) -> bool:
-    """Return whether a value is the HMAC of some parts, in a time that tells nothing of it."""
+    """Return whether a value is the HMAC of some parts, in a time that does not depend on it."""
     return isinstance(found, bytes) and hmac.compare_digest(found, mac_of(key, *parts))
 
 

@@ -254,8 +254,15 @@ class Recommender:
         as_of
             By default the present. A naive time is UTC.
         max_hours
-            How old the data of the run may be.
+            How old the data of the run may be: from 0 up.
+
+        Raises
+        ------
+        ValueError
+            If `max_hours` is negative, or no number: no run would be too old for it.
         """
+        if not max_hours >= 0:
+            raise ValueError(f"max_hours must be a number from 0 up, got {max_hours}")
         run = self.run
         now_ms, rules = now_ms_of(as_of), self._resolved(run)
         hours = (now_ms - run.as_of_ms) / HOUR_MS
