@@ -121,7 +121,12 @@ def touch_pointer(folder: Path) -> None:
     """Write the pointer again as it is, so that servers look whether a run's file has changed."""
     run_id, signature = _pointer(folder)
     if run_id is not None:
-        write_text(folder / POINTER, f"{run_id}\n{signature + chr(10) if signature else ''}")
+        _write_pointer(folder, run_id, signature)
+
+
+def _write_pointer(folder: Path, run_id: str, signature: str) -> None:
+    lines = [run_id, signature] if signature else [run_id]
+    write_text(folder / POINTER, "".join(f"{line}\n" for line in lines))
 
 
 def require_key(folder: Path, run_key: bytes | None) -> None:
@@ -185,10 +190,10 @@ def publish(folder: Path, run_id: str, run_key: bytes | None = None) -> None:
         raise SnapshotError(f"{found}: refreshes {base}, which is not there any more")
     if found == held:
         os.replace(held, run_path(folder, run_id))
-    text = run_id + "\n"
+    signature = ""
     if run_key is not None:
-        text += mac_of(run_key, OF_POINTER, run_id.encode("utf-8")).hex() + "\n"
-    write_text(folder / POINTER, text)
+        signature = mac_of(run_key, OF_POINTER, run_id.encode("utf-8")).hex()
+    _write_pointer(folder, run_id, signature)
 
 
 def delete_partials(folder: Path) -> None:
