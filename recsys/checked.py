@@ -60,7 +60,7 @@ def struct_of(kind: type[AnyStruct], row: object) -> AnyStruct:
     fields = {field.name: field for field in structs.fields(kind)}
     for name in row:
         if name not in fields:
-            raise ValueError(f"unknown field {name}{suggestion(name, fields)}")
+            raise ValueError(f"unknown field {str(name)[:100]}{suggestion(str(name), fields)}")
     for field in fields.values():
         if field.required and field.name not in row:
             raise ValueError(f"{field.name} is missing")

@@ -17,19 +17,31 @@ from msgspec import Meta
 
 from recsys.checked import suggestion
 from recsys.config_page import ListConfig, PageConfig
-from recsys.config_types import Hours, NotNegative, Positive, Settings
+from recsys.config_types import (
+    LARGE,
+    LEAST_HOURS,
+    MOST_DAYS,
+    MOST_HOURS,
+    SMALL,
+    Hours,
+    NotNegative,
+    Positive,
+    Settings,
+)
 from recsys.errors import ConfigError
 from recsys.rows import FIELDS, Kind
 
 N_THREADS = 2  # of sparse products: rows are independent, the same result on any number
 MOST_LISTS = 16  # of one layout
 MOST_LAYOUTS = 32
+MOST_COUNT = 10**9  # more than anything that is counted
 
-Count = Annotated[int, Meta(ge=1)]
+Count = Annotated[int, Meta(ge=1, le=MOST_COUNT)]
 Seed = Annotated[int, Meta(ge=0, le=2**32 - 1)]
-Days = Annotated[float, Meta(gt=0, extra={"unit": "days"})]
+Days = Annotated[float, Meta(ge=LEAST_HOURS, le=MOST_DAYS, extra={"unit": "days"})]
+Factors = Annotated[int, Meta(ge=1, le=1024)]
 Weight = Annotated[float, Meta(ge=-1e6, le=1e6)]
-Seconds = Annotated[float, Meta(gt=0, extra={"unit": "seconds"})]
+Seconds = Annotated[float, Meta(ge=SMALL, le=LARGE, extra={"unit": "seconds"})]
 
 
 class DataConfig(Settings, frozen=True, kw_only=True):
@@ -49,6 +61,7 @@ class DataConfig(Settings, frozen=True, kw_only=True):
         float,
         Meta(
             ge=0,
+            le=MOST_HOURS,
             extra={"unit": "hours"},
             description="An older article stays live if a user clicked it this recently.",
         ),
@@ -82,6 +95,7 @@ class DataConfig(Settings, frozen=True, kw_only=True):
         float,
         Meta(
             ge=0,
+            le=MOST_DAYS,
             extra={"unit": "days"},
             description="After each nightly run the store deletes clicks and impressions older"
             " than this. 0 keeps them all; any other value must be at least window_days.",
@@ -132,11 +146,13 @@ class TextConfig(Settings, frozen=True, kw_only=True):
 class CollaborativeConfig(Settings, frozen=True, kw_only=True):
     """The collaborative model: implicit's parameters under implicit's names."""
 
-    factors: Annotated[Count, Meta(description="Factors of AlternatingLeastSquares.")] = 32
+    factors: Annotated[Factors, Meta(description="Factors of AlternatingLeastSquares.")] = 32
     regularization: Annotated[
         NotNegative, Meta(description="Regularization of AlternatingLeastSquares.")
     ] = 0.05
-    iterations: Annotated[Count, Meta(description="Iterations of AlternatingLeastSquares.")] = 10
+    iterations: Annotated[
+        int, Meta(ge=1, le=1000, description="Iterations of AlternatingLeastSquares.")
+    ] = 10
     random_state: Annotated[
         Seed, Meta(description="Seed of the first factors of AlternatingLeastSquares.")
     ] = 42
@@ -221,20 +237,24 @@ class BlendConfig(Settings, frozen=True, kw_only=True):
         ),
     ] = {}
     recent_reads: Annotated[
-        Count, Meta(description="How many of a user's latest clicks are recent reads.")
+        int,
+        Meta(ge=1, le=1000, description="How many of a user's latest clicks are recent reads."),
     ] = 20
     known_reads: Annotated[
-        Count,
+        int,
         Meta(
+            ge=1,
+            le=10_000,
             description="How many of a user's latest clicks a run keeps: all that the ranking head"
-            " knows of the user's taste in text."
+            " knows of the user's taste in text.",
         ),
     ] = 100
     recent_decay: Annotated[
         Positive, Meta(description="Weight of a recent read against the one that came after it.")
     ] = 0.9
     important_personal: Annotated[
-        float, Meta(description="Share of the personal score in the scorer `important`.")
+        float,
+        Meta(ge=0, le=1, description="Share of the personal score in the scorer `important`."),
     ] = 0.1
 
 
@@ -245,6 +265,7 @@ class LearnConfig(Settings, frozen=True, kw_only=True):
         int,
         Meta(
             ge=0,
+            le=MOST_DAYS,
             extra={"unit": "days"},
             description="Days before the nightly run from whose choices it learns. 0 learns"
             " nothing and serves the weights of [blend] as they are.",
@@ -341,7 +362,7 @@ class IngestConfig(Settings, frozen=True, kw_only=True):
         except re.error as error:
             raise ConfigError(f"article_pattern: {error}") from error
         except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-            raise ConfigError(f"timezone: no zone is named {self.timezone!r}") from error
+            raise ConfigError(f"timezone: no zone is named {self.timezone[:100]!r}") from error
         for kind, fields in FIELDS.items():
             for name, source in self.mapping(kind).items():
                 if name not in fields:

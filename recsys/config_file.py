@@ -40,7 +40,7 @@ def load_tables(path: Path | None) -> dict[str, Any]:
         return {}
     try:
         return tomllib.loads(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigError(f"{path}: cannot be read: {reason_of(error)}") from error
 
 
@@ -139,7 +139,7 @@ def _made(kind: Any, value: Any, name: str) -> Any:
     for key, part in value.items():
         if key not in known:
             what = "key" if name else "table"
-            raise ConfigError(f"unknown {what} {prefix}{key}{suggestion(key, known)}")
+            raise ConfigError(f"unknown {what} {prefix}{key[:100]}{suggestion(key, known)}")
         parts[key] = _made(known[key], part, f"{prefix}{key}")
     try:
         return kind(**parts)

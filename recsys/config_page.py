@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from recsys.config_types import MOST_SLOTS, Hours, Names, Positive, Settings, Slots
+from recsys.config_types import MOST_HOURS, MOST_SLOTS, Hours, Names, Positive, Settings, Slots
 from recsys.errors import ConfigError
 from recsys.languages import primary_language
 
@@ -42,7 +42,8 @@ class PageConfig(Settings, frozen=True, kw_only=True):
         ),
     ] = 0.65
     event_hours: Annotated[
-        float, Meta(ge=0, extra={"unit": "hours"}, description="See event_similarity.")
+        float,
+        Meta(ge=0, le=MOST_HOURS, extra={"unit": "hours"}, description="See event_similarity."),
     ] = 24.0
     minimum: Annotated[
         int,

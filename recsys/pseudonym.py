@@ -5,10 +5,8 @@ Somebody who has the store but not the secret key cannot find out which user a h
 
 from hashlib import blake2b
 
-from recsys.errors import RecsysError
 from recsys.ids import Id, spelled_id
-
-MIN_KEY_BYTES = 16  # shorter keys can be guessed
+from recsys.keys import require_key_length
 
 
 def hashed_user(user_id: Id, key: bytes) -> str:
@@ -29,11 +27,10 @@ def hashed_user(user_id: Id, key: bytes) -> str:
 
     Raises
     ------
-    RecsysError
+    ConfigError
         If the key is shorter than 16 bytes, or longer than the 64 bytes that BLAKE2b takes.
     """
-    if not MIN_KEY_BYTES <= len(key) <= blake2b.MAX_KEY_SIZE:
-        raise RecsysError(f"the key that hashes user ids must have 16 to 64 bytes, got {len(key)}")
+    require_key_length(key, "the key that hashes user ids")
     spelled = spelled_id(user_id).encode("utf-8", "surrogatepass")
     return blake2b(spelled, key=key, digest_size=16).hexdigest()
 
@@ -48,7 +45,7 @@ def key_fingerprint(key: bytes) -> str:
 
     Raises
     ------
-    RecsysError
+    ConfigError
         If the key has the wrong length, see `hashed_user`.
     """
     return hashed_user("recsys: fingerprint of a key", key)[:16]

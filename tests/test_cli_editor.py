@@ -19,6 +19,12 @@ def test_explain_names_a_user_and_an_article_that_the_run_does_not_know(here):
     said = well(here, "explain", "--published", "p", "--user", "x", "--article", "y", *AT).out
     assert "note: the run does not know the user x; strangers get this page" in said
     assert "note: the run does not know the article y, or may not show it" in said
+    ask = ("explain", "--published", "p", *AT, "--json")
+    assert json.loads(well(here, *ask, "--user", "u0007").out)["notes"] == []
+    assert json.loads(well(here, *ask, "--user", "x", "--article", "y").out)["notes"] == [
+        "the run does not know the user x; strangers get this page",
+        "the run does not know the article y, or may not show it",
+    ]
 
 
 def test_a_cap_that_leaves_slots_empty_is_added_with_a_warning(here):
@@ -27,6 +33,13 @@ def test_a_cap_that_leaves_slots_empty_is_added_with_a_warning(here):
     assert "warning: " in strict.out
     rule_id = strict.out.partition(":")[0]
     assert f"; rule {rule_id} allows 1 of a group" in strict.out
+    well(here, "rules", "end", rule_id, *who, *BOTH)
+    rule = {"kind": "cap", "by": "author", "value": "", "amount": 1, "author": "Ann"}
+    rule |= {"reason": "x", "starts_ms": 0}
+    (here / "caps.json").write_text(json.dumps([rule]))
+    imported = well(here, "rules", "import", "caps.json", *BOTH).out
+    rule_id = f"r{int(rule_id[1:]) + 1}"
+    assert f"; rule {rule_id} allows 1 of a group" in imported
     well(here, "rules", "end", rule_id, *who, *BOTH)
     loose = well(here, "rules", "add", "cap", "", "--by", "author", "--amount", "90", *who, *BOTH)
     assert "warning: " not in loose.out

@@ -1,6 +1,7 @@
 """The operators' commands, as they are typed."""
 
 import json
+import os
 import re
 
 import pytest
@@ -107,12 +108,26 @@ def test_forgetting_says_where_a_user_was_found_or_that_there_is_none(here):
     done = well(here, "forget", "u0007", *BOTH)
     assert re.search(r"^s\.db: deleted [1-9]\d* clicks, .* 1 users", done.out, re.MULTILINE)
     assert re.search(r"^p: deleted the user from [1-9] runs$", done.out, re.MULTILINE)
-    assert "not searched: backups" in done.out
+    assert re.search(r"^  p/\d{6}-.*\.sqlite: deleted 1 entry$", done.out, re.MULTILINE)
+    assert "not covered: backups" in done.out
+    log = re.escape(str((SAMPLE / "clicks.csv.gz").absolute()))
+    assert re.search(f"^still in {log} .read by ingest., [1-9]", done.out, re.MULTILINE)
     again = run(here, "forget", "u0007", *BOTH)
     assert (again.status, again.said) == (
         1,
         "no such user in s.db or in the runs of p; check the id\n",
     )
+    for user, said in (("", "not empty"), (os.fsdecode(b"\xff"), "Unicode")):
+        refused = run(here, "forget", user, *BOTH)
+        assert (refused.status, said in refused.said) == (2, True), refused
+    assert run(here, "forget", "u0008", *BOTH, "--search", "nowhere").status == 2
+    well(here, "export", "--published", "p", "--to", "lists.csv", "--as-of", at(0))
+    as_json = json.loads(well(here, "forget", "u0011", *BOTH, "--json").out)
+    assert (as_json["is_found"], as_json["rows"]["users"]) == (True, 1)
+    assert [*as_json["runs"].values()] == [1] * len(as_json["runs"])
+    export = {"file": str(here / "lists.csv"), "whole": 20, "within": 0}
+    assert [row | {"whole": 20} for row in as_json["exports"]] == [export]
+    assert (as_json["left"], as_json["problems"]) == ([], [])
     published_folder.run_path(here / "p", run_id).write_bytes(b"damaged")
     unread = run(here, "forget", "u0008", *BOTH)
     assert unread.status == 1

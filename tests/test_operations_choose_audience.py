@@ -144,6 +144,7 @@ def test_a_user_with_nothing_left_but_the_choice_is_found(
     choose, articles, here, tmp_path, by_hand
 ):
     store, no_runs = here[0], tmp_path / "no runs"
+    no_runs.mkdir()
     user_id = choose(articles[0])[0]
     store.deletion.delete_before(to_ms(by_hand.as_of))
     found = forget_user(store, no_runs, user_id)

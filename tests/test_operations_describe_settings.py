@@ -71,7 +71,7 @@ def test_each_setting_says_what_it_means_and_where_its_value_comes_from():
     assert 'section = ["Politics"]  # recsys.toml\n' in printed
     assert (
         "# Clicks and impressions older than this are not read.\n"
-        "# Allowed: a finite number above 0, in days. Default: 30.0.\n"
+        "# Allowed: a finite number from 0.001 to 36500, in days. Default: 30.0.\n"
         "window_days = 30.0  # default\n"
     ) in printed
     assert max(map(len, printed.splitlines())) <= 100

@@ -1,22 +1,29 @@
 """Forgetting a user: no byte of the id is left in any file."""
 
+import gzip
 import json
 import os
 import shutil
+import sqlite3
+import subprocess
+import sys
 import threading
 from contextlib import closing, suppress
 
+import polars as pl
 import pytest
 from conftest import BY_HAND, LISTS, RECEIVED_MS
 
 from recsys import Recommender
-from recsys.errors import RunActiveError
+from recsys.errors import NotPublishedError, RunActiveError
 from recsys.files import locked
+from recsys.id_search import Found
 from recsys.ingest.detect import expand
 from recsys.ingest.load_files import load_files
 from recsys.nightly.run import run_nightly
 from recsys.operations.forget_user import forget_user
 from recsys.published import folder as published_folder
+from recsys.published import user_deletion
 from recsys.published.connection import connect
 from recsys.published.user_rows import find_profile
 from recsys.rows import to_ms
@@ -67,8 +74,7 @@ def test_no_byte_of_a_forgotten_user_is_in_the_store_or_any_run(newsroom, sample
     assert found.rows["clicks"] == n_clicks - store.counts()["clicks"] > 0
     assert found.rows["impressions"] > 0
     assert found.rows["rejected_rows"] == 1
-    assert (found.n_runs, found.left) == (2, {})
-    assert found.unread == []
+    assert (len(found.runs), found.left, found.problems) == (2, {}, [])
     assert holding(tmp_path, b"u0007") == []
 
     # A running server no longer knows the user, and serves all others as before.
@@ -98,7 +104,7 @@ def test_a_user_of_the_base_run_alone_is_gone_from_a_running_server(newsroom, sa
     idle = threading.Thread(target=ask_once)
     idle.start()
     assert asked.wait(60)
-    assert forget_user(store, folder, "u0011").n_runs == 1
+    assert len(forget_user(store, folder, "u0011").runs) == 1
     assert ids(recommender.recommend("u0011", as_of=sample.as_of)) == anonymous
     # No thread keeps the files as they were, with the bytes of the id.
     open_files = []
@@ -121,8 +127,8 @@ def test_a_server_of_an_earlier_run_forgets_too_while_the_current_one_is_damaged
     anonymous = ids(recommender.recommend(as_of=sample.as_of))
     assert ids(recommender.recommend("u0011", as_of=sample.as_of)) != anonymous
     found = forget_user(store, folder, "u0011")
-    assert found.n_runs == 1
-    assert [current in problem for problem in found.unread] == [True]
+    assert [*found.runs] == [str(published_folder.run_path(folder, sample.report.run_id))]
+    assert [current in problem for problem in found.problems] == [True]
     assert ids(recommender.recommend("u0011", as_of=sample.as_of)) == anonymous
     assert len(recommender.health(as_of=sample.as_of).problems) == 1
 
@@ -147,3 +153,121 @@ def test_no_user_is_forgotten_while_a_run_is_active(newsroom):
     store, folder = newsroom
     with locked(folder), pytest.raises(RunActiveError):
         forget_user(store, folder, "u0007")
+
+
+def test_exports_and_files_of_events_that_still_have_the_id_are_named(newsroom, tmp_path):
+    store, folder = newsroom
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    row = {"user_id": "j\u00fcrgen", "article_id": "a0001", "clicked_at": "2026-03-01T05:00:00Z"}
+    with gzip.open(outside / "log.jsonl.gz", "wt") as file:
+        file.write(json.dumps(row))
+    pl.DataFrame([row | {"clicked_at": "2026-03-01T06:00:00Z"}]).write_parquet(
+        outside / "log.parquet"
+    )
+    (outside / "log.csv").write_text(
+        "user_id;article_id;clicked_at\nj\u00fcrgen;a0002;2026-03-01T07:00:00Z\n", "utf-16"
+    )
+    (outside / "none.csv").write_text(
+        "user_id,article_id,clicked_at\nj\u00fcrgens,a0002,2026-03-01T07:00:00Z\n"
+    )
+    load_files(store, expand([outside]), received_ms=RECEIVED_MS + 10_000)
+    (outside / "old").mkdir()
+    (outside / "old" / "page.html").write_text("read by j&#252;rgen, j\u00fcrgen\n")
+    (outside / "old" / "old.zip").write_bytes(b"PK\x03\x04 and so on")
+    user_deletion.note_export(folder, outside / "gone.csv")
+    (outside / "lists.jsonl").write_text('{"user_id": "j\\u00fcrgen"}\n')
+    user_deletion.note_export(folder, outside / "lists.jsonl")
+    found = forget_user(store, folder, "j\u00fcrgen", also_search=[outside / "old"])
+    assert (found.rows["users"], found.rows["clicks"]) == (1, 3)
+    assert found.event_files == {
+        str(outside / "log.csv"): Found(1, 0),
+        str(outside / "log.jsonl.gz"): Found(1, 0),
+        str(outside / "log.parquet"): Found(1, 0),
+        str(outside / "none.csv"): Found(0, 1),
+    }
+    assert found.exports == {str(outside / "lists.jsonl"): Found(1, 0)}
+    assert found.searched == {str(outside / "old" / "page.html"): Found(1, 0)}
+    assert found.missing == [str(outside / "gone.csv"), str(tmp_path / "log.jsonl")]
+    assert ["old.zip" in text for text in found.unsearched] == [True]
+    assert str(folder) not in found.other_folders
+
+
+def test_a_folder_that_is_not_the_one_of_the_store_is_refused_and_others_are_named(
+    newsroom, tmp_path
+):
+    store, folder = newsroom
+    n_users = store.counts()["users"]
+    with pytest.raises(NotPublishedError, match=f"no such folder.*{folder}"):
+        forget_user(store, tmp_path / "publish", "u0007")
+    assert store.counts()["users"] == n_users
+    assert not (tmp_path / "publish").exists()
+    (tmp_path / "other").mkdir()
+    found = forget_user(store, tmp_path / "other", "u0007")
+    assert (found.rows["users"], found.runs) == (1, {})
+    assert str(folder) in found.other_folders
+    again = forget_user(store, folder, "u0007")
+    assert (again.rows["users"], len(again.runs), again.is_found) == (0, 2, True)
+
+
+@pytest.mark.parametrize("user_id", ["", " ", "\udcff"])
+def test_no_user_has_an_id_without_text(newsroom, user_id):
+    store, folder = newsroom
+    before = store.counts()
+    with pytest.raises(ValueError, match="Unicode text that is not empty"):
+        forget_user(store, folder, user_id)
+    assert store.counts() == before
+
+
+def test_a_store_in_use_is_a_problem_and_the_runs_forget_all_the_same(newsroom):
+    store, folder = newsroom
+    store._conn.execute("PRAGMA busy_timeout = 10")
+    with closing(sqlite3.connect(store.path, isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT * FROM users").fetchall()
+        found = forget_user(store, folder, "u0007")
+    assert (found.rows["users"], len(found.runs)) == (1, 2)
+    assert ["another process" in problem for problem in found.problems] == [True]
+
+
+def test_servers_of_other_processes_and_threads_forget_while_they_serve(newsroom, sample):
+    store, folder = newsroom
+    code = (
+        "import sys; from datetime import datetime; from recsys import Recommender\n"
+        "r, at = Recommender(sys.argv[1]), datetime.fromisoformat(sys.argv[2])\n"
+        "for _ in sys.stdin:\n"
+        "    print(r.knows_user('u0011'), len(r.health(as_of=at).problems), flush=True)\n"
+    )
+    server = subprocess.Popen(
+        [sys.executable, "-c", code, str(folder), sample.as_of.isoformat()],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+    def asked():
+        server.stdin.write("\n")
+        server.stdin.flush()
+        return server.stdout.readline()
+
+    recommender, stop = Recommender(folder), threading.Event()
+    known = []
+
+    def ask():
+        while not stop.is_set():
+            known.append(recommender.knows_user("u0011"))
+
+    threads = [threading.Thread(target=ask) for _ in range(3)]
+    try:
+        assert asked() == "True 0\n"
+        for thread in threads:
+            thread.start()
+        forget_user(store, folder, "u0011")
+        assert not recommender.knows_user("u0011")
+        assert asked() == "False 0\n"
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+        server.communicate()
+    assert known[0]

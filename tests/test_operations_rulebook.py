@@ -4,13 +4,16 @@ import json
 import shutil
 from datetime import timedelta
 
+import msgspec
 import pytest
 from conftest import LISTS, rule
+from hypothesis import given
+from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from recsys.errors import RuleError, SnapshotError
 from recsys.operations.rulebook import Rulebook
-from recsys.page.rules import rules_of
+from recsys.page.rules import Rule, rule_of, rules_of
 from recsys.published import folder as published_folder
 from recsys.rows import HOUR_MS, to_ms
 from recsys.serving.recommender import Recommender
@@ -200,6 +203,22 @@ def test_rules_about_a_list_that_another_run_lacks_stay_and_are_reported(newsroo
     assert "`recsys rules end`" in problem
 
 
+@pytest.mark.parametrize("rule_ids", [["r1", "r1"], [""], ["r1", ""]])
+def test_rules_of_one_name_or_none_are_refused_as_a_whole(newsroom, rule_ids):
+    book, recommender, as_of = newsroom
+    shown = ids(recommender.recommend(as_of=as_of))["must_reads"][0]
+    book.add(rule("block", shown, starts_ms=to_ms(as_of)), now_ms=to_ms(as_of))
+    assert shown not in str(ids(recommender.recommend(as_of=as_of)))
+    rows = [
+        msgspec.to_builtins(rule("block", "a0133", rule_id=rule_id, starts_ms=to_ms(as_of)))
+        for rule_id in rule_ids
+    ]
+    (book._published / "rules.json").write_text(json.dumps(rows))
+    assert shown not in str(ids(recommender.recommend(as_of=as_of)))
+    (problem,) = recommender.health(as_of=as_of).problems
+    assert "each rule must have a rule_id of its own" in problem
+
+
 def test_a_typo_in_a_list_is_refused_when_a_file_is_imported(newsroom):
     book, _, _ = newsroom
     text = json.dumps(
@@ -251,3 +270,48 @@ def test_an_id_that_the_store_does_not_have_is_refused_with_one_like_it(newsroom
     book, _, as_of = newsroom
     with pytest.raises(RuleError, match="no article 'A0133' is in the store; did you mean “a0133”"):
         book.add(rule("block", "A0133"), now_ms=to_ms(as_of))
+
+
+def refusals(folder, row, list_names):
+    """Return how a command, an import and a server each refuse a rule; "" if they take it."""
+    text = json.dumps([row])
+    (folder / published_folder.RULES).write_text(text)
+    found = []
+    for take in (
+        lambda: rule_of(row, list_names),
+        lambda: rules_of(text.encode(), list_names),
+        lambda: published_folder.load_rules(folder, list_names),
+    ):
+        try:
+            take()
+            found.append("")
+        except (RuleError, SnapshotError) as error:
+            said = str(error).partition("rule 1 of the file: ")
+            found.append((said[2] or said[0]).partition("; `recsys rules list")[0])
+    return found
+
+
+@pytest.fixture(scope="module")
+def a_folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("rules")
+
+
+@given(
+    st.sampled_from(Rule.__struct_fields__),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.text()
+    | st.lists(st.none(), max_size=1)
+    | st.sampled_from([1e308, -1e308, 0.5, 101, -1, 10**30, "a" * 600, "pin", "cap", "sensitive"]),
+    st.sampled_from(["pin", "block", "boost", "cap", "embargo", "sensitive"]),
+)
+def test_a_command_an_import_and_a_server_refuse_by_the_same_words(a_folder, field, value, kind):
+    row = {"kind": kind, "value": "a1", "author": "Ann", "reason": "x", "starts_ms": 0}
+    row |= {"by": "section" if kind == "cap" else "article", "list_name": "must_reads", "slot": 1}
+    row |= {"amount": 1, "rule_id": "r1"} | {field: value}
+    said = refusals(a_folder, row, ["must_reads"])
+    if not said[0] and not row["rule_id"]:
+        said = said[:2]  # a command and an import give it one
+    assert len(set(said)) == 1
+    assert len(said[0]) < 700

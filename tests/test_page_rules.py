@@ -253,7 +253,7 @@ def test_a_file_of_rules_is_read_whole_or_refused_by_the_rule_at_fault():
     ):
         with pytest.raises(RuleError, match=re.escape(says)):
             rules_of(json.dumps(rows).encode(), LISTS)
-    for text in (b"", b"[{", b"\xff", b'[{"kind": "\\ud800"}]'):
+    for text in (b"", b"[{", b"\xff", b'[{"kind": "\\ud800"}]', b"[" * 100_000):
         with pytest.raises(RuleError, match="not a JSON array of rules"):
             rules_of(text, LISTS)
 

@@ -86,4 +86,4 @@ def test_a_store_accepts_the_key_of_its_first_ingest_only(hashed, tmp_path):
 def test_a_hashed_user_can_be_forgotten(hashed):
     store, folder = hashed
     forgotten = forget_user(store, folder / "p", hashed_user("u0007", KEY))
-    assert (forgotten.rows["users"], forgotten.n_runs, forgotten.left) == (1, 1, {})
+    assert (forgotten.rows["users"], len(forgotten.runs), forgotten.left) == (1, 1, {})

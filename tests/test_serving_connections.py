@@ -95,7 +95,7 @@ def hold(block, until):
     assert held.wait(60)
 
 for recommender in others:
-    hold(recommender._following.taken(), done)
+    hold(recommender._followed._following.taken(), done)
 hold(SQLITE_USE, released)
 hold(SQLITE_USE.lock, released)
 threading.Timer(0.2, released.set).start()

@@ -48,6 +48,12 @@ def test_a_steady_article_does_not_rise_and_a_new_one_does():
     assert steady == pytest.approx([0.0, 0.0])
 
 
+def test_expected_clicks_that_are_nearly_nothing_are_none():
+    now, long = np.array([2.0, 0.0]), np.array([5e-324, 0.0])
+    rise = popularity.rise(now, long, now_half_life_hours=2.0, expected_half_life_hours=0.001)
+    assert rise.tolist() == [2.0, 0.0]
+
+
 def test_breadth_is_zero_for_one_section_and_grows_with_evenness():
     article, home = np.array([0, 0, 1, 1]), np.array([0, 0, 0, 1])
     found = popularity.user_breadth(article, home, n_articles=3)

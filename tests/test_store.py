@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from recsys.config import TextConfig
 from recsys.errors import StoreError
+from recsys.id_search import IdSearch
 from recsys.ingest.batches import Batch
 from recsys.ingest.validate import check
 from recsys.rows import (
@@ -281,7 +282,7 @@ def test_a_bound_does_not_move_onto_a_click_whose_time_is_known(store):
 def test_cached_keys_are_dropped_when_another_process_writes(store, load):
     load({"1.jsonl": click("u")})
     with Store(store.path) as other:
-        other.deletion.delete_user("u")
+        other.deletion.delete_user("u", IdSearch(["u"]))
         add_clicks(other, ("else", "a", RECEIVED_MS - 1, None, False))
     load({"2.jsonl": click("u")})
     user_ids = sql(store, "SELECT user_id FROM clicks JOIN users USING (user_key)")
@@ -300,7 +301,7 @@ def test_cached_keys_are_dropped_when_a_batch_fails(store, load):
 
 def test_cached_keys_are_dropped_when_a_user_is_deleted(store, load):
     load({"1.jsonl": click("u") + click("v")})
-    store.deletion.delete_user("u")
+    store.deletion.delete_user("u", IdSearch(["u"]))
     load({"2.jsonl": click("u")})
     users = store.users()
     user_key = users.keys[users.ids.index("u")]

@@ -4,6 +4,7 @@ import pytest
 from conftest import RECEIVED_MS
 
 from recsys.errors import StoreError
+from recsys.id_search import IdSearch
 from recsys.rows import HOUR_MS
 from recsys.store.audiences import KEPT_DAYS
 
@@ -69,5 +70,5 @@ def test_rows_are_deleted_after_some_days_and_with_all_other_rows(audiences, sto
 def test_a_user_who_is_deleted_is_deleted_here_too(audiences, store):
     assert record(audiences, "a1", "u1", "u2")
     assert record(audiences, "a2", "u1", per_day=2)
-    assert store.deletion.delete_user("u1")["audiences"] == 2
+    assert store.deletion.delete_user("u1", IdSearch(["u1"]))["audiences"] == 2
     assert audiences.chosen_often(DAY, "a3", 1) == {"u2"}

@@ -71,11 +71,11 @@ def audience(
     if to is None:
         _print_table(choice)
     else:
-        _write(choice, to)
+        _write(choice, to, published)
     _print_notes(choice, n, per_day)
 
 
-def _write(choice: Choice, to: Path) -> None:
+def _write(choice: Choice, to: Path, published: Path) -> None:
     """Write a row for each chosen user."""
     import polars as pl
 
@@ -88,7 +88,7 @@ def _write(choice: Choice, to: Path) -> None:
         (found.article_id, rank, user.user_id, user.score, user.reason, user.reason_code)
         for rank, user in enumerate(found.users, start=1)
     ]
-    write_rows(to, rows, schema)
+    write_rows(to, rows, schema, published)
 
 
 def _print_table(choice: Choice) -> None:

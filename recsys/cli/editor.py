@@ -20,10 +20,12 @@ from recsys.cli.options import (
     UserOption,
     now,
     parse_instant,
+    run_key,
     stored_user_id,
     usage_errors,
     writable_file,
 )
+from recsys.cli.row_files import note_file_of_users
 from recsys.cli.terminal import out, print_json, print_table, table_of
 from recsys.errors import InputRefusedError, RuleError, reason_of
 from recsys.files import atomic_replacement
@@ -105,11 +107,11 @@ def add(
         "only": only,
     } | ({} if amount is None else {"amount": amount})
     with Store(store, must_exist=True) as opened:
-        rulebook = Rulebook(opened, published)
+        rulebook = Rulebook(opened, published, run_key())
         rule = rule_of(fields, rulebook.list_names())
         added = rulebook.add(rule, now_ms=now_ms, force=force)
         notes = rulebook.unmatched([added])
-    notes += _notes_of_front_page(published, added, as_of=from_ms(max(now_ms, added.starts_ms)))
+    notes += _notes_of_front_page(published, [added], now_ms=now_ms)
     out.print(f"{added.rule_id}: {_rule_text(added)}", markup=False)
     _print_notes(notes)
 
@@ -126,7 +128,7 @@ def list_rules(
     """List the rules, and write them for the servers once more."""
     now_ms = to_ms(now())
     with Store(store, must_exist=True) as opened:
-        found = Rulebook(opened, published).publish_rules()
+        found = Rulebook(opened, published, run_key()).publish_rules()
     listed = [rule for rule in found if with_ended or not _has_ended(rule, now_ms)]
     if as_json:
         print_json(msgspec.to_builtins(listed))
@@ -148,7 +150,7 @@ def end(
 ) -> None:
     """End a rule now; its history stays."""
     with Store(store, must_exist=True) as opened:
-        ended = Rulebook(opened, published).end(
+        ended = Rulebook(opened, published, run_key()).end(
             rule_id, author=author, reason=reason, now_ms=to_ms(now())
         )
     out.print(f"{ended.rule_id} has ended: {_rule_text(ended)}", markup=False)
@@ -165,7 +167,7 @@ def history(
 ) -> None:
     """List every change of the rules, oldest first."""
     with Store(store, must_exist=True) as opened:
-        changes = Rulebook(opened, published).history(rule_id)
+        changes = Rulebook(opened, published, run_key()).history(rule_id)
     if as_json:
         rows = [msgspec.to_builtins(change) for change in changes]
         print_json([row | {"rule": json.loads(row["rule"])} for row in rows])
@@ -199,26 +201,35 @@ def import_rules(
     force: ForceOption = False,
 ) -> None:
     """Add the rules of a file: all of them, or none."""
+    now_ms = to_ms(now())
     with Store(store, must_exist=True) as opened:
-        rulebook = Rulebook(opened, published)
+        rulebook = Rulebook(opened, published, run_key())
         try:
             found = rules_of(path.read_bytes(), rulebook.list_names())
         except OSError as error:
             raise InputRefusedError(str(path), reason_of(error)) from error
         except RuleError as error:
             raise RuleError(f"{path}: {error}") from error
-        added = rulebook.add_all(found, now_ms=to_ms(now()), force=force)
+        added = rulebook.add_all(found, now_ms=now_ms, force=force)
         notes = rulebook.unmatched(added)
+    notes += _notes_of_front_page(published, added, now_ms=now_ms)
     out.print(f"added {len(added)} rules from {path}", markup=False)
     _print_notes(notes)
 
 
-def _notes_of_front_page(published: Path, rule: Rule, *, as_of: datetime) -> list[str]:
-    """Return the notes of lists of the front page that a new cap leaves short."""
-    if rule.kind != "cap" or published_folder.current_run(published) is None:
+def _notes_of_front_page(published: Path, rules: Sequence[Rule], *, now_ms: int) -> list[str]:
+    """Return the notes of lists of the front page that new caps leave short when they begin."""
+    caps = [rule for rule in rules if rule.kind == "cap" and not _has_ended(rule, now_ms)]
+    if not caps or published_folder.current_run(published, run_key()) is None:
         return []
-    page = Recommender(published).recommend(as_of=as_of)
-    return [note for note in page.notes if f"rule {rule.rule_id} " in note]
+    recommender = Recommender(published)
+    found: dict[str, None] = {}
+    for instant_ms in sorted({max(now_ms, cap.starts_ms) for cap in caps}):
+        page = recommender.recommend(as_of=from_ms(instant_ms))
+        found |= {
+            note: None for note in page.notes if any(f"rule {cap.rule_id} " in note for cap in caps)
+        }
+    return list(found)
 
 
 def _print_notes(notes: Sequence[str]) -> None:
@@ -238,7 +249,7 @@ def export_rules(
     """Write the rules that have not ended to a file."""
     now_ms = to_ms(now())
     with Store(store, must_exist=True) as opened:
-        found = Rulebook(opened, published).rules()
+        found = Rulebook(opened, published, run_key()).rules()
     kept = [rule for rule in found if not _has_ended(rule, now_ms)]
     with atomic_replacement(to) as partial:
         partial.write_bytes(msgspec.json.format(msgspec.json.encode(kept), indent=1) + b"\n")
@@ -289,6 +300,11 @@ def explain(
             language=language,
             as_of=as_of,
         )
+    unknown = []
+    if user is not None and not recommender.knows_user(stored_user_id(user) or ""):
+        unknown.append(f"the run does not know the user {user}; strangers get this page")
+    if article is not None and recommender.article(article, as_of=as_of) is None:
+        unknown.append(f"the run does not know the article {article}, or may not show it")
     if as_json:
         explained = {
             name: [
@@ -298,12 +314,11 @@ def explain(
             ]
             for name, slots in page.items()
         }
-        print_json({"run_id": page.run_id, "notes": list(page.notes), "lists": explained})
+        notes = [*unknown, *page.notes]
+        print_json({"run_id": page.run_id, "notes": notes, "lists": explained})
     else:
-        if user is not None and not recommender.knows_user(stored_user_id(user) or ""):
-            out.print(f"note: the run does not know the user {user}; strangers get this page")
-        if article is not None and recommender.article(article, as_of=as_of) is None:
-            out.print(f"note: the run does not know the article {article}, or may not show it")
+        for note in unknown:
+            out.print(f"note: {note}", markup=False)
         _print_explanations(page)
 
 
@@ -385,6 +400,8 @@ def preview(
     for name, text in found.items():
         with atomic_replacement(to.with_name(name)) as partial:
             partial.write_text(text, "utf-8")
+        if user is not None:
+            note_file_of_users(published, to.with_name(name))
     if len(found) == 1:
         out.print(f"wrote the page to {to}", markup=False)
     else:

@@ -14,7 +14,6 @@ import typer
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from recsys.cli.options import (
-    USER_KEY,
     ConfigOption,
     JsonOption,
     StoreOption,
@@ -27,6 +26,7 @@ from recsys.errors import InputRefusedError
 from recsys.ingest.detect import FORMATS, READERS, InputFile, expand
 from recsys.ingest.dry_run import Understood, understand
 from recsys.ingest.load_files import LoadReport, load_files
+from recsys.keys import USER_KEY
 from recsys.rows import FIELDS, to_ms
 from recsys.store.database import Store
 

@@ -55,6 +55,7 @@ from recsys.cli.options import (
     named_files,
     now,
     parse_instant,
+    run_key,
     stored_user_id,
     usage_errors,
     writable_file,
@@ -64,6 +65,7 @@ from recsys.cli.terminal import accept_any_encoding, err, out, print_json
 from recsys.config import Config
 from recsys.ingest.detect import expand
 from recsys.ingest.load_files import load_files
+from recsys.keys import misspelled
 from recsys.rows import to_ms
 from recsys.serving.recommender import Recommender
 from recsys.serving.responses import Page
@@ -154,6 +156,7 @@ def _run(
             kind=kind,
             n_processes=os.cpu_count() or 1,
             own_signals=own,
+            run_key=run_key(),
         )
     _print_run_report(report)
 
@@ -301,7 +304,9 @@ def export(
     require_known_suffix(to)
     schema: dict[str, pl.DataType] = dict.fromkeys(COLUMNS, pl.String())
     schema |= {"rank": pl.Int64(), "score": pl.Float64()}
-    write_rows(to, list(export_rows(published, as_of=as_of or now())), schema)
+    write_rows(
+        to, list(export_rows(published, as_of=as_of or now(), run_key=run_key())), schema, published
+    )
 
 
 def sample_folder() -> Path:
@@ -361,6 +366,8 @@ for group, prefix in ((app, ""), (rules, "rules ")):
 def main() -> None:
     """Run the command line; an error of this package is one line and an exit status."""
     accept_any_encoding()
+    for question in misspelled(os.environ):
+        err.print(f"warning: {question}", markup=False)
     try:
         app(standalone_mode=True)
     except BrokenPipeError:

@@ -2,6 +2,7 @@
 
 import os
 import tomllib
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -11,7 +12,6 @@ import typer
 from rich.table import Table
 
 from recsys.cli.options import (
-    USER_KEY,
     AsOfOption,
     ConfigOption,
     JsonOption,
@@ -19,16 +19,20 @@ from recsys.cli.options import (
     PublishedOption,
     StoreOption,
     load_settings,
+    run_key,
+    usage_errors,
     user_key,
 )
 from recsys.cli.terminal import err, out, print_json
 from recsys.config_file import config_of, load_tables
 from recsys.errors import StoreError
 from recsys.files import is_locked, locked
+from recsys.id_search import Found
 from recsys.ids import spelled_id
+from recsys.keys import USER_KEY
 from recsys.operations.compare_runs import RunDifference, compare_runs
 from recsys.operations.describe_settings import settings_of, toml_with_comments
-from recsys.operations.forget_user import forget_user
+from recsys.operations.forget_user import ForgetReport, forget_user
 from recsys.pseudonym import hashed_user, key_fingerprint
 from recsys.published import folder as published_folder
 from recsys.rows import to_ms
@@ -115,7 +119,9 @@ def health(
     as_json: JsonOption = False,
 ) -> None:
     """Print which run servers of a folder serve, and what is wrong with it (exit status 1)."""
-    found = Recommender(published).health(as_of=as_of, max_hours=max_hours)
+    recommender = Recommender(published)
+    with usage_errors():
+        found = recommender.health(as_of=as_of, max_hours=max_hours)
     if as_json:
         print_json(asdict(found))
     else:
@@ -150,7 +156,7 @@ def rollback(
             markup=False,
         )
         raise typer.Exit(3)
-    published_folder.publish(published, run)
+    published_folder.publish(published, run, run_key())
     out.print(f"serving {run}, was {current}", markup=False)
 
 
@@ -180,7 +186,7 @@ def publish(
                 raise typer.Exit(3)
             if entry is not None:
                 entry["report"] |= {"status": "published", "forced": reason}
-        published_folder.publish(published, run)
+        published_folder.publish(published, run, run_key())
         if entry is not None:
             status = entry["report"]["status"]
             opened.put_run(run, entry["kind"], entry["as_of"], status, entry["report"])
@@ -194,7 +200,7 @@ def diff(
     as_json: JsonOption = False,
 ) -> None:
     """Print what changed from one run to another."""
-    found = compare_runs(published, first, second)
+    found = compare_runs(published, first, second, run_key=run_key())
     if as_json:
         print_json(asdict(found))
     else:
@@ -234,6 +240,7 @@ def rebuild(
     from recsys.nightly.run import run_nightly
     from recsys.nightly.run_report import why_other_bytes
 
+    key = run_key()
     with Store(store, must_exist=True) as opened:
         ledger = opened.runs()
         position = next((i for i, entry in enumerate(ledger) if entry["run_id"] == run), None)
@@ -254,10 +261,11 @@ def rebuild(
                 config=config_of(tables, f"settings of {entry['run_id']}"),
                 kind=entry["kind"],
                 n_processes=os.cpu_count() or 1,
+                run_key=key,
             )
     out.print(f"built {run} again as {built.run_id} in {to}", markup=False)
     if run in published_folder.run_ids(published):
-        found = compare_runs(published, run, built.run_id, second_folder=to)
+        found = compare_runs(published, run, built.run_id, second_folder=to, run_key=key)
         _print_difference(found)
         if not found.is_same:
             then = ledger[position]["report"].get("versions", {})
@@ -307,28 +315,90 @@ def forget(
     user: Annotated[str, typer.Argument(help="The id of the user.")],
     store: StoreOption,
     published: PublishedOption,
+    search: Annotated[
+        list[Path] | None,
+        typer.Option(help="A file or folder, such as of old logs, to search too; repeat it."),
+    ] = None,
+    as_json: JsonOption = False,
 ) -> None:
-    """Delete a user from the store and from every run, then search the files for the id."""
+    """Delete a user from the store and every run; name the other files that have the id."""
+    for path in search or ():
+        if not path.exists():
+            raise typer.BadParameter(f"{path}: there is no such file or folder")
     with Store(store, must_exist=True) as opened:
-        found = forget_user(opened, published, _id_in_store(opened, user))
-    rows = ", ".join(f"{n} {table}" for table, n in found.rows.items())
-    out.print(f"{store}: deleted {rows}")
-    out.print(f"{published}: deleted the user from {found.n_runs} runs")
+        stored, own = _id_in_store(opened, user)
+        with usage_errors():
+            found = forget_user(
+                opened,
+                published,
+                stored,
+                own_id=own,
+                also_search=tuple(search or ()),
+                run_key=run_key(),
+            )
+    if as_json:
+        print_json(_plain_report(found))
+    else:
+        _print_forgotten(found, store, published)
     if not found.is_found:
-        err.print(f"no such user in {store} or in the runs of {published}; check the id")
-    for path, n in found.left.items():
-        out.print(f"{path}: the bytes of the id are still in {n} places, within other ids or texts")
-    if not found.left:
-        out.print("no byte of the id is left in the store or in any run")
-    out.print("not searched: backups, exported lists and the files that were ingested")
-    for problem in found.unread:
-        err.print(f"the user may still be in a run that cannot be read: {problem}", style="red")
-    if found.unread or not found.is_found:
+        err.print(
+            f"no such user in {store} or in the runs of {published}; check the id", markup=False
+        )
+    for problem in found.problems:
+        err.print(f"the user may still be there: {problem}", style="red", markup=False)
+    if found.problems or not found.is_found:
         raise typer.Exit(1)
 
 
-def _id_in_store(store: Store, user: str) -> str:
-    """Return a user's id as the store has it: a hash if it hashes user ids.
+def _plain_report(found: ForgetReport) -> dict[str, object]:
+    """Return a report as values that JSON has."""
+
+    def places(by_file: Mapping[str, Found]) -> list[dict[str, object]]:
+        return [{"file": path, **of._asdict()} for path, of in by_file.items()]
+
+    names = ("left", "exports", "event_files", "searched")
+    found_in = {name: places(getattr(found, name)) for name in names}
+    return {"is_found": found.is_found} | asdict(found) | found_in
+
+
+def _print_forgotten(found: ForgetReport, store: Path, published: Path) -> None:
+    rows = ", ".join(f"{n} {table}" for table, n in found.rows.items())
+    out.print(f"{store}: deleted {rows}", markup=False)
+    out.print(f"{published}: deleted the user from {len(found.runs)} runs", markup=False)
+    for path, n in found.runs.items():
+        out.print(f"  {path}: deleted {n} {'entry' if n == 1 else 'entries'}", markup=False)
+    for path, of in found.left.items():
+        out.print(f"{path}: bytes of the id are left, {_places(of)}", markup=False)
+    if not found.left:
+        out.print("no byte of the id is left in the store or in any run")
+    for by_file, what, remedy in (
+        (found.exports, "an export", "write it again, or delete it"),
+        (found.event_files, "read by ingest", "delete the user there, or it comes back"),
+        (found.searched, "searched", "delete the user there"),
+    ):
+        for path, of in by_file.items():
+            out.print(f"still in {path} ({what}), {_places(of)}: {remedy}", markup=False)
+    for text in found.unsearched:
+        out.print(f"not searched: {text}", markup=False)
+    if found.missing:
+        n = len(found.missing)
+        out.print(f"not there any more: {n} files of events or exports (--json names them)")
+    for folder in found.other_folders:
+        out.print(
+            f"runs of this store are in {folder} too: --published forgets there", markup=False
+        )
+    out.print("not covered: backups, and files that were copied, moved or sent elsewhere")
+
+
+def _places(of: Found) -> str:
+    """Return in words how often an id was found."""
+    parts = [f"{of.whole} times by itself"] if of.whole else []
+    parts += [f"{of.within} times within longer words"] if of.within else []
+    return " and ".join(parts)
+
+
+def _id_in_store(store: Store, user: str) -> tuple[str, str | None]:
+    """Return a user's id as the store has it, and the id itself if the store hashes user ids.
 
     Raises
     ------
@@ -336,11 +406,12 @@ def _id_in_store(store: Store, user: str) -> str:
         If the store hashes user ids, and the key is not the one of the environment.
     """
     if store.user_key_fingerprint is None:
-        return spelled_id(user)
+        return spelled_id(user), None
     key = user_key()
     if key is None or key_fingerprint(key) != store.user_key_fingerprint:
         raise StoreError(
             f"{store.path}: user ids in this store are hashed with a key that {USER_KEY} does not"
-            " have; set it to the key that they were ingested with"
+            f" have (fingerprint {store.user_key_fingerprint}); set it to the key that they were"
+            " ingested with"
         )
-    return hashed_user(user, key)
+    return hashed_user(user, key), spelled_id(user)

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import MAXYEAR, UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,21 +12,30 @@ import typer
 from recsys.config import Config
 from recsys.config_file import PATHS, load_config, load_paths, load_tables
 from recsys.errors import ConfigError
+from recsys.keys import RUN_KEY, USER_KEY, key_of
 from recsys.page.list_table import require_known_names
 from recsys.pseudonym import hashed_user
 
 DEFAULT_CONFIG = "recsys.toml"
 CONFIG_VARIABLE = "RECSYS_CONFIG"
+FIRST_YEAR = 1900  # of an instant that an option names
 STANDARD_OUTPUT = Path("-")
-USER_KEY = "RECSYS_USER_KEY"  # the environment variable of the key of hashed user ids
 
 
 def parse_instant(value: str) -> datetime:
-    """Return an instant from ISO 8601 text; one without an offset is UTC."""
+    """Return an instant from ISO 8601 text; one without an offset is UTC.
+
+    Raises
+    ------
+    BadParameter
+        If it is no such text, or not of `FIRST_YEAR` to 9998: days before and after are counted.
+    """
     try:
         found = datetime.fromisoformat(value)
     except ValueError as error:
-        raise typer.BadParameter(f"{value!r} is not ISO 8601") from error
+        raise typer.BadParameter(f"{value[:100]!r} is not ISO 8601") from error
+    if not FIRST_YEAR <= found.year < MAXYEAR:
+        raise typer.BadParameter(f"{value!r} must be of the years {FIRST_YEAR} to {MAXYEAR - 1}")
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
@@ -37,8 +46,12 @@ def now() -> datetime:
 
 def user_key() -> bytes | None:
     """Return the publisher's secret key of hashed user ids, None if there is none."""
-    key = os.environ.get(USER_KEY)
-    return None if key is None else key.encode("utf-8")
+    return key_of(os.environ, USER_KEY)
+
+
+def run_key() -> bytes | None:
+    """Return the publisher's secret key that signs runs, None if there is none."""
+    return key_of(os.environ, RUN_KEY)
 
 
 def stored_user_id(user: str | None) -> str | None:

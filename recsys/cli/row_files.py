@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from recsys.cli.terminal import out
+from recsys.cli.terminal import err, out
+from recsys.errors import reason_of
 from recsys.files import atomic_replacement, create_private_file
+from recsys.published.user_deletion import note_export
 
 if TYPE_CHECKING:
     import polars as pl
@@ -28,11 +30,15 @@ def require_known_suffix(to: Path) -> None:
 
 
 def write_rows(
-    to: Path, rows: Sequence[tuple[object, ...]], schema: "Mapping[str, pl.DataType]"
+    to: Path,
+    rows: Sequence[tuple[object, ...]],
+    schema: "Mapping[str, pl.DataType]",
+    published: Path,
 ) -> None:
     """Write rows to a .csv, .jsonl or .parquet file, whole or not at all, and say how many.
 
-    In CSV no text is a formula to a spreadsheet.
+    In CSV no text is a formula to a spreadsheet. The published folder remembers the file, so that
+    `recsys forget` searches it.
 
     Parameters
     ----------
@@ -42,6 +48,8 @@ def write_rows(
         The rows.
     schema
         Names and types of their columns.
+    published
+        The folder of the runs that the rows are about.
     """
     import polars as pl
 
@@ -55,3 +63,15 @@ def write_rows(
         create_private_file(partial)  # it names users
         getattr(frame, _WRITERS[to.suffix])(partial)
     out.print(f"wrote {len(frame)} rows to {to}", markup=False)
+    note_file_of_users(published, to)
+
+
+def note_file_of_users(published: Path, to: Path) -> None:
+    """Let `recsys forget` search a file; warn if the published folder cannot be written."""
+    try:
+        note_export(published, to)
+    except OSError as error:
+        err.print(
+            f"warning: {published}: cannot be written: {reason_of(error)}; `recsys forget` will"
+            " not search this file unless --search names it"
+        )

@@ -207,7 +207,11 @@ def load_files(
             n_rows: Counter[Kind] = Counter()
             n_left_out_before = report.ignored[VECTOR_LEFT_OUT]
             n_found = n_lines = 0  # in batches whose lines are rows
+            is_noted = False
             for checked, batch in _prefetch(batches):
+                if checked.kind != "articles" and not is_noted:
+                    store.put_event_file(printable_path(str(path.absolute())), received_ms)
+                    is_noted = True
                 added = store.add(
                     checked.kind,
                     checked.rows,

@@ -281,7 +281,7 @@ def _last_run_of_same_kind(meta: run_file.RunMeta, folder: Path) -> run_file.Run
         if current is None or run_id > current:
             continue
         path = published_folder.run_path(folder, run_id)
-        with suppress(SnapshotError), closing(connect(path)) as conn:
+        with suppress(SnapshotError), closing(connect(path, None)) as conn:
             last = run_file.load_meta(conn, path)
             if (last.base is None) == (meta.base is None):
                 return last

@@ -6,7 +6,6 @@ nightly run put it, and pages are built when they are asked for.
 """
 
 import dataclasses
-import sqlite3
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
@@ -31,7 +30,7 @@ from recsys.config import Config
 from recsys.errors import ConfigError, SnapshotError
 from recsys.published import folder as published_folder
 from recsys.published import run_file
-from recsys.published.connection import connect
+from recsys.published.connection import RunConnection, connect
 from recsys.published.user_rows import find_profiles, load_profiles
 from recsys.rows import HOUR_MS, iso, to_ms
 from recsys.signals.own_signals import NO_OWN_SIGNALS, OwnSignals
@@ -102,7 +101,7 @@ class _CurrentRun:
     page: PageModel
     rank: RankModel
     base: BaseRun
-    files: list[tuple[sqlite3.Connection, Path]]
+    files: list[tuple[RunConnection, Path]]
 
 
 def refresh(
@@ -112,6 +111,7 @@ def refresh(
     config: Config,
     stage: Stage,
     own: OwnSignals = NO_OWN_SIGNALS,
+    run_key: bytes | None = None,
 ) -> Refreshed:
     """Build a run from the current one and what has happened since.
 
@@ -129,6 +129,8 @@ def refresh(
         See `recsys.training.train.train_articles`.
     own
         Signals that the caller gives: those of the current run.
+    run_key
+        The key by which the current run must be signed; None if it need not be.
 
     Raises
     ------
@@ -141,7 +143,7 @@ def refresh(
     """
     with ExitStack() as opened:
         with stage("base run"):
-            current = _open_current_run(folder, opened)
+            current = _open_current_run(folder, opened, run_key)
             meta, base = current.meta, current.base
             _require_same_signals(base, own)
             _check_base_run(current.files[0][1], base, as_of_ms, config)
@@ -181,11 +183,11 @@ def refresh(
     )
 
 
-def _open_current_run(folder: Path, opened: ExitStack) -> _CurrentRun:
+def _open_current_run(folder: Path, opened: ExitStack, run_key: bytes | None) -> _CurrentRun:
     """Return the current run of a folder; `opened` closes its files."""
-    run_id = published_folder.require_current(folder)
+    run_id = published_folder.require_current(folder, run_key)
     path = published_folder.run_path(folder, run_id)
-    conn = opened.enter_context(closing(connect(path)))
+    conn = opened.enter_context(closing(connect(path, run_key)))
     meta = run_file.load_meta(conn, path)
     page, rank = run_file.load_model(conn, path)
     base = BaseRun(
@@ -198,7 +200,7 @@ def _open_current_run(folder: Path, opened: ExitStack) -> _CurrentRun:
     files = [(conn, path)]
     if meta.base is not None:
         nightly_path = published_folder.run_path(folder, meta.base)
-        nightly_conn = opened.enter_context(closing(connect(nightly_path)))
+        nightly_conn = opened.enter_context(closing(connect(nightly_path, run_key)))
         files.append((nightly_conn, nightly_path))
     return _CurrentRun(run_id, meta, page, rank, base, files)
 
@@ -248,7 +250,7 @@ def _ids_of(window: TrainingWindow, user_keys: Ints) -> list[str]:
 
 
 def _packed_profiles(
-    files: Sequence[tuple[sqlite3.Connection, Path]], user_ids: Sequence[str]
+    files: Sequence[tuple[RunConnection, Path]], user_ids: Sequence[str]
 ) -> dict[str, bytes]:
     """Return the packed profiles of users; a file has precedence over those after it."""
     packed: dict[str, bytes] = {}

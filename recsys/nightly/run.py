@@ -16,7 +16,7 @@ from recsys.blend.live_model import PageModel, UserState
 from recsys.blend.profiles import UserStateBuilder
 from recsys.config import Config
 from recsys.config_file import differences, toml_of
-from recsys.errors import HeldBackError, RecsysError, StoreError
+from recsys.errors import HeldBackError, RecsysError, StoreError, printable_path
 from recsys.files import create_folder, locked
 from recsys.learn.examples import Day, ExampleBuilder, examples_of
 from recsys.learn.forecast import learn_forecast
@@ -41,6 +41,7 @@ from recsys.nightly.run_report import (
 )
 from recsys.nightly.workers import build_examples_of_day, score_users
 from recsys.page.list_table import require_known_names
+from recsys.page.rules import Rule
 from recsys.published import folder as published_folder
 from recsys.published import run_file
 from recsys.published.connection import connect
@@ -73,6 +74,7 @@ class _Job:
     report: RunReport
     stage: StageClock
     own_signals: OwnSignals
+    run_key: bytes | None
 
     @property
     def path(self) -> Path:
@@ -89,10 +91,11 @@ def run_nightly(
     kind: Kind = "nightly",
     n_processes: int = 1,
     own_signals: OwnSignals = NO_OWN_SIGNALS,
+    run_key: bytes | None = None,
 ) -> RunReport:
     """Train, score and publish a nightly run, or refresh the current run.
 
-    The seven parameters are those of the `recsys nightly` command.
+    The eight parameters are those of the `recsys nightly` command.
 
     Parameters
     ----------
@@ -116,6 +119,9 @@ def run_nightly(
         Signals of your own, by name: functions, also those of `recsys.nightly.read_signal`, which
         reads files. The examples of a run with them are not kept. A
         refresh needs the signals of the run that it refreshes.
+    run_key
+        The key that signs the run, the pointer and the rules, and by which the run that is
+        refreshed must be signed. By default nothing is signed.
 
     Returns
     -------
@@ -133,22 +139,28 @@ def run_nightly(
         If another run is at work on this folder.
     NotPublishedError
         If there is no current run to refresh.
+    SnapshotError
+        If that run is damaged or not signed by the key, or the folder is signed and no key given.
     """
+    published_folder.require_key(folder, run_key)
     if kind == "refresh":
-        published_folder.require_current(folder)
+        published_folder.require_current(folder, run_key)
     create_folder(folder)
     with locked(folder):
         run_id = _next_run_id(folder, store, as_of_ms)
-        config, changed_settings = _settings(folder, config, kind)
+        config, changed_settings = _settings(folder, config, kind, run_key)
         require_known_names(config)
         require_new_names(own_signals, taken_names())
-        report = RunReport(run_id, kind, iso(as_of_ms), settings=toml_of(config))
+        where = printable_path(str(folder.absolute()))
+        report = RunReport(run_id, kind, iso(as_of_ms), where, settings=toml_of(config))
         report.changed_settings = changed_settings
         report.versions = library_versions()
         report.window_from = iso(as_of_ms - round(config.data.window_days * 24 * HOUR_MS))
         will_erase = kind == "nightly" and config.data.keep_days
         stage = StageClock(report, STAGES[kind] + ((ERASE,) if will_erase else ()))
-        job = _Job(store, folder, as_of_ms, config, n_processes, report, stage, own_signals)
+        job = _Job(
+            store, folder, as_of_ms, config, n_processes, report, stage, own_signals, run_key
+        )
         _enter_in_ledger(job)  # a run that is killed leaves this entry
         LOG.info("%s run %s begins, as of %s", kind, run_id, report.as_of)
         try:
@@ -165,12 +177,14 @@ def run_nightly(
     return report
 
 
-def _settings(folder: Path, config: Config | None, kind: Kind) -> tuple[Config, list[str]]:
+def _settings(
+    folder: Path, config: Config | None, kind: Kind, run_key: bytes | None
+) -> tuple[Config, list[str]]:
     """Return the settings of a run, and how those of a refresh differ from its base run's."""
     if kind == "nightly":
         return config or Config(), []
-    path = published_folder.run_path(folder, published_folder.require_current(folder))
-    with closing(connect(path)) as conn:
+    path = published_folder.run_path(folder, published_folder.require_current(folder, run_key))
+    with closing(connect(path, run_key)) as conn:
         base = run_file.load_meta(conn, path).config
     return (base, []) if config is None else (config, differences(base, config))
 
@@ -223,7 +237,9 @@ def _write_and_publish(job: _Job) -> None:
                 report.problems.append(_newest_data(job))
             report.status = "held back"
             return
-        published_folder.publish(job.folder, report.run_id)
+        published_folder.publish(job.folder, report.run_id, job.run_key)
+        if job.run_key is not None:
+            _sign_rules(job, job.run_key)
         report.status = "published"
         published_folder.prune(job.folder, config.publish.keep_runs)
     if report.kind == "nightly" and config.data.keep_days:
@@ -231,6 +247,16 @@ def _write_and_publish(job: _Job) -> None:
             kept_ms = round(config.data.keep_days * 24 * HOUR_MS)
             for table, n in job.store.deletion.delete_before(job.as_of_ms - kept_ms).items():
                 report.counts[f"erased_{table}"] = counts[table] = n
+
+
+def _sign_rules(job: _Job, run_key: bytes) -> None:
+    """Write the rules of the store for the folder's servers once more, signed by the key of now.
+
+    Servers with a key take missing rules for removed ones, so that there must be some, even none.
+    """
+    with published_folder.rules_locked(job.folder):
+        rules = [Rule(**row) for row in job.store.latest_rules()]
+        published_folder.write_rules(job.folder, rules, run_key)
 
 
 def _newest_data(job: _Job) -> str:
@@ -242,7 +268,15 @@ def _newest_data(job: _Job) -> str:
 
 def _write_refresh(job: _Job) -> tuple[run_file.RunMeta, PageModel]:
     """Refresh the current run and write the result; return its meta data and its model."""
-    refreshed = refresh(job.store, job.folder, job.as_of_ms, job.config, job.stage, job.own_signals)
+    refreshed = refresh(
+        job.store,
+        job.folder,
+        job.as_of_ms,
+        job.config,
+        job.stage,
+        job.own_signals,
+        job.run_key,
+    )
     model, page, profiles = refreshed.model, refreshed.model.page, refreshed.profiles
     users = {"users": refreshed.n_users, "users_with_new_events": len(profiles)}
     job.report.counts, job.report.warnings = model.counts | users, list(model.warnings)
@@ -252,7 +286,7 @@ def _write_refresh(job: _Job) -> tuple[run_file.RunMeta, PageModel]:
     with job.stage("write") as counts:
         rows = ((user_id, profile, None) for user_id, profile in sorted(profiles.items()))
         models = (page, refreshed.rank, model.carry)
-        run_file.write(job.path, meta, models, model.articles, rows)
+        run_file.write(job.path, meta, models, model.articles, rows, job.run_key)
         counts["users"] = len(profiles)
     return meta, page
 
@@ -296,7 +330,7 @@ def _write_nightly(job: _Job) -> tuple[run_file.RunMeta, PageModel]:
         is_sound = not non_finite_signals(model.page)
         rows = score_users(model.users, model.page, job.as_of_ms, n_processes) if is_sound else ()
         models = (model.page, rank, model.carry)
-        run_file.write(job.path, meta, models, model.articles, rows)
+        run_file.write(job.path, meta, models, model.articles, rows, job.run_key)
         counts["users"] = len(model.users.user_ids)
     return meta, model.page
 

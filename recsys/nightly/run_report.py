@@ -39,6 +39,8 @@ class RunReport:
         "nightly" or "refresh".
     as_of
         The time up to which data was used, ISO 8601.
+    folder
+        The whole path of the folder that it was written to.
     status
         "begun", "published", "held back" or "failed". A run that was killed stays "begun".
     problems
@@ -72,6 +74,7 @@ class RunReport:
     run_id: str
     kind: str
     as_of: str
+    folder: str = ""
     status: str = "begun"
     problems: list[str] = field(default_factory=list)
     settings: str = ""

@@ -53,9 +53,10 @@ class RunDifference:
 class _OpenedRun:
     """One of the two runs."""
 
-    def __init__(self, folder: Path, run_id: str) -> None:
+    def __init__(self, folder: Path, run_id: str, run_key: bytes | None) -> None:
+        self._run_key = run_key
         self.path = published_folder.found_path(folder, run_id)
-        with closing(connect(self.path)) as conn:
+        with closing(connect(self.path, self._run_key)) as conn:
             self.meta = run_file.load_meta(conn, self.path)
             model, _ = run_file.load_model(conn, self.path)
             articles = run_file.load_articles(conn, self.path)
@@ -75,7 +76,7 @@ class _OpenedRun:
         """Return the article ids of published pages, by user and list."""
         pages = {}
         n_live = len(self.live_ids)
-        with closing(connect(self.path)) as conn, reading(self.path):
+        with closing(connect(self.path, self._run_key)) as conn, reading(self.path):
             for user_id in user_ids:
                 row = user_rows.find_profile(conn, user_id, self.path)
                 if row is not None and row[1] is not None:
@@ -85,7 +86,12 @@ class _OpenedRun:
 
 
 def compare_runs(
-    folder: Path, first: str, second: str, *, second_folder: Path | None = None
+    folder: Path,
+    first: str,
+    second: str,
+    *,
+    second_folder: Path | None = None,
+    run_key: bytes | None = None,
 ) -> RunDifference:
     """Return what changed from one run to another.
 
@@ -97,13 +103,16 @@ def compare_runs(
         Ids of two of its runs; a run that was held back will do.
     second_folder
         The folder of the second run, if it is another one.
+    run_key
+        The key by which both runs must be signed; None if they need not be.
 
     Raises
     ------
     SnapshotError
         If a run is not there or damaged.
     """
-    a, b = _OpenedRun(folder, first), _OpenedRun(second_folder or folder, second)
+    a = _OpenedRun(folder, first, run_key)
+    b = _OpenedRun(second_folder or folder, second, run_key)
     before = a.pages(sorted(a.user_ids & b.user_ids)[:MAX_USERS])
     after = b.pages(before)
     share_kept = {}

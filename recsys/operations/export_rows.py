@@ -33,7 +33,9 @@ COLUMNS = (
 )
 
 
-def export_rows(published: Path, *, as_of: datetime) -> Iterator[tuple[object, ...]]:
+def export_rows(
+    published: Path, *, as_of: datetime, run_key: bytes | None = None
+) -> Iterator[tuple[object, ...]]:
     """Yield the rows of each user's page, the anonymous page, and the page of each live article.
 
     The columns are `COLUMNS`.
@@ -45,23 +47,27 @@ def export_rows(published: Path, *, as_of: datetime) -> Iterator[tuple[object, .
     as_of
         The pages are those of this instant: without what has expired by then, and under the
         rules in force then.
+    run_key
+        See `Recommender`.
 
     Raises
     ------
     NotPublishedError, SnapshotError
         See `Recommender`.
     """
-    path = published_folder.run_path(published, published_folder.require_current(published))
-    with closing(connect(path)) as conn:
+    run_id = published_folder.require_current(published, run_key)
+    path = published_folder.run_path(published, run_id)
+    with closing(connect(path, run_key)) as conn:
         meta = run_file.load_meta(conn, path)
         articles = run_file.load_articles(conn, path)
         model = run_file.load_model(conn, path)[0]
         user_ids = user_ids_of(conn)
     if meta.base is not None:
-        with closing(connect(published_folder.run_path(published, meta.base))) as conn:
+        base = published_folder.run_path(published, meta.base)
+        with closing(connect(base, run_key)) as conn:
             user_ids |= user_ids_of(conn)
     live_ids = [articles[row].article_id for row in model.live.live_rows.tolist()]
-    recommender = Recommender(published)
+    recommender = Recommender(published, run_key=run_key)
     requests = [
         *((USER, user_id, None) for user_id in sorted(user_ids)),
         (ANONYMOUS, None, None),

@@ -1,13 +1,24 @@
 """Forget a user: delete them from the store and every run, then search the files for the id."""
 
+import os
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import polars as pl
+import polars.selectors as cs
+
+from recsys.errors import InputRefusedError, NotPublishedError, StoreError, reason_of
 from recsys.files import create_folder, locked
-from recsys.published import folder as published_folder
+from recsys.id_search import Found, IdSearch
+from recsys.ingest import parquet
+from recsys.ingest.blocks import read_chunks, read_start
+from recsys.published import user_deletion
+from recsys.rows import ROW, is_text
 from recsys.store.database import Store
 
 _CHUNK_BYTES = 1 << 24
+NOT_FOUND = Found(0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,19 +29,33 @@ class ForgetReport:
     ----------
     rows
         Deleted rows of the store, by table.
-    n_runs
-        How many runs the user was deleted from.
-    unread
-        Why runs could not be read: they may still have the user.
-    left : dict of int
-        By file, how often the bytes of the id are still in it. They are if the id is part of
-        another id or of a text, as "u1" is part of "u12".
+    runs
+        Deleted entries of runs, by file: of the users, and of the bots that were left out.
+    problems
+        What may still hold the user, and why: runs that cannot be read, a store in use.
+    left
+        By file of the store and of the folder that has bytes of the id after all: how often.
+    exports, event_files, searched
+        The same, by file that still has the id: written by `recsys export`, `audience` or
+        `preview`, read by `recsys ingest`, or named by the caller. They are left as they are.
+    missing
+        Exports and event files that are not there any more. Copies of them may be elsewhere.
+    unsearched
+        Files that cannot be searched, or not to their end, and why.
+    other_folders
+        Other folders that runs of the store were published to, and that are still there.
     """
 
     rows: dict[str, int]
-    n_runs: int
-    unread: list[str]
-    left: dict[str, int]
+    runs: dict[str, int]
+    problems: list[str]
+    left: dict[str, Found]
+    exports: dict[str, Found]
+    event_files: dict[str, Found]
+    searched: dict[str, Found]
+    missing: list[str]
+    unsearched: list[str]
+    other_folders: list[str]
 
     @property
     def is_found(self) -> bool:
@@ -38,11 +63,19 @@ class ForgetReport:
 
         Rejected rows do not count: those of another user may contain the id.
         """
-        return self.n_runs > 0 or self.rows["users"] > 0 or self.rows["audiences"] > 0
+        return bool(self.runs) or self.rows["users"] > 0 or self.rows["audiences"] > 0
 
 
-def forget_user(store: Store, folder: Path, user_id: str) -> ForgetReport:
-    """Delete a user from a store and from every run of a folder.
+def forget_user(
+    store: Store,
+    folder: Path,
+    user_id: str,
+    *,
+    own_id: str | None = None,
+    also_search: Sequence[Path] = (),
+    run_key: bytes | None = None,
+) -> ForgetReport:
+    """Delete a user from a store and from every run of a folder, then search for the id.
 
     The factors of articles that the user clicked stay as they are until the next nightly run.
 
@@ -52,29 +85,109 @@ def forget_user(store: Store, folder: Path, user_id: str) -> ForgetReport:
         The store, and the folder of published runs.
     user_id
         The id as the store spells it (see `recsys.ids.spelled_id`); a hash in a store of hashes.
+    own_id
+        In a store of hashes: the id itself, which files outside of the store have.
+    also_search
+        More files, and folders of files, that may hold the id.
+    run_key
+        The key that signs the runs; a signed run keeps the user without it, which is a problem.
 
     Raises
     ------
+    ValueError
+        If the id is empty or no Unicode text.
+    NotPublishedError
+        If there is no such folder, but runs of this store were published: to another one.
     RunActiveError
         If a run is active in the folder: it might bring the user back.
-    StoreError
-        If another process reads the store, so that deleted bytes cannot be overwritten.
     """
+    if not user_id.strip() or not is_text(user_id + (own_id or "")):
+        raise ValueError("the id of a user must be Unicode text that is not empty")
+    known = {run["report"].get("folder") for run in store.runs()} - {None, ""}
+    if not folder.is_dir() and known:
+        raise NotPublishedError(
+            f"{folder}: there is no such folder; runs of this store were published to"
+            f" {', '.join(sorted(known))}"
+        )
     create_folder(folder)
+    search = IdSearch([user_id.strip()] if own_id is None else [user_id, own_id])
     with locked(folder):
-        rows = store.deletion.delete_user(user_id)
-        n_runs, unread = published_folder.forget(folder, user_id)
-    wanted = user_id.encode("utf-8")
-    paths = [*store.path.parent.glob(f"{store.path.name}*"), *folder.iterdir()]
-    counts = {str(path): _count(path, wanted) for path in paths if path.is_file()}
-    return ForgetReport(rows, n_runs, unread, {path: n for path, n in counts.items() if n})
+        rows = store.deletion.delete_user(user_id, search)
+        runs, problems = user_deletion.forget(folder, user_id, run_key)
+    try:
+        store.deletion.overwrite_deleted()
+    except StoreError as error:
+        problems.append(str(error))
+    files = [*store.path.parent.glob(f"{store.path.name}*"), *folder.iterdir()]
+    own = {str(path): _count_bytes(search, path) for path in files if path.is_file()}
+    exported = [Path(path) for path in user_deletion.exports(folder)]
+    ingested = [Path(path) for path in store.event_files()]
+    named = [path for given in also_search for path in _files_of(given)]
+    unsearched: dict[str, None] = {}
+    return ForgetReport(
+        rows=rows,
+        runs=runs,
+        problems=problems,
+        left={path: found for path, found in own.items() if found != NOT_FOUND},
+        exports=_found(search, exported, unsearched),
+        event_files=_found(search, ingested, unsearched),
+        searched=_found(search, named, unsearched),
+        missing=[str(path) for path in (*exported, *ingested) if not path.exists()],
+        unsearched=list(unsearched),
+        other_folders=[
+            path for path in sorted(known) if os.path.isdir(path) and not folder.samefile(path)
+        ],
+    )
 
 
-def _count(path: Path, wanted: bytes) -> int:
-    """Return how often bytes occur in a file, in bounded memory."""
-    n, tail = 0, b""
+def _files_of(given: Path) -> Iterator[Path]:
+    """Yield a file, or the files below a folder."""
+    if given.is_dir():
+        yield from (path for path in sorted(given.rglob("*")) if path.is_file())
+    else:
+        yield given
+
+
+def _found(
+    search: IdSearch, paths: Sequence[Path], unsearched: dict[str, None]
+) -> dict[str, Found]:
+    """Return how often the id is in those files that have it; enter those without an answer."""
+    counts: dict[str, Found] = {}
+    for path in dict.fromkeys(paths):
+        try:
+            counts[str(path)] = _count(search, path, unsearched)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            unsearched[f"{path}: {reason_of(error)}"] = None
+    return {path: found for path, found in counts.items() if found != NOT_FOUND}
+
+
+def _count(search: IdSearch, path: Path, unsearched: dict[str, None]) -> Found:
+    """Return how often the id is in the content of a file, which may be compressed or a table."""
+
+    def texts() -> Iterator[bytes]:
+        for chunk in read_chunks(path):
+            yield chunk.data
+            if chunk.problem:
+                unsearched[f"{path}: {chunk.problem}"] = None
+
+    try:
+        if read_start(path, len(parquet.MAGIC)) == parquet.MAGIC:
+            frames = parquet.read_frames(path, parquet.column_names(path))
+            return search.count(map(_text_of, frames))
+        return search.count(texts())
+    except InputRefusedError as error:  # neither a table nor a text: its bytes are all there is
+        found = _count_bytes(search, path)
+        if found == NOT_FOUND:
+            unsearched[str(error)] = None
+        return found
+
+
+def _count_bytes(search: IdSearch, path: Path) -> Found:
     with path.open("rb") as file:
-        while chunk := file.read(_CHUNK_BYTES):
-            n += (tail + chunk).count(wanted)
-            tail = (tail + chunk)[len(tail + chunk) - len(wanted) + 1 :]
-    return n
+        return search.count(iter(lambda: file.read(_CHUNK_BYTES), b""))
+
+
+def _text_of(frame: pl.DataFrame) -> bytes:
+    return frame.select(~cs.binary() - cs.by_name(ROW)).write_ndjson().encode("utf-8")

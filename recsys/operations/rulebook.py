@@ -9,7 +9,6 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
-from filelock import FileLock
 from msgspec.structs import asdict, replace
 
 from recsys.config import Config
@@ -45,10 +44,12 @@ class Rulebook:
         Keeps every version of every rule.
     published
         The folder whose servers follow the rules.
+    run_key
+        The key by which its run must be signed, and which signs the rules; None without.
     """
 
-    def __init__(self, store: Store, published: Path) -> None:
-        self._store, self._published = store, published
+    def __init__(self, store: Store, published: Path, run_key: bytes | None = None) -> None:
+        self._store, self._published, self._run_key = store, published, run_key
 
     def rules(self) -> list[Rule]:
         """Return the latest version of every rule, in the order in which they were added."""
@@ -66,11 +67,11 @@ class Rulebook:
 
     def _config(self) -> Config:
         """Return the settings of the served run, the shipped ones before the first run."""
-        run_id = published_folder.current_run(self._published)
+        run_id = published_folder.current_run(self._published, self._run_key)
         if run_id is None:
             return Config()
         path = published_folder.run_path(self._published, run_id)
-        with closing(connect(path)) as conn:
+        with closing(connect(path, self._run_key)) as conn:
             return run_file.load_meta(conn, path).config
 
     def unmatched(self, rules: Sequence[Rule]) -> list[str]:
@@ -92,7 +93,7 @@ class Rulebook:
         ]
 
     def _articles(self) -> Described:
-        run_id = published_folder.current_run(self._published)
+        run_id = published_folder.current_run(self._published, self._run_key)
         if run_id is None:
             stored = self._store.articles(known_by_ms=YEAR_9999_MS)
             return Described(
@@ -105,7 +106,7 @@ class Rulebook:
                 NO_ROWS,
             )
         path = published_folder.run_path(self._published, run_id)
-        with closing(connect(path)) as conn:
+        with closing(connect(path, self._run_key)) as conn:
             return Described.of(run_file.load_articles(conn, path), NO_ROWS)
 
     def publish_rules(self) -> list[Rule]:
@@ -203,8 +204,9 @@ class Rulebook:
     def _exclusive(self) -> Iterator[None]:
         """Lock the rules of the folder; write them for its servers at the end, changed or not."""
         create_folder(self._published)
-        with FileLock(self._published / ".rules.lock"):
+        published_folder.require_key(self._published, self._run_key)
+        with published_folder.rules_locked(self._published):
             try:
                 yield
             finally:
-                published_folder.write_rules(self._published, self.rules())
+                published_folder.write_rules(self._published, self.rules(), self._run_key)

@@ -104,7 +104,7 @@ def rules_of(text: bytes, list_names: Sequence[str] | None) -> list[Rule]:
     """
     try:
         rows = msgspec.json.decode(text, type=list[object])
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise RuleError(f"not a JSON array of rules: {error}") from error
     rules = []
     for i, row in enumerate(rows, start=1):

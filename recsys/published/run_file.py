@@ -25,9 +25,10 @@ from recsys.config_file import config_of, tables_of
 from recsys.errors import SnapshotError
 from recsys.files import create_private_file, replace_durably
 from recsys.page.known_articles import KnownArticle, KnownArticles
-from recsys.published.connection import connect, reading
+from recsys.published.connection import RunConnection, connect, reading
+from recsys.published.signature import SIGNATURE, not_signed, sign_run
 from recsys.published.sound_model import require_sound
-from recsys.published.user_rows import digest_of_user, find_profile, load_profiles
+from recsys.published.user_rows import DIGEST_BYTES, load_profiles, signed_digest
 from recsys.signals.forecast import Curves
 
 FORMAT = 16
@@ -182,6 +183,7 @@ def write(
     models: tuple[PageModel, RankModel, Carry],
     articles: Sequence[KnownArticle],
     users: Iterable[tuple[str, bytes, bytes | None]],
+    run_key: bytes | None = None,
 ) -> None:
     """Write a run to a file, whole or not at all: fsynced, then renamed. See `verify`.
 
@@ -193,6 +195,8 @@ def write(
         The run; `articles` in known order.
     users
         (user id, packed profile, packed page or None), each id once.
+    run_key
+        The key that signs it; None for a run without a signature.
 
     Raises
     ------
@@ -203,7 +207,7 @@ def write(
     partial.unlink(missing_ok=True)
     create_private_file(partial)
     try:
-        _fill(partial, meta, models, articles, users)
+        _fill(partial, meta, models, articles, users, run_key)
         replace_durably(partial, path)
     except sqlite3.Error as error:
         raise SnapshotError(f"{partial}: cannot be written: {error}") from error
@@ -217,6 +221,7 @@ def _fill(
     models: tuple[PageModel, RankModel, Carry],
     articles: Sequence[KnownArticle],
     users: Iterable[tuple[str, bytes, bytes | None]],
+    run_key: bytes | None,
 ) -> None:
     with closing(sqlite3.connect(partial, isolation_level=None)) as conn:
         # No one reads the file before it is renamed, so a journal would guard nothing.
@@ -248,9 +253,11 @@ def _fill(
         before = conn.total_changes
         conn.executemany(
             "INSERT INTO users VALUES (?, ?, ?, ?)",
-            ((*row, digest_of_user(*row)) for row in users),
+            ((*row, signed_digest(meta.run_id, *row, run_key)) for row in users),
         )
         n_users = conn.total_changes - before
+        if run_key is not None:
+            sign_run(conn, run_key)
         conn.execute("COMMIT")
         n_there = conn.execute("SELECT count(*) FROM users").fetchone()[0]
     if n_there != n_users:
@@ -285,53 +292,31 @@ def digest_of(data: bytes) -> str:
 
 
 def digest_of_about(about: Mapping[str, Any]) -> str:
-    """Return the fingerprint of what a run says about itself, its own `digest` left out."""
-    rest = {key: value for key, value in about.items() if key != "digest"}
+    """Return the fingerprint of what a run says about itself, without it and the signature."""
+    rest = {key: value for key, value in about.items() if key not in ("digest", SIGNATURE)}
     return digest_of(json.dumps(rest, sort_keys=True).encode("utf-8"))
-
-
-def forget(path: Path, user_id: str) -> bool:
-    """Delete a user from a run by writing its file again; return whether the user was there."""
-    with closing(connect(path)) as conn:
-        about = _about(conn, path)
-        bots = about["bots"]
-        if find_profile(conn, user_id, path) is None and user_id not in bots:
-            return False
-        partial = path.with_suffix(".partial")
-        partial.unlink(missing_ok=True)
-        create_private_file(partial)
-        conn.execute("VACUUM INTO ?", (str(partial),))
-    with closing(sqlite3.connect(partial, isolation_level=None)) as conn:
-        n_users = conn.execute("DELETE FROM users WHERE user_id = ?", (user_id,)).rowcount
-        about["bots"] = [bot for bot in bots if bot != user_id]
-        about["n_users"] -= n_users
-        about["digest"] = digest_of_about(about)
-        for key in ("bots", "n_users", "digest"):
-            conn.execute("UPDATE meta SET value = ? WHERE key = ?", (json.dumps(about[key]), key))
-        conn.execute("VACUUM")
-    replace_durably(partial, path)
-    return True
 
 
 # ---- reading ----------------------------------------------------------------------
 
 
-def verify(path: Path) -> RunMeta:
+def verify(path: Path, run_key: bytes | None = None) -> RunMeta:
     """Read all of a run's file and check it; return what it says about itself.
 
     Raises
     ------
     SnapshotError
-        If anything is damaged.
+        If anything is damaged or, with a key, not signed by it.
     """
-    with closing(connect(path)) as conn, reading(path):
+    with closing(connect(path, run_key)) as conn, reading(path):
         if (found := conn.execute("PRAGMA quick_check").fetchone()[0]) != "ok":
             raise SnapshotError(f"{path}: damaged: {found}")
         load_model(conn, path)
         load_carry(conn, path)
         load_articles(conn, path)
-        for _ in load_profiles(conn, path):
-            pass
+        n_users = sum(1 for _ in load_profiles(conn, path))
+        if conn.signed is not None and conn.signed.n_users != n_users:
+            raise not_signed(f"{path}: its number of users", "`recsys rollback`")
         return load_meta(conn, path)
 
 
@@ -356,7 +341,7 @@ class _About(msgspec.Struct):
     bots: list[str]
 
 
-def load_meta(conn: sqlite3.Connection, path: Path) -> RunMeta:
+def load_meta(conn: RunConnection, path: Path) -> RunMeta:
     """Return what a run says about itself.
 
     Raises
@@ -364,7 +349,7 @@ def load_meta(conn: sqlite3.Connection, path: Path) -> RunMeta:
     SnapshotError
         If it is damaged, or of another format.
     """
-    about = _about(conn, path)
+    about = read_about(conn, path)
     with reading(path):
         return RunMeta(
             run_id=about["run_id"],
@@ -377,17 +362,27 @@ def load_meta(conn: sqlite3.Connection, path: Path) -> RunMeta:
         )
 
 
-def load_bots(conn: sqlite3.Connection, path: Path) -> list[str]:
+def load_bots(conn: RunConnection, path: Path) -> list[str]:
     """Return the ids of the users that a run left out as bots.
 
     A refresh finds bots of which its base run may have a profile.
     """
-    return list(_about(conn, path)["bots"])
+    return list(read_about(conn, path)["bots"])
 
 
-def _about(conn: sqlite3.Connection, path: Path) -> dict[str, Any]:
+def read_about(conn: RunConnection, path: Path) -> dict[str, Any]:
+    """Return the table `meta`, checked.
+
+    Raises
+    ------
+    SnapshotError
+        If it is damaged, or of another format.
+    """
     with reading(path):
-        about = {k: json.loads(v) for k, v in conn.execute("SELECT key, value FROM meta")}
+        if conn.signed is not None:
+            about = conn.signed.about
+        else:
+            about = {k: json.loads(v) for k, v in conn.execute("SELECT key, value FROM meta")}
         if about.get("format") != FORMAT:
             found = about.get("format")
             raise SnapshotError(
@@ -399,7 +394,7 @@ def _about(conn: sqlite3.Connection, path: Path) -> dict[str, Any]:
     return about
 
 
-def load_model(conn: sqlite3.Connection, path: Path) -> tuple[PageModel, RankModel]:
+def load_model(conn: RunConnection, path: Path) -> tuple[PageModel, RankModel]:
     """Return a run's models, of which every array was checked.
 
     Raises
@@ -408,7 +403,7 @@ def load_model(conn: sqlite3.Connection, path: Path) -> tuple[PageModel, RankMod
         If an array is damaged, or does not have the type, shape and range that it must have.
     """
     arrays = _load_arrays(conn, path, "name NOT GLOB ?")
-    about = _about(conn, path)
+    about = read_about(conn, path)
 
     def rows(name: str) -> Rows:
         return Rows(*(arrays[f"{name}.{f.name}"] for f in fields(Rows)))
@@ -461,7 +456,7 @@ def load_model(conn: sqlite3.Connection, path: Path) -> tuple[PageModel, RankMod
     return page, rank
 
 
-def load_carry(conn: sqlite3.Connection, path: Path) -> Carry:
+def load_carry(conn: RunConnection, path: Path) -> Carry:
     """Return what a refresh takes over.
 
     Raises
@@ -473,7 +468,7 @@ def load_carry(conn: sqlite3.Connection, path: Path) -> Carry:
         name.removeprefix(_CARRY): array
         for name, array in _load_arrays(conn, path, "name GLOB ?").items()
     }
-    about = _about(conn, path)
+    about = read_about(conn, path)
     with reading(path):
         n_having = np.zeros(about["n_terms"], dtype=arrays["n_having"].dtype)
         n_having[arrays["terms"]] = arrays["n_having"]
@@ -494,12 +489,14 @@ def load_carry(conn: sqlite3.Connection, path: Path) -> Carry:
         )
 
 
-def _load_arrays(conn: sqlite3.Connection, path: Path, where: str) -> dict[str, NDArray[Any]]:
+def _load_arrays(conn: RunConnection, path: Path, where: str) -> dict[str, NDArray[Any]]:
     arrays: dict[str, NDArray[Any]] = {}
     with reading(path), ThreadPoolExecutor(1) as hashing:  # while the next is read
         query = f"SELECT rowid, name, dtype, shape, digest FROM arrays WHERE {where}"
         checks = []
         for row, name, dtype, shape, digest in conn.execute(query, (f"{_CARRY}*",)):
+            if conn.signed and conn.signed.arrays.get(name) != (dtype, shape, digest):
+                raise not_signed(f"{path}: array {name}", "`recsys rollback`")
             with conn.blobopen("arrays", "data", row, readonly=True) as blob:
                 data = blob.read()  # copied once; a SELECT copies twice
             checks.append((name, digest, hashing.submit(digest_of, data)))
@@ -510,7 +507,7 @@ def _load_arrays(conn: sqlite3.Connection, path: Path, where: str) -> dict[str, 
     return arrays
 
 
-def load_articles(conn: sqlite3.Connection, path: Path) -> KnownArticles:
+def load_articles(conn: RunConnection, path: Path) -> KnownArticles:
     """Return a run's known articles, in known order.
 
     Raises
@@ -523,11 +520,13 @@ def load_articles(conn: sqlite3.Connection, path: Path) -> KnownArticles:
         for name, digest, data in conn.execute("SELECT name, digest, data FROM articles"):
             if digest_of(data) != digest:
                 raise SnapshotError(f"{path}: damaged: its articles; `recsys rollback`")
+            if conn.signed and conn.signed.articles.get(name) != digest:
+                raise not_signed(f"{path}: {name} of its articles", "`recsys rollback`")
             columns[name] = msgspec.json.decode(data, type=KnownArticles.column_type(name))
         return KnownArticles(columns)
 
 
-def digests(conn: sqlite3.Connection, path: Path) -> dict[str, object]:
+def digests(conn: RunConnection, path: Path) -> dict[str, object]:
     """Return digests of all that a run knows, by name: equal for runs that serve the same."""
     found = dict(conn.execute("SELECT name, digest FROM arrays"))
     found |= {
@@ -535,7 +534,7 @@ def digests(conn: sqlite3.Connection, path: Path) -> dict[str, object]:
     }
     whole = blake2b(digest_size=16)
     for (digest,) in conn.execute("SELECT digest FROM users ORDER BY user_id"):
-        whole.update(digest)
-    own = ("run_id", "base", "digest")
-    rest = {name: value for name, value in _about(conn, path).items() if name not in own}
+        whole.update(digest[:DIGEST_BYTES])  # the signature after it is of this run alone
+    own = ("run_id", "base", "digest", SIGNATURE)
+    rest = {name: value for name, value in read_about(conn, path).items() if name not in own}
     return found | rest | {"users": whole.hexdigest()}

@@ -12,16 +12,15 @@ connection across a fork()".
 """
 
 import os
-import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from weakref import WeakSet
 
-from recsys.published.connection import connect
+from recsys.published.connection import RunConnection, connect
 
-Connections = list[tuple[sqlite3.Connection, Path]]
+Connections = list[tuple[RunConnection, Path]]
 
 
 class SqliteUse:
@@ -129,10 +128,12 @@ class ConnectionPool:
     ----------
     paths
         The run's file and, for a refresh, that of its base run.
+    run_key
+        The key by which they must be signed; None if they need not be.
     """
 
-    def __init__(self, paths: Sequence[Path]) -> None:
-        self._paths = paths
+    def __init__(self, paths: Sequence[Path], run_key: bytes | None = None) -> None:
+        self._paths, self._run_key = paths, run_key
         self._idle: list[Connections] = []
         self._is_retired = False
         with SQLITE_USE.lock:
@@ -152,7 +153,7 @@ class ConnectionPool:
             conns = self._idle.pop() if self._idle else None
         try:
             if conns is None:
-                conns = [(connect(path), path) for path in self._paths]
+                conns = [(connect(path, self._run_key), path) for path in self._paths]
             yield conns
         finally:
             with SQLITE_USE.lock:

@@ -90,6 +90,13 @@ def _titles(layout: Layout, language: str) -> Mapping[str, str]:
 class LoadedRun:
     """A run in memory; it never changes, so threads share it without a lock.
 
+    Parameters
+    ----------
+    folder, run_id
+        The published folder, and the run in it.
+    run_key
+        The key by which it and its base run must be signed; None if they need not be.
+
     Attributes
     ----------
     connections
@@ -102,10 +109,10 @@ class LoadedRun:
         If it is damaged, or holds what no run may hold.
     """
 
-    def __init__(self, folder: Path, run_id: str) -> None:
+    def __init__(self, folder: Path, run_id: str, run_key: bytes | None = None) -> None:
         path = published_folder.run_path(folder, run_id)
         version = version_of(path)
-        with closing(connect(path)) as conn, reading(path):
+        with closing(connect(path, run_key)) as conn, reading(path):
             self.meta = run_file.load_meta(conn, path)
             self.model, self.rank = run_file.load_model(conn, path)
             self.articles = run_file.load_articles(conn, path)
@@ -119,8 +126,8 @@ class LoadedRun:
             base = published_folder.run_path(folder, self.meta.base)
             self.paths.append(base)
             self._versions.append(version_of(base))
-            connect(base).close()
-        self.connections = ConnectionPool(self.paths)
+            connect(base, run_key).close()
+        self.connections = ConnectionPool(self.paths, run_key)
         self._rows = self.model.live.live_rows.tolist()
         live = [self.articles[row] for row in self._rows]
         ids = self.articles.column("article_id")

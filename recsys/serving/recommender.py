@@ -4,10 +4,10 @@ Imports neither scikit-learn nor implicit. The clock is read here, and only to k
 expired, unless `as_of` is given.
 """
 
+import os
 import reprlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from datetime import datetime
 from functools import lru_cache
 from operator import index
@@ -20,14 +20,13 @@ from numpy.typing import NDArray
 from recsys.blend.curves import rank_parts
 from recsys.blend.live_model import UserState
 from recsys.errors import SnapshotError
-from recsys.files import version_of
 from recsys.ids import Id
+from recsys.keys import RUN_KEY, key_of, require_key_length
 from recsys.page.explore import explored
 from recsys.page.known_articles import KnownArticle
 from recsys.page.list_table import Layout
-from recsys.page.rules import NO_RULES, Resolved, Rule
+from recsys.page.rules import NO_RULES
 from recsys.page.slots import Slot
-from recsys.published import folder as published_folder
 from recsys.published.user_rows import find_profile
 from recsys.rows import HOUR_MS, is_anonymous, is_text
 from recsys.serving.arguments import (
@@ -41,7 +40,7 @@ from recsys.serving.arguments import (
     wanted_lists,
 )
 from recsys.serving.audience import Audience, choose_users
-from recsys.serving.connections import SQLITE_USE, Turn
+from recsys.serving.followed_folder import FollowedFolder
 from recsys.serving.loaded_run import ENGLISH, LoadedRun
 from recsys.serving.responses import Health, Page, Ranked
 
@@ -58,118 +57,31 @@ class Recommender:
     ----------
     published
         The folder that `recsys nightly --published` writes to.
+    run_key
+        The key by which its runs, its pointer and its rules must be signed. By default that of the
+        environment variable `RECSYS_RUN_KEY`; without it they need not be signed.
 
     Raises
     ------
+    ConfigError
+        If the key does not have 16 to 64 bytes.
     NotPublishedError
         If nothing is published there.
     SnapshotError
-        If no published run can be opened. Where the current one is damaged or not named, the
-        last good one before it is served, and `health` reports it.
+        If no published run can be opened. Where the current one is damaged, not signed as it must
+        be, or not named, the last good one before it is served, and `health` reports it.
     """
 
-    def __init__(self, published: str | Path = PUBLISHED) -> None:
-        self._folder = Path(published)
-        self._pointer, self._rules_file = (
-            str(self._folder / name) for name in (published_folder.POINTER, published_folder.RULES)
-        )
-        self._following = Turn()
-        self._refused: dict[str, str] = {}  # by file or run: why what is published is not served
-        self._seen = version_of(self._pointer)
-        with SQLITE_USE:
-            self._run = self._opened()
-        state = version_of(self._rules_file)
-        self._rules = (state, self._run, Resolved(self._first_rules(), self._run.described))
+    def __init__(self, published: str | Path = PUBLISHED, *, run_key: bytes | None = None) -> None:
+        if run_key is not None:
+            require_key_length(run_key, "run_key")
+        key = key_of(os.environ, RUN_KEY) if run_key is None else run_key
+        self._followed = FollowedFolder(Path(published), key)
 
     @property
     def run(self) -> LoadedRun:
-        """Return the run to serve; a newly published one is opened, once.
-
-        While one thread opens it, the others go on with the run they have. A run that cannot be
-        opened is not served: the last good one is.
-        """
-        state = version_of(self._pointer)
-        if state != self._seen and state is not None:
-            with SQLITE_USE, self._following.taken() as is_mine:
-                if is_mine:
-                    self._follow()
-                    self._seen = state
-        return self._run
-
-    def _follow(self) -> None:
-        """Open the run that is published now, or the one that is served if its file has changed."""
-        try:
-            run_id = published_folder.current_run(self._folder) or self._run.meta.run_id
-            if run_id != self._run.meta.run_id or self._run.has_changed:
-                self._serve(run_id)
-            self._refused.pop(published_folder.POINTER, None)
-        except SnapshotError as error:
-            self._refused[published_folder.POINTER] = str(error)
-            if self._run.has_changed:  # `recsys forget` has deleted a user from it
-                with suppress(SnapshotError):
-                    self._serve(self._run.meta.run_id)
-
-    def _serve(self, run_id: str) -> None:
-        before, self._run = self._run, LoadedRun(self._folder, run_id)
-        before.connections.retire()
-
-    def _opened(self) -> LoadedRun:
-        """Return the current run or, if it cannot be opened, the last one before that can."""
-        runs, problem = published_folder.run_ids(self._folder), ""
-        try:
-            current = published_folder.current_run(self._folder)
-            if current in runs:
-                runs = runs[: runs.index(current) + 1]
-            elif current is None:
-                problem = self._unnamed()
-            else:
-                problem = f"{self._folder / published_folder.POINTER}: {current!r} is no run here"
-        except SnapshotError as error:
-            problem = str(error)
-        for run_id in reversed(runs):
-            try:
-                run = LoadedRun(self._folder, run_id)
-            except SnapshotError as error:
-                problem = problem or str(error)
-                continue
-            if problem:
-                self._refused[published_folder.POINTER] = problem
-            return run
-        published_folder.require_current(self._folder)
-        raise SnapshotError(problem)
-
-    def _unnamed(self) -> str:
-        return f"{self._folder / published_folder.POINTER}: missing; `recsys rollback RUN`"
-
-    def _first_rules(self) -> tuple[Rule, ...]:
-        """Return the rules of the folder; if they are damaged, those that a command last wrote."""
-        try:
-            return published_folder.load_rules(self._folder, self._run.list_names)
-        except SnapshotError as error:
-            last = published_folder.last_rules(self._folder)
-            if last is None:
-                raise
-            self._refused[published_folder.RULES] = str(error)
-            return last
-
-    def _resolved(self, run: LoadedRun) -> Resolved:
-        """Return the rules of the folder, resolved against a run; read again when they change.
-
-        A file that cannot be read changes nothing: the last good rules hold.
-        """
-        state = version_of(self._rules_file)
-        seen, of_run, resolved = self._rules  # one tuple, so that no thread sees half of it
-        if state == seen and run is of_run:
-            return resolved
-        rules = resolved.rules
-        try:
-            rules = published_folder.load_rules(self._folder, run.list_names)
-            self._refused.pop(published_folder.RULES, None)
-        except SnapshotError as error:
-            self._refused[published_folder.RULES] = str(error)
-        resolved = Resolved(rules, run.described)
-        self._rules = (state, run, resolved)
-        return resolved
+        """Return the run to serve; see `recsys.serving.followed_folder.FollowedFolder.run`."""
+        return self._followed.run
 
     def recommend(
         self,
@@ -207,7 +119,7 @@ class Recommender:
         if excluded:
             out = run.model.live.live_index_of([run.known[a] for a in excluded if a in run.known])
             blocked = np.concatenate((hidden.live, out[out >= 0]))
-        rules = self._resolved(run)
+        rules = self._followed.rules(run)
         editorial = rules.at(now_ms, context)
         if user is None and not chances:
             page = run.anonymous_page(context, of, blocked.tobytes(), rules, editorial, of_page)
@@ -239,16 +151,19 @@ class Recommender:
         as_of
             By default the present. A naive time is UTC.
         max_hours
-            How old the data of the run may be.
+            How old the data of the run may be: from 0 up.
+
+        Raises
+        ------
+        ValueError
+            If `max_hours` is negative, or no number: no run would be too old for it.
         """
+        if not max_hours >= 0:
+            raise ValueError(f"max_hours must be a number from 0 up, got {max_hours}")
         run = self.run
-        now_ms, rules = now_ms_of(as_of), self._resolved(run)
+        now_ms, rules = now_ms_of(as_of), self._followed.rules(run)
         hours = (now_ms - run.as_of_ms) / HOUR_MS
-        names = (published_folder.POINTER, published_folder.RULES, run.meta.run_id)
-        found = [self._refused[name] for name in names if name in self._refused]
-        if version_of(self._pointer) is None and not found:
-            found.append(self._unnamed())
-        problems = [f"not served: {problem}" for problem in found]
+        problems = [f"not served: {problem}" for problem in self._followed.problems(run)]
         if hours > max_hours:
             problems.append(
                 f"{run.meta.run_id} knows nothing of the last {hours:.1f} hours;"
@@ -277,7 +192,7 @@ class Recommender:
         known = run.known.get(id_of("article_id", article_id) or "")
         if known is None or run.hidden(now_ms).known[known]:
             return None
-        withheld = self._resolved(run).at(now_ms, None).withheld
+        withheld = self._followed.rules(run).at(now_ms, None).withheld
         return None if withheld is not None and withheld[known] else run.articles[known]
 
     def titles(self, layout: str | None = None, *, language: str | None = None) -> dict[str, str]:
@@ -382,10 +297,10 @@ class Recommender:
         asked, number = language_of(language), n_users_of(n)
         wanted, left_out = id_of("article_id", article_id) or "", ids_of("exclude", exclude, "user")
         run, now_ms = self.run, now_ms_of(as_of)
-        rules = self._resolved(run)
+        rules = self._followed.rules(run)
         found, problem = choose_users(run, rules, wanted, number, set(left_out), asked, now_ms)
         if problem:
-            self._refused[run.meta.run_id] = problem
+            self._followed.refuse(run, problem)
         return found
 
     def user_with_counts(self, user_id: str | None, clicks: Sequence[int] = ()) -> UserState | None:
@@ -405,7 +320,7 @@ class Recommender:
         try:
             return run.users.state_at(packed, run.as_of_ms, clicks)
         except ValueError as error:
-            self._refused[run.meta.run_id] = f"a user's profile is damaged: {error}"
+            self._followed.refuse(run, f"a user's profile is damaged: {error}")
             return run.users.state_at(b"", run.as_of_ms, clicks) if clicks else None
 
     def _user_and_page(
@@ -421,7 +336,7 @@ class Recommender:
         try:
             return run.users.state(packed, clicks), stored
         except ValueError as error:
-            self._refused[run.meta.run_id] = f"a user's profile is damaged: {error}"
+            self._followed.refuse(run, f"a user's profile is damaged: {error}")
             return (run.users.state(b"", clicks) if clicks else None), None
 
     def _stored_page(
@@ -431,7 +346,7 @@ class Recommender:
         try:
             return run.stored_page(stored, layout, hidden)
         except ValueError as error:
-            self._refused[run.meta.run_id] = str(error)
+            self._followed.refuse(run, str(error))
             return None
 
     def _profile(self, run: LoadedRun, user_id: str | None) -> tuple[bytes, bytes | None]:
@@ -445,7 +360,7 @@ class Recommender:
                     if row is not None:
                         return row[0], None if run.meta.base else row[1]
         except SnapshotError as error:
-            self._refused[run.meta.run_id] = str(error)
+            self._followed.refuse(run, str(error))
         return b"", None
 
 

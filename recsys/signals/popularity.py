@@ -133,7 +133,7 @@ def rise(
     """
     expected = expected_clicks * (now_half_life_hours / expected_half_life_hours)
     total = expected.sum()
-    if total > 0:
+    if total > np.finfo(np.float64).tiny:  # a smaller one is nothing, and what divides by it huge
         expected = expected * (now_clicks.sum() / total)
     return (now_clicks - expected) / np.sqrt(expected + 1.0)
 

@@ -229,6 +229,16 @@ class Store:
         with self._transaction():
             self._conn.execute("INSERT OR REPLACE INTO read_files VALUES (?, ?)", (file, digest))
 
+    def put_event_file(self, file: str, at_ms: int) -> None:
+        """Store the whole path of a file of clicks or impressions, and when it is read."""
+        with self._transaction():
+            self._conn.execute("INSERT OR REPLACE INTO event_files VALUES (?, ?)", (file, at_ms))
+
+    def event_files(self) -> list[str]:
+        """Return the paths of all files of clicks and impressions that were read, in order."""
+        rows = self._conn.execute("SELECT file FROM event_files ORDER BY file")
+        return [row[0] for row in rows]
+
     def _add_clicks(self, rows: pl.DataFrame) -> Added:
         rows = self._id_keys.add_key_column(rows, "user")
         return self._clicks.add(self._id_keys.add_key_column(rows, "article"))

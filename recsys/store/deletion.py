@@ -3,7 +3,6 @@
 Deleted content is overwritten with zeros (`PRAGMA secure_delete`).
 """
 
-import json
 import sqlite3
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from recsys.errors import StoreError
 from recsys.files import fsync_path
+from recsys.id_search import IdSearch
 from recsys.rows import HOUR_MS
 from recsys.store.derived import DerivedTables
 
@@ -40,21 +40,22 @@ class Deletion:
         self._conn, self._transaction, self._derived = conn, transaction, derived
         self._log = log
 
-    def delete_user(self, user_id: str) -> dict[str, int]:
+    def delete_user(self, user_id: str, search: IdSearch) -> dict[str, int]:
         """Delete a user and all rows about them; return the number of deleted rows by table.
 
-        Rejected rows whose text contains the id, as it is or as JSON writes it, are deleted too,
-        and all training examples are dropped. The database file is rewritten afterwards and its
-        write-ahead log emptied, so that no byte of the rows is left, also if power is lost then.
+        Rejected rows that hold the id by itself are deleted too, and all training examples are
+        dropped. `overwrite_deleted` must follow.
 
-        Raises
-        ------
-        StoreError
-            If another process reads the store all the while: the rows are deleted, but the log
-            cannot be emptied.
+        Parameters
+        ----------
+        user_id
+            The id as the store has it.
+        search
+            Finds the ids by which rejected rows may name the user.
         """
         n_deleted = {}
         self._conn.execute("PRAGMA secure_delete = ON")
+        self._conn.create_function("holds_id", 1, search.holds, deterministic=True)
         with self._transaction():
             row = self._conn.execute(
                 "SELECT user_key FROM users WHERE user_id = ?", (user_id,)
@@ -70,23 +71,36 @@ class Deletion:
                 n_deleted[table] = deleted.rowcount
             deleted = self._conn.execute("DELETE FROM audiences WHERE user_id = ?", (user_id,))
             n_deleted["audiences"] = deleted.rowcount
-            spellings = {user_id, json.dumps(user_id)[1:-1]}
             deleted = self._conn.execute(
-                "DELETE FROM rejected_rows WHERE EXISTS (SELECT 1 FROM json_each(?)"
-                " WHERE instr(raw, value) OR instr(reason, value))",
-                (json.dumps(list(spellings)),),
+                "DELETE FROM rejected_rows WHERE holds_id(raw) OR holds_id(reason)"
             )
             n_deleted["rejected_rows"] = deleted.rowcount
             self._derived.drop_examples(0)
-        self._conn.execute("VACUUM")
-        is_busy = self._conn.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
-        if is_busy:
+        return n_deleted
+
+    def overwrite_deleted(self) -> None:
+        """Rewrite the store without its free pages, and empty its write-ahead log.
+
+        No byte of rows that were deleted before is left in the files of the store, also if power is
+        lost then.
+
+        Raises
+        ------
+        StoreError
+            If another process reads or writes the store all the while, or the disk is full.
+        """
+        try:
+            self._conn.execute("VACUUM")
+            is_busy = self._conn.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+            problem = "another process reads the store" if is_busy else ""
+        except sqlite3.Error as error:
+            problem = str(error)
+        if problem:
             raise StoreError(
-                "the user is deleted, but another process reads the store, so deleted bytes are"
-                " still in its files: end that process and run the command again"
+                f"the user is deleted, but deleted bytes are still in the store's files: {problem};"
+                " end what uses the store and run the command again"
             )
         fsync_path(self._log)  # SQLite does not wait until the log is empty on the disk too
-        return n_deleted
 
     def delete_before(self, instant_ms: int) -> dict[str, int]:
         """Delete clicks, impressions, rejected rows and audiences from before an instant.

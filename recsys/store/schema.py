@@ -241,6 +241,13 @@ MIGRATIONS = (
         PRIMARY KEY (day, user_id, article_id)
     ) STRICT, WITHOUT ROWID;
     """,
+    """
+    -- Files of clicks and impressions that were read: `recsys forget` searches them.
+    CREATE TABLE event_files (
+        file TEXT PRIMARY KEY,             -- its whole path
+        read_at INTEGER NOT NULL
+    ) STRICT;
+    """,
 )
 
 
