@@ -40,6 +40,20 @@ def run(*arguments, cwd=None, status=0, **options):
     return done.stdout
 
 
+def built_wheel(folder, target):
+    """Copy into a folder what a wheel is made of, and return the wheel of a target."""
+    for name in PACKED:
+        source, copy = ROOT / name, folder / name
+        if source.is_dir():
+            shutil.copytree(source, copy, ignore=shutil.ignore_patterns("*.so", "*.pyc"))
+        else:
+            shutil.copy(source, copy)
+    command = (sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", "out")
+    run(*command, cwd=folder, env=os.environ | {"RECSYS_TARGET": target})
+    (wheel,) = (folder / "out").iterdir()
+    return wheel
+
+
 @pytest.fixture(scope="session")
 def wheel_for(tmp_path_factory):
     """Return a function that builds the wheel of a target, once, in a copy of the checkout."""
@@ -49,16 +63,7 @@ def wheel_for(tmp_path_factory):
 
     def build(target):
         if target not in built:
-            folder = tmp_path_factory.mktemp("build")
-            for name in PACKED:
-                source, copy = ROOT / name, folder / name
-                if source.is_dir():
-                    shutil.copytree(source, copy, ignore=shutil.ignore_patterns("*.so", "*.pyc"))
-                else:
-                    shutil.copy(source, copy)
-            command = (sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", "out")
-            run(*command, cwd=folder, env=os.environ | {"RECSYS_TARGET": target})
-            (built[target],) = (folder / "out").iterdir()
+            built[target] = built_wheel(tmp_path_factory.mktemp("build"), target)
         return built[target]
 
     return build
@@ -93,6 +98,13 @@ def test_a_wheel_holds_a_library_of_the_machine_and_libc_of_its_tag(wheel_for, t
     else:
         shown = run(sys.executable, "-m", "auditwheel", "show", wheel)
         assert f'platform tag: "{tag}"' in " ".join(shown.split())
+
+
+@pytest.mark.long
+def test_the_same_sources_give_the_same_wheel_in_any_folder(wheel_for, tmp_path):
+    target = "x86_64-linux-gnu.2.17"
+    again = built_wheel(tmp_path, target)
+    assert again.read_bytes() == wheel_for(target).read_bytes()
 
 
 @pytest.mark.long
