@@ -1,5 +1,7 @@
 """What an installed recsys is: its version, command and types, and its wheels for four machines."""
 
+import hashlib
+import json
 import os
 import re
 import shutil
@@ -13,7 +15,7 @@ from conftest import ROOT
 import recsys
 
 PACKED = ("recsys", "data/sample", "data/sample.json", "hatch_build.py", "pyproject.toml")
-PACKED += ("README.md", "LICENSE")
+PACKED += ("README.md", "LICENSE", "requirements")
 # RECSYS_TARGET: the wheel's tag, and the machine that an ELF file names at byte 18.
 WHEELS = {
     "x86_64-linux-gnu.2.17": ("manylinux_2_17_x86_64", 62),
@@ -98,6 +100,18 @@ def test_a_wheel_holds_a_library_of_the_machine_and_libc_of_its_tag(wheel_for, t
     else:
         shown = run(sys.executable, "-m", "auditwheel", "show", wheel)
         assert f'platform tag: "{tag}"' in " ".join(shown.split())
+
+
+@pytest.mark.long
+def test_a_wheel_holds_its_bill_of_materials(wheel_for):
+    with zipfile.ZipFile(wheel_for("x86_64-linux-gnu.2.17")) as packed:
+        (name,) = [path for path in packed.namelist() if "/sboms/" in path]
+        bill = json.loads(packed.read(name))
+        library = packed.read("recsys/kernels/libkernels.so")
+    assert name == f"recsys-{recsys.__version__}.dist-info/sboms/recsys.cdx.json"
+    about = bill["metadata"]["component"]
+    assert about["version"] == recsys.__version__
+    assert about["components"][0]["hashes"][0]["content"] == hashlib.sha256(library).hexdigest()
 
 
 @pytest.mark.long

@@ -34,7 +34,7 @@ from recsys.serving.recommender import Recommender
 CONFIG = Config()
 # Paths within the published folder and the working directory of the reader.
 OF_THE_READER = {"recsys.toml", "rules.json", "rules.last.json", "urls.py", "views.py"}
-OF_THE_READER |= {"DIR/current", "DIR/rules.json", "vectors.ids.txt"}
+OF_THE_READER |= {"DIR/current", "DIR/rules.json", "recsys.cdx.json", "vectors.ids.txt"}
 PUBLIC = {"Page", "Recommendation", "Recommender"}
 VALUES = {"page": "Page", "slot": "Recommendation"}  # as the documents name them
 LANGUAGE_NAMES = "English, German, Danish, French, Spanish and Korean"

@@ -1,6 +1,7 @@
-"""What is installed and built: pins, hashes and licences."""
+"""What is installed and built: pins, hashes, licences, and the bill of materials of a wheel."""
 
 import importlib.util
+import json
 import re
 import subprocess
 import sys
@@ -19,6 +20,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 # stay open; CNRI-Python and PSF-2.0 are those of Python itself.
 ALLOWED = {"0BSD", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "CC0-1.0", "CNRI-Python", "ISC"}
 ALLOWED |= {"MIT", "MIT-0", "MIT-CMU", "MPL-1.1", "MPL-2.0", "PSF-2.0", "Unlicense", "Zlib"}
+VERSION = "1.2.3"
 
 
 def module(path):
@@ -82,6 +84,34 @@ def group(name):
     given = PROJECT["dependency-groups"][name]
     inner = [text for one in given if isinstance(one, dict) for text in group(one["include-group"])]
     return [*inner, *(one for one in given if isinstance(one, str))]
+
+
+def bill(root=ROOT, version=VERSION):
+    pytest.importorskip("hatchling")
+    library = root / "recsys" / "kernels" / "libkernels.so"
+    return module(ROOT / "hatch_build.py").bill_of_materials(root, version=version, library=library)
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    """Return a folder with a library of the three bytes "abc" and two pins."""
+    for folder in ("requirements", "recsys/kernels"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "recsys/kernels/libkernels.so").write_bytes(b"abc")
+    one, two, three = ("".join(digit * 64) for digit in "123")
+    (tmp_path / "requirements/runtime.txt").write_text(
+        f"# Written.\nleaf==2.0 ; python_version < '4' \\\n    --hash=sha256:{one}\n"
+        f"    # via tree\ntree==1.5.0 \\\n    --hash=sha256:{two} \\\n    --hash=sha256:{three}\n"
+        "    # via recsys (pyproject.toml)\n"
+    )
+    (tmp_path / "requirements/build.txt").write_text(
+        f"leaf==2.0 \\\n    --hash=sha256:{one}\n    # via maker\n"
+        f"maker==7 \\\n    --hash=sha256:{one}\n    # via recsys (pyproject.toml:build)\n"
+    )
+    (tmp_path / "requirements/licences.toml").write_text(
+        '[runtime]\nleaf = "MIT OR Apache-2.0"\ntree = "MIT"\n[build]\nmaker = "ISC"\n[ci]\n'
+    )
+    return tmp_path
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -184,6 +214,61 @@ def test_a_licence_is_read_in_the_metadata_or_by_hand(name, lines, expected, tmp
             write_pins.licence(package)
     else:
         assert write_pins.licence(package) == expected
+
+
+def test_the_bill_has_pins_hashes_licences_and_who_needs_what(checkout):
+    made = bill(checkout)
+    about = made["metadata"]["component"]
+    assert (about["name"], about["version"], about["licenses"]) == (
+        "recsys",
+        VERSION,
+        [{"expression": PROJECT["project"]["license"]}],
+    )
+    (library,) = about["components"]
+    assert library["name"] == "recsys/kernels/libkernels.so"
+    # FIPS 180-2, appendix B.1: the SHA-256 of "abc".
+    assert library["hashes"][0]["content"].startswith("ba7816bf8f01cfea414140de5dae2223b00361a3")
+    leaf, maker, tree = made["components"]
+    assert [c["scope"] for c in (leaf, maker, tree)] == ["required", "excluded", "required"]
+    assert [c["purl"] for c in (leaf, tree)] == ["pkg:pypi/leaf@2.0", "pkg:pypi/tree@1.5.0"]
+    assert leaf["licenses"] == [{"expression": "MIT OR Apache-2.0"}]
+    hashes = tree["externalReferences"][0]["hashes"]
+    assert [(one["alg"], one["content"][0]) for one in hashes] == [("SHA-256", d) for d in "23"]
+    assert {row["ref"]: row["dependsOn"] for row in made["dependencies"]} == {
+        "leaf": [],
+        "maker": ["leaf"],
+        "recsys": ["tree"],
+        "tree": ["leaf"],
+    }
+
+
+def test_the_bill_has_a_time_only_if_one_is_given(checkout, monkeypatch):
+    monkeypatch.delenv("SOURCE_DATE_EPOCH", raising=False)
+    assert "timestamp" not in bill(checkout)["metadata"]
+    assert "serialNumber" not in bill(checkout)
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "86400")
+    assert bill(checkout)["metadata"]["timestamp"] == "1970-01-02T00:00:00+00:00"
+
+
+def test_the_bill_of_this_checkout_keeps_to_the_schema_of_cyclonedx(monkeypatch):
+    pytest.importorskip("jsonschema")
+    validation = pytest.importorskip("cyclonedx.validation.json")
+    schema = pytest.importorskip("cyclonedx.schema")
+    validator = validation.JsonStrictValidator(schema.SchemaVersion.V1_6)
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1764000000")
+    made = bill()
+    assert validator.validate_str(json.dumps(made)) is None
+    assert validator.validate_str(json.dumps(made | {"components": [{"name": "a"}]})) is not None
+
+
+def test_the_bill_of_this_checkout_says_what_the_packages_say():
+    made = bill()
+    pins = {c["name"]: f"=={c['version']}" for c in made["components"]}
+    assert pins == versions_of("build") | versions_of("runtime")
+    given = {row["ref"]: set(row["dependsOn"]) for row in made["dependencies"]}
+    assert given.keys() == {"recsys", *pins}
+    for name in ("recsys", *versions_of("runtime")):
+        assert {canonicalize_name(one.name) for one in direct(name)} <= given[name], name
 
 
 @pytest.mark.parametrize("name", FILES)
