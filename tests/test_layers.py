@@ -80,7 +80,7 @@ OF_SINGLE_FILES = {
 # Test files that go through several modules; every other one has the name of its module.
 TESTS_OF_SEVERAL_MODULES = {"anonymous", "deploy", "documents", "end_to_end", "english"}
 TESTS_OF_SEVERAL_MODULES |= {"extension", "ingest", "layers", "package", "statements", "store"}
-TESTS_OF_SEVERAL_MODULES |= {"withheld"}
+TESTS_OF_SEVERAL_MODULES |= {"supply_chain", "withheld"}
 
 
 def imported(path: Path):

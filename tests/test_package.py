@@ -1,5 +1,7 @@
 """What an installed recsys is: its version, command and types, and its wheels for four machines."""
 
+import hashlib
+import json
 import os
 import re
 import shutil
@@ -13,7 +15,7 @@ from conftest import ROOT
 import recsys
 
 PACKED = ("recsys", "data/sample", "data/sample.json", "hatch_build.py", "pyproject.toml")
-PACKED += ("README.md", "LICENSE")
+PACKED += ("README.md", "LICENSE", "requirements")
 # RECSYS_TARGET: the wheel's tag, and the machine that an ELF file names at byte 18.
 WHEELS = {
     "x86_64-linux-gnu.2.17": ("manylinux_2_17_x86_64", 62),
@@ -40,6 +42,20 @@ def run(*arguments, cwd=None, status=0, **options):
     return done.stdout
 
 
+def built_wheel(folder, target):
+    """Copy into a folder what a wheel is made of, and return the wheel of a target."""
+    for name in PACKED:
+        source, copy = ROOT / name, folder / name
+        if source.is_dir():
+            shutil.copytree(source, copy, ignore=shutil.ignore_patterns("*.so", "*.pyc"))
+        else:
+            shutil.copy(source, copy)
+    command = (sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", "out")
+    run(*command, cwd=folder, env=os.environ | {"RECSYS_TARGET": target})
+    (wheel,) = (folder / "out").iterdir()
+    return wheel
+
+
 @pytest.fixture(scope="session")
 def wheel_for(tmp_path_factory):
     """Return a function that builds the wheel of a target, once, in a copy of the checkout."""
@@ -49,16 +65,7 @@ def wheel_for(tmp_path_factory):
 
     def build(target):
         if target not in built:
-            folder = tmp_path_factory.mktemp("build")
-            for name in PACKED:
-                source, copy = ROOT / name, folder / name
-                if source.is_dir():
-                    shutil.copytree(source, copy, ignore=shutil.ignore_patterns("*.so", "*.pyc"))
-                else:
-                    shutil.copy(source, copy)
-            command = (sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", "out")
-            run(*command, cwd=folder, env=os.environ | {"RECSYS_TARGET": target})
-            (built[target],) = (folder / "out").iterdir()
+            built[target] = built_wheel(tmp_path_factory.mktemp("build"), target)
         return built[target]
 
     return build
@@ -93,6 +100,25 @@ def test_a_wheel_holds_a_library_of_the_machine_and_libc_of_its_tag(wheel_for, t
     else:
         shown = run(sys.executable, "-m", "auditwheel", "show", wheel)
         assert f'platform tag: "{tag}"' in " ".join(shown.split())
+
+
+@pytest.mark.long
+def test_a_wheel_holds_its_bill_of_materials(wheel_for):
+    with zipfile.ZipFile(wheel_for("x86_64-linux-gnu.2.17")) as packed:
+        (name,) = [path for path in packed.namelist() if "/sboms/" in path]
+        bill = json.loads(packed.read(name))
+        library = packed.read("recsys/kernels/libkernels.so")
+    assert name == f"recsys-{recsys.__version__}.dist-info/sboms/recsys.cdx.json"
+    about = bill["metadata"]["component"]
+    assert about["version"] == recsys.__version__
+    assert about["components"][0]["hashes"][0]["content"] == hashlib.sha256(library).hexdigest()
+
+
+@pytest.mark.long
+def test_the_same_sources_give_the_same_wheel_in_any_folder(wheel_for, tmp_path):
+    target = "x86_64-linux-gnu.2.17"
+    again = built_wheel(tmp_path, target)
+    assert again.read_bytes() == wheel_for(target).read_bytes()
 
 
 @pytest.mark.long

@@ -35,6 +35,7 @@ CONFIG = Config()
 # Paths within the published folder and the working directory of the reader.
 OF_THE_READER = {"recsys.toml", "rules.json", "rules.last.json", "urls.py", "views.py"}
 OF_THE_READER |= {"DIR/current", "DIR/rules.json", "DIR/exports.jsonl", "vectors.ids.txt"}
+OF_THE_READER |= {"recsys.cdx.json"}
 PUBLIC = {"Page", "Recommendation", "Recommender"}
 VALUES = {"page": "Page", "slot": "Recommendation"}  # as the documents name them
 LANGUAGE_NAMES = "English, German, Danish, French, Spanish and Korean"
