@@ -9,6 +9,8 @@ popular_now, you_may_also_like, must_reads
     In the last minute, each id of the crowd clicks the same article. A refresh follows.
 hits
     The same, and each click is reported by an impression as well.
+decoys
+    The same without impressions, and each id clicks 40 other articles too.
 pair
     Each id clicks the same two articles. Training follows, with the night's weights.
 redated
@@ -55,6 +57,7 @@ from recsys.training.train import train, with_weights
 from recsys.training.window import read_training_window
 
 CLICKED = ("popular_now", "you_may_also_like", "must_reads")
+CLICKS = ("clicks", "hits", "decoys")
 MINUTE_MS = 60_000
 
 
@@ -133,7 +136,9 @@ class Attack:
                         }
                     )
                 else:
-                    rows.append({"user_id": f"crowd{i}", "article_id": article, "clicked_at": at})
+                    rows.append(
+                        {"user_id": f"crowd{i}", "article_id": str(article), "clicked_at": at}
+                    )
         kind = "impressions" if are_shown else "clicks"
         self.ingest(f"{kind}-{end}-{articles[-1]}.{kind}.jsonl", rows)
 
@@ -186,7 +191,7 @@ def main() -> None:
     parser.add_argument("--config", type=Path)
     parser.add_argument("--crowds", type=int, nargs="+", default=[1, 2, 5, 10, 20, 50, 100, 200])
     parser.add_argument("--articles", type=int, default=4, help="attacked articles of each list")
-    parser.add_argument("--attacks", nargs="+", default=["clicks", "hits", "pair", "articles"])
+    parser.add_argument("--attacks", nargs="+", default=[*CLICKS, "pair", "articles"])
     args = parser.parse_args()
     config = load_config(args.config) if args.config else Config()
     as_of_ms = to_ms(args.as_of)
@@ -206,7 +211,7 @@ def main() -> None:
         found.append(row | {"share": round(k / n_active, 4), "slots": by})
         print(json.dumps(found[-1]), flush=True)
 
-    for kind in ("clicks", "hits"):
+    for kind in CLICKS:
         if kind not in args.attacks:
             continue
         targets = {
@@ -217,10 +222,13 @@ def main() -> None:
             for place in (ranked.index(article),)
         }
         for article in targets:
+            others = sorted(set(before.ids) - {article})
+            decoys = np.random.default_rng(7).choice(others, min(40, len(others)), replace=False)
             with attack() as crowd:
                 n = 0
                 for k in args.crowds:
-                    crowd.click(n, k, [article], are_shown=kind == "hits")
+                    clicked = [*decoys, article] if kind == "decoys" else [article]
+                    crowd.click(n, k, clicked, are_shown=kind == "hits")
                     n, after = k, crowd.refreshed()
                     for name in CLICKED:
                         was = before.ranked(name)
