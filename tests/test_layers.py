@@ -78,7 +78,7 @@ OF_SINGLE_FILES = {
 
 
 # Test files that go through several modules; every other one has the name of its module.
-TESTS_OF_SEVERAL_MODULES = {"anonymous", "deploy", "documents", "end_to_end", "english"}
+TESTS_OF_SEVERAL_MODULES = {"anonymous", "crowds", "deploy", "documents", "end_to_end", "english"}
 TESTS_OF_SEVERAL_MODULES |= {"extension", "ingest", "layers", "package", "statements", "store"}
 TESTS_OF_SEVERAL_MODULES |= {"supply_chain", "withheld"}
 
@@ -116,8 +116,10 @@ def test_signals_do_not_know_each_other():
     signals = "recsys.signals"
     allowed = {
         "event_counts.py": {
-            f"{signals}.{name}" for name in ("event_features", "popularity", "timeline")
+            f"{signals}.{name}"
+            for name in ("event_features", "newcomers", "popularity", "timeline")
         },
+        "newcomers.py": {f"{signals}.timeline"},
         "static_signals.py": {
             signals,
             *(f"{signals}.{name}" for name in ("event_counts", "forecast", "recency")),

@@ -5,6 +5,7 @@ from recsys.config import PopularityConfig
 from recsys.rows import HOUR_MS
 from recsys.signals import forecast, static_signals
 from recsys.signals.event_counts import Events
+from recsys.signals.timeline import NEVER
 
 NO_INTS = np.zeros(0, dtype=np.int64)
 
@@ -22,7 +23,8 @@ def articles():
     now = 10 * HOUR_MS
     events = Events(
         *(np.array([1]), np.array([7]), np.array([now - HOUR_MS])),
-        *(NO_INTS,) * 7,
+        *(NO_INTS,) * 8,
+        settled_ms=np.array([NEVER, 0]),
     )
     keys, at = np.array([7, 8]), np.array([now, now])
     ages = np.array([3.0, 0.0])

@@ -56,17 +56,33 @@ def test_expected_clicks_that_are_nearly_nothing_are_none():
 
 def test_breadth_is_zero_for_one_section_and_grows_with_evenness():
     article, home = np.array([0, 0, 1, 1]), np.array([0, 0, 0, 1])
-    found = popularity.user_breadth(article, home, n_articles=3)
+    found = popularity.user_breadth(article, home, np.ones(4), n_articles=3)
     # Article 1: 2^2 - (1 + 1) = 2 over (2 + 2)^2.
     assert found.tolist() == [0.0, 0.125, 0.0]
+    # The second reader of article 1 counts a half: 1.5^2 - (1 + .25) = 1 over 3.5^2.
+    found = popularity.user_breadth(article, home, np.array([1, 1, 1, 0.5]), n_articles=3)
+    assert found == pytest.approx([0.0, 1 / 12.25, 0.0])
 
 
 def test_mean_dwell_share_is_smoothed_towards_the_overall_mean():
     found = popularity.mean_dwell_share(
-        np.array([0, 1]), np.array([60.0, 0.0], np.float32), n_articles=3, full_seconds=60.0
+        np.array([0, 1]),
+        np.array([60.0, 0.0], np.float32),
+        np.ones(2),
+        n_articles=3,
+        full_seconds=60.0,
     )
     # The overall mean is .5; five such clicks are added: (1 + 2.5) / 6, (0 + 2.5) / 6, 2.5 / 5.
     assert found == pytest.approx([3.5 / 6, 2.5 / 6, 0.5])
+    # If the first counts a third, the mean is .25: (1/3 + 1.25) / (16/3), 1.25 / 6, 1.25 / 5.
+    found = popularity.mean_dwell_share(
+        np.array([0, 1]),
+        np.array([60.0, 0.0], np.float32),
+        np.array([1 / 3, 1.0]),
+        n_articles=3,
+        full_seconds=60.0,
+    )
+    assert found == pytest.approx([(19 / 12) / (16 / 3), 1.25 / 6, 0.25])
 
 
 @settings(deadline=None, max_examples=50)

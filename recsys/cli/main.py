@@ -167,6 +167,11 @@ def _print_run_report(report: "RunReport") -> None:
         out.print(f"  other settings than the run it refreshes: {change}", markup=False)
     for warning in report.warnings:
         out.print(f"  warning: {warning}", markup=False)
+    for of in report.damped:
+        out.print(
+            f"  of {of.clicks} clicks of newcomers on {of.article_id} {of.share_counted:.0%} count",
+            markup=False,
+        )
     if report.lifted_by_bots:
         articles = ", ".join(report.lifted_by_bots)
         out.print(

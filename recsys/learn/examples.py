@@ -25,7 +25,7 @@ LOG = logging.getLogger(__name__)
 # The store keeps so many results for each day that is learned from: those of three heads, with
 # two settings or at two hours of the day.
 KEPT_PER_DAY = 6
-EXAMPLES_VERSION = 6  # raise it when a feature or a signal changes its meaning
+EXAMPLES_VERSION = 7  # raise it when a feature or a signal changes its meaning
 RETRIEVAL = "retrieval"  # name of the retrieval head
 LIVE_HOURS = 8  # after a nightly run: when the choices among all live articles begin
 

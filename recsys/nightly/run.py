@@ -280,6 +280,7 @@ def _write_refresh(job: _Job) -> tuple[run_file.RunMeta, PageModel]:
     model, page, profiles = refreshed.model, refreshed.model.page, refreshed.profiles
     users = {"users": refreshed.n_users, "users_with_new_events": len(profiles)}
     job.report.counts, job.report.warnings = model.counts | users, list(model.warnings)
+    job.report.damped = list(model.damped)
     packed, states = list(profiles.values()), UserStateBuilder(page)
     sample = [states.state(packed[i]) for i in evenly_spaced(len(packed))]
     meta = _check_pages(job, model, sample, refreshed.weights, refreshed.nightly_run_id)
@@ -318,7 +319,7 @@ def _write_nightly(job: _Job) -> tuple[run_file.RunMeta, PageModel]:
             counts["choices"] = sum(report.n for report in heads.reports.values())
     job.report.heads = {"forecast": of_forecast} | heads.reports
     job.report.counts = model.counts | {"articles_vectorised": n_counted}
-    job.report.warnings = list(model.warnings)
+    job.report.damped, job.report.warnings = list(model.damped), list(model.warnings)
     model = with_weights(model, heads.weights)
     sample = [model.users.state(i) for i in evenly_spaced(len(model.users.user_ids))]
     meta = _check_pages(job, model, sample, heads.weights, None)

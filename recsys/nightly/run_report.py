@@ -14,6 +14,7 @@ from recsys.blas import kernels
 from recsys.learn.head_report import HeadReport
 from recsys.nightly.publish_gate import Vitals
 from recsys.steps import step
+from recsys.training.damped import Damped
 
 LIBRARIES = ("recsys", "numpy", "scipy", "scikit-learn", "implicit", "polars", "sqlite-utils")
 LINUX_STATUS = Path("/proc/self/status")
@@ -64,7 +65,11 @@ class RunReport:
     vitals
         Figures of a sample of the run's pages; None without live articles.
     warnings
-        What looks as if a part of the logs were missing; the run is served all the same.
+        What looks as if a part of the logs were missing, or as if a crowd had clicked an article or
+        a flood of articles had come; the run is served all the same.
+    damped
+        The articles that newcomers clicked more than is credible, those of which most was left out
+        first; see `recsys.training.damped`.
     lifted_by_bots
         Ids of articles that would be in Popular Now if the clicks of bots counted.
     versions
@@ -87,6 +92,7 @@ class RunReport:
     heads: dict[str, HeadReport] = field(default_factory=dict)
     vitals: Vitals | None = None
     warnings: list[str] = field(default_factory=list)
+    damped: list[Damped] = field(default_factory=list)
     lifted_by_bots: list[str] = field(default_factory=list)
     versions: dict[str, str] = field(default_factory=dict)
 

@@ -21,6 +21,7 @@ from recsys.signals.event_features import (
     SHOWN_HOURS,
     USER_FEATURES,
 )
+from recsys.signals.newcomers import CredibleTimeline, settled_from_ms
 from recsys.signals.popularity import log_click_rate, log_share
 from recsys.signals.timeline import Timeline
 from recsys.sorted_ints import distinct, make_pair, split_pair
@@ -45,11 +46,13 @@ class Events:
         time is known.
     view_user, view_key, view_ms : array of int64, shape (n_views,)
         User, article and instant of each view.
-    hit_key, hit_ms : array of int64, shape (n_hits,)
-        Article and instant of each hit.
+    hit_user, hit_key, hit_ms : array of int64, shape (n_hits,)
+        User, article and instant of each hit.
     earlier_key, earlier_ms : array of int64, shape (n_earlier,)
         Articles that were seen before the counted events, ascending, and the instant at which each
         was first seen.
+    settled_ms : array of int64, shape (largest user key + 1,)
+        The instant from which each user is settled; see `newcomers.settled_from_ms`.
     """
 
     click_user: Ints
@@ -58,10 +61,12 @@ class Events:
     view_user: Ints
     view_key: Ints
     view_ms: Ints
+    hit_user: Ints
     hit_key: Ints
     hit_ms: Ints
     earlier_key: Ints
     earlier_ms: Ints
+    settled_ms: Ints
 
     @classmethod
     def from_logs(
@@ -108,10 +113,12 @@ class Events:
             view_user=np.repeat(impressions.user_key, n_shown),
             view_key=impressions.article_key,
             view_ms=np.repeat(impressions.shown_ms, n_shown),
+            hit_user=np.repeat(impressions.user_key, n_shown)[impressions.clicked],
             hit_key=impressions.article_key[impressions.clicked],
             hit_ms=np.repeat(hit_ms, n_shown)[impressions.clicked],
             earlier_key=earlier_key,
             earlier_ms=earlier_ms,
+            settled_ms=settled_from_ms(clicks, impressions, from_ms, shared_key=shared_key),
         )
 
     def restricted_to(self, article_keys: Ints) -> "Events":
@@ -126,23 +133,44 @@ class Events:
             self.view_user[views],
             self.view_key[views],
             self.view_ms[views],
+            self.hit_user[hits],
             self.hit_key[hits],
             self.hit_ms[hits],
             self.earlier_key,
             self.earlier_ms,
+            self.settled_ms,
         )
 
-    @cached_property
-    def _clicks(self) -> Timeline:
-        return Timeline(self.click_key, self.click_ms)
+    def is_settled(self, user_key: Ints, at_ms: Ints | int) -> NDArray[np.bool_]:
+        """Return which users are settled at an instant; see `recsys.signals.newcomers`.
+
+        Parameters
+        ----------
+        user_key : array of int64, shape (n,)
+            The users; one without events is not settled.
+        at_ms : int, or array of int64, shape (n,)
+            The instants.
+        """
+        is_known = user_key < len(self.settled_ms)
+        result = np.zeros(len(user_key), dtype=bool)
+        settled_ms = self.settled_ms[user_key[is_known]]
+        result[is_known] = settled_ms <= np.broadcast_to(at_ms, user_key.shape)[is_known]
+        return result
 
     @cached_property
-    def _views(self) -> Timeline:
-        return Timeline(self.view_key, self.view_ms)
+    def _clicks(self) -> CredibleTimeline:
+        is_new = ~self.is_settled(self.click_user, self.click_ms)
+        return CredibleTimeline(self.click_key, self.click_ms, is_new)
 
     @cached_property
-    def _hits(self) -> Timeline:
-        return Timeline(self.hit_key, self.hit_ms)
+    def _views(self) -> CredibleTimeline:
+        is_new = ~self.is_settled(self.view_user, self.view_ms)
+        return CredibleTimeline(self.view_key, self.view_ms, is_new)
+
+    @cached_property
+    def _hits(self) -> CredibleTimeline:
+        is_new = ~self.is_settled(self.hit_user, self.hit_ms)
+        return CredibleTimeline(self.hit_key, self.hit_ms, is_new)
 
     @cached_property
     def _clicks_of_users(self) -> Timeline:
@@ -321,7 +349,7 @@ def _first_seen(key: Ints, seen_ms: Ints, *, is_sorted: bool) -> tuple[Ints, Int
 
 
 def _log_share(
-    events: Timeline, key: Ints, as_of_ms: Ints, half_lives_hours: tuple[float, ...]
+    events: CredibleTimeline, key: Ints, as_of_ms: Ints, half_lives_hours: tuple[float, ...]
 ) -> Floats:
     return log_share(
         events.decayed_counts(key, as_of_ms, half_lives_hours),

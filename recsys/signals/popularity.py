@@ -184,6 +184,7 @@ def importance(
 def mean_dwell_share(
     article_index: NDArray[np.int64],
     dwell_seconds: NDArray[np.float32],
+    weight: NDArray[np.float64],
     *,
     n_articles: int,
     full_seconds: float,
@@ -197,6 +198,8 @@ def mean_dwell_share(
         The clicked article.
     dwell_seconds : array of float, shape (n_clicks,)
         Reading time; clicks whose reading time is unknown (NaN) are ignored.
+    weight : array of float64, shape (n_clicks,)
+        How much each click counts, in [0, 1].
     n_articles : int
         Length of the result.
     full_seconds : float
@@ -211,15 +214,20 @@ def mean_dwell_share(
     """
     is_known = ~np.isnan(dwell_seconds)
     share = np.minimum(dwell_seconds[is_known] / full_seconds, 1.0)
-    overall = float(share.mean()) if len(share) else 0.5
-    total = np.bincount(article_index[is_known], weights=share, minlength=n_articles)
-    count = np.bincount(article_index[is_known], minlength=n_articles)
+    known = weight[is_known]
+    overall = float((known * share).sum() / known.sum()) if known.any() else 0.5
+    total = np.bincount(article_index[is_known], weights=known * share, minlength=n_articles)
+    count = np.bincount(article_index[is_known], weights=known, minlength=n_articles)
     mean: NDArray[np.float64] = (total + prior_clicks * overall) / (count + prior_clicks)
     return mean
 
 
 def user_breadth(
-    article_index: NDArray[np.int64], home_category: NDArray[np.int64], *, n_articles: int
+    article_index: NDArray[np.int64],
+    home_category: NDArray[np.int64],
+    weight: NDArray[np.float64],
+    *,
+    n_articles: int,
 ) -> NDArray[np.float64]:
     """Compute how evenly the users of an article come from the sections.
 
@@ -228,6 +236,8 @@ def user_breadth(
     article_index, home_category : array of int, shape (n_clicks,)
         The clicked article, and the section in which its user clicks most, see
         `affinity.home_category`.
+    weight : array of float64, shape (n_clicks,)
+        How much each click counts, in [0, 1].
     n_articles : int
         Length of the result.
 
@@ -245,8 +255,8 @@ def user_breadth(
         return np.zeros(n_articles)
     n_categories = int(home_category.max()) + 1
     pair = article_index * n_categories + home_category
-    counts = np.bincount(pair, minlength=n_articles * n_categories)
-    counts = counts.reshape(n_articles, n_categories).astype(np.float64)
+    counts = np.bincount(pair, weights=weight, minlength=n_articles * n_categories)
+    counts = counts.reshape(n_articles, n_categories)
     total = counts.sum(axis=1)
     n_mixed_pairs = total**2 - (counts**2).sum(axis=1)
     breadth: NDArray[np.float64] = n_mixed_pairs / (total + 2.0) ** 2

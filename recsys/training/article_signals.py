@@ -15,12 +15,16 @@ from recsys.page.rankings import top_n
 from recsys.rows import HOUR_MS, Clicks
 from recsys.signals import affinity, popularity
 from recsys.signals.forecast import Curves
+from recsys.signals.newcomers import credible_counts
 from recsys.signals.own_signals import NO_OWN_SIGNALS, OwnSignals, own_values
 from recsys.signals.static_signals import ArticlesAt
+from recsys.training.newest import held_sources, in_turn, sources_of
 from recsys.training.window import TrainingWindow, select_clicks
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
+
+SOURCE_HALF_LIFE_HOURS = 24.0  # of the clicks by which sources have their turn: about a day
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +40,9 @@ class ArticleSignals:
     rise : array of float32, shape (n_live,)
         The score of Popular Now.
     newest : array of int64, shape (n_live,)
-        Live indices, newest first.
+        Live indices, newest first, sources held to their turn (`recsys.training.newest`).
+    held : list of str
+        Warnings of sources that were held to their turn.
     features : dict of array of float32, shape (n_articles,)
         `recsys.blend.curves.ARTICLE_FEATURES`, and own signals, of every known article.
     """
@@ -45,7 +51,46 @@ class ArticleSignals:
     importance: NDArray[np.float32]
     rise: NDArray[np.float32]
     newest: Ints
+    held: list[str]
     features: dict[str, NDArray[np.float32]]
+
+
+@dataclass(frozen=True, slots=True)
+class TimedClicks:
+    """Clicks before an instant.
+
+    Attributes
+    ----------
+    article_index : array of int64, shape (n_clicks,)
+        The clicked articles.
+    age_hours : array of float64, shape (n_clicks,)
+        Hours between each click and the instant; not negative.
+    is_new : array of bool, shape (n_clicks,)
+        Whether it is the click of a newcomer; see `recsys.signals.newcomers`.
+    """
+
+    article_index: Ints
+    age_hours: Floats
+    is_new: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class CredibleClicks:
+    """Decayed clicks of articles; see `recsys.signals.newcomers.credible_counts`.
+
+    Attributes
+    ----------
+    counts : array of float64, shape (n_articles,)
+        What counts.
+    new_share : array of float64, shape (n_articles,)
+        The share of the clicks of newcomers that counts; 1 for an article without any.
+    left_out : array of float64, shape (n_articles,)
+        Their clicks that do not count.
+    """
+
+    counts: Floats
+    new_share: Floats
+    left_out: Floats
 
 
 def article_signals(
@@ -87,14 +132,16 @@ def article_signals(
         curves,
     )
     known = window.articles.id_map
+    source, hosts = sources_of(window.articles.urls)
+    newest = in_turn(ages, source[live], _shares_of_sources(window, source, len(hosts)))
     given = own_values(own, known.ids, np.full(len(known), window.as_of_ms))
     static = {**static_values(articles), **{name: of[live] for name, of in given.items()}}
-    clicked, clicked_hours = _counted_clicks_with_time(window)
     return ArticleSignals(
         static={name: values.astype(np.float32) for name, values in static.items()},
         importance=_importance(window, user_items, category, ages, config),
-        rise=_rise(window, clicked, clicked_hours, config),
-        newest=np.lexsort((np.arange(len(live)), ages)),
+        rise=_rise(window, timed_clicks(window), config),
+        newest=newest,
+        held=held_sources(newest, ages, source[live], hosts, config.page.n_latest),
         features={
             name: values.astype(np.float32) for name, values in {**features, **given}.items()
         },
@@ -161,27 +208,36 @@ def _importance(
 ) -> NDArray[np.float32]:
     """Return the importance of each live article, the score of Must-Reads."""
     n_articles, counted = len(window.articles.id_map), window.counted_clicks
-    clicked, clicked_hours = _counted_clicks_with_time(window)
     anonymous, anonymous_index = _anonymous_clicks(window)
-    n_users = popularity.decayed_clicks(
-        clicked,
-        clicked_hours,
+    found = credible_clicks(
+        timed_clicks(window),
         n_articles=n_articles,
         half_life_hours=config.popularity.importance_half_life_hours,
     )
+
+    def weights(article_index: Ints, user_key: Ints, clicked_ms: Ints) -> Floats:
+        """Return what each click weighs: of a newcomer, the share of them that counts."""
+        is_settled = window.events.is_settled(user_key, clicked_ms)
+        return np.where(is_settled, 1.0, found.new_share[article_index])
+
+    clicked = window.article_index[counted]
+    user_key = window.users.keys[window.user_index[counted]]
+    weight = weights(clicked, user_key, window.clicked_ms[counted])
+    of_anonymous = weights(anonymous_index, anonymous.user_key, anonymous.clicked_ms)
     dwell = popularity.mean_dwell_share(
-        np.append(window.article_index[counted], anonymous_index),
+        np.append(clicked, anonymous_index),
         np.append(window.dwell_seconds[counted], anonymous.dwell_seconds),
+        np.append(weight, of_anonymous),
         n_articles=n_articles,
         full_seconds=2 * config.collaborative.full_dwell_seconds,
     )
     home = affinity.home_category(user_items, category)
     breadth = popularity.user_breadth(
-        window.article_index[counted], home[window.user_index[counted]], n_articles=n_articles
+        clicked, home[window.user_index[counted]], weight, n_articles=n_articles
     )
     live = window.live_rows
     importance = popularity.importance(
-        n_users[live],
+        found.counts[live],
         dwell[live],
         breadth[live],
         np.maximum(ages, 0.0),
@@ -202,32 +258,31 @@ def articles_lifted_by_bots(window: TrainingWindow, config: Config) -> list[str]
     counts &= bot_clicks.clicked_ms >= window.counted_from_ms
     if not counts.any():
         return []
-    clicked, clicked_hours = _counted_clicks_with_time(window)
-    without_bots = _rise(window, clicked, clicked_hours, config)
+    clicks = timed_clicks(window)
+    without_bots = _rise(window, clicks, config)
     bot_hours = (window.as_of_ms - bot_clicks.clicked_ms[counts]) / HOUR_MS
-    with_bots = _rise(
-        window,
-        np.append(clicked, article_index[counts]),
-        np.append(clicked_hours, bot_hours),
-        config,
+    as_settled = TimedClicks(
+        np.append(clicks.article_index, article_index[counts]),
+        np.append(clicks.age_hours, bot_hours),
+        np.append(clicks.is_new, np.zeros(len(bot_hours), dtype=bool)),
     )
+    with_bots = _rise(window, as_settled, config)
     lifted = set(top_n(with_bots, n).tolist()) - set(top_n(without_bots, n).tolist())
     return [window.articles.id_map.ids[window.live_rows[i]] for i in sorted(lifted)]
 
 
-def _counted_clicks_with_time(window: TrainingWindow) -> tuple[Ints, Floats]:
-    """Return article index and age in hours of the counted clicks whose time is known.
-
-    Those of anonymous users come last.
-    """
+def timed_clicks(window: TrainingWindow) -> TimedClicks:
+    """Return the counted clicks whose time is known, those of anonymous users last."""
     counted = window.counted_clicks
     counted = counted[window.time_is_known[counted]]
     anonymous, anonymous_index = _anonymous_clicks(window)
     known = ~anonymous.time_is_bound
-    anonymous_hours = (window.as_of_ms - anonymous.clicked_ms) / HOUR_MS
-    return (
+    user_key = np.append(window.users.keys[window.user_index[counted]], anonymous.user_key[known])
+    clicked_ms = np.append(window.clicked_ms[counted], anonymous.clicked_ms[known])
+    return TimedClicks(
         np.append(window.article_index[counted], anonymous_index[known]),
-        np.append(window.age_hours[counted], anonymous_hours[known]),
+        (window.as_of_ms - clicked_ms) / HOUR_MS,
+        ~window.events.is_settled(user_key, clicked_ms),
     )
 
 
@@ -238,18 +293,53 @@ def _anonymous_clicks(window: TrainingWindow) -> tuple[Clicks, Ints]:
     return clicks, window.articles.id_map.index_of_keys(clicks.article_key)
 
 
-def _rise(
-    window: TrainingWindow, article_index: Ints, age_hours: Floats, config: Config
-) -> NDArray[np.float32]:
-    """Return how far each live article rises, by clicks given as article index and age."""
-    short, long = config.popularity.now_half_life_hours, config.popularity.expected_half_life_hours
-    now, expected = (
+def credible_clicks(
+    clicks: TimedClicks, *, n_articles: int, half_life_hours: float
+) -> CredibleClicks:
+    """Count the decayed clicks of each article, newcomers as far as they are credible.
+
+    Parameters
+    ----------
+    clicks
+        The clicks.
+    n_articles
+        Length of the result.
+    half_life_hours
+        Age at which a click counts 0.5.
+    """
+    settled, new = (
         popularity.decayed_clicks(
-            article_index,
-            age_hours,
-            n_articles=len(window.articles.id_map),
+            clicks.article_index[some],
+            clicks.age_hours[some],
+            n_articles=n_articles,
             half_life_hours=half_life_hours,
         )
+        for some in (~clicks.is_new, clicks.is_new)
+    )
+    totals = np.full(n_articles, settled.sum()), np.full(n_articles, new.sum())
+    counts = credible_counts(settled, new, *totals)
+    has_new = new > 0
+    share = np.where(has_new, (counts - settled) / np.where(has_new, new, 1.0), 1.0)
+    return CredibleClicks(counts, share, settled + new - counts)
+
+
+def _shares_of_sources(window: TrainingWindow, source: Ints, n_sources: int) -> Floats:
+    """Return which share of the counted clicks each source has, newcomers where credible."""
+    found = credible_clicks(
+        timed_clicks(window), n_articles=len(source), half_life_hours=SOURCE_HALF_LIFE_HOURS
+    )
+    has_source = source >= 0
+    clicks = np.bincount(source[has_source], weights=found.counts[has_source], minlength=n_sources)
+    return clicks / max(float(found.counts.sum()), 1.0)
+
+
+def _rise(window: TrainingWindow, clicks: TimedClicks, config: Config) -> NDArray[np.float32]:
+    """Return how far each live article rises by some clicks."""
+    short, long = config.popularity.now_half_life_hours, config.popularity.expected_half_life_hours
+    now, expected = (
+        credible_clicks(
+            clicks, n_articles=len(window.articles.id_map), half_life_hours=half_life_hours
+        ).counts
         for half_life_hours in (short, long)
     )
     rise = popularity.rise(now, expected, now_half_life_hours=short, expected_half_life_hours=long)

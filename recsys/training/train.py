@@ -39,6 +39,7 @@ from recsys.training.carry_over import (
     carried_factors,
     carried_item_item,
 )
+from recsys.training.damped import Damped, damped_articles
 from recsys.training.liveness import has_title
 from recsys.training.text_vectors import TextModel, build_text_model
 from recsys.training.topics import topics_of
@@ -66,8 +67,10 @@ class ArticleModel:
         ALS factors of the window's users and articles.
     counts
         Sizes of the input and of the model, for the run's report.
+    damped
+        See `recsys.training.damped`.
     warnings
-        See `TrainingWindow.warnings`.
+        Those of the training window, of damped articles and of sources held to their turn.
     """
 
     page: PageModel
@@ -76,6 +79,7 @@ class ArticleModel:
     articles: Sequence[KnownArticle]
     factors: collaborative.Factors
     counts: dict[str, int]
+    damped: Sequence[Damped]
     warnings: Sequence[str]
 
 
@@ -154,7 +158,9 @@ def train_articles(
         counted_items = user_items
         if len(window.counted_clicks) < len(window.user_index):
             counted_items = _user_items(window, window.counted_clicks, config)
-        together = _collaborative_model(window, config, user_items, counted_items, carried)
+        is_settled = window.events.is_settled(window.users.keys, window.as_of_ms)
+        pairing = collaborative.pairing_users(counted_items, is_settled)
+        together = _collaborative_model(window, config, user_items, pairing, carried)
         warm: NDArray[np.bool_] = (together.factors.article[live] != 0).any(axis=1)
         live_factors = collaborative.cold_factors(
             together.factors.article[live], warm, texts.similar[live]
@@ -164,6 +170,7 @@ def train_articles(
         known_sections = () if base is None else base.carry.sections
         category, sections = assign_sections(articles.categories, known_sections)
         signals = article_signals(window, counted_items, category, config, curves, own)
+        damped, of_damped = damped_articles(window, config.popularity)
         stories = story_index(texts.similar[live], window.written_ms[live], config.page)
         counts |= {"live_articles": len(live), "stories": len(np.unique(stories))}
     live_model = LiveModel(
@@ -223,7 +230,8 @@ def train_articles(
             "sections": len(sections) - 1,
             "stories": len(np.unique(stories)),
         },
-        warnings=window.warnings,
+        damped=damped,
+        warnings=[*window.warnings, *of_damped, *signals.held],
     )
 
 
@@ -231,7 +239,7 @@ def _collaborative_model(
     window: TrainingWindow,
     config: Config,
     user_items: csr_matrix,
-    counted_items: csr_matrix,
+    pairing: csr_matrix,
     carried: tuple[BaseRun, NDArray[np.float32]] | None,
 ) -> _CollaborativeModel:
     """Learn the collaborative signals, or carry those of the base run over for a refresh."""
@@ -240,13 +248,13 @@ def _collaborative_model(
         every_article = np.arange(len(window.articles.id_map))
         return _CollaborativeModel(
             collaborative.fit_als(user_items, settings),
-            collaborative.item_item_similarity(counted_items, every_article, live, settings),
+            collaborative.item_item_similarity(pairing, every_article, live, settings),
             np.zeros(len(live), dtype=bool),
         )
     base, user_factors = carried
     return _CollaborativeModel(
         carried_factors(window, base, user_factors, settings),
-        carried_item_item(base, counted_items, live, settings),
+        carried_item_item(base, pairing, live, settings),
         came_live_since(base, live),
     )
 
@@ -393,6 +401,7 @@ def train(
         model.articles,
         model.factors,
         model.counts,
+        model.damped,
         model.warnings,
         users,
     )
