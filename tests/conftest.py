@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
@@ -54,6 +55,16 @@ def pytest_addoption(parser):
     parser.addoption(
         "--scale", type=int, default=1, help="the long tests take so many times as many inputs"
     )
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Print how much was tried: the sums of what tests note by `record_property`."""
+    tried: Counter[str] = Counter()
+    for report in terminalreporter.stats.get("passed", []):
+        for what, n in report.user_properties:
+            tried[what] += n
+    for what, n in sorted(tried.items()):
+        terminalreporter.write_line(f"tried: {n:,} {what}")
 
 
 @pytest.fixture(scope="session")

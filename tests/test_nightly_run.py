@@ -274,15 +274,6 @@ def test_a_second_run_at_the_same_time_is_refused(sample, tmp_path):
         run_nightly(store, tmp_path, as_of_ms=to_ms(sample.as_of), config=BY_HAND)
 
 
-if __name__ == "__main__":
-    import sys
-    from pathlib import Path
-
-    at = datetime.fromisoformat(json.loads(SAMPLE.with_suffix(".json").read_text())["as_of"])
-    pages = golden_pages(Path(sys.argv[1]), at)
-    GOLDEN.write_text(json.dumps(pages, indent=1) + "\n", "utf-8")
-
-
 def test_logged_positions_say_how_much_each_slot_is_looked_at(store, load, tmp_path):
     clicks = [
         {"user_id": f"u{u}", "article_id": f"a{u % 12}", "clicked_at": "2026-03-01T10:00:00Z"}
@@ -308,3 +299,12 @@ def test_logged_positions_say_how_much_each_slot_is_looked_at(store, load, tmp_p
         assert list(page.examination) == ["popular_now"]
         # (300 + 20 / log2(3)) / (300 + 20): the log outweighs the published curve.
         assert page.examination["popular_now"] == pytest.approx([1.0, (300 + 12.6186) / 320])
+
+
+if __name__ == "__main__":
+    import sys
+    from pathlib import Path
+
+    at = datetime.fromisoformat(json.loads(SAMPLE.with_suffix(".json").read_text())["as_of"])
+    pages = golden_pages(Path(sys.argv[1]), at)
+    GOLDEN.write_text(json.dumps(pages, indent=1) + "\n", "utf-8")

@@ -102,8 +102,10 @@ def test_a_run_without_harm_is_served(run, tmp_path):
 
 
 @pytest.fixture
-def n_inputs(request, scale):
-    return request.param * scale if request.param == 2000 else request.param
+def n_inputs(request, scale, record_property):
+    n = request.param * scale if request.param == 2000 else request.param
+    record_property("runs with harm done to them, digests right", n)
+    return n
 
 
 @pytest.mark.parametrize(

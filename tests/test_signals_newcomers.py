@@ -20,16 +20,16 @@ def counts_of(settled, new):
 def test_newcomers_count_in_full_up_to_what_settled_users_make_credible():
     # Beside article 0: 100 clicks of settled users and 24 of newcomers, so r = 25 / 101.
     found = counts_of([8, 100], [2, 24])
-    assert found[0] == 10.0  # 2 are fewer than r (8 + 2 x 3)
+    assert found[0] == 10.0  # 2 are fewer than r (8 + 4 x 3)
     found = counts_of([8, 100], [50, 24])
-    assert found[0] == pytest.approx(8 + 25 / 101 * (8 + 2 * 3))
+    assert found[0] == pytest.approx(8 + 25 / 101 * (8 + 4 * 3))
     # Article 1 has 24 newcomers, and r = 51 / 9 warrants many more.
     assert found[1] == 124.0
 
 
-def test_an_article_of_newcomers_alone_counts_at_most_twice_their_share_elsewhere():
-    # r = (10 + 1) / (99 + 1) without a settled user on article 0: r (0 + 2 x 1).
-    assert counts_of([0, 99], [1000, 10])[0] == pytest.approx(0.22)
+def test_an_article_of_newcomers_alone_counts_at_most_four_times_their_share_elsewhere():
+    # r = (10 + 1) / (99 + 1) without a settled user on article 0: r (0 + 4 x 1).
+    assert counts_of([0, 99], [1000, 10])[0] == pytest.approx(0.44)
 
 
 def test_a_larger_crowd_does_not_count_more():

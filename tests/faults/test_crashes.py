@@ -20,6 +20,7 @@ from newsroom import COMMAND, content, copied, page_of, well
 from scenes import FORGOTTEN, SCENES, check, files_with, rules_of, spread, staged
 
 SOME = 2  # points of a command at which the short form crashes, besides the end
+CRASHES = "crashes of the machine, replayed from a trace of writes"
 MANY = 4  # the same of the long form, times --scale
 CLICKS = 3000  # of an ingest: several pages of the store
 
@@ -245,22 +246,24 @@ def check_crashes(name, scene, at, tmp_path, n_random, most=None):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SCENES)
-def test_a_crash_at_some_points(name, scenes, tmp_path):
+def test_a_crash_at_some_points(name, scenes, tmp_path, record_property):
     scene = scenes(name)
     all_points = points(scene[3])
     at = [all_points[i - 1] for i in spread(len(all_points), SOME + 1)]
-    assert check_crashes(name, scene, at, tmp_path, n_random=0, most=1)
+    n = check_crashes(name, scene, at, tmp_path, n_random=0, most=1)
+    assert n
+    record_property(CRASHES, n)
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("name", SCENES)
-def test_a_crash_at_many_points(name, scenes, tmp_path, scale):
+def test_a_crash_at_many_points(name, scenes, tmp_path, scale, record_property):
     scene = scenes(name)
     all_points = points(scene[3])
     n_points = min(MANY * scale, len(all_points))  # all of them at --scale 30
     at = [all_points[i - 1] for i in spread(len(all_points), n_points)]
     n = check_crashes(name, scene, at, tmp_path, n_random=scale - 1, most=1 + scale)
-    print(f"{name}: {n} crashes at {len(at)} points")
+    record_property(CRASHES, n)
 
 
 @pytest.mark.slow

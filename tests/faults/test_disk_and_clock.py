@@ -132,7 +132,7 @@ def answers(folder):
     return pages, recommender.health(as_of=AS_OF).problems
 
 
-def test_flipped_and_missing_bytes_never_reach_a_page(newsroom, hurt):
+def test_flipped_and_missing_bytes_never_reach_a_page(newsroom, hurt, record_property):
     runs = published_folder.run_ids(hurt / "p")
     path = published_folder.run_path(hurt / "p", runs[-1])
     whole, _ = answers(newsroom)
@@ -159,6 +159,7 @@ def test_flipped_and_missing_bytes_never_reach_a_page(newsroom, hurt):
             n_fell_back += page[0] == earlier[user][0]
             assert problems or page == whole[user]
     assert n_fell_back
+    record_property("runs with bytes flipped or missing", len(damages))
     # What the night publishes next is whole again.
     well(hurt, *NIGHT, at(2))
     assert answers(hurt)[1] == ()

@@ -40,8 +40,10 @@ def few_or_many(few):
 
 
 @pytest.fixture
-def n_inputs(request, scale):
-    return request.param * scale if request.param == MANY else request.param
+def n_inputs(request, scale, record_property):
+    n = request.param * scale if request.param == MANY else request.param
+    record_property("files of any bytes, values and columns", n)
+    return n
 
 
 PEAK_MB = 1500  # each bomb decompresses to more, or nests deeper than a call stack

@@ -8,6 +8,7 @@ from newsroom import copied, killed, killed_after, well
 from scenes import SCENES, check, spread, staged
 
 pytestmark = pytest.mark.slow
+KILLS = "commands killed"
 SOME = 2  # steps a command dies at in the short form; the long one takes all of them
 AT_RANDOM = 4  # moments a command dies at in the long form, times --scale
 
@@ -29,13 +30,15 @@ def scenes(newsroom, tmp_path_factory):
 
 
 @pytest.mark.parametrize("name", SCENES)
-def test_killed_at_some_steps(name, scenes, tmp_path):
+def test_killed_at_some_steps(name, scenes, tmp_path, record_property):
     before, after, n_steps = scenes(name)
     assert n_steps >= 2
-    for step in spread(n_steps, SOME):
+    steps = spread(n_steps, SOME)
+    for step in steps:
         hurt = copied(before, tmp_path / "hurt")
         killed(hurt, step, *SCENES[name].command)
         check(name, before, after, hurt)
+    record_property(KILLS, len(steps))
 
 
 @pytest.mark.long
@@ -46,12 +49,12 @@ def test_killed_at_every_step(name, scenes, tmp_path, record_property):
         hurt = copied(before, tmp_path / "hurt")
         killed(hurt, step, *SCENES[name].command)
         check(name, before, after, hurt)
-    print(f"{name}: killed at each of {n_steps} steps")
+    record_property(KILLS, n_steps)
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("name", SCENES)
-def test_killed_at_any_moment(name, scenes, tmp_path, scale):
+def test_killed_at_any_moment(name, scenes, tmp_path, scale, record_property):
     before, after, _ = scenes(name)
     rng = random.Random(name)
     hurt = copied(before, tmp_path / "hurt")
@@ -66,3 +69,4 @@ def test_killed_at_any_moment(name, scenes, tmp_path, scale):
             check(name, before, after, hurt)
         else:
             longest *= 0.9  # the machine was busier then
+    record_property(KILLS, n_killed)

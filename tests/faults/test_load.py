@@ -18,6 +18,7 @@ from recsys.published import folder as published_folder
 
 pytestmark = pytest.mark.slow
 N_THREADS = 8
+PAGES = "pages served while runs and rules change"
 N_TURNS = 8  # commands of the short form; the long one has five times as many, times --scale
 GIVE_UP_S = 120  # a thread that still serves the run before by then never follows
 
@@ -79,16 +80,20 @@ class Server:
             self.n_pages[number] += 1
 
 
-def test_pages_stay_whole_and_fresh_while_runs_and_rules_change(newsroom, tmp_path):
-    serve(copied(newsroom, tmp_path / "newsroom"), N_TURNS)
+def test_pages_stay_whole_and_fresh_while_runs_and_rules_change(
+    newsroom, tmp_path, record_property
+):
+    record_property(PAGES, serve(copied(newsroom, tmp_path / "newsroom"), N_TURNS))
 
 
 @pytest.mark.long
-def test_pages_stay_whole_and_fresh_for_many_runs(newsroom, tmp_path, scale):
-    serve(copied(newsroom, tmp_path / "newsroom"), 5 * N_TURNS * scale)
+def test_pages_stay_whole_and_fresh_for_many_runs(newsroom, tmp_path, scale, record_property):
+    n_turns = 5 * N_TURNS * scale
+    record_property(PAGES, serve(copied(newsroom, tmp_path / "newsroom"), n_turns))
 
 
 def serve(folder, n_turns):
+    """Serve pages while runs and rules change, check them, and return how many they were."""
     well(folder, "ingest", "later.articles.jsonl", "later.clicks.csv", *STORE)
     server = Server(folder)
     memory = []
@@ -118,6 +123,7 @@ def serve(folder, n_turns):
     assert server.errors == []
     half = n_turns // 2
     assert max(memory[half:]) < 1.25 * max(memory[:half])
+    return sum(server.n_pages)
 
 
 def test_a_stale_run_is_a_problem_of_its_health(newsroom):
