@@ -68,6 +68,8 @@ def compiled(root: Path) -> Path:
     sources = sorted(folder.glob("*.[ch]"))
     digest = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()
     command = [sys.executable, "-m", "ziglang", "cc", "-O3", "-shared", "-fPIC", "-mcpu=baseline"]
+    # A product and a sum are rounded each, also where a processor has one instruction for both.
+    command.append("-ffp-contract=off")
     # Without what debuggers read, which names folders: so the same sources give the same bytes.
     command.append("-Wl,--strip-debug")
     if target is not None:
