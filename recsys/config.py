@@ -359,7 +359,7 @@ class IngestConfig(Settings, frozen=True, kw_only=True):
         try:
             self.zone()
             re.compile(self.article_pattern)
-        except re.error as error:
+        except (re.error, RecursionError, OverflowError) as error:
             raise ConfigError(f"article_pattern: {error}") from error
         except (ZoneInfoNotFoundError, ValueError, OSError) as error:
             raise ConfigError(f"timezone: no zone is named {self.timezone[:100]!r}") from error

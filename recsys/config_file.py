@@ -13,6 +13,8 @@ from recsys.config import Config
 from recsys.config_types import Settings
 from recsys.errors import ConfigError, reason_of
 
+MAX_BYTES = 256 << 10  # of a file; the 32 layouts of 16 lists that are allowed take less
+MAX_DOTS = 500  # of a line
 PATHS = "paths"  # a table of a recsys.toml that is no setting of a run
 PATH_KEYS = ("store", "published")
 
@@ -39,8 +41,17 @@ def load_tables(path: Path | None) -> dict[str, Any]:
     if path is None:
         return {}
     try:
-        return tomllib.loads(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+        if len(data) > MAX_BYTES:
+            raise ConfigError(f"{path}: larger than {MAX_BYTES >> 10} kB; settings take a few")
+        # tomllib takes time with the square of the parts of a key, `a.b.c`.
+        if max(line.count(b".") for line in data.split(b"\n")) > MAX_DOTS:
+            raise ConfigError(f"{path}: a line with more than {MAX_DOTS} dots")
+        return tomllib.loads(data.decode("utf-8").replace("\r\n", "\n"))
+    # Beside its own errors, tomllib raises those of Python for a number of thousands of digits,
+    # and for arrays within arrays.
+    except (OSError, ValueError, RecursionError) as error:
         raise ConfigError(f"{path}: cannot be read: {reason_of(error)}") from error
 
 

@@ -226,3 +226,21 @@ def test_the_text_of_a_page_is_read_in_its_encoding(read, encoding, sentence):
 def test_a_text_whose_encoding_cannot_be_recognised_is_refused(read):
     with pytest.raises(InputRefusedError, match="save the file as UTF-8"):
         read(b"\x81\x8d\x8f\x90\x9d\xff\n" * 3, "b.txt")
+
+
+@pytest.mark.parametrize(
+    ("page", "bounded"),
+    [
+        ("<p {}>x</p><b {} />", "<p>x</p><b>"),
+        # Quotes within a value without quotes are no quotes, and a ">" within quotes ends no tag.
+        ("<p a=b\"c d='x>' {}>x", "<p>x"),
+        ("<script {}>a<b {}>c</script>", "<script>a<b {}>c</script>"),
+        ("<!--><p {}>x", "<!--><p>x"),
+        ("<!-- <p {}> --><p a=1>x", "<!-- <p {}> --><p a=1>x"),
+        ("<p>a < b and {}</p>", "<p>a < b and {}</p>"),
+    ],
+)
+def test_a_tag_of_very_many_attributes_loses_them(page, bounded):
+    many = " ".join(f"a{i}=1" for i in range(2_000))
+    found = html._with_few_attributes(page.replace("{}", many))
+    assert found == bounded.replace("{}", many)

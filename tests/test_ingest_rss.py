@@ -2,6 +2,7 @@
 
 import contextlib
 import gzip
+import html
 import random
 import time
 from pathlib import Path
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from recsys.errors import InputRefusedError
 from recsys.ingest import rss
+from recsys.ingest.text import body_of_html
 from recsys.rows import iso
 
 NAMESPACES = " ".join(
@@ -462,3 +464,13 @@ def test_a_feed_holds_articles_only_and_has_a_largest_size(tmp_path, monkeypatch
     monkeypatch.setattr(rss, "MAX_FEED_BYTES", 100)
     with pytest.raises(InputRefusedError, match="larger than"):
         list(rss.read(path, None))
+
+
+@pytest.mark.parametrize("is_escaped", [False, True])
+def test_comments_of_a_text_are_left_out_and_one_without_an_end_hides_nothing(rows, is_escaped):
+    text = "<p>One<!-- <p>old</p> <!-- older --> two</p><!-- <p>three</p>"
+    content = html.escape(text) if is_escaped else f"<![CDATA[{text}]]>"
+    (row,) = rows(rss_feed(f"<guid>g</guid><description>{content}</description>"))
+    body = body_of_html(row["body"])
+    assert "old" not in body
+    assert all(word in body for word in ("One", "two", "three"))

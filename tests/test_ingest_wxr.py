@@ -167,6 +167,7 @@ def test_broken_utf_8_costs_its_item(tmp_path):
 def test_an_item_larger_than_the_limit_is_rejected(tmp_path, monkeypatch):
     monkeypatch.setattr(wxr, "MAX_ITEM_BYTES", 2_000)
     monkeypatch.setattr("recsys.ingest.blocks.BATCH_BYTES", 1_000)
+    monkeypatch.setattr(wxr, "CHUNK_BYTES", 1_000)
     text = HEAD + item(id_=1) + item(content="x" * 5_000) + item(id_=3) + TAIL
     found = read_file(wxr.read, tmp_path, text)
     assert {"1", "3"} >= {row["article_id"] for row in found.articles} >= {"1"}

@@ -32,6 +32,8 @@ MAX_DECODER_BYTES = 128 << 20  # memory of a decompressor: the window of zstd, a
 COMPRESSED_CHUNK_BYTES = 32 << 10  # small, so that little of a damaged archive is lost
 # zstandard cannot bound its output. It makes at most 32 KiB of a byte, so 32 MiB of such a chunk.
 ZSTD_CHUNK_BYTES = 1 << 10
+MAX_EXPANDED_BYTES = 8 << 30  # that a file may always expand to; beyond them see MAX_EXPANSION
+MAX_EXPANSION = 200  # times the bytes of the file; logs of one line over and over reach some 50
 DROPPED_BYTES = 8_000  # kept of a line that is too long, for its reject
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _LEADING_MARKS = re.compile(rb"^(?:\xef\xbb\xbf)+", re.MULTILINE)
@@ -180,9 +182,15 @@ def decompress(raw: IO[bytes]) -> Iterator[bytes]:
         yield chunk
 
 
+def explodes(n_bytes: int, n_stored: int) -> bool:
+    """Return whether so many bytes are more than a file of `n_stored` bytes may expand to."""
+    return n_bytes > max(MAX_EXPANDED_BYTES, MAX_EXPANSION * n_stored)
+
+
 def _decompress_frames(raw: IO[bytes], compression: _Compression) -> Iterator[bytes]:
     """Decompress a file of one or more compressed frames, one after the other."""
     decompressor, rest = compression.new(), b""
+    n_bytes = 0
     while chunk := rest or raw.read(compression.chunk_bytes):
         rest = b""
         if decompressor.eof:
@@ -190,10 +198,36 @@ def _decompress_frames(raw: IO[bytes], compression: _Compression) -> Iterator[by
             if not chunk:
                 continue
             decompressor = compression.new()
-        yield from compression.outputs(decompressor, chunk)
+        for output in compression.outputs(decompressor, chunk):
+            yield output
+            n_bytes += len(output)
+            if explodes(n_bytes, raw.tell()):
+                raise EOFError(f"it expands to {n_bytes >> 20} MB, too much for its size")
         rest = decompressor.unused_data if decompressor.eof else b""
     if not decompressor.eof:
         raise EOFError("the archive ends in the middle")
+
+
+def gathered(chunks: Iterator[bytes], n_bytes: int) -> Iterator[bytes]:
+    """Yield chunks joined to some of at least `n_bytes`, but the last one, which may be shorter.
+
+    Where the chunks end in an error, what came before is yielded first.
+    """
+    pieces: list[bytes] = []
+    n_gathered = 0
+    damage: Exception | None = None
+    try:
+        for chunk in chunks:
+            pieces.append(chunk)
+            n_gathered += len(chunk)
+            if n_gathered >= n_bytes:
+                yield b"".join(pieces)
+                pieces, n_gathered = [], 0
+    except DAMAGE as error:
+        damage = error
+    yield b"".join(pieces)
+    if damage is not None:
+        raise damage
 
 
 def read_start(path: Path, n_bytes: int = 64 << 10) -> bytes:

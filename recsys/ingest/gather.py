@@ -11,6 +11,14 @@ from recsys.rows import FIELDS, LIST_FIELDS, ROW, Kind, Reject
 
 Value = str | float | bool | list[str] | None
 MAX_REASON = 60  # characters of a text from the file that names a reason
+MAX_REASONS = 200  # that are counted apart; a file may have another one in each row
+OTHER_REASON = "for another reason"
+
+
+def count_reason(counts: Counter[tuple[str, str]], key: tuple[str, str], n: int = 1) -> None:
+    """Count an entry by its kind and a reason; beyond `MAX_REASONS`, as `OTHER_REASON`."""
+    is_apart = key in counts or len(counts) < MAX_REASONS
+    counts[key if is_apart else (key[0], OTHER_REASON)] += n
 
 
 class Gatherer:
@@ -52,7 +60,7 @@ class Gatherer:
 
     def ignore(self, entry: str, reason: str) -> None:
         """Count an entry that holds no row of ours."""
-        self._ignored[entry, encodable(reason[:MAX_REASON])] += 1
+        count_reason(self._ignored, (entry, encodable(reason[:MAX_REASON])))
 
     def is_full(self) -> bool:
         """Return whether the rows should be taken now."""

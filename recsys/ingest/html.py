@@ -27,9 +27,19 @@ if TYPE_CHECKING:
 
 MAX_PAGE_BYTES = 32 << 20
 ENDINGS = (".html", ".htm", ".txt")
+MAX_PARTS = 1_000  # names, values and their separators in a tag
 MIN_SENTENCE_WORDS = 10  # a shorter line is a headline, a name or a button
 MIN_TITLE_WORDS = 5
 _TAG = re.compile(r"<(!doctype|html|head|body|div|p|article|title)\b", re.IGNORECASE)
+# A tag up to its ">" by the grammar of HTML 5, a script, whose text is no markup, or a comment.
+_ATTRIBUTES = r"""(?:=\s*+(?:"[^"]*+(?:"|\Z)|'[^']*+(?:'|\Z)|[^\s>]*+)|[^>=]++)*+"""
+_START = re.compile(
+    rf"<(?P<name>(?P<raw>script|style)\b|[a-z][^\s/>]*+)(?P<parts>{_ATTRIBUTES})"
+    r"(?(raw)>.*?(?:</(?P=raw)|\Z))"
+    r"|<!--(?:-?>|.*?(?:--!?>|\Z))",
+    re.IGNORECASE | re.DOTALL,
+)
+_SEPARATOR = re.compile(r"[\s/=\"']")
 _SENTENCE_END = re.compile(r"[.!?…。！？][»”\"')\]]*$")
 _BULLET = re.compile(r"^\s*([•‣◦*·–-]|\d+[.)]?\s*$)")
 _BYLINE = re.compile(r"^(?:by\s+)?(?P<name>[^\d@|:]{3,60}?)\s+views\b", re.IGNORECASE)
@@ -63,7 +73,7 @@ def read(path: Path, kind: Kind | None, name: str | None = None) -> Iterator[Bat
     text = clean_markup(text if is_html else _decode_text(path, data))
     size = path.stat().st_size
     try:
-        fields = _from_html(text) if is_html else _from_text(text)
+        fields = _from_html(_with_few_attributes(text)) if is_html else _from_text(text)
         reason = damage or "no article text found in this page"
     except Exception as error:  # the libraries fail in many ways on pages that are damaged
         fields, reason = {}, f"this page cannot be read: {type(error).__name__}"
@@ -97,6 +107,22 @@ def article_id_of(name: str) -> str:
     for ending in (".gz", ".zst", ".bz2", ".xz", *ENDINGS):
         name = name.removesuffix(ending)
     return name
+
+
+def _with_few_attributes(text: str) -> str:
+    """Return a page whose tags of more than `MAX_PARTS` parts have lost their attributes.
+
+    lxml compares each attribute of a tag with all before it.
+    """
+
+    def bounded(start: re.Match[str]) -> str:
+        parts = start["parts"] or ""
+        if len(parts) <= MAX_PARTS or len(_SEPARATOR.findall(parts)) <= MAX_PARTS:
+            return start[0]
+        name, end = start.end("name") - start.start(), start.end("parts") - start.start()
+        return start[0][:name] + start[0][end:]
+
+    return _START.sub(bounded, text)
 
 
 def _from_html(text: str) -> dict[str, str | list[str]]:

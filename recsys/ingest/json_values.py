@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from recsys.ingest.batches import clip
@@ -19,13 +20,15 @@ from recsys.rows import Reject, is_text
 MAX_VALUE_CHARS = 32 << 20
 MAX_DAMAGE_CHARS = 1 << 20  # searched for the line after a damaged value
 MAX_INDENT = 200
+MAX_UNLIKE = 100  # searches of a file that found no such line; each looks at MAX_DAMAGE_CHARS
 MAX_DEPTH = 50  # of arrays and objects that are entered
 PIECE_BYTES = 64 << 10  # decoded at once
 _SEPARATORS = re.compile(r"[\s,\x1e]*")  # \x1e begins a record of RFC 7464
 _COLON = re.compile(r"\s*:\s*")
 _NEXT_SEPARATOR = re.compile(r"[,\n\]}]")
 _CLOSERS = re.compile(r"[\]},\s]+")
-_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*+"|[{}\[\]]', re.DOTALL)
+# A text without an end goes to the end: it would otherwise be searched from each quote in it.
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)|[{}\[\]]', re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +122,7 @@ class _Reader:
         self._line, self._counted = 1, 0  # the line of the place up to which lines are counted
         self._is_whole = False  # the buffer reaches the end of the file
         self._is_lost = False  # damage without an end was met
+        self._n_unlike = 0  # see MAX_UNLIKE
         self._position, self._problem = 0, ""
         self._pieces = self._decoded(chunks)
 
@@ -134,12 +138,8 @@ class _Reader:
     def _read_more(self) -> bool:
         """Double the buffer; return whether there was more."""
         wanted = max(PIECE_BYTES, len(self._text) - self._at)
-        # The begin of the line is kept, because its indent is looked at after damage.
-        begin = max(self._text.rfind("\n", 0, self._at) + 1, self._at - MAX_INDENT)
-        pieces, n_chars = [self._text[begin:]], 0
-        self._count_lines(max(begin, self._counted))
-        self._counted -= begin
-        self._at -= begin
+        self._drop_read()
+        pieces, n_chars = [self._text], 0
         while n_chars < wanted:
             chunk = next(self._pieces, None)
             if chunk is None:
@@ -149,6 +149,29 @@ class _Reader:
             n_chars += len(chunk)
         self._text = "".join(pieces)
         return n_chars > 0
+
+    def _drop_read(self) -> None:
+        """Drop what was read from the buffer but the begin of the line: its indent is looked at."""
+        begin = max(self._text.rfind("\n", 0, self._at) + 1, self._at - MAX_INDENT)
+        self._count_lines(max(begin, self._counted))
+        self._counted -= begin
+        self._at -= begin
+        self._text = self._text[begin:]
+
+    def _give_back(self) -> None:
+        """Shorten a buffer that grew for a long value.
+
+        The json module counts the lines of all the buffer for each error.
+        """
+        if len(self._text) <= 4 * PIECE_BYTES:
+            return
+        self._drop_read()
+        end = self._at + PIECE_BYTES
+        rest = self._text[end:]
+        if rest:
+            again = (rest[i : i + PIECE_BYTES] for i in range(0, len(rest), PIECE_BYTES))
+            self._pieces = chain(again, self._pieces)
+            self._text, self._is_whole = self._text[:end], False
 
     def _peek(self) -> str:
         """Return the next character that is no separator; "" at the end of the file."""
@@ -237,6 +260,7 @@ class _Reader:
                 continue
             raw = self._text[self._at : end]
             self._at = end
+            self._give_back()
             return value, raw
 
     def _skip_damaged(self, row: int, reason: str) -> Iterator[Reject]:
@@ -256,6 +280,7 @@ class _Reader:
             self._counted = 0
         yield Reject(row, "", reason, _shown(raw))
         self._at = end
+        self._give_back()
 
     def _end_of_damage(self) -> int | None:
         """Return the place after the damaged value at the current place; None if not found."""
@@ -271,20 +296,32 @@ class _Reader:
             if end is not None:
                 return end.start()
             return len(self._text) if self._is_whole else None
-        line_start = self._text.rfind("\n", max(0, self._at - MAX_INDENT), self._at) + 1
-        line = self._text[line_start : self._at]
-        indent = re.escape(line.replace("[", "").replace(",", ""))
-        if not indent.replace("\\", "").strip():
-            alike = re.compile(rf"\n,?{indent},?{re.escape(first)}").search(
-                self._text, self._at, self._at + MAX_DAMAGE_CHARS
-            )
-            if alike is not None:
-                return alike.end() - 1
+        alike = self._line_alike(first)
+        if alike is not None:
+            return alike
         depth = 0
         for token in _TOKEN.finditer(self._text, self._at):
             depth += (token[0] in "{[") - (token[0] in "]}")
             if depth == 0:
                 return token.end()
+        return None
+
+    def _line_alike(self, first: str) -> int | None:
+        """Return the place of a character at the beginning of a line indented like this one.
+
+        None if there is no such line, or the current place is not at the beginning of its line.
+        """
+        earliest = max(0, self._at - MAX_INDENT)
+        line_start = self._text.rfind("\n", earliest, self._at) + 1 or earliest
+        indent = self._text[line_start : self._at].replace("[", "").replace(",", "")
+        if indent.strip() or self._n_unlike == MAX_UNLIKE:
+            return None
+        alike = re.compile(rf"\n,?{re.escape(indent)},?{re.escape(first)}").search(
+            self._text, self._at, self._at + MAX_DAMAGE_CHARS
+        )
+        if alike is not None:
+            return alike.end() - 1
+        self._n_unlike += self._is_whole or len(self._text) - self._at > MAX_DAMAGE_CHARS
         return None
 
 

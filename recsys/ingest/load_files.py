@@ -28,6 +28,7 @@ from recsys.ingest.detect import (
     format_of,
     require_file,
 )
+from recsys.ingest.gather import MAX_REASONS, OTHER_REASON, count_reason
 from recsys.ingest.validate import Checked, check
 from recsys.pseudonym import hashed_user, key_fingerprint
 from recsys.rows import ANONYMOUS, FIELDS, Added, Kind, Reject, is_anonymous
@@ -55,7 +56,7 @@ class LoadReport:
     added
         Numbers of new, changed, known and withdrawn rows, by kind.
     rejected
-        Number of rejected rows, by (reason, field).
+        Number of rejected rows, by (reason, field); beyond `MAX_REASONS`, by `OTHER_REASON`.
     samples
         Up to `MAX_SAMPLES` rejected rows of each (reason, field), as "file, row 7: text".
     ignored
@@ -94,6 +95,8 @@ class LoadReport:
         """Count rejected rows of a file, and keep some as samples."""
         for reject in rejects:
             key = (reject.reason, reject.field)
+            if key not in self.rejected and len(self.rejected) >= MAX_REASONS:
+                key = (OTHER_REASON, "")
             self.rejected[key] += 1
             samples = self.samples.setdefault(key, [])
             if len(samples) < MAX_SAMPLES:
@@ -106,8 +109,13 @@ class LoadReport:
             if counts.vectors_left_out:
                 self.ignored[VECTOR_LEFT_OUT] += counts.vectors_left_out
         self.count_rejects(file, checked.rejects)
-        self.ignored.update(checked.ignored)
+        self.count_ignored(checked.ignored)
         self.n_naive += checked.n_naive
+
+    def count_ignored(self, ignored: Mapping[tuple[str, str], int]) -> None:
+        """Count ignored entries and values."""
+        for key, n in ignored.items():
+            count_reason(self.ignored, key, n)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the report as values that JSON can hold."""
@@ -225,7 +233,7 @@ def load_files(
                     n_found += len(checked.rows) + len(checked.rejects)
                     n_lines += batch.n_lines
                 report.count_batch(name, checked, added)
-                report.ignored.update(batch.ignored)
+                report.count_ignored(batch.ignored)
                 progress(path, batch.position)
             if not n_rows.total():
                 report.without_rows.append(name)

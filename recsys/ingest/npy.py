@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 
 from recsys.errors import InputRefusedError
+from recsys.ids import MOST_CHARACTERS
 from recsys.ingest.batches import Batch
 from recsys.rows import ROW, Kind
 
@@ -19,6 +20,7 @@ MAGIC = b"\x93NUMPY"
 ENDING, IDS_ENDING = ".npy", ".ids.txt"
 BATCH_VALUES = 1 << 20  # numbers of vectors in a batch; Python objects take 32 bytes each
 MAX_IDS_BYTES = 1 << 30
+MAX_ID_BYTES = 4 * MOST_CHARACTERS + 2  # in UTF-8, with the end of its line
 MAX_DIMENSIONS = 1 << 16  # a damaged header may claim more numbers than memory holds
 
 
@@ -95,7 +97,10 @@ def _ids(path: Path, n_rows: int) -> list[str]:
     beside = ids_path(path)
     try:
         with beside.open("rb") as file:
-            data = file.read(MAX_IDS_BYTES)
+            data = file.read(min(MAX_IDS_BYTES, (n_rows + 1) * MAX_ID_BYTES))
+        if data.count(b"\n") > n_rows:  # so that no file of blank lines becomes a list of texts
+            problem = f"{n_rows} vectors, but {beside.name} has more ids"
+            raise InputRefusedError(str(path), problem)
         ids = data.decode("utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise InputRefusedError(

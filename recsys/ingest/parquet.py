@@ -4,13 +4,13 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from recsys.errors import InputRefusedError
 from recsys.ingest.batches import BATCH_ROWS, UNREADABLE, Batch, clip
-from recsys.ingest.blocks import DAMAGE, decompress, read_start
+from recsys.ingest.blocks import DAMAGE, decompress, explodes, read_start
 from recsys.ingest.jsonl import guess_kind
 from recsys.rows import FIELDS, ROW, Kind
 
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     import pyarrow.parquet as pq
 
 MAX_DECOMPRESSED_BYTES = 8 << 30  # on the disk
+# A text of many rows is in the file once, and is written out for each of them.
+MAX_BATCH_BYTES = 128 << 20
+MAX_ROW_BYTES = 64 << 20
+MAX_GROUP_VALUES = 1 << 28  # of a column in a row group: a run of equal ones takes no room
 MAGIC = b"PAR1"
 
 
@@ -63,23 +67,100 @@ def column_names(path: Path) -> list[str]:
     InputRefusedError
         If it is not a Parquet file.
     """
-    with decompressed_file(path) as plain, _open(path, plain) as file:
-        return list(file.schema_arrow.names)
+    with decompressed_file(path) as plain, _open(path, plain) as (_, schema):
+        return list(schema.names)
 
 
 @contextmanager
-def _open(path: Path, plain: Path) -> Iterator["pq.ParquetFile"]:
-    """Open the plain Parquet file of a path; any damage met while it is open refuses the path."""
+def _open(path: Path, plain: Path) -> Iterator[tuple["pq.ParquetFile", "pa.Schema"]]:
+    """Open the plain Parquet file of a path; any damage met while it is open refuses the path.
+
+    Texts that the file has once for many rows stay so; the schema has the types of its columns.
+    """
     # Imported here, because every command would otherwise wait for the import.
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
         # No memory map: a file that another process shortens would end this one.
-        with pq.ParquetFile(plain, memory_map=False, page_checksum_verification=True) as file:
-            yield file
+        options: dict[str, Any] = {"memory_map": False, "page_checksum_verification": True}
+        with pq.ParquetFile(plain, **options) as file:
+            repeated = _columns_with_dictionary(path, file.metadata)
+            schema = file.schema_arrow
+        with pq.ParquetFile(plain, **options, read_dictionary=repeated) as file:
+            yield file, schema
     except (pa.ArrowException, OSError, ValueError, KeyError, OverflowError) as error:
         raise InputRefusedError(str(path), f"damaged Parquet: {first_line(error)}") from error
+
+
+def _columns_with_dictionary(path: Path, metadata: "pq.FileMetaData") -> list[str]:
+    """Return the columns of texts that the file holds once for many rows.
+
+    Raises
+    ------
+    InputRefusedError
+        If a row group has too many values.
+    """
+    found: dict[str, None] = {}
+    for i in range(metadata.num_row_groups):
+        group = metadata.row_group(i)
+        for column in map(group.column, range(group.num_columns)):
+            if column.num_values > MAX_GROUP_VALUES:
+                problem = (
+                    f"column {clip(column.path_in_schema)[:100]!r} has {column.num_values} values"
+                    f" in a row group, more than {MAX_GROUP_VALUES}; write smaller row groups"
+                )
+                raise InputRefusedError(str(path), problem)
+            is_shared = any("DICTIONARY" in encoding for encoding in column.encodings)
+            if column.physical_type == "BYTE_ARRAY" and is_shared:
+                found[column.path_in_schema] = None
+    return list(found)
+
+
+def _written_out_bytes(array: "pa.Array") -> int:
+    """Return how many bytes a column takes when each row has its own copy of its texts."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if pa.types.is_dictionary(array.type):
+        if not len(array.dictionary):
+            return int(array.nbytes)
+        texts = array.dictionary.cast(pa.large_binary())
+        total = pc.sum(pc.take(pc.binary_length(texts), array.indices)).as_py() or 0
+        return int(total) + 8 * len(array)
+    if pa.types.is_struct(array.type):
+        return sum(map(_written_out_bytes, array.flatten()))
+    if pa.types.is_list(array.type) or pa.types.is_large_list(array.type):
+        return _written_out_bytes(array.flatten()) + 8 * len(array)
+    return int(array.nbytes)
+
+
+def _small_batches(
+    path: Path, first_row: int, batch: "pa.RecordBatch"
+) -> Iterator["pa.RecordBatch"]:
+    """Yield the rows of a batch in batches of at most `MAX_BATCH_BYTES`.
+
+    Raises
+    ------
+    InputRefusedError
+        If a row alone has more than `MAX_ROW_BYTES`.
+    """
+    import pyarrow as pa
+
+    n_bytes = sum(map(_written_out_bytes, batch.columns))
+    if n_bytes <= MAX_BATCH_BYTES and batch.num_rows != 1:
+        yield batch
+    elif batch.num_rows == 1:
+        if n_bytes > MAX_ROW_BYTES:
+            problem = f"row {first_row} takes {n_bytes >> 20} MB, more than {MAX_ROW_BYTES >> 20}"
+            raise InputRefusedError(str(path), problem)
+        yield batch
+    else:
+        n_rows, half = batch.num_rows, batch.num_rows // 2
+        for start, end in ((0, half), (half, n_rows)):
+            # `slice` keeps all values of lists, and a cast would write all of them out.
+            part = batch.take(pa.array(range(start, end)))
+            yield from _small_batches(path, first_row + start, part)
 
 
 def first_line(error: BaseException) -> str:
@@ -108,17 +189,23 @@ def read_frames(
     InputRefusedError
         If the file is damaged.
     """
-    with decompressed_file(path) as plain, _open(path, plain) as file:
-        first_row = 1
-        for batch in file.iter_batches(batch_size=batch_rows, columns=names):
-            batch.validate(full=True)  # polars trusts offsets and UTF-8
-            columns = [
-                _polars_column(name, column)
-                for name, column in zip(batch.schema.names, batch.columns, strict=True)
-            ]
-            rows = pl.Series(ROW, range(first_row, first_row + batch.num_rows), dtype=pl.UInt32)
-            yield pl.DataFrame([rows, *columns])
-            first_row += batch.num_rows
+    with decompressed_file(path) as plain, _open(path, plain) as (file, schema):
+        first_row, n_bytes, n_stored = 1, 0, path.stat().st_size
+        for whole in file.iter_batches(batch_size=batch_rows, columns=names):
+            whole.validate(full=True)  # polars trusts offsets and UTF-8
+            n_bytes += sum(map(_written_out_bytes, whole.columns))
+            if explodes(n_bytes, n_stored):
+                problem = f"its rows up to {first_row + whole.num_rows} take {n_bytes >> 20} MB"
+                raise InputRefusedError(str(path), f"{problem}, too much for its size")
+            for batch in _small_batches(path, first_row, whole):
+                columns = [
+                    _polars_column(name, column.cast(schema.field(name).type))
+                    for name, column in zip(batch.schema.names, batch.columns, strict=True)
+                ]
+                end = first_row + batch.num_rows
+                rows = pl.Series(ROW, range(first_row, end), dtype=pl.UInt32)
+                yield pl.DataFrame([rows, *columns])
+                first_row = end
 
 
 def _polars_column(name: str, column: "pa.Array") -> pl.Series:
@@ -147,7 +234,7 @@ def read(path: Path, kind: Kind | None) -> Iterator[Batch]:
         raise InputRefusedError(
             str(path), f"none of its columns is a field of {kind}: {clip(', '.join(found))[:200]}"
         )
-    with decompressed_file(path) as plain, _open(path, plain) as file:
+    with decompressed_file(path) as plain, _open(path, plain) as (file, _):
         n_rows = file.metadata.num_rows
     size, n_read = path.stat().st_size, 0
     for frame in read_frames(path, names):

@@ -31,6 +31,10 @@ SCHEMA: dict[str, pl.DataType] = {ROW: pl.UInt32(), "tags": pl.List(pl.String)} 
     pl.String(),
 )
 MAX_TAGS = 200  # of one entry
+# A text of a feed, as CDATA or escaped, and where a comment of its HTML ends.
+_TEXT = re.compile(r"<!\[CDATA\[.*?(?:\]\]>|\Z)|[^<]+", re.DOTALL)
+_COMMENT_END = re.compile(r"--\s*(?:>|&gt;)")
+_COMMENTS = ("<!--", "&lt;!--")  # how one begins
 _LONG_WORD = re.compile(r"(?<![\w.+-])([\w.+-]{1000})[\w.+-]*", re.ASCII)
 _KEYWORDS = re.compile(r"(<(?:[\w.-]+:)?keywords\b[^<>]*>[^<]{1000})[^<]*", re.IGNORECASE)
 _ENTRY_OR_TAG = re.compile(
@@ -172,7 +176,8 @@ def _bounded(text: str) -> str:
     """Return a feed without what takes feedparser a time that grows with the square of its size.
 
     That are blank lines before a DOCTYPE (see `without_prolog`), long words where the name of an
-    author is expected, and many tags of one entry. Tags in surplus get a name without a meaning.
+    author is expected, comments without an end, and many tags of one entry. Tags in surplus get a
+    name without a meaning.
     """
     n_tags = 0
 
@@ -181,7 +186,20 @@ def _bounded(text: str) -> str:
         n_tags = n_tags + 1 if start["tag"] else 0
         return start[0] if n_tags <= MAX_TAGS else "<surplus"
 
+    text = _TEXT.sub(_without_open_comments, text)
     return _ENTRY_OR_TAG.sub(counted, _KEYWORDS.sub(r"\1", _LONG_WORD.sub(r"\1", text)))
+
+
+def _without_open_comments(found: re.Match[str]) -> str:
+    """Return a text of a feed without the beginnings of comments that never end."""
+    text = found[0]
+    if not any(begin in text for begin in _COMMENTS):
+        return text
+    end = max((close.end() for close in _COMMENT_END.finditer(text)), default=0)
+    rest = text[end:]
+    for begin in _COMMENTS:
+        rest = rest.replace(begin, "")
+    return text[:end] + rest
 
 
 def _article_reader(feed: Any, name: str) -> Callable[[Any], dict[str, str | list[str]]]:

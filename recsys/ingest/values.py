@@ -20,7 +20,7 @@ _ADDRESS_KEYS = ("url", "href", "src", "source_url", "contentUrl", "link", "valu
 _LANGUAGE = re.compile(r"[a-zA-Z]{2,3}(?:[-_][a-zA-Z0-9]+)*")
 _TOKEN = re.compile(
     r"""\s*(?:(?P<text>'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")"""
-    r"|(?P<number>-?\d+\.?\d*(?:[eE][+-]?\d+)?(?![\w.]))|(?P<word>\w+)"
+    r"|(?P<number>-?\d++(?:\.\d*+)?(?:[eE][+-]?\d++)?(?![\w.]))|(?P<word>\w+)"
     r"|(?P<mark>[\[\](){},:]))",
     re.DOTALL | re.ASCII,
 )
@@ -56,7 +56,10 @@ def _list_of(cell: str) -> list[object] | dict[str, object] | None:
     found = structure_of(cell)
     if array is None or isinstance(found, dict):
         return found
-    return list(next(csv.reader([array[1]], escapechar="\\", skipinitialspace=True)))
+    try:
+        return list(next(csv.reader([array[1]], escapechar="\\", skipinitialspace=True)))
+    except csv.Error:  # an item of more than 131,072 characters
+        return None
 
 
 def _json_of_python(text: str) -> str:

@@ -18,6 +18,7 @@ from recsys.ingest.blocks import (
     BYTE_ORDER_MARK,
     DAMAGE,
     decompress,
+    gathered,
     read_start,
     reason_of_damage,
 )
@@ -26,7 +27,9 @@ from recsys.ingest.wordpress import article_status, summary_of, terms, utc_time
 from recsys.rows import Kind, Reject, is_text
 
 MAX_ITEM_BYTES = 16 << 20
+CHUNK_BYTES = 4 << 20
 MAX_IMAGES = 1_000_000  # pictures remembered, by id
+MAX_IMAGE_CHARS = 512  # of the address of a picture that is remembered
 NAMESPACE = b"http://wordpress.org/export/"
 _PREFIXES = "".join(f' xmlns:{name}="{name}"' for name in ("wp", "content", "excerpt", "dc", "wfw"))
 _ITEM = re.compile(rb"<item[\s>]")
@@ -88,7 +91,8 @@ def _items(path: Path) -> Iterator[tuple[bytes | Reject, int]]:
     pending, number, searched = b"", 0, 0
     with path.open("rb") as raw:
         try:
-            for chunk in _as_utf8(decompress(raw)):
+            # What waits for the end of an item is copied and searched once for each chunk.
+            for chunk in _as_utf8(gathered(decompress(raw), CHUNK_BYTES)):
                 pending, at = pending + chunk, 0
                 while begin := _ITEM.search(pending, at):
                     if number == 0:
@@ -157,8 +161,9 @@ def _images(path: Path) -> dict[str, str]:
     for piece, _ in _items(path):
         if isinstance(piece, bytes) and _IS_ATTACHMENT.search(piece) and len(images) < MAX_IMAGES:
             fields = _children(piece)
-            if "wp:attachment_url" in fields:
-                images[_first(fields, "wp:post_id")] = _first(fields, "wp:attachment_url")
+            address = _first(fields, "wp:attachment_url")
+            if 0 < len(address) <= MAX_IMAGE_CHARS:
+                images[_first(fields, "wp:post_id")[:MAX_IMAGE_CHARS]] = address
     return images
 
 

@@ -32,6 +32,7 @@ from recsys.published.connection import connect
 from recsys.rows import RuleChange, is_text
 from recsys.store.database import Store
 
+MOST_AT_ONCE = 1_000  # each rule of a file is compared with all rules in force
 NO_ROWS = np.zeros(0, dtype=np.int64)  # which articles are live does not matter here
 
 
@@ -140,7 +141,16 @@ class Rulebook:
         return self._enter([rule], "added", now_ms, force)[0]
 
     def add_all(self, rules: Sequence[Rule], *, now_ms: int, force: bool = False) -> list[Rule]:
-        """Add the rules of a file: all of them, or none if one is refused. See `add`."""
+        """Add the rules of a file: all of them, or none if one is refused. See `add`.
+
+        Raises
+        ------
+        RuleError
+            As `add`, and if there are more than `MOST_AT_ONCE`.
+        """
+        if len(rules) > MOST_AT_ONCE:
+            problem = f"{len(rules)} rules, more than {MOST_AT_ONCE}; import them in several files"
+            raise RuleError(problem)
         return self._enter(rules, "imported", now_ms, force)
 
     def end(self, rule_id: str, *, author: str, reason: str, now_ms: int) -> Rule:
@@ -163,7 +173,8 @@ class Rulebook:
                 raise RuleError(f"{rule_id}: the rule has ended already")
             # A rule that has not begun must not begin: it starts just before its end.
             ended = replace(rule, starts_ms=min(rule.starts_ms, now_ms - 1), ends_ms=now_ms)
-            self._store_change(ended, "ended", author, reason, now_ms)
+            version = len(self.history(rule_id)) + 1
+            self._store_change(ended, version, "ended", author, reason, now_ms)
             return ended
 
     def _enter(self, rules: Sequence[Rule], change: str, now_ms: int, force: bool) -> list[Rule]:
@@ -190,11 +201,12 @@ class Rulebook:
                 known.append(rule)
                 entered.append(rule)
             for rule in entered:
-                self._store_change(rule, change, rule.author, rule.reason, now_ms)
+                self._store_change(rule, 1, change, rule.author, rule.reason, now_ms)
             return entered
 
-    def _store_change(self, rule: Rule, change: str, author: str, reason: str, now_ms: int) -> None:
-        version = len(self.history(rule.rule_id)) + 1
+    def _store_change(
+        self, rule: Rule, version: int, change: str, author: str, reason: str, now_ms: int
+    ) -> None:
         text = msgspec.json.encode(rule, order="sorted").decode("utf-8")
         self._store.put_rule(
             RuleChange(rule.rule_id, version, change, text, author, reason, now_ms)

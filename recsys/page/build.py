@@ -1,5 +1,6 @@
 """Pages out of scores: the lists of a layout composed, slots, reasons."""
 
+import reprlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
@@ -198,7 +199,8 @@ class PageBuilder:
         if name is None:
             name = FRONT if not has_context and FRONT in self.layouts else ARTICLE
         if name not in self.layouts:
-            raise ValueError(f"layout must be one of {', '.join(self.layouts)}, got {name!r}")
+            known = ", ".join(self.layouts)
+            raise ValueError(f"layout must be one of {known}, got {reprlib.repr(name)}")
         return self.layouts[name]
 
     def _kernel_run(self) -> kernels.Run:

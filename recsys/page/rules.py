@@ -6,7 +6,8 @@ has read, and to the article being read.
 """
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Annotated, Literal
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 from recsys.checked import struct_of
 from recsys.config_types import MOST_SLOTS
 from recsys.errors import RuleError
+from recsys.page.articles_by_name import ArticlesByName
 from recsys.page.compose import Cap, Pin
 from recsys.page.known_articles import KnownArticles, split_tags
 from recsys.rows import is_text
@@ -32,6 +34,7 @@ BYS: tuple[By, ...] = ("article", "author", "section", "tag", "source", "text")
 GROUPED: tuple[By, ...] = ("author", "section", "source")  # an article has one of each
 EVERY = ""  # of lists
 MOST_BOOST = 10  # a boost lifts or lowers by at most so many times a list's span of scores
+MAX_RULES_BYTES = 16 << 20  # of a file; some 50,000 rules
 MOST_OF_GROUP = 100  # the largest amount of a cap
 # What the amount of a rule says, by kind.
 AMOUNTS = {
@@ -100,8 +103,10 @@ def rules_of(text: bytes, list_names: Sequence[str] | None) -> list[Rule]:
     Raises
     ------
     RuleError
-        If the text is no JSON array, or `rule_of` refuses a rule; names which.
+        If the text is too long or no JSON array, or `rule_of` refuses a rule; names which.
     """
+    if len(text) > MAX_RULES_BYTES:
+        raise RuleError(f"larger than {MAX_RULES_BYTES >> 20} MB: no file of rules")
     try:
         rows = msgspec.json.decode(text, type=list[object])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -279,7 +284,7 @@ class Described:
     live_rows: Ints
 
     def matching(self, by: By, value: str) -> Mask:
-        """Return which known articles a rule is about."""
+        """Return which known articles a rule is about; see `ArticlesByName` for many rules."""
         if by == "text":
             wanted = words_to_find(value)
             return np.array([has_words(title, wanted) for title in self.titles], dtype=bool)
@@ -287,9 +292,9 @@ class Described:
             return np.array([id_ == value for id_ in self.article_ids], dtype=bool)
         name = fold(value).strip()
         if by == "tag":
-            tags = ([fold(tag) for tag in split_tags(text)] for text in self.tags)
+            tags = ([fold(tag) for tag in found] for found in self.tags_of())
             return np.array([name in found for found in tags], dtype=bool)
-        return np.array([fold(v) == name for v in self._by(by)], dtype=bool)
+        return np.array([fold(v) == name for v in self.one_name(by)], dtype=bool)
 
     @classmethod
     def of(cls, articles: KnownArticles, live_rows: Ints) -> "Described":
@@ -305,7 +310,12 @@ class Described:
             live_rows=live_rows,
         )
 
-    def _by(self, by: By) -> Sequence[str]:
+    def tags_of(self) -> Iterator[list[str]]:
+        """Return the tags of each known article."""
+        return (split_tags(text) for text in self.tags)
+
+    def one_name(self, by: By) -> Sequence[str]:
+        """Return the author, section or source of each known article, "" for none."""
         if by == "source":
             return [host_of(url) for url in self.urls]
         return self.authors if by == "author" else self.sections
@@ -320,17 +330,8 @@ class Described:
         if by == "article":
             return set(self.article_ids)
         if by == "tag":
-            return {tag for text in self.tags for tag in split_tags(text)}
-        return set(self._by(by)) - {""}
-
-    def groups(self, by: By, value: str) -> Ints:
-        """Return the group number of each live article; -1 if it has none, or not `value`."""
-        of = self._by(by)
-        names = [fold(of[row]) for row in self.live_rows.tolist()]
-        number = {name: i for i, name in enumerate(sorted(set(names) - {""}))}
-        if value:
-            number = {name: i for name, i in number.items() if name == fold(value).strip()}
-        return np.array([number.get(name, -1) for name in names], dtype=np.int64)
+            return {tag for found in self.tags_of() for tag in found}
+        return set(self.one_name(by)) - {""}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -402,25 +403,30 @@ class Resolved:
         self.rules = tuple(rules)
         self.unmatched: dict[str, tuple[tuple[By, str], ...]] = {}
         self._live_rows, self._n_known = articles.live_rows, len(articles.article_ids)
-        self._meant: dict[str, Mask] = {}
-        self._only: dict[str, Mask] = {}
+        self._live_of = np.full(self._n_known, -1, dtype=np.int64)
+        self._live_of[articles.live_rows] = np.arange(len(articles.live_rows))
+        self._meant: dict[str, Ints] = {}  # by rule: known indices
+        self._only: dict[str, Ints] = {}
+        self._sensitive: dict[str, frozenset[int]] = {}
         self._groups: dict[str, Ints] = {}
+        by_name = ArticlesByName(articles)
         self._editorial = lru_cache(maxsize=256)(self._build)
         for rule in rules:
-            known = articles.matching(rule.by, rule.value)
+            known = by_name.rows(rule.by, rule.value)
             values = [(rule.by, rule.value, known)]
             if rule.kind == "cap":
-                self._groups[rule.rule_id] = articles.groups(rule.by, rule.value)
+                self._groups[rule.rule_id] = by_name.groups(rule.by, rule.value)
             else:
                 self._meant[rule.rule_id] = known
             if rule.kind == "sensitive":
-                allowed = articles.matching(rule.only_by, rule.only) & (rule.only != "")
+                allowed = by_name.rows(rule.only_by, rule.only)[: None if rule.only else 0]
                 self._only[rule.rule_id] = allowed
+                self._sensitive[rule.rule_id] = frozenset(known.tolist())
                 values.append((rule.only_by, rule.only, allowed))
             self.unmatched[rule.rule_id] = tuple(
                 (by, value)
                 for by, value, found in values
-                if value and by != "article" and not found.any()
+                if value and by != "article" and not len(found)
             )
 
     def notes(self, now_ms: int) -> tuple[str, ...]:
@@ -443,8 +449,8 @@ class Resolved:
             return NO_RULES
         beside = frozenset(
             rule_id
-            for rule_id in self._only
-            if context is not None and self._meant[rule_id][context]
+            for rule_id, about in self._sensitive.items()
+            if context is not None and context in about
         )
         return self._editorial(active, beside)
 
@@ -453,19 +459,18 @@ class Resolved:
         active = [self.rules[at] for at in active_rules]
         unnamed: dict[str, Mask] = {}
         withheld: Mask | None = None
+        live = self._live_of_rows
         boosts: dict[str, NDArray[np.float64]] = {}
         pins: list[Pin] = []
         caps: list[Cap] = []
-        touched: dict[tuple[str, int], tuple[str, ...]] = {}
+        touched: defaultdict[tuple[str, int], list[str]] = defaultdict(list)
         barred_by: dict[int, str] = {}
 
-        def touch(rule: Rule, name: str, index: int) -> None:
-            touched[name, index] = (*touched.get((name, index), ()), rule.rule_id)
-
-        def bar(rule: Rule, mask: Mask) -> None:
-            every = unnamed.setdefault(rule.list_name, np.zeros(self._n_known, dtype=bool))
-            every |= mask
-            for index in np.flatnonzero(mask[self._live_rows]).tolist():
+        def bar(rule: Rule, rows: Ints) -> None:
+            if rule.list_name not in unnamed:
+                unnamed[rule.list_name] = np.zeros(self._n_known, dtype=bool)
+            unnamed[rule.list_name][rows] = True
+            for index in live(rows):
                 barred_by.setdefault(index, rule.rule_id)
 
         for rule in active:
@@ -478,28 +483,35 @@ class Resolved:
             if rule.kind in ("block", "embargo", "expire"):
                 bar(rule, meant)
                 if rule.list_name == EVERY:
-                    withheld = meant if withheld is None else withheld | meant
+                    withheld = np.zeros(self._n_known, bool) if withheld is None else withheld
+                    withheld[meant] = True
             elif rule.kind == "sensitive":
                 bar(rule, meant)
                 if rule.rule_id in beside:
-                    bar(rule, ~self._only[rule.rule_id])
+                    bar(rule, np.delete(np.arange(self._n_known), self._only[rule.rule_id]))
             elif rule.kind == "boost":
-                meant = meant[self._live_rows]
-                lift = boosts.setdefault(rule.list_name, np.zeros(len(meant)))
-                lift += rule.amount * meant
-                for index in np.flatnonzero(meant).tolist():
-                    touch(rule, rule.list_name, index)
+                if rule.list_name not in boosts:
+                    boosts[rule.list_name] = np.zeros(len(self._live_rows))
+                boosts[rule.list_name][live(meant)] += rule.amount
+                for index in live(meant):
+                    touched[rule.list_name, index].append(rule.rule_id)
         barred = {name: mask[self._live_rows] for name, mask in unnamed.items()}
         pinned: set[tuple[str, int]] = set()
         for rule in active:  # pins last: a barred article cannot be pinned
             if rule.kind == "pin":
                 off = barred.get(EVERY), barred.get(rule.list_name)
-                for index in np.flatnonzero(self._meant[rule.rule_id][self._live_rows]).tolist():
+                for index in live(self._meant[rule.rule_id]):
                     at = (rule.list_name, rule.slot - 1)
                     if at not in pinned and not any(m is not None and m[index] for m in off):
                         pins.append(Pin(rule.list_name, rule.slot - 1, index))
                         pinned.add(at)
-                        touch(rule, rule.list_name, index)
+                        touched[rule.list_name, index].append(rule.rule_id)
+        named = {place: tuple(rule_ids) for place, rule_ids in touched.items()}
         return Editorial(
-            barred, boosts, tuple(pins), tuple(caps), touched, barred_by, unnamed, withheld
+            barred, boosts, tuple(pins), tuple(caps), named, barred_by, unnamed, withheld
         )
+
+    def _live_of_rows(self, rows: Ints) -> list[int]:
+        """Return the live indices of those known articles that are live."""
+        found: list[int] = self._live_of[rows][self._live_of[rows] >= 0].tolist()
+        return found

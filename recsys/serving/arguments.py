@@ -110,7 +110,8 @@ def slots_of(
         return None
     if isinstance(n, Mapping):
         if unknown := [name for name in n if name not in layout.names]:
-            raise ValueError(f"n names {unknown!r}; lists: {', '.join(layout.names)}")
+            known = ", ".join(layout.names)
+            raise ValueError(f"n names {reprlib.repr(unknown)}; lists: {known}")
         given = {name: _n_slots(value) for name, value in n.items()}
         slots = tuple(given.get(of.name, of.n_slots) for of in layout.lists)
     else:  # a list of the latest keeps its own number
@@ -143,7 +144,8 @@ def explored_lists(
         return layout.explore
     if isinstance(explore, Mapping):
         if unknown := [name for name in explore if name not in layout.names]:
-            raise ValueError(f"explore names {unknown!r}; lists: {', '.join(layout.names)}")
+            known = ", ".join(layout.names)
+            raise ValueError(f"explore names {reprlib.repr(unknown)}; lists: {known}")
         given = dict(layout.explore) | {name: _chance(value) for name, value in explore.items()}
     else:
         given = dict.fromkeys(layout.names, _chance(explore))
