@@ -55,7 +55,11 @@ def test_it_prints_a_table_json_or_writes_a_file_with_the_same_users(here):
         assert user.reason in row
 
     said = well(here, "audience", ARTICLE, *AT, "--n", "5", "--to", "push.csv").out
-    assert said == "wrote 5 rows to push.csv\n"
+    assert said.splitlines() == [
+        "wrote 5 rows to push.csv",
+        "remembered for 2026-03-02: other articles of this day get other users"
+        " (--dry-run remembers nothing)",
+    ]
     assert stat.S_IMODE((here / "push.csv").stat().st_mode) == 0o600
     rows = list(csv.DictReader((here / "push.csv").read_text("utf-8").splitlines()))
     assert [(row["rank"], row["user_id"], row["reason"]) for row in rows] == [

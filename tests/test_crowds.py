@@ -171,3 +171,19 @@ def test_the_report_says_what_was_damped(attacked, untouched, tmp_path):
         store, tmp_path / "p", as_of_ms=RECEIVED_MS + HOUR_MS, config=BY_HAND, kind="refresh"
     )
     assert again.damped[0].article_id == target
+
+
+def test_impressions_of_new_ids_do_not_say_how_much_a_slot_is_looked_at(attacked, sample):
+    rows = [
+        {
+            "user_id": f"crowd{i % 30}",
+            "shown_at": f"2026-03-02T05:{i // 60:02}:{i % 60:02}Z",
+            "source": "popular_now",
+            "shown": ["a0146", "a0133"] if i % 2 else ["a0133", "a0146"],
+            "clicked": ["a0146" if i % 2 else "a0133"],
+        }
+        for i in range(600)
+    ]
+    store = attacked("impressions", rows)
+    window = read_training_window(store, round(sample.as_of.timestamp() * 1000), BY_HAND)
+    assert window.examination == {}

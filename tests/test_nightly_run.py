@@ -276,13 +276,14 @@ def test_a_second_run_at_the_same_time_is_refused(sample, tmp_path):
 
 def test_logged_positions_say_how_much_each_slot_is_looked_at(store, load, tmp_path):
     clicks = [
-        {"user_id": f"u{u}", "article_id": f"a{u % 12}", "clicked_at": "2026-03-01T10:00:00Z"}
-        for u in range(60)
+        {"user_id": f"u{u}", "article_id": f"a{u % 12}", "clicked_at": "2026-02-28T10:00:00Z"}
+        for u in range(120)
     ]
-    # Each article is as often first as second, and clicked as often: 300 clicks in each position.
+    # Five impressions of each user. Each article is as often first as second, and a1 is clicked in
+    # both positions: 300 clicks in each.
     views = [
         {
-            "user_id": f"v{i}",
+            "user_id": f"u{i % 120}",
             "shown_at": f"2026-03-01T12:{i // 60 % 60:02}:{i % 60:02}Z",
             "source": "popular_now",
             "shown": ["a1", "a2"] if i % 2 else ["a2", "a1"],
@@ -294,7 +295,8 @@ def test_logged_positions_say_how_much_each_slot_is_looked_at(store, load, tmp_p
     load({name: "".join(json.dumps(row) + "\n" for row in of) for name, of in rows.items()})
     as_of_ms = to_ms(datetime.fromisoformat("2026-03-02T00:00:00+00:00"))
     for kind in ("nightly", "refresh"):
-        run_nightly(store, tmp_path / "p", as_of_ms=as_of_ms, config=IDS_ALONE, kind=kind)
+        report = run_nightly(store, tmp_path / "p", as_of_ms=as_of_ms, config=IDS_ALONE, kind=kind)
+        assert report.looked_at == {"popular_now": [1.0, 0.977]}
         page = current_run(tmp_path / "p").model
         assert list(page.examination) == ["popular_now"]
         # (300 + 20 / log2(3)) / (300 + 20): the log outweighs the published curve.

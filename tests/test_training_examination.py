@@ -5,14 +5,21 @@ from conftest import LISTS, LOOKED, biased_log
 from recsys.page.compose import examination_at, published_examination
 from recsys.rows import UNKNOWN_TIME
 from recsys.training import examination
-from recsys.training.examination import estimate_examination, examination_of_lists, positions
+from recsys.training.examination import estimate_examination, positions
 
 NEVER = 10**9  # after every click of the logs here
 
 
+def examination_of_lists(log, as_of_ms, **options):
+    """Return the curves of a log of which everything counts, unless the options say otherwise."""
+    every = np.ones(len(log.user_key), dtype=bool)
+    options = {"counts": every, "known_keys": np.arange(8)} | options
+    return examination.examination_of_lists(log, LISTS, as_of_ms, **options)
+
+
 def test_a_planted_curve_is_found_for_the_list_that_has_it():
     log = biased_log(20_000, np.random.default_rng(2), source="must_reads")
-    curves = examination_of_lists(log, LISTS, NEVER)
+    curves = examination_of_lists(log, NEVER)
     assert list(curves) == ["must_reads"]
     assert curves["must_reads"] == pytest.approx(LOOKED[1:], abs=0.03)
 
@@ -46,12 +53,12 @@ def test_a_curve_always_falls():
 def test_clicks_that_were_not_made_yet_do_not_count():
     log = biased_log(3_000, np.random.default_rng(4))
     as_of_ms = 2_000
-    before = examination_of_lists(log, LISTS, as_of_ms)["you_may_also_like"]
+    before = examination_of_lists(log, as_of_ms)["you_may_also_like"]
     log.clicked[log.start[as_of_ms] :] = True  # clicks of 2,000 ms and later
-    after = examination_of_lists(log, LISTS, as_of_ms)["you_may_also_like"]
+    after = examination_of_lists(log, as_of_ms)["you_may_also_like"]
     assert before.tolist() == after.tolist()
     log.clicked_ms[as_of_ms:] = UNKNOWN_TIME  # now known to have been before
-    known = examination_of_lists(log, LISTS, as_of_ms)["you_may_also_like"]
+    known = examination_of_lists(log, as_of_ms)["you_may_also_like"]
     assert known.tolist() != after.tolist()
 
 
@@ -62,13 +69,13 @@ def test_only_the_newest_impressions_of_a_list_are_looked_at(monkeypatch):
     expected = estimate_examination(
         positions(log, LISTS)[newest:], log.article_key[newest:], log.clicked[newest:]
     )
-    found = examination_of_lists(log, LISTS, NEVER)["you_may_also_like"]
+    found = examination_of_lists(log, NEVER)["you_may_also_like"]
     assert found.tolist() == expected.tolist()
 
 
 def test_a_log_of_other_sources_has_no_curves():
     log = biased_log(100, np.random.default_rng(1), source="mind")
-    assert examination_of_lists(log, LISTS, NEVER) == {}
+    assert examination_of_lists(log, NEVER) == {}
 
 
 def test_beyond_the_known_positions_a_curve_falls_as_the_published_one():
@@ -76,3 +83,34 @@ def test_beyond_the_known_positions_a_curve_falls_as_the_published_one():
     found = examination_at(np.array([1.0, 0.8]), 3)
     assert found == pytest.approx([1.0, 0.8, 0.8 * 0.5 * np.log2(3)])
     assert examination_at(np.array([1.0, 0.8]), 1).tolist() == [1.0]
+
+
+def test_a_user_counts_with_the_newest_few_impressions():
+    log = biased_log(400, np.random.default_rng(6))
+    log.user_key[:] = np.arange(400) % 20  # 20 impressions of each
+    newest = positions(log, LISTS)[log.start[300] :], log.article_key[log.start[300] :]
+    expected = estimate_examination(*newest, log.clicked[log.start[300] :])
+    assert examination_of_lists(log, NEVER)["you_may_also_like"].tolist() == expected.tolist()
+
+
+def test_impressions_that_do_not_count_and_unknown_articles_say_nothing():
+    log = biased_log(400, np.random.default_rng(7))
+    half = np.arange(400) < 200
+    found = examination_of_lists(log, NEVER, counts=half)["you_may_also_like"]
+    first = slice(0, log.start[200])
+    expected = estimate_examination(
+        positions(log, LISTS)[first], log.article_key[first], log.clicked[first]
+    )
+    assert found.tolist() == expected.tolist()
+    assert examination_of_lists(log, NEVER, counts=~half & half) == {}
+    assert examination_of_lists(log, NEVER, known_keys=np.array([9])) == {}
+
+
+def test_the_longest_list_has_as_many_positions_as_a_list_may_have_slots():
+    n = 10_000
+    position, same = np.arange(1, n + 1), np.zeros(n, dtype=np.int64)
+    # All clicks are in the first position: the curve falls as steeply as it may.
+    curve = estimate_examination(position, same, position == 1)
+    assert len(curve) == examination.MOST_POSITIONS
+    assert curve.min() > 0
+    assert (np.diff(curve) < 0).all()

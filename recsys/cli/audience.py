@@ -73,6 +73,12 @@ def audience(
     else:
         _write(choice, to, published)
     _print_notes(choice, n, per_day)
+    if not dry_run and choice.audience.users:
+        out.print(
+            f"remembered for {choice.day}: other articles of this day get other users"
+            " (--dry-run remembers nothing)",
+            markup=False,
+        )
 
 
 def _write(choice: Choice, to: Path, published: Path) -> None:

@@ -172,6 +172,9 @@ def _print_run_report(report: "RunReport") -> None:
             f"  of {of.clicks} clicks of newcomers on {of.article_id} {of.share_counted:.0%} count",
             markup=False,
         )
+    for name, looked_at in report.looked_at.items():
+        positions = ", ".join(f"{chance:.2f}" for chance in looked_at)
+        out.print(f"  positions of {name} are looked at: {positions}", markup=False)
     if report.lifted_by_bots:
         articles = ", ".join(report.lifted_by_bots)
         out.print(

@@ -40,8 +40,8 @@ COMMANDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "rank": (("recsys rank a0030 a0031 --published published --user u0007",), PLAIN),
     "audience": (
         (
-            "recsys audience a0030 --n 500 --to push.csv",
-            "recsys audience a0030 --dry-run --json",
+            "recsys audience a0133 --n 500 --to push.csv",
+            "recsys audience a0133 --dry-run --json",
         ),
         (DONE, "1 the article may not be recommended, or the run is damaged", USAGE),
     ),

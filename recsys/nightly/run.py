@@ -230,6 +230,7 @@ def _write_and_publish(job: _Job) -> None:
     """Write the run's file, publish it unless it looks wrong, and delete what is too old."""
     report, config = job.report, job.config
     meta, page = _write_refresh(job) if report.kind == "refresh" else _write_nightly(job)
+    report.looked_at = {name: curve.round(3).tolist() for name, curve in page.examination.items()}
     with job.stage("publish"):
         report.problems = publish_problems(meta, report.vitals, page, job.folder, report.counts)
         if report.problems:

@@ -70,6 +70,9 @@ class RunReport:
     damped
         The articles that newcomers clicked more than is credible, those of which most was left out
         first; see `recsys.training.damped`.
+    looked_at
+        By list whose positions are logged: how much each of them is looked at, relative to the
+        first; see `recsys.training.examination`.
     lifted_by_bots
         Ids of articles that would be in Popular Now if the clicks of bots counted.
     versions
@@ -93,6 +96,7 @@ class RunReport:
     vitals: Vitals | None = None
     warnings: list[str] = field(default_factory=list)
     damped: list[Damped] = field(default_factory=list)
+    looked_at: dict[str, list[float]] = field(default_factory=dict)
     lifted_by_bots: list[str] = field(default_factory=list)
     versions: dict[str, str] = field(default_factory=dict)
 

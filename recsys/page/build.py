@@ -38,6 +38,7 @@ from recsys.page.reasons import (
 from recsys.page.rules import NO_RULES, Editorial
 from recsys.page.slots import Pages, Slot, slots_of_page
 
+OFTEN = 3  # reads of a section, so that it is one that a user often reads
 PLANS_KEPT = 256  # for pages of a layout, beside a section, under some rules
 NOTHING = np.zeros(0, dtype=np.int64)
 
@@ -466,15 +467,24 @@ class PageBuilder:
         return result
 
     def reason(self, user: UserState, article: int) -> tuple[str, int]:
-        """Return why a live article is for a user, as a personal list of a front page says it.
+        """Return why a live article is for this user rather than for another.
+
+        What it owes to the user comes first, the signal that lifts it most; what lifts it for all
+        users is the reason only where nothing personal does. A section that the user has read
+        fewer than `OFTEN` articles of is not called one that they often read.
 
         Returns
         -------
         code, because
             The code of the reason, and the known index of the read that it names, -1 for none.
         """
-        parts = personal_parts(self.model.live, user, article)
-        leads = leading_signal(parts | {n: part[[article]] for n, part in self._centred.items()})
+        live = self.model.live
+        parts = personal_parts(live, user, article)
+        section = live.category[live.live_rows[article]]
+        if np.count_nonzero(live.category[user.reads] == section) < OFTEN:
+            parts.pop("affinity")
+        lifting = {name: part for name, part in parts.items() if part[0] > 0}
+        leads = leading_signal(lifting or {n: of[[article]] for n, of in self._centred.items()})
         code = reason_code(
             SCORERS["personal"],
             leads,

@@ -28,8 +28,12 @@ Ints = NDArray[np.int64]
 # impressions and .022, .025 and .034 after 3,000; with 5 clicks .056, .070, .106 and .022, .026,
 # .034; with 100 clicks .110, .024, .179 and .034, .021, .043.
 PRIOR_CLICKS = 20.0
-MOST_RATIO = 0.99  # of neighbours, so that of two articles of a list the better one comes first
+# Of neighbours: so that of two articles of a list the better one comes first, and no hundredth
+# position comes to nothing.
+LEAST_RATIO, MOST_RATIO = 0.1, 0.99
+MOST_POSITIONS = 100  # as many as a list may have slots; what is logged beyond is ignored
 MOST_IMPRESSIONS = 100_000  # of a list, the newest; the error is then below .01
+MOST_OF_A_USER = 5  # impressions of a list, the newest: so that no one user bends its curve
 
 
 def estimate_examination(position: Ints, article_key: Ints, clicked: NDArray[np.bool_]) -> Floats:
@@ -57,56 +61,78 @@ def estimate_examination(position: Ints, article_key: Ints, clicked: NDArray[np.
     numbers of views. `PRIOR_CLICKS` clicks of the published curve are added to both, so that a
     ratio without any clicks is the published one. The product of the ratios is the curve.
     """
-    n_positions = int(position.max(initial=0))
+    n_positions = min(int(position.max(initial=0)), MOST_POSITIONS)
     articles, column = np.unique(article_key, return_inverse=True)
-    views = np.zeros((n_positions + 1, len(articles)))
-    clicks = np.zeros_like(views)
-    np.add.at(views, (position, column), 1.0)
-    np.add.at(clicks, (position, column), clicked.astype(np.float64))
     published = published_examination(n_positions)
     curve = np.ones(n_positions)
     for k in range(1, n_positions):
-        weight = np.minimum(views[k], views[k + 1])
+        at = [position == k, position == k + 1]
+        views = [np.bincount(column[inside], minlength=len(articles)) for inside in at]
+        clicks = [np.bincount(column[inside & clicked], minlength=len(articles)) for inside in at]
+        weight = np.minimum(*views)
         both = weight > 0
         here, below = (
-            (weight[both] * clicks[at][both] / views[at][both]).sum() for at in (k, k + 1)
+            (weight[both] * n[both] / of[both]).sum() for n, of in zip(clicks, views, strict=True)
         )
         prior = published[k] / published[k - 1]
         ratio = (below + PRIOR_CLICKS * prior) / (here + PRIOR_CLICKS)
-        curve[k] = curve[k - 1] * min(ratio, MOST_RATIO)
+        curve[k] = curve[k - 1] * min(max(ratio, LEAST_RATIO), MOST_RATIO)
     return curve
 
 
 def examination_of_lists(
-    shown: Impressions, names: Sequence[str], as_of_ms: int
+    shown: Impressions,
+    names: Sequence[str],
+    as_of_ms: int,
+    *,
+    counts: NDArray[np.bool_],
+    known_keys: Ints,
 ) -> dict[str, Floats]:
     """Estimate how much each position of each list is looked at, by the name of the list.
+
+    Of each user the newest `MOST_OF_A_USER` impressions of a list count.
 
     Parameters
     ----------
     shown
         The log, oldest first.
     names
-        Names of our lists. One without impressions is not in the result.
+        Names of our lists. One without impressions that count is not in the result.
     as_of_ms
         Clicks of this instant or later are not known yet, though their impression is.
+    counts : array of bool, shape (n_impressions,)
+        The impressions that count: of settled users, since new ids cost nothing, and of no bots.
+    known_keys : array of int64, ascending
+        The articles of the store. Others say nothing.
     """
     source = np.array(shown.source, dtype=object)
     size = np.diff(shown.start)
-    is_known = (shown.clicked_ms < as_of_ms) | (shown.clicked_ms == UNKNOWN_TIME)
+    has_click_by_now = (shown.clicked_ms < as_of_ms) | (shown.clicked_ms == UNKNOWN_TIME)
+    clicked = shown.clicked & np.repeat(has_click_by_now, size)
+    position = positions(shown, names)
+    is_known = np.isin(shown.article_key, known_keys)
     curves = {}
     for name in names:
-        rows = np.flatnonzero(source == name)[-MOST_IMPRESSIONS:]
-        if not len(rows):
-            continue
-        chosen = np.zeros(len(size), dtype=bool)
-        chosen[rows] = True
-        of_list = np.repeat(chosen, size)
-        clicked = shown.clicked & np.repeat(is_known, size)
-        curves[name] = estimate_examination(
-            positions(shown, [name])[of_list], shown.article_key[of_list], clicked[of_list]
-        )
+        rows = _newest_of_each(np.flatnonzero((source == name) & counts), shown.user_key)
+        of_list = np.zeros(len(size), dtype=bool)
+        of_list[rows] = True
+        inside = np.repeat(of_list, size) & is_known & (position <= MOST_POSITIONS)
+        if inside.any():
+            curves[name] = estimate_examination(
+                position[inside], shown.article_key[inside], clicked[inside]
+            )
     return curves
+
+
+def _newest_of_each(rows: Ints, user_key: Ints) -> Ints:
+    """Return the newest rows, of each user at most `MOST_OF_A_USER`; `rows` are oldest first."""
+    newest = rows[::-1]
+    users = user_key[newest]
+    order = np.argsort(users, kind="stable")
+    _, begin, n_of = np.unique(users[order], return_index=True, return_counts=True)
+    number = np.empty(len(rows), dtype=np.int64)  # 0 for the newest of its user
+    number[order] = np.arange(len(rows)) - np.repeat(begin, n_of)
+    return newest[number < MOST_OF_A_USER][:MOST_IMPRESSIONS]
 
 
 def positions(shown: Impressions, own_lists: Sequence[str]) -> Ints:

@@ -240,7 +240,14 @@ def read_training_window(
         events=events,
         n_impressions=len(impressions.shown_ms),
         warnings=click_warnings(impressions, as_of_ms),
-        examination=examination_of_lists(impressions, list_names(config), as_of_ms),
+        examination=examination_of_lists(
+            impressions,
+            list_names(config),
+            as_of_ms,
+            counts=events.is_settled(impressions.user_key, impressions.shown_ms)
+            & ~np.isin(impressions.user_key, bot_keys),
+            known_keys=every_article.id_map.keys,
+        ),
         live_rows=np.flatnonzero(live[known]),
         is_announced=is_announced,
         born_ms=born_ms[known],
