@@ -33,6 +33,19 @@ def test_als_is_reproducible(two_tastes):
     assert first.article.tobytes() == second.article.tobytes()
 
 
+def test_the_factors_of_a_user_follow_from_those_of_the_articles_and_the_clicks(two_tastes):
+    config = CollaborativeConfig(factors=8)
+    factors = collaborative.fit_als(two_tastes * 0.5, config)
+    for user in range(40):
+        clicked = factors.article[two_tastes[user].indices].astype(np.float64)
+        # Confidence 1 + alpha x .5 on a click and 1 elsewhere; the preference is 1 and 0.
+        extra = config.alpha * 0.5
+        left = factors.gram + extra * clicked.T @ clicked
+        right = (1.0 + extra) * clicked.sum(axis=0)
+        expected = np.linalg.solve(left, right)
+        assert factors.user[user] == pytest.approx(expected, rel=1e-3, abs=1e-4)
+
+
 def test_users_without_clicks_and_articles_with_few_have_zero_factors(two_tastes):
     items = two_tastes.tolil()
     items[0] = 0.0

@@ -1,7 +1,8 @@
 """Factorise clicks by implicit's ALS, and compute which articles the same users click.
 
 Oddities of implicit 0.7.3 that this module handles: a row or column without clicks gets arbitrary
-factors, so both are set to zero. The linear system takes the value of a click as its whole
+factors, so both are set to zero. The fit ends with the articles, so the factors of users fit the
+article factors of the iteration before, and are solved once more. The linear system takes the value of a click as its whole
 confidence, and 1 means "like an article without a click", so values are at least 1. BLAS must run
 on one thread from the construction of the model on.
 """
@@ -120,7 +121,9 @@ def fit_als(user_items: csr_matrix, config: CollaborativeConfig) -> Factors:
     Notes
     -----
     Minimises sum c (p - x.y)^2 + regularization (|x|^2 + |y|^2) with p = 1 for a
-    click and confidence c = 1 + alpha x weight.
+    click and confidence c = 1 + alpha x weight. At the end the factors of each user are the exact
+    minimum for the final article factors. So they follow from those and the clicks of this user
+    alone, as if later clicks were folded in.
 
     References
     ----------
@@ -145,7 +148,8 @@ def fit_als(user_items: csr_matrix, config: CollaborativeConfig) -> Factors:
             )
             model.fit(trained, show_progress=False)
             has_clicks = np.diff(trained.indptr) > 0
-            user[has_clicks] = model.user_factors[has_clicks]
+            rows = np.flatnonzero(has_clicks)
+            user[rows] = model.recalculate_user(rows, trained[rows])
             article[is_warm] = model.item_factors
         return Factors(user, article, article.T @ article + ridge, user.T @ user + ridge)
 
