@@ -51,7 +51,7 @@ def _forget_in_run(path: Path, user_id: str, run_key: bytes | None) -> int:
         with reading(path):
             query = "SELECT count(*) FROM users WHERE user_id = ?"
             n_users = int(conn.execute(query, (user_id,)).fetchone()[0])
-        n_bots = about["bots"].count(user_id)
+        n_bots = int(about["bots"].count(user_id))
         if not n_users and not n_bots:
             return 0
         if SIGNATURE in about and run_key is None:
