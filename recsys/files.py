@@ -25,11 +25,22 @@ def atomic_replacement(path: Path) -> Iterator[Path]:
     """Give a temporary path to write to, and rename it to `path` when the block ends.
 
     Other processes see the old file or the new one, never a part of the new one, and so does a
-    machine that lost power. If the block raises, `path` keeps its old content.
+    machine that lost power. If the block raises, `path` keeps its old content, and what was
+    written is deleted.
     """
-    partial = path.with_name(f".{path.name}.partial")
-    yield partial
-    replace_durably(partial, path)
+    partial = partial_of(path)
+    try:
+        yield partial
+        replace_durably(partial, path)
+    except BaseException:
+        with suppress(OSError):  # the error of the block says more
+            partial.unlink(missing_ok=True)
+        raise
+
+
+def partial_of(path: Path) -> Path:
+    """Return where `atomic_replacement` writes what is to be at `path`."""
+    return path.parent / f".{path.name}.partial"
 
 
 def replace_durably(written: Path, path: Path) -> None:

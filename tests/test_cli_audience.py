@@ -123,3 +123,10 @@ def test_hashed_ids_stay_hashed(here, tmp_path):
     assert run(hashed, *NIGHT, at(0), env=env).status == 0
     found = ids_of(hashed, ARTICLE, "--n", "5")
     assert set(found) == {hashed_user(user, b"a secret of the newsroom") for user in plain}
+
+
+def test_a_user_is_chosen_for_at_most_1000_articles_a_day(here):
+    refused = run(here, *line(ARTICLE, "--per-day", "1001"))
+    assert refused.status == 2
+    assert "--per-day" in refused.said
+    assert "1000" in refused.said

@@ -117,6 +117,7 @@ def test_forgetting_says_where_a_user_was_found_or_that_there_is_none(here):
         1,
         "no such user in s.db or in the runs of p; check the id\n",
     )
+    assert re.search(f"^still in {log} .read by ingest., [1-9]", again.out, re.MULTILINE)
     for user, said in (("", "not empty"), (os.fsdecode(b"\xff"), "Unicode")):
         refused = run(here, "forget", user, *BOTH)
         assert (refused.status, said in refused.said) == (2, True), refused
@@ -132,6 +133,31 @@ def test_forgetting_says_where_a_user_was_found_or_that_there_is_none(here):
     unread = run(here, "forget", "u0008", *BOTH)
     assert unread.status == 1
     assert f"{run_id}.sqlite: " in unread.said
+
+
+def test_bytes_of_the_id_left_in_the_folder_end_with_status_1(here):
+    (here / "p" / "notes.txt").write_text("u0007 called")
+    done = run(here, "forget", "u0007", *BOTH)
+    assert (done.status, done.said) == (
+        1,
+        "the user may still be there: p/notes.txt has the id by itself\n",
+    )
+    (here / "p" / "notes.txt").write_text("u00081 called")  # perhaps of another user
+    assert run(here, "forget", "u0008", *BOTH).status == 0
+
+
+def test_a_forged_pointer_is_not_believed_where_a_key_is_set(here):
+    key = environment(RECSYS_RUN_KEY="the key of the night")
+    first, second = published_folder.run_ids(here / "p")[-2:]
+    listed = run(here, "runs", "--published", "p", env=key)
+    assert listed.status == 0
+    assert "warning: p/current: not signed with the key" in listed.said
+    assert f"* {second}" not in listed.out
+    assert f"* {second}" in well(here, "runs", "--published", "p").out
+    back = run(here, "rollback", "--published", "p", env=key)
+    assert back.status == 1
+    assert "p/current: not signed with the key" in back.said
+    assert well(here, "rollback", "--published", "p").out == f"serving {first}, was {second}\n"
 
 
 def test_no_command_prints_a_user_id(here):

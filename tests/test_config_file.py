@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from recsys.blend.signal_table import signal_names
 from recsys.config import BlendConfig, CollaborativeConfig, Config
-from recsys.config_file import config_of, load_config, load_paths, toml_of
+from recsys.config_file import config_of, load_config, load_paths, load_tables, toml_of
 from recsys.config_page import FilterConfig, ListConfig, PageConfig
 from recsys.errors import ConfigError
 from recsys.page.list_table import LISTS
@@ -194,3 +194,8 @@ def test_every_number_has_bounds():
         if isinstance(info, msgspec.inspect.IntType | msgspec.inspect.FloatType):
             assert info.le is not None, (table, key)
             assert (info.ge, info.gt) != (None, None), (table, key)
+
+
+def test_a_device_is_not_read_without_end():
+    with pytest.raises(ConfigError, match="/dev/zero: larger than 256 kB"):
+        load_tables(Path("/dev/zero"))

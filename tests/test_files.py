@@ -27,6 +27,7 @@ def test_a_file_is_replaced_only_when_it_is_written_whole(tmp_path):
     with pytest.raises(RuntimeError), atomic_replacement(path) as partial:
         raise RuntimeError(partial.write_text("half"))
     assert path.read_text() == "old"
+    assert [*tmp_path.iterdir()] == [path]  # what was written may name users
     write_text(path, "new")
     assert path.read_text() == "new"
     assert version_of(path) is not None

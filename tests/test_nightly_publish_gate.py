@@ -1,6 +1,7 @@
 import dataclasses
 import json
 import math
+import shutil
 
 import numpy as np
 import pytest
@@ -163,6 +164,12 @@ def test_a_run_is_compared_with_the_last_run_of_the_folder(by_hand, tmp_path):
     found = publish_problems(run.meta, few, run.model, by_hand.folder, {})
     assert len(found) == 1
     assert f"1 clicks, {vitals.counts['clicks']} in {run.meta.run_id}" in found[0]
+    # A forged pointer, to before all runs, does not hide the last run where there is a key.
+    shutil.copytree(by_hand.folder, tmp_path / "forged")
+    (tmp_path / "forged" / "current").write_text("000000-x\n")
+    assert publish_problems(run.meta, few, run.model, tmp_path / "forged", {}) == []
+    key = b"the key of the night"
+    assert publish_problems(run.meta, few, run.model, tmp_path / "forged", {}, key) == found
 
 
 def test_a_refresh_is_not_compared_with_the_clicks_of_a_nightly_run(store, load, tmp_path):

@@ -9,8 +9,12 @@ import subprocess
 import sys
 import threading
 from contextlib import closing, suppress
+from datetime import time
+from decimal import Decimal
 
 import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from conftest import BY_HAND, LISTS, RECEIVED_MS
 
@@ -131,6 +135,101 @@ def test_a_server_of_an_earlier_run_forgets_too_while_the_current_one_is_damaged
     assert [current in problem for problem in found.problems] == [True]
     assert ids(recommender.recommend("u0011", as_of=sample.as_of)) == anonymous
     assert len(recommender.health(as_of=sample.as_of).problems) == 1
+
+
+def test_a_running_server_forgets_also_while_the_pointer_is_missing(newsroom, sample):
+    store, folder = newsroom
+    recommender = Recommender(folder)
+    served = recommender.run.meta.run_id
+    (folder / published_folder.POINTER).unlink()
+    assert recommender.knows_user("u0011")
+    forget_user(store, folder, "u0011")
+    assert not recommender.knows_user("u0011")
+    assert recommender.run is recommender.run  # opened once
+    published_folder.publish(folder, sample.report.run_id)
+    assert recommender.run.meta.run_id == sample.report.run_id != served
+
+
+def test_what_a_killed_export_left_half_written_is_searched(newsroom, tmp_path):
+    store, folder = newsroom
+    user_deletion.note_export(folder, tmp_path / "pages.csv")
+    with (folder / published_folder.EXPORTS).open("a") as file:
+        file.write('"/"\n"a\\u0000b"\n')  # no paths of files
+    (tmp_path / ".pages.csv.partial").write_text("user_id\nu0007\n")
+    found = forget_user(store, folder, "u0007")
+    assert found.exports == {str(tmp_path / ".pages.csv.partial"): Found(1, 0)}
+    assert str(tmp_path / "pages.csv") in found.missing
+    assert not [path for path in found.missing if path.endswith(".partial")]
+
+
+def test_columns_of_bytes_are_searched(newsroom, tmp_path):
+    store, folder = newsroom
+    name = b"u0007"
+    tables = {
+        "plain": {"a": [b"\xff u0007", None, b"u0007x"]},
+        "list": {"a": [[name, None], None, [name]]},
+        "struct": {"a": [{"b": name, "c": [{"d": "u0007"}]}, None]},
+        "times": {"a": [time(1), None], "b": [b"", name], "c": [Decimal("1.5"), None]},
+    }
+    (tmp_path / "old").mkdir()
+    for kind, columns in tables.items():
+        pl.DataFrame(columns).write_parquet(tmp_path / "old" / kind)
+    of_maps = pa.array([[("k", name)], None], pa.map_(pa.string(), pa.binary()))
+    pq.write_table(pa.table({"a": of_maps}), tmp_path / "old" / "map")
+    found = forget_user(store, folder, "u0007", also_search=[tmp_path / "old"])
+    assert found.unsearched == []
+    assert {os.path.basename(path): of for path, of in found.searched.items()} == {
+        "plain": Found(1, 1),
+        "list": Found(2, 0),
+        "struct": Found(2, 0),
+        "times": Found(1, 0),
+        "map": Found(1, 0),
+    }
+
+
+def test_a_table_that_cannot_be_written_as_text_is_named(newsroom, tmp_path, monkeypatch):
+    store, folder = newsroom
+    pl.DataFrame({"a": ["u0007"]}).write_parquet(
+        tmp_path / "a.parquet", compression="gzip", statistics=False
+    )
+
+    def panics(*_):
+        raise pl.exceptions.PanicException("not implemented")
+
+    monkeypatch.setattr(pl.DataFrame, "write_ndjson", panics)
+    found = forget_user(store, folder, "u0007", also_search=[tmp_path / "a.parquet"])
+    assert ["a.parquet: not implemented" in text for text in found.unsearched] == [True]
+
+
+def test_what_is_no_regular_file_or_cannot_be_listed_is_named_and_not_waited_for(
+    newsroom, tmp_path, monkeypatch
+):
+    store, folder = newsroom
+    old, elsewhere = tmp_path / "old", tmp_path / "elsewhere"
+    for path in (old / "closed", elsewhere):
+        path.mkdir(parents=True)
+        (path / "log").write_text("u0007")
+    os.mkfifo(old / "pipe")
+    (old / "device").symlink_to("/dev/zero")
+    (old / "folder").symlink_to(elsewhere)
+    (old / "file").symlink_to(elsewhere / "log")
+    user_deletion.note_export(folder, old / "pipe")
+    scandir = os.scandir
+
+    def closed(path="."):
+        if os.fspath(path).endswith("closed"):
+            raise PermissionError(13, "Permission denied", os.fspath(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", closed)
+    found = forget_user(store, folder, "u0007", also_search=[old])
+    assert found.searched == {str(old / "file"): Found(1, 0)}
+    assert sorted(found.unsearched) == [
+        f"{old / 'closed'}: Permission denied",
+        f"{old / 'device'}: not a regular file",
+        f"{old / 'folder'}: a link to a folder; name that folder by --search",
+        f"{old / 'pipe'}: not a regular file",
+    ]
 
 
 def test_what_killed_runs_left_half_written_is_deleted(newsroom):

@@ -95,3 +95,13 @@ def test_a_damaged_run_is_never_made_current(query, sample, tmp_path):
     with pytest.raises(SnapshotError, match="no run 000009-never"):
         published_folder.publish(tmp_path, "000009-never")
     assert published_folder.current_run(tmp_path) == runs[1]
+
+
+def test_a_pointer_that_is_not_signed_by_the_key_is_not_believed(tmp_path):
+    for number in range(3):
+        (tmp_path / f"00000{number}-x.sqlite").write_bytes(b"damaged")
+    (tmp_path / "current").write_text("000000-x\n")
+    assert published_folder.signed_current_run(tmp_path, None) == "000000-x"
+    assert published_folder.signed_current_run(tmp_path, b"the key of the night") is None
+    assert published_folder.prune(tmp_path, 1) == ["000001-x"]
+    assert published_folder.prune(tmp_path, 1, b"the key of the night") == ["000000-x"]

@@ -4,6 +4,7 @@ import json
 import shutil
 import sqlite3
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 from conftest import BY_HAND, RECEIVED_MS
@@ -21,6 +22,7 @@ from recsys.operations.forget_user import forget_user
 from recsys.operations.rulebook import Rulebook
 from recsys.page.rules import Rule
 from recsys.published import folder as published_folder
+from recsys.published import user_deletion
 from recsys.published.connection import connect
 from recsys.published.run_file import digest_of, digest_of_about, read_about, verify
 from recsys.published.signature import is_mac_of, mac_of
@@ -277,6 +279,39 @@ def test_forget_signs_again_and_signs_nothing_that_was_changed(signed, by_hand):
     assert not recommender.knows_user("u0007")
     assert recommender.knows_user("u0008")
     assert recommender.health(as_of=by_hand.as_of).problems == ()
+
+
+def test_forget_signs_what_it_checked_and_not_what_its_copy_holds_by_then(signed, monkeypatch):
+    path, night, _ = signed
+    file, replaced = published_folder.run_path(path / "p", night), []
+
+    def swapped(conn, *rest):
+        """Write the signature after others have changed the copy."""
+        (_, _, name) = conn.execute("PRAGMA database_list").fetchone()
+        change_array(Path(name))
+        replaced.append(name)
+        put(conn, *rest)
+
+    put = user_deletion.put_signature
+    monkeypatch.setattr(user_deletion, "put_signature", swapped)
+    assert user_deletion.forget(path / "p", "u0011", KEY) == ({str(file): 1}, [])
+    assert replaced == [str(file.with_suffix(".partial"))]
+    verify(file)  # the digests are right
+    with pytest.raises(SnapshotError, match=UNSIGNED):
+        verify(file, KEY)
+
+
+@pytest.mark.parametrize("harm", [deleted, without_signature])
+def test_forget_does_not_sign_a_run_whose_users_others_have_changed(harm, signed):
+    path, night, _ = signed
+    file = published_folder.run_path(path / "p", night)
+    row = user_row(file)
+    change(file, harm(row, None))
+    forgotten = "u0011" if harm is deleted else row[0]
+    assert row[0] != "u0011"
+    assert str(file) in user_deletion.forget(path / "p", forgotten, KEY)[0]
+    with pytest.raises(SnapshotError, match=UNSIGNED):
+        connect(file, KEY)
 
 
 def test_a_refresh_builds_on_signed_runs_alone_and_a_rollback_signs_the_pointer(signed, by_hand):

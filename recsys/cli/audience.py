@@ -30,7 +30,7 @@ def audience(
     n: Annotated[int, typer.Option(min=1, help="How many users.")] = 100,
     per_day: Annotated[
         int,
-        typer.Option(min=1, help="For how many articles a user may be chosen in a day."),
+        typer.Option(min=1, max=1000, help="For how many articles a user may be chosen in a day."),
     ] = 1,
     dry_run: Annotated[
         bool,

@@ -398,10 +398,10 @@ def preview(
             as_of=as_of,
         )
     for name, text in found.items():
-        with atomic_replacement(to.with_name(name)) as partial:
-            partial.write_text(text, "utf-8")
         if user is not None:
             note_file_of_users(published, to.with_name(name))
+        with atomic_replacement(to.with_name(name)) as partial:
+            partial.write_text(text, "utf-8")
     if len(found) == 1:
         out.print(f"wrote the page to {to}", markup=False)
     else:

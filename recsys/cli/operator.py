@@ -25,7 +25,7 @@ from recsys.cli.options import (
 )
 from recsys.cli.terminal import err, out, print_json
 from recsys.config_file import config_of, load_tables
-from recsys.errors import StoreError
+from recsys.errors import SnapshotError, StoreError
 from recsys.files import is_locked, locked
 from recsys.id_search import Found
 from recsys.ids import spelled_id
@@ -50,7 +50,11 @@ def runs(
     """List the runs of a folder, the current one marked."""
     if not published.is_dir():
         published_folder.require_current(published)
-    current = published_folder.current_run(published)
+    try:
+        current = published_folder.current_run(published, run_key())
+    except SnapshotError as error:  # the list names the runs that a rollback may serve
+        current = None
+        err.print(f"warning: {error}", markup=False)
     kept, held = published_folder.run_ids(published), published_folder.run_ids(published, ".held")
     ledger: dict[str, dict[str, Any]] = {}
     if store is not None:
@@ -141,7 +145,8 @@ def rollback(
     ] = None,
 ) -> None:
     """Serve an earlier run again."""
-    current = published_folder.current_run(published)
+    # A rollback to a named run is how a pointer that is not signed by the key is signed.
+    current = published_folder.current_run(published, run_key() if run is None else None)
     if run is None:
         earlier = [r for r in published_folder.run_ids(published) if current is None or r < current]
         if not earlier:
@@ -346,7 +351,10 @@ def forget(
         )
     for problem in found.problems:
         err.print(f"the user may still be there: {problem}", style="red", markup=False)
-    if found.problems or not found.is_found:
+    for file in (left := [file for file, of in found.left.items() if of.whole]):
+        text = f"the user may still be there: {file} has the id by itself"
+        err.print(text, style="red", markup=False)
+    if found.problems or left or not found.is_found:
         raise typer.Exit(1)
 
 

@@ -58,12 +58,12 @@ def write_rows(
     frame = pl.DataFrame(rows, schema=dict(schema), orient="row")
     if to.suffix == ".csv":
         frame = without_formulas(frame)
+    note_file_of_users(published, to)  # first, so that a killed command leaves nothing unknown
     with atomic_replacement(to) as partial:
         partial.unlink(missing_ok=True)
         create_private_file(partial)  # it names users
         getattr(frame, _WRITERS[to.suffix])(partial)
     out.print(f"wrote {len(frame)} rows to {to}", markup=False)
-    note_file_of_users(published, to)
 
 
 def note_file_of_users(published: Path, to: Path) -> None:

@@ -76,6 +76,7 @@ def publish_problems(
     page: PageModel,
     folder: Path,
     counts: Mapping[str, int],
+    run_key: bytes | None = None,
 ) -> list[str]:
     """Return the reasons to hold a run back; an empty list means that it may be served.
 
@@ -91,12 +92,14 @@ def publish_problems(
         The published folder, with the last run to compare with.
     counts
         Of the run's report.
+    run_key
+        The key by which the folder's pointer must be signed to be believed, if there is one.
     """
     if problems := non_finite_signals(page):
         return problems
     if vitals is None:
         return [why_none_is_live(counts, meta.config.data)]
-    last = _last_run_of_same_kind(meta, folder)
+    last = _last_run_of_same_kind(meta, folder, run_key)
     if last is not None and last.vitals is not None:
         problems += compare_vitals(vitals, last.vitals, last.run_id, meta.config.publish)
         problems += frozen_lists(vitals, last, page.config)
@@ -270,15 +273,17 @@ def frozen_lists(vitals: Vitals, last: run_file.RunMeta, config: Config) -> list
     ]
 
 
-def _last_run_of_same_kind(meta: run_file.RunMeta, folder: Path) -> run_file.RunMeta | None:
+def _last_run_of_same_kind(
+    meta: run_file.RunMeta, folder: Path, run_key: bytes | None
+) -> run_file.RunMeta | None:
     """Return the last served run of the same kind; None if there is none.
 
     A refresh reads fewer days of clicks than a nightly run, so each is compared with its own
-    kind. A damaged run is skipped.
+    kind. A damaged run is skipped. Where no pointer can be believed, it is the newest one.
     """
-    current = published_folder.current_run(folder)
+    current = published_folder.signed_current_run(folder, run_key)
     for run_id in reversed(published_folder.run_ids(folder)):
-        if current is None or run_id > current:
+        if current is not None and run_id > current:
             continue
         path = published_folder.run_path(folder, run_id)
         with suppress(SnapshotError), closing(connect(path, None)) as conn:

@@ -232,7 +232,9 @@ def _write_and_publish(job: _Job) -> None:
     meta, page = _write_refresh(job) if report.kind == "refresh" else _write_nightly(job)
     report.looked_at = {name: curve.round(3).tolist() for name, curve in page.examination.items()}
     with job.stage("publish"):
-        report.problems = publish_problems(meta, report.vitals, page, job.folder, report.counts)
+        report.problems = publish_problems(
+            meta, report.vitals, page, job.folder, report.counts, job.run_key
+        )
         if report.problems:
             if not len(page.live.live_rows):
                 report.problems.append(_newest_data(job))
@@ -242,7 +244,7 @@ def _write_and_publish(job: _Job) -> None:
         if job.run_key is not None:
             _sign_rules(job, job.run_key)
         report.status = "published"
-        published_folder.prune(job.folder, config.publish.keep_runs)
+        published_folder.prune(job.folder, config.publish.keep_runs, job.run_key)
     if report.kind == "nightly" and config.data.keep_days:
         with job.stage(ERASE) as counts:
             kept_ms = round(config.data.keep_days * 24 * HOUR_MS)

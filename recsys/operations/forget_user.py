@@ -1,21 +1,26 @@
 """Forget a user: delete them from the store and every run, then search the files for the id."""
 
 import os
+import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import polars as pl
-import polars.selectors as cs
 
 from recsys.errors import InputRefusedError, NotPublishedError, StoreError, reason_of
-from recsys.files import create_folder, locked
+from recsys.files import create_folder, locked, partial_of
 from recsys.id_search import Found, IdSearch
 from recsys.ingest import parquet
+from recsys.ingest.batches import UNREADABLE
 from recsys.ingest.blocks import read_chunks, read_start
 from recsys.published import user_deletion
 from recsys.rows import ROW, is_text
 from recsys.store.database import Store
+
+if TYPE_CHECKING:
+    from polars._typing import PolarsDataType
 
 _CHUNK_BYTES = 1 << 24
 NOT_FOUND = Found(0, 0)
@@ -121,18 +126,19 @@ def forget_user(
     files = [*store.path.parent.glob(f"{store.path.name}*"), *folder.iterdir()]
     own = {str(path): _count_bytes(search, path) for path in files if path.is_file()}
     exported = [Path(path) for path in user_deletion.exports(folder)]
+    unfinished = [partial_of(path) for path in exported]  # of commands that were killed
     ingested = [Path(path) for path in store.event_files()]
-    named = [path for given in also_search for path in _files_of(given)]
     unsearched: dict[str, None] = {}
+    named = [path for given in also_search for path in _files_of(given, unsearched)]
     return ForgetReport(
         rows=rows,
         runs=runs,
         problems=problems,
         left={path: found for path, found in own.items() if found != NOT_FOUND},
-        exports=_found(search, exported, unsearched),
+        exports=_found(search, exported + unfinished, unsearched),
         event_files=_found(search, ingested, unsearched),
         searched=_found(search, named, unsearched),
-        missing=[str(path) for path in (*exported, *ingested) if not path.exists()],
+        missing=[str(path) for path in (*exported, *ingested) if not os.path.exists(path)],
         unsearched=list(unsearched),
         other_folders=[
             path for path in sorted(known) if os.path.isdir(path) and not folder.samefile(path)
@@ -140,12 +146,21 @@ def forget_user(
     )
 
 
-def _files_of(given: Path) -> Iterator[Path]:
-    """Yield a file, or the files below a folder."""
-    if given.is_dir():
-        yield from (path for path in sorted(given.rglob("*")) if path.is_file())
-    else:
+def _files_of(given: Path, unsearched: dict[str, None]) -> Iterator[Path]:
+    """Yield a file, or the files below a folder; enter the folders that are not looked into."""
+    if not os.path.isdir(given):
         yield given
+        return
+
+    def enter(error: OSError) -> None:
+        unsearched[f"{error.filename}: {reason_of(error)}"] = None
+
+    for parent, folders, files in os.walk(given, onerror=enter):
+        folders.sort()
+        for path in (Path(parent, name) for name in folders):
+            if path.is_symlink():  # it may lead to a folder above, without end
+                unsearched[f"{path}: a link to a folder; name that folder by --search"] = None
+        yield from (Path(parent, name) for name in sorted(files))
 
 
 def _found(
@@ -155,10 +170,13 @@ def _found(
     counts: dict[str, Found] = {}
     for path in dict.fromkeys(paths):
         try:
-            counts[str(path)] = _count(search, path, unsearched)
+            if stat.S_ISREG(path.stat().st_mode):
+                counts[str(path)] = _count(search, path, unsearched)
+            else:  # reading a pipe or a device may never end
+                unsearched[f"{path}: not a regular file"] = None
         except FileNotFoundError:
             continue
-        except OSError as error:
+        except (OSError, ValueError) as error:
             unsearched[f"{path}: {reason_of(error)}"] = None
     return {path: found for path, found in counts.items() if found != NOT_FOUND}
 
@@ -177,10 +195,12 @@ def _count(search: IdSearch, path: Path, unsearched: dict[str, None]) -> Found:
             frames = parquet.read_frames(path, parquet.column_names(path))
             return search.count(map(_text_of, frames))
         return search.count(texts())
-    except InputRefusedError as error:  # neither a table nor a text: its bytes are all there is
+    except (InputRefusedError, RecursionError, *UNREADABLE) as error:
+        # Neither a table nor a text: its bytes are all there is.
         found = _count_bytes(search, path)
         if found == NOT_FOUND:
-            unsearched[str(error)] = None
+            is_refused = isinstance(error, InputRefusedError)
+            unsearched[str(error) if is_refused else f"{path}: {parquet.first_line(error)}"] = None
         return found
 
 
@@ -190,4 +210,35 @@ def _count_bytes(search: IdSearch, path: Path) -> Found:
 
 
 def _text_of(frame: pl.DataFrame) -> bytes:
-    return frame.select(~cs.binary() - cs.by_name(ROW)).write_ndjson().encode("utf-8")
+    """Return all values of a table as text; bytes, which JSON lacks, as they are."""
+    columns = frame.drop(ROW).get_columns()
+    plain = [column for column in columns if not _has_bytes(column.dtype)]
+    texts = [pl.DataFrame(plain).write_ndjson().encode("utf-8")]
+    for column in columns:
+        if _has_bytes(column.dtype):
+            texts += _leaves(column)
+    return b"\n".join(texts)
+
+
+def _has_bytes(dtype: "PolarsDataType") -> bool:
+    """Return whether values of a type are bytes, or have some within."""
+    if isinstance(dtype, pl.List | pl.Array):
+        return _has_bytes(dtype.inner)
+    if isinstance(dtype, pl.Struct):
+        return any(_has_bytes(field.dtype) for field in dtype.fields)
+    return isinstance(dtype, pl.Binary) or dtype.is_nested()  # a map
+
+
+def _leaves(column: pl.Series) -> Iterator[bytes]:
+    """Yield the values of a column, of all that is within lists and structs too."""
+    if isinstance(column.dtype, pl.List | pl.Array):
+        yield from _leaves(column.explode())
+    elif isinstance(column.dtype, pl.Struct):
+        for field in column.struct.fields:
+            yield from _leaves(column.struct.field(field))
+    elif column.dtype.is_nested():  # a map, which earlier versions of polars read as a list
+        yield from _leaves(column.map.entries())
+    elif isinstance(column.dtype, pl.Binary):
+        yield from column.drop_nulls()
+    else:
+        yield pl.DataFrame([column]).write_ndjson().encode("utf-8")

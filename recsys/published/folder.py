@@ -103,6 +103,16 @@ def current_run(folder: Path, run_key: bytes | None = None) -> str | None:
     return run_id
 
 
+def signed_current_run(folder: Path, run_key: bytes | None) -> str | None:
+    """Return the run that is served; None if the pointer is damaged or not signed by the key.
+
+    So that a forged pointer is not believed, where the first night with a key must not fail.
+    """
+    with suppress(SnapshotError):
+        return current_run(folder, run_key)
+    return None
+
+
 def _pointer(folder: Path) -> tuple[str | None, str]:
     """Return the run that the pointer names, None before the first, and its signature or ""."""
     try:
@@ -203,15 +213,15 @@ def delete_partials(folder: Path) -> None:
         partial.unlink()
 
 
-def prune(folder: Path, keep: int) -> list[str]:
+def prune(folder: Path, keep: int, run_key: bytes | None = None) -> list[str]:
     """Delete old runs and what failed runs left half written; return the runs deleted.
 
-    The `keep` newest published runs stay, the `keep` newest that were held back, the current run,
-    and the base runs of all these.
+    The `keep` newest published runs stay, the `keep` newest that were held back, the current run
+    (with a key only if the pointer is signed by it), and the base runs of all these.
     """
     delete_partials(folder)
     runs, held = run_ids(folder), run_ids(folder, ".held")
-    kept: set[str | None] = {*runs[-keep:], current_run(folder)}
+    kept: set[str | None] = {*runs[-keep:], signed_current_run(folder, run_key)}
     stays = [run_path(folder, run_id) for run_id in runs if run_id in kept]
     for path in stays + [held_path(folder, run_id) for run_id in held[-keep:]]:
         try:

@@ -107,7 +107,12 @@ class Contents:
 def sign_run(conn: sqlite3.Connection, key: bytes) -> None:
     """Give the run of a connection that may write a signature instead of any earlier one."""
     n_users = int(conn.execute("SELECT count(*) FROM users").fetchone()[0])
-    mac = mac_of(key, *Contents.of(conn).parts(n_users)).hex()
+    put_signature(conn, Contents.of(conn), n_users, key)
+
+
+def put_signature(conn: sqlite3.Connection, contents: Contents, n_users: int, key: bytes) -> None:
+    """Write a signature of some contents to a file, whatever the file holds itself."""
+    mac = mac_of(key, *contents.parts(n_users)).hex()
     value = json.dumps({"users": n_users, "mac": mac})
     conn.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (SIGNATURE, value))
 

@@ -3,14 +3,16 @@
 import json
 import sqlite3
 from contextlib import closing, suppress
+from dataclasses import replace
 from pathlib import Path
 
 from recsys.errors import SnapshotError, printable_path, reason_of
 from recsys.files import create_private_file, fsync_path, replace_durably, write_text
 from recsys.published import folder as published_folder
-from recsys.published.connection import connect, reading
+from recsys.published.connection import RunConnection, connect, reading
 from recsys.published.run_file import digest_of_about, read_about
-from recsys.published.signature import SIGNATURE, Contents, key_missing, sign_run
+from recsys.published.signature import SIGNATURE, Contents, key_missing, put_signature
+from recsys.published.user_rows import find_profile
 
 
 def forget(
@@ -44,42 +46,72 @@ def forget(
 
 def _forget_in_run(path: Path, user_id: str, run_key: bytes | None) -> int:
     """Delete a user from a run by writing its file again; return how many entries were deleted."""
-    with closing(connect(path, None)) as conn:
+    with closing(_connected(path, run_key)) as conn:
         about = read_about(conn, path)
-        bots = about["bots"]
         with reading(path):
             query = "SELECT count(*) FROM users WHERE user_id = ?"
             n_users = int(conn.execute(query, (user_id,)).fetchone()[0])
-        if not n_users and user_id not in bots:
+        n_bots = int(about["bots"].count(user_id))
+        if not n_users and not n_bots:
             return 0
-        is_signed = SIGNATURE in about
-        if is_signed and run_key is None:
+        if SIGNATURE in about and run_key is None:
             raise key_missing(path)
-        with reading(path):
-            may_sign = run_key is not None and Contents.of(conn).is_signed(run_key, path.stem)
+        changed = {
+            "bots": [bot for bot in about["bots"] if bot != user_id],
+            "n_users": about["n_users"] - n_users,
+        }
+        changed["digest"] = digest_of_about(about | changed)
+        signed = _signed_contents(conn, path, user_id, n_users)
         partial = path.with_suffix(".partial")
         try:
             partial.unlink(missing_ok=True)
             create_private_file(partial)
             conn.execute("VACUUM INTO ?", (str(partial),))
-            about["bots"] = [bot for bot in bots if bot != user_id]
-            about["n_users"] -= n_users
-            about["digest"] = digest_of_about(about)
             with closing(sqlite3.connect(partial, isolation_level=None)) as copy:
                 copy.execute("DELETE FROM users WHERE user_id = ?", (user_id,))
                 copy.executemany(
                     "UPDATE meta SET value = ? WHERE key = ?",
-                    [(json.dumps(about[key]), key) for key in ("bots", "n_users", "digest")],
+                    [(json.dumps(value), key) for key, value in changed.items()],
                 )
-                if is_signed:  # what somebody else has written gets no signature by this
-                    copy.execute("DELETE FROM meta WHERE key = ?", (SIGNATURE,))
-                if may_sign and run_key is not None:
-                    sign_run(copy, run_key)
+                # What somebody else has written gets no signature by this.
+                copy.execute("DELETE FROM meta WHERE key = ?", (SIGNATURE,))
+                if signed is not None and run_key is not None:
+                    # Of what was checked, not of the copy, which others may have swapped by now.
+                    left = replace(signed, about=signed.about | changed)
+                    put_signature(copy, left, signed.n_users - n_users, run_key)
                 copy.execute("VACUUM")
             replace_durably(partial, path)
         except (sqlite3.Error, OSError) as error:
             raise SnapshotError(f"{path}: cannot be written again: {reason_of(error)}") from error
-    return n_users + len(bots) - len(about["bots"])
+    return n_users + n_bots
+
+
+def _connected(path: Path, run_key: bytes | None) -> RunConnection:
+    """Open a run, by the key if it is signed by it."""
+    if run_key is not None:
+        with suppress(SnapshotError):
+            return connect(path, run_key)
+    return connect(path, None)
+
+
+def _signed_contents(
+    conn: RunConnection, path: Path, user_id: str, n_users: int
+) -> Contents | None:
+    """Return the signed contents of a run of which `n_users` rows are a user's.
+
+    None if the run is not signed, if others deleted or added rows, or if they wrote the user's:
+    a new signature, of fewer users, would hide that.
+    """
+    if conn.signed is None or n_users > 1:
+        return None
+    with reading(path):
+        n_rows = conn.execute("SELECT count(*) FROM users").fetchone()[0]
+    if n_rows != conn.signed.n_users:
+        return None
+    with suppress(SnapshotError):
+        find_profile(conn, user_id, path)
+        return conn.signed
+    return None
 
 
 def note_export(folder: Path, file: Path) -> None:

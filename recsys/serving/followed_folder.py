@@ -36,7 +36,7 @@ class FollowedFolder:
         )
         self._following = Turn()
         self._refused: dict[str, str] = {}  # by file or run: why what is published is not served
-        self._seen = version_of(self._pointer)
+        self._seen: object = version_of(self._pointer)
         with SQLITE_USE:
             self._run = self._opened()
         state = version_of(self._rules_file)
@@ -49,8 +49,9 @@ class FollowedFolder:
         While one thread opens it, the others go on with the run they have. A run that cannot be
         opened is not served: the last good one is.
         """
-        state = version_of(self._pointer)
-        if state != self._seen and state is not None:
+        # Where the pointer is missing, `recsys forget` cannot touch it: the run's files say it.
+        state = version_of(self._pointer) or self._run.versions
+        if state != self._seen:
             with SQLITE_USE, self._following.taken() as is_mine:
                 if is_mine:
                     self._follow()

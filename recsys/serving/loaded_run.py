@@ -148,9 +148,14 @@ class LoadedRun:
         self._titles = lru_cache(maxsize=LAYOUTS_KEPT)(_titles)
 
     @property
+    def versions(self) -> list[tuple[int, int] | None]:
+        """The versions that the run's file and that of its base run have now."""
+        return [version_of(path) for path in self.paths]
+
+    @property
     def has_changed(self) -> bool:
         """Return whether the run's file or that of its base run was written again."""
-        return [version_of(path) for path in self.paths] != self._versions
+        return self.versions != self._versions
 
     @computed_once
     def described(self) -> Described:

@@ -2,9 +2,9 @@
 
 Oddities of implicit 0.7.3 that this module handles: a row or column without clicks gets arbitrary
 factors, so both are set to zero. The fit ends with the articles, so the factors of users fit the
-article factors of the iteration before, and are solved once more. The linear system takes the value of a click as its whole
-confidence, and 1 means "like an article without a click", so values are at least 1. BLAS must run
-on one thread from the construction of the model on.
+article factors of the iteration before, and are solved once more. The linear system takes the
+value of a click as its whole confidence, and 1 means "like an article without a click", so values
+are at least 1. BLAS must run on one thread from the construction of the model on.
 """
 
 from dataclasses import dataclass
