@@ -240,7 +240,8 @@ def _print_evaluation(report: "Report") -> None:
     window = f"impressions from {iso(report.from_ms)} to {iso(report.before_ms)}"
     for name, in_view in report.in_view.items():
         out.print(
-            f"{name}, {window}: {in_view.n_impressions} of {in_view.n_users} users judged"
+            f"{name}, {window}: {in_view.n_impressions} impressions of"
+            f" {in_view.n_users} users judged"
             f" ({in_view.n_single_class} left out, where all or none was clicked);"
             f" popularity is {in_view.popularity}"
         )

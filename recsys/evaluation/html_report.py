@@ -371,8 +371,9 @@ def _frontier_parts(full: FullListReport) -> list[Part]:
         Part(
             title="Clicks against purpose: among how many of its best articles a list chooses",
             text=(
-                "Each point is a setting ([page] own_candidates); further right is more clicks a"
-                " page, higher is a list truer to its purpose. At 0 a list goes by its ranks alone."
+                "Each point is a number of candidates ([page] own_candidates); further right is"
+                " more clicks a page, higher is a list truer to its purpose. At the point 0 lists"
+                " go by their ranks alone ([page] click_share = 0)."
             ),
             picture=scatter_plot(
                 chosen_for_clicks(full.pages, full.frontier), "clicks a page", "hit@5 or nDCG@5"
