@@ -69,7 +69,7 @@ FILES = {
         ("history", "behaviors.tsv", 20_000, lambda n: b"1\tU1\t11/13/2019 8:36:57 AM\t" + b"N1 " * n + b"\tN3-0 N4-1\n"),
     ],
     "html": [
-        ("attributes", "x.html", 3_000, lambda n: page("<p " + "".join(f"a{i}=1 " for i in range(n)) + ">x</p>")),
+        ("attributes", "x.html", 6_000, lambda n: page("<p " + "".join(f"a{i}=1 " for i in range(n)) + ">x</p>")),
         ("links", "x.html", 1_500, lambda n: page("<div><a href='/x'>link text here</a></div>" * n)),
         ("open tags", "x.html", 3_000, lambda n: page("<div><b><p>" * n)),
         ("JSON-LD", "x.html", 3_000, lambda n: page("", '<script type="application/ld+json">{"@type":"NewsArticle"}</script>' * n)),
