@@ -152,7 +152,7 @@ def test_a_running_server_forgets_also_while_the_pointer_is_missing(newsroom, sa
 
 def test_what_a_killed_export_left_half_written_is_searched(newsroom, tmp_path):
     store, folder = newsroom
-    user_deletion.note_export(folder, tmp_path / "pages.csv")
+    user_deletion.note_exports(folder, [tmp_path / "pages.csv"])
     with (folder / published_folder.EXPORTS).open("a") as file:
         file.write('"/"\n"a\\u0000b"\n')  # no paths of files
     (tmp_path / ".pages.csv.partial").write_text("user_id\nu0007\n")
@@ -213,7 +213,7 @@ def test_what_is_no_regular_file_or_cannot_be_listed_is_named_and_not_waited_for
     (old / "device").symlink_to("/dev/zero")
     (old / "folder").symlink_to(elsewhere)
     (old / "file").symlink_to(elsewhere / "log")
-    user_deletion.note_export(folder, old / "pipe")
+    user_deletion.note_exports(folder, [old / "pipe"])
     scandir = os.scandir
 
     def closed(path="."):
@@ -274,9 +274,9 @@ def test_exports_and_files_of_events_that_still_have_the_id_are_named(newsroom, 
     (outside / "old").mkdir()
     (outside / "old" / "page.html").write_text("read by j&#252;rgen, j\u00fcrgen\n")
     (outside / "old" / "old.zip").write_bytes(b"PK\x03\x04 and so on")
-    user_deletion.note_export(folder, outside / "gone.csv")
+    user_deletion.note_exports(folder, [outside / "gone.csv"])
     (outside / "lists.jsonl").write_text('{"user_id": "j\\u00fcrgen"}\n')
-    user_deletion.note_export(folder, outside / "lists.jsonl")
+    user_deletion.note_exports(folder, [outside / "lists.jsonl"])
     found = forget_user(store, folder, "j\u00fcrgen", also_search=[outside / "old"])
     assert (found.rows["users"], found.rows["clicks"]) == (1, 3)
     assert found.event_files == {

@@ -12,6 +12,7 @@ from msgspec.structs import asdict, replace
 from naive_pages import random_model, random_user
 
 from recsys.errors import RuleError
+from recsys.page.articles_by_name import ArticlesByName
 from recsys.page.build import PageBuilder
 from recsys.page.rules import (
     EVERY,
@@ -34,6 +35,7 @@ ARTICLES = Described(
     titles=["Tax law passes", "Cup final", "New tax on law firms", "Moon", "Final of the cup"],
     live_rows=np.array([0, 1, 2, 4]),
 )
+BY_NAME = ArticlesByName(ARTICLES)
 
 
 @pytest.mark.parametrize(
@@ -56,7 +58,7 @@ ARTICLES = Described(
     ],
 )
 def test_a_rule_is_about_articles_by_id_name_section_or_words(by, value, meant):
-    found = ARTICLES.matching(by, value)
+    found = BY_NAME.rows(by, value)
     assert "".join(np.array(ARTICLES.article_ids)[found]) == meant
 
 
@@ -90,8 +92,8 @@ def test_a_misspelled_name_is_answered_with_the_closest_one():
     assert closest("weather", ARTICLES.names("section")) == ""
     assert ARTICLES.names("article") == set(ARTICLES.article_ids)
     assert ARTICLES.names("text") == set()
-    assert all(ARTICLES.matching("tag", tag).any() for tag in ARTICLES.names("tag"))
-    assert all(ARTICLES.matching("source", host).any() for host in ARTICLES.names("source"))
+    assert all(len(BY_NAME.rows("tag", tag)) for tag in ARTICLES.names("tag"))
+    assert all(len(BY_NAME.rows("source", host)) for host in ARTICLES.names("source"))
 
 
 def test_fields_without_effect_are_named():

@@ -9,7 +9,7 @@ from recsys.id_search import IdSearch
 from recsys.published import folder as published_folder
 from recsys.published.connection import connect
 from recsys.published.run_file import digest_of_about, read_about, verify
-from recsys.published.user_deletion import exports, forget, note_export
+from recsys.published.user_deletion import exports, forget, note_exports
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def test_exports_are_noted_once_with_their_whole_path(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert exports(tmp_path) == []
     for name in ("a.csv", "ü\n.csv", "a.csv"):
-        note_export(tmp_path, tmp_path.relative_to(tmp_path) / name)
+        note_exports(tmp_path, [tmp_path.relative_to(tmp_path) / name])
     assert exports(tmp_path) == [str(tmp_path / "a.csv"), str(tmp_path / "ü\n.csv")]
     with (tmp_path / published_folder.EXPORTS).open("a") as file:
         file.write("damaged\n7\n")

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from conftest import LISTS, LOOKED, biased_log
 
+from recsys.config_types import MOST_SLOTS
 from recsys.page.compose import examination_at, published_examination
 from recsys.rows import UNKNOWN_TIME
 from recsys.training import examination
@@ -111,6 +112,6 @@ def test_the_longest_list_has_as_many_positions_as_a_list_may_have_slots():
     position, same = np.arange(1, n + 1), np.zeros(n, dtype=np.int64)
     # All clicks are in the first position: the curve falls as steeply as it may.
     curve = estimate_examination(position, same, position == 1)
-    assert len(curve) == examination.MOST_POSITIONS
+    assert len(curve) == MOST_SLOTS
     assert curve.min() > 0
     assert (np.diff(curve) < 0).all()

@@ -25,7 +25,7 @@ from recsys.cli.options import (
     usage_errors,
     writable_file,
 )
-from recsys.cli.row_files import note_file_of_users
+from recsys.cli.row_files import note_files_of_users
 from recsys.cli.terminal import out, print_json, print_table, table_of
 from recsys.errors import InputRefusedError, RuleError, reason_of
 from recsys.files import atomic_replacement
@@ -397,9 +397,9 @@ def preview(
             language=language,
             as_of=as_of,
         )
+    if user is not None:
+        note_files_of_users(published, [to.with_name(name) for name in found])
     for name, text in found.items():
-        if user is not None:
-            note_file_of_users(published, to.with_name(name))
         with atomic_replacement(to.with_name(name)) as partial:
             partial.write_text(text, "utf-8")
     if len(found) == 1:

@@ -9,7 +9,7 @@ import typer
 from recsys.cli.terminal import err, out
 from recsys.errors import reason_of
 from recsys.files import atomic_replacement, create_private_file
-from recsys.published.user_deletion import note_export
+from recsys.published.user_deletion import note_exports
 
 if TYPE_CHECKING:
     import polars as pl
@@ -58,7 +58,7 @@ def write_rows(
     frame = pl.DataFrame(rows, schema=dict(schema), orient="row")
     if to.suffix == ".csv":
         frame = without_formulas(frame)
-    note_file_of_users(published, to)  # first, so that a killed command leaves nothing unknown
+    note_files_of_users(published, [to])  # first, so that a killed command leaves nothing unknown
     with atomic_replacement(to) as partial:
         partial.unlink(missing_ok=True)
         create_private_file(partial)  # it names users
@@ -66,12 +66,12 @@ def write_rows(
     out.print(f"wrote {len(frame)} rows to {to}", markup=False)
 
 
-def note_file_of_users(published: Path, to: Path) -> None:
-    """Let `recsys forget` search a file; warn if the published folder cannot be written."""
+def note_files_of_users(published: Path, files: Sequence[Path]) -> None:
+    """Let `recsys forget` search some files; warn if the published folder cannot be written."""
     try:
-        note_export(published, to)
+        note_exports(published, files)
     except OSError as error:
         err.print(
             f"warning: {published}: cannot be written: {reason_of(error)}; `recsys forget` will"
-            " not search this file unless --search names it"
+            f" not search {', '.join(map(str, files))} unless --search names it"
         )

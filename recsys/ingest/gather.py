@@ -15,10 +15,14 @@ MAX_REASONS = 200  # that are counted apart; a file may have another one in each
 OTHER_REASON = "for another reason"
 
 
+def is_apart(counts: Counter[tuple[str, str]], key: tuple[str, str]) -> bool:
+    """Return whether a key is counted by itself: it is already, or there are few others."""
+    return key in counts or len(counts) < MAX_REASONS
+
+
 def count_reason(counts: Counter[tuple[str, str]], key: tuple[str, str], n: int = 1) -> None:
     """Count an entry by its kind and a reason; beyond `MAX_REASONS`, as `OTHER_REASON`."""
-    is_apart = key in counts or len(counts) < MAX_REASONS
-    counts[key if is_apart else (key[0], OTHER_REASON)] += n
+    counts[key if is_apart(counts, key) else (key[0], OTHER_REASON)] += n
 
 
 class Gatherer:

@@ -28,7 +28,7 @@ from recsys.ingest.detect import (
     format_of,
     require_file,
 )
-from recsys.ingest.gather import MAX_REASONS, OTHER_REASON, count_reason
+from recsys.ingest.gather import OTHER_REASON, count_reason, is_apart
 from recsys.ingest.validate import Checked, check
 from recsys.pseudonym import hashed_user, key_fingerprint
 from recsys.rows import ANONYMOUS, FIELDS, Added, Kind, Reject, is_anonymous
@@ -95,7 +95,7 @@ class LoadReport:
         """Count rejected rows of a file, and keep some as samples."""
         for reject in rejects:
             key = (reject.reason, reject.field)
-            if key not in self.rejected and len(self.rejected) >= MAX_REASONS:
+            if not is_apart(self.rejected, key):
                 key = (OTHER_REASON, "")
             self.rejected[key] += 1
             samples = self.samples.setdefault(key, [])

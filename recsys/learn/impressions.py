@@ -17,7 +17,6 @@ from recsys.blend.curves import (
     personal_features,
     with_ranks,
 )
-from recsys.blend.linear import spans
 from recsys.blend.signal_table import signal_names, static_values
 from recsys.learn.choice import Choices
 from recsys.learn.past_runs import PastRun, PastRuns
@@ -28,7 +27,7 @@ from recsys.signals.event_counts import Events
 from recsys.signals.own_signals import own_values
 from recsys.signals.static_signals import ArticlesAt
 from recsys.training.births import births_of
-from recsys.training.examination import positions
+from recsys.training.examination import positions, select_impressions
 from recsys.training.window import TrainingWindow, sampled_users, select_clicks
 
 Floats = NDArray[np.float64]
@@ -191,29 +190,12 @@ def _impressions(
     shown = past.store.impressions(from_ms=from_ms, before_ms=before_ms)
     if window.sample_one_in > 1:
         is_sampled = sampled_users(shown.user_key, window.sample_one_in)
-        shown = _select_impressions(shown, np.flatnonzero(is_sampled))
+        shown = select_impressions(shown, np.flatnonzero(is_sampled))
     n = len(shown.shown_ms)
     if max_impressions is not None and n > max_impressions:
         evenly = np.linspace(0, n - 1, max_impressions).astype(np.int64)
-        shown = _select_impressions(shown, evenly)
+        shown = select_impressions(shown, evenly)
     return shown
-
-
-def _select_impressions(shown: Impressions, rows: Ints) -> Impressions:
-    size = np.diff(shown.start)[rows]
-    start = np.concatenate(([0], np.cumsum(size)))
-    inside = spans(shown.start[rows], size)
-    return Impressions(
-        user_key=shown.user_key[rows],
-        context_key=shown.context_key[rows],
-        shown_ms=shown.shown_ms[rows],
-        start=start,
-        article_key=shown.article_key[inside],
-        clicked=shown.clicked[inside],
-        clicked_ms=shown.clicked_ms[rows],
-        source=[shown.source[row] for row in rows.tolist()],
-        propensity=shown.propensity[inside],
-    )
 
 
 def _first_clicked(shown: Impressions) -> Ints:

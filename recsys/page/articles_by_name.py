@@ -27,7 +27,7 @@ class ArticlesByName:
     Parameters
     ----------
     articles
-        The articles. What `rows` returns is where `Described.matching` is true.
+        The articles.
     """
 
     def __init__(self, articles: "Described") -> None:

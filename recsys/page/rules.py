@@ -25,7 +25,7 @@ from recsys.page.articles_by_name import ArticlesByName
 from recsys.page.compose import Cap, Pin
 from recsys.page.known_articles import KnownArticles, split_tags
 from recsys.rows import is_text
-from recsys.words import fold, has_words, words_to_find
+from recsys.words import fold
 
 Kind = Literal["pin", "block", "boost", "embargo", "expire", "sensitive", "cap"]
 By = Literal["article", "author", "section", "tag", "source", "text"]
@@ -282,19 +282,6 @@ class Described:
     urls: Sequence[str]
     titles: Sequence[str]
     live_rows: Ints
-
-    def matching(self, by: By, value: str) -> Mask:
-        """Return which known articles a rule is about; see `ArticlesByName` for many rules."""
-        if by == "text":
-            wanted = words_to_find(value)
-            return np.array([has_words(title, wanted) for title in self.titles], dtype=bool)
-        if by == "article":
-            return np.array([id_ == value for id_ in self.article_ids], dtype=bool)
-        name = fold(value).strip()
-        if by == "tag":
-            tags = ([fold(tag) for tag in found] for found in self.tags_of())
-            return np.array([name in found for found in tags], dtype=bool)
-        return np.array([fold(v) == name for v in self.one_name(by)], dtype=bool)
 
     @classmethod
     def of(cls, articles: KnownArticles, live_rows: Ints) -> "Described":

@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+from collections.abc import Sequence
 from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -114,22 +115,23 @@ def _signed_contents(
     return None
 
 
-def note_export(folder: Path, file: Path) -> None:
-    """Note that a file holds pages of users of a folder, so that `recsys forget` searches it.
+def note_exports(folder: Path, files: Sequence[Path]) -> None:
+    """Note that files hold pages of users of a folder, so that `recsys forget` searches them.
 
     Raises
     ------
     OSError
         If the folder cannot be written.
     """
-    known, path = exports(folder), printable_path(str(file.absolute()))
-    if path not in known:
-        text = "".join(f"{json.dumps(noted)}\n" for noted in (*known, path))
+    known = exports(folder)
+    noted = dict.fromkeys([*known, *(printable_path(str(file.absolute())) for file in files)])
+    if noted.keys() != set(known):
+        text = "".join(f"{json.dumps(path)}\n" for path in noted)
         write_text(folder / published_folder.EXPORTS, text)
 
 
 def exports(folder: Path) -> list[str]:
-    """Return the paths that were noted by `note_export`; damaged lines are left out."""
+    """Return the paths that were noted by `note_exports`; damaged lines are left out."""
     try:
         text = (folder / published_folder.EXPORTS).read_text("utf-8", errors="replace")
     except FileNotFoundError:

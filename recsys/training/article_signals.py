@@ -133,13 +133,14 @@ def article_signals(
     )
     known = window.articles.id_map
     source, hosts = sources_of(window.articles.urls)
-    newest = in_turn(ages, source[live], _shares_of_sources(window, source, len(hosts)))
+    clicks = timed_clicks(window)
+    newest = in_turn(ages, source[live], _shares_of_sources(clicks, source, len(hosts)))
     given = own_values(own, known.ids, np.full(len(known), window.as_of_ms))
     static = {**static_values(articles), **{name: of[live] for name, of in given.items()}}
     return ArticleSignals(
         static={name: values.astype(np.float32) for name, values in static.items()},
-        importance=_importance(window, user_items, category, ages, config),
-        rise=_rise(window, timed_clicks(window), config),
+        importance=_importance(window, clicks, user_items, category, ages, config),
+        rise=_rise(window, clicks, config),
         newest=newest,
         held=held_sources(newest, ages, source[live], hosts, config.page.n_latest),
         features={
@@ -204,13 +205,18 @@ def assign_languages(codes: Sequence[str]) -> tuple[Ints, list[str]]:
 
 
 def _importance(
-    window: TrainingWindow, user_items: csr_matrix, category: Ints, ages: Floats, config: Config
+    window: TrainingWindow,
+    clicks: TimedClicks,
+    user_items: csr_matrix,
+    category: Ints,
+    ages: Floats,
+    config: Config,
 ) -> NDArray[np.float32]:
     """Return the importance of each live article, the score of Must-Reads."""
     n_articles, counted = len(window.articles.id_map), window.counted_clicks
     anonymous, anonymous_index = _anonymous_clicks(window)
     found = credible_clicks(
-        timed_clicks(window),
+        clicks,
         n_articles=n_articles,
         half_life_hours=config.popularity.importance_half_life_hours,
     )
@@ -323,14 +329,12 @@ def credible_clicks(
     return CredibleClicks(counts, share, settled + new - counts)
 
 
-def _shares_of_sources(window: TrainingWindow, source: Ints, n_sources: int) -> Floats:
-    """Return which share of the counted clicks each source has, newcomers where credible."""
-    found = credible_clicks(
-        timed_clicks(window), n_articles=len(source), half_life_hours=SOURCE_HALF_LIFE_HOURS
-    )
+def _shares_of_sources(clicks: TimedClicks, source: Ints, n_sources: int) -> Floats:
+    """Return which share of the clicks each source has, newcomers where credible."""
+    found = credible_clicks(clicks, n_articles=len(source), half_life_hours=SOURCE_HALF_LIFE_HOURS)
     has_source = source >= 0
-    clicks = np.bincount(source[has_source], weights=found.counts[has_source], minlength=n_sources)
-    return clicks / max(float(found.counts.sum()), 1.0)
+    of = np.bincount(source[has_source], weights=found.counts[has_source], minlength=n_sources)
+    return of / max(float(found.counts.sum()), 1.0)
 
 
 def _rise(window: TrainingWindow, clicks: TimedClicks, config: Config) -> NDArray[np.float32]:

@@ -16,6 +16,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from recsys.blend.linear import spans
+from recsys.config_types import MOST_SLOTS
 from recsys.page.compose import published_examination
 from recsys.rows import UNKNOWN_TIME, Impressions
 
@@ -31,7 +33,6 @@ PRIOR_CLICKS = 20.0
 # Of neighbours: so that of two articles of a list the better one comes first, and no hundredth
 # position comes to nothing.
 LEAST_RATIO, MOST_RATIO = 0.1, 0.99
-MOST_POSITIONS = 100  # as many as a list may have slots; what is logged beyond is ignored
 MOST_IMPRESSIONS = 100_000  # of a list, the newest; the error is then below .01
 MOST_OF_A_USER = 5  # impressions of a list, the newest: so that no one user bends its curve
 
@@ -61,7 +62,7 @@ def estimate_examination(position: Ints, article_key: Ints, clicked: NDArray[np.
     numbers of views. `PRIOR_CLICKS` clicks of the published curve are added to both, so that a
     ratio without any clicks is the published one. The product of the ratios is the curve.
     """
-    n_positions = min(int(position.max(initial=0)), MOST_POSITIONS)
+    n_positions = min(int(position.max(initial=0)), MOST_SLOTS)  # what is beyond is ignored
     articles, column = np.unique(article_key, return_inverse=True)
     published = published_examination(n_positions)
     curve = np.ones(n_positions)
@@ -106,20 +107,17 @@ def examination_of_lists(
         The articles of the store. Others say nothing.
     """
     source = np.array(shown.source, dtype=object)
-    size = np.diff(shown.start)
-    has_click_by_now = (shown.clicked_ms < as_of_ms) | (shown.clicked_ms == UNKNOWN_TIME)
-    clicked = shown.clicked & np.repeat(has_click_by_now, size)
-    position = positions(shown, names)
-    is_known = np.isin(shown.article_key, known_keys)
     curves = {}
     for name in names:
         rows = _newest_of_each(np.flatnonzero((source == name) & counts), shown.user_key)
-        of_list = np.zeros(len(size), dtype=bool)
-        of_list[rows] = True
-        inside = np.repeat(of_list, size) & is_known & (position <= MOST_POSITIONS)
+        of_list = select_impressions(shown, rows)
+        position = positions(of_list, [name])
+        is_clicked_by_now = (of_list.clicked_ms < as_of_ms) | (of_list.clicked_ms == UNKNOWN_TIME)
+        clicked = of_list.clicked & np.repeat(is_clicked_by_now, np.diff(of_list.start))
+        inside = np.isin(of_list.article_key, known_keys) & (position <= MOST_SLOTS)
         if inside.any():
             curves[name] = estimate_examination(
-                position[inside], shown.article_key[inside], clicked[inside]
+                position[inside], of_list.article_key[inside], clicked[inside]
             )
     return curves
 
@@ -145,3 +143,21 @@ def positions(shown: Impressions, own_lists: Sequence[str]) -> Ints:
     position = np.arange(1, len(shown.article_key) + 1) - np.repeat(shown.start[:-1], size)
     is_ours = np.array([name in own_lists for name in shown.source], dtype=bool)
     return np.where(np.repeat(is_ours, size), position, 0).astype(np.int64)
+
+
+def select_impressions(shown: Impressions, rows: Ints) -> Impressions:
+    """Return some impressions, in the order of their rows."""
+    size = np.diff(shown.start)[rows]
+    start = np.concatenate(([0], np.cumsum(size)))
+    inside = spans(shown.start[rows], size)
+    return Impressions(
+        user_key=shown.user_key[rows],
+        context_key=shown.context_key[rows],
+        shown_ms=shown.shown_ms[rows],
+        start=start,
+        article_key=shown.article_key[inside],
+        clicked=shown.clicked[inside],
+        clicked_ms=shown.clicked_ms[rows],
+        source=[shown.source[row] for row in rows.tolist()],
+        propensity=shown.propensity[inside],
+    )
